@@ -1,0 +1,232 @@
+"""The contracts plugin authors write against: Attack, Dataset and the six kinds of Defense."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from benchkit.params import Component, param
+from benchkit.scene import Data, Poisoned, Scene, Source, Split, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.models import Classifier
+
+
+@dataclass(frozen=True)
+class Dataset(Component, ABC):
+    """Images with labels. Decoded once; the harness keeps the result and shares it between processes.
+
+    Class attributes:
+        embedded: True where nothing has to be on the disk; such a dataset is used when none is named.
+    """
+
+    embedded: ClassVar[bool] = False
+
+    @abstractmethod
+    def load(self, source: Source) -> Data:
+        """Read (or render) both splits: uint8 (N, C, H, W), int64 labels, all images of one shape.
+
+        Raises:
+            DataError: when files are missing or damaged; the message says what to do.
+        """
+
+    def fetch(self, source: Source) -> None:
+        """Make sure that the files are there, downloading them where ``source`` allows it (default: none are needed).
+
+        Raises:
+            DataError: when they are not, in one sentence that says what to do.
+        """
+
+    def fingerprint(self, source: Source) -> str:
+        """Return text that changes when the files behind the dataset change (default: none are)."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Attack(Component, ABC):
+    """A backdoor attack: ``stamp`` is required, the rest has defaults that follow from it.
+
+    Class attributes:
+        access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
+        label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
+        needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
+        benign: True for rows that implant nothing.
+    """
+
+    access: ClassVar[Literal["data", "training", "none"]] = "data"
+    label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "dirty"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    benign: ClassVar[bool] = False
+
+    target: int = param(0, "class the trigger leads to", ge=0)
+    mapping: str = param(
+        "all-to-one",
+        "every class to the target, or class y to y + 1",
+        choices=("all-to-one", "all-to-all"),
+    )
+
+    @abstractmethod
+    def stamp(self, images: Tensor, scene: Scene) -> Tensor:
+        """Put the trigger on images: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
+
+    def prepare(self, scene: Scene) -> Tensors:
+        """Craft what ``stamp`` needs, once per dataset, seed (and model, where ``needs`` has it).
+
+        The tensors come back as ``scene.prepared``. ``scene.clean`` is the clean training set.
+        """
+        return {}
+
+    def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
+        """Return the label the attacker wants for images of these true labels, int64 (N,)."""
+        if self.mapping == "all-to-all":
+            return (labels + 1) % scene.classes
+        return labels.new_full(labels.shape, self.target)
+
+    def poison(self, train: Split, scene: Scene) -> Poisoned:
+        """Poison int(rate * N) random images of non-target classes: stamped, and relabelled.
+
+        N counts the whole training set. Clean-label attacks write their own.
+        """
+        import torch
+
+        wanted = self.target_labels(train.labels, scene)
+        eligible = (train.labels != wanted).nonzero().squeeze(1)
+        order = torch.randperm(len(eligible), generator=scene.rng).to(eligible.device)
+        rows = eligible[order[: int(scene.poison_rate * len(train))]].sort().values
+        return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
+
+    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
+        """Train the victim. Attacks with ``access = "training"`` replace this."""
+        return scene.fit(poisoned.data)
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Return why this attack cannot run on such images, or None. Called before anything runs."""
+        if self.target >= classes:
+            return f"target={self.target} is not a class: this dataset has {classes} (0 to {classes - 1})"
+        return None
+
+
+@dataclass(frozen=True)
+class Defense(Component, ABC):
+    """The base of the six kinds; plugins derive from a kind, not from this.
+
+    Class attributes:
+        stage: when it acts, in words; set by the kind.
+        needs: ``frozenset({"model"})`` where it must have the victim model.
+        kind: the kind's name; set by the kind.
+        measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
+            the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+    """
+
+    stage: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
+
+    clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
+
+    def prepare(self, scene: Scene) -> Tensors:
+        """Learn what does not depend on the attack: run once per dataset and seed, then shared by all cells.
+
+        The tensors come back as ``scene.prepared``. There is no model here, and no ``scene.fit``.
+        """
+        return {}
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Return why this defense cannot run on such images, or None. Called before anything runs."""
+        return None
+
+
+@dataclass(frozen=True)
+class InputDetector(Defense, ABC):
+    """Scores single inputs at inference time; higher is more suspicious."""
+
+    stage: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "input detector"
+
+    fpr: float = param(
+        0.05, "false alarms allowed on the clean hold-out; sets the threshold", gt=0, lt=1, prepares=False
+    )
+
+    @abstractmethod
+    def score(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
+
+    def threshold(self, scene: Scene) -> float:
+        """Return the score above which an input is flagged: the 1 - fpr quantile over the clean hold-out."""
+        scores = self.score(scene.clean.images, scene).double()
+        return float(scores.quantile(1 - self.fpr))
+
+
+@dataclass(frozen=True)
+class InputPurifier(Defense, ABC):
+    """Changes every input at inference time so that triggers stop working."""
+
+    stage: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "input purifier"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+
+    @abstractmethod
+    def purify(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return cleaned images: uint8 (N, C, H, W) -> the same shape and dtype."""
+
+
+@dataclass(frozen=True)
+class TrainingFilter(Defense, ABC):
+    """Drops suspicious rows from the training set; the victim is then retrained on the rest."""
+
+    stage: ClassVar[str] = "before training"
+    kind: ClassVar[str] = "training filter"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+
+    @abstractmethod
+    def suspicion(self, train: Split, scene: Scene) -> Tensor:
+        """Return one finite float per training image, float32 (N,); above 0 means drop."""
+
+
+@dataclass(frozen=True)
+class RobustTraining(Defense, ABC):
+    """Trains a model on a possibly poisoned set without learning the backdoor."""
+
+    stage: ClassVar[str] = "training"
+    kind: ClassVar[str] = "robust training"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+
+    @abstractmethod
+    def train(self, train: Split, scene: Scene) -> Classifier:
+        """Return a trained model (use ``scene.fit``)."""
+
+
+@dataclass(frozen=True)
+class ModelRepair(Defense, ABC):
+    """Removes the backdoor from a trained victim."""
+
+    stage: ClassVar[str] = "after training"
+    kind: ClassVar[str] = "model repair"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    @abstractmethod
+    def repair(self, scene: Scene) -> Classifier:
+        """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
+
+
+@dataclass(frozen=True)
+class ModelDetector(Defense, ABC):
+    """Says whether a trained model holds a backdoor."""
+
+    stage: ClassVar[str] = "audit"
+    kind: ClassVar[str] = "model detector"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"audit"})
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    @abstractmethod
+    def score(self, scene: Scene) -> float:
+        """Return one finite number for ``scene.model``, higher = more likely backdoored."""
+
+    @abstractmethod
+    def threshold(self, scene: Scene) -> float:
+        """Return the score above which a model is called backdoored."""

@@ -1,0 +1,163 @@
+"""The options that ``run`` and ``plan`` share, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchkit.errors import DeviceError, NothingToRun, SpecError
+
+if TYPE_CHECKING:
+    from benchkit.plan import Plan
+    from benchkit.plugins import Registry
+    from benchkit.scene import Source
+    from benchkit.spec import Spec
+    from benchkit.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+RESULTS = Path("benchkit-results")
+CPU_DEFAULTS = {"models": "narrownet", "recipe": "fast"}
+GPU_DEFAULTS = {"models": "preactresnet18", "recipe": "standard"}
+DEFAULTS = {"attacks": "all", "defenses": "", "seeds": "0,", "poison_rate": "0.1", "victims": True}
+
+OPTIONS = [
+    click.argument("suite", required=False, type=click.Path(path_type=Path, dir_okay=False)),
+    click.option("--attacks", "--attack", metavar="LIST", help="Such as all, badnets,blend:alpha=0.3 or all,-wanet."),
+    click.option("--defenses", "--defense", metavar="LIST", help="Likewise.  [default: none, the undefended victims]"),
+    click.option("--datasets", "--dataset", metavar="LIST", help="Likewise.  [default: the embedded one]"),
+    click.option("--models", "--model", metavar="LIST",
+                 help="timm names.  [default: narrownet, or preactresnet18 on a GPU]"),
+    click.option("--seeds", metavar="N|LIST", help="How many (3), or which (0,5,7).  [default: seed 0]"),
+    click.option("--poison-rate", metavar="LIST", help="Share of the training set poisoned.  [default: 0.1]"),
+    click.option("--recipe", metavar="NAME",
+                 help="fast or standard, with parameters.  [default: fast, or standard on a GPU]"),
+    click.option("--victims/--no-victims", default=None,
+                 help="Train victims for the no-defense column.  [default: yes]"),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."),
+    click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, metavar="DIR",
+                 help="Where records and artifacts go."),
+    click.option("--data-root", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Where datasets are.  [default: $BENCHKIT_DATA, else the user's cache folder]"),
+    click.option("--download", is_flag=True, help="Allow datasets to be downloaded."),
+    click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE",
+                 help="Load a loose plugin file; may be repeated."),
+]  # fmt: skip
+
+
+def shared_options(command: F) -> F:
+    """Add the options that ``run`` and ``plan`` share."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run as asked for: validated, planned, nothing executed."""
+
+    registry: Registry
+    spec: Spec
+    source: Source
+    plan: Plan
+    store: Store
+    devices: list[str]
+    plugin_files: tuple[str, ...]
+
+
+def request(options: Mapping[str, Any]) -> Request:
+    """Turn command-line options into a planned request.
+
+    Raises:
+        SpecError, DataError, DeviceError, NothingToRun: each in one sentence.
+    """
+    from benchkit.plan import plan
+    from benchkit.plugins import load
+    from benchkit.scene import Source
+    from benchkit.spec import make
+    from benchkit.store import Store
+
+    registry = load(options["plugins"])
+    for problem in registry.problems:
+        click.echo(f"warning: {problem}", err=True)
+    devices = devices_of(options["device"])
+    spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
+    source = Source(data_root(options["data_root"]), options["download"])
+    for dataset in spec.datasets:
+        dataset.fetch(source)
+    fingerprints = {dataset: dataset.fingerprint(source) for dataset in spec.datasets}
+    planned = plan(spec, fingerprints, lambda name: model_code(registry, name))
+    if not planned.cells:
+        raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")
+    return Request(
+        registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"])
+    )
+
+
+def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
+    """Merge, from weak to strong: defaults, the suite file, the command line."""
+    from benchkit.spec import read_suite
+
+    suite = read_suite(options["suite"]) if options["suite"] else {}
+    asked = {
+        name: options[name]
+        for name in ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe")
+    }
+    given = {
+        name: value for name, value in {**asked, "victims": options["victims"]}.items() if value is not None
+    }
+    if not (suite or "attacks" in given or "defenses" in given):
+        raise SpecError("nothing was asked for: name --attacks and --defenses, or a suite file")
+    embedded = {"datasets": ",".join(name for name, one in registry.datasets.items() if one.cls.embedded)}
+    return {**DEFAULTS, **embedded, **(GPU_DEFAULTS if on_gpu else CPU_DEFAULTS), **suite, **given}
+
+
+def data_root(given: Path | None) -> Path:
+    """Return where datasets are: the option, $BENCHKIT_DATA, or the platform's cache folder."""
+    from platformdirs import user_cache_path
+
+    if given is not None:
+        return given
+    named = os.environ.get("BENCHKIT_DATA")
+    return Path(named) if named else user_cache_path("benchkit") / "data"
+
+
+def devices_of(text: str) -> list[str]:
+    """Return device names (``cpu``, ``cuda:N``) for ``auto``, ``cpu``, ``cuda`` or ``cuda:0,cuda:1``.
+
+    Raises:
+        DeviceError: when a device is not there.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if words == ["cpu"]:
+        return words
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if words == ["auto"]:
+        return [f"cuda:{index}" for index in range(count)] or ["cpu"]
+    named = ["cuda:0" if word == "cuda" else word for word in words]
+    for word in named:
+        kind, _, index = word.partition(":")
+        if kind != "cuda" or not index.isdigit():
+            raise DeviceError(f"there is no device '{word}': use auto, cpu, cuda or cuda:0,cuda:1")
+        if int(index) >= count:
+            raise DeviceError(
+                f"device {word} is not here ({count} CUDA devices were found): use --device cpu"
+            )
+    return named
+
+
+def model_code(registry: Registry, name: str) -> str:
+    """Return the code fingerprint of the plugin that builds a model, or "" where timm does."""
+    from benchkit.fingerprint import code_of
+
+    hook = registry.manager.hook.benchkit_model
+    if not hook.get_hookimpls():
+        return ""
+    net = hook(name=name, classes=10, channels=3, size=32)
+    return code_of(type(net).__module__) if net is not None else ""

@@ -1,0 +1,104 @@
+"""benchkit new: a small installable plugin package, with a test that passes, to start from."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import tempfile
+from pathlib import Path
+from string import Template
+
+import click
+
+from benchkit import templates
+from benchkit.defense_templates import DEFENSES
+from benchkit.errors import SpecError
+
+BASES = {"attack": "Attack", "defense": "Defense", "dataset": "Dataset"}
+
+
+@click.command("new")
+@click.argument("what", type=click.Choice(list(BASES)))
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(list(DEFENSES)),
+    help="What kind of defense.  [default: input-detector]",
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where to write the package.  [default: ./benchkit-NAME]",
+)
+def cmd(what: str, name: str, kind: str | None, folder: Path | None) -> None:
+    """Write a plugin package for an attack, a defense or a dataset called NAME, ready to be filled in."""
+    if kind and what != "defense":
+        raise SpecError(f"--kind is for defenses: leave it out with {what}")
+    _check_name(name)
+    target = folder or Path(f"benchkit-{name}")
+    write(target, files(what, name, kind or "input-detector"))
+    click.echo(f"wrote {target}; next: cd {target} && pip install -e . && pytest")
+
+
+def _check_name(name: str) -> None:
+    """Raise SpecError unless the name can be typed on a command line and turned into Python names."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise SpecError(
+            f"'{name}' cannot be a plugin's name: use lower-case letters, digits and single hyphens, "
+            "starting with a letter, such as my-attack"
+        )
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise SpecError(f"'{name}' is a word of Python's: choose another name")
+    taken = _taken().get(name)
+    if taken:
+        raise SpecError(f"there already is a plugin '{name}' (in {taken}): choose another name")
+
+
+def _taken() -> dict[str, str]:
+    """Return the names of installed plugins and the distributions they come from."""
+    from benchkit.plugins import find
+
+    return {found.name: found.dist for found in find({})}
+
+
+def files(what: str, name: str, kind: str) -> dict[str, str]:
+    """Return the package's files: path in the package -> text."""
+    body = {"attack": templates.ATTACK, "dataset": templates.DATASET, "defense": DEFENSES[kind]}
+    module = f"benchkit_{name.replace('-', '_')}"
+    words = {
+        "what": what,
+        "group": f"{what}s",
+        "base": BASES[what],
+        "name": name,
+        "module": module,
+        "cls": "".join(part.capitalize() for part in name.split("-")),
+    }
+    texts = {
+        "pyproject.toml": templates.PYPROJECT,
+        "README.md": templates.README,
+        f"{module}.py": templates.HEAD + body[what] + templates.HOOK,
+        f"tests/test_{name.replace('-', '_')}.py": templates.TEST,
+    }
+    return {path: Template(text).substitute(words) for path, text in texts.items()}
+
+
+def write(target: Path, texts: dict[str, str]) -> None:
+    """Write all files, or none: they are made in a temporary folder beside ``target``, which is then renamed.
+
+    Raises:
+        SpecError: when ``target`` is there and not empty, or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise SpecError(f"{target} is already there and not empty: choose another place with --dir")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".benchkit-new-") as scratch:
+            package = Path(scratch) / "package"
+            for path, text in texts.items():
+                (package / path).parent.mkdir(parents=True, exist_ok=True)
+                (package / path).write_text(text, encoding="utf-8")
+            package.rename(target)
+    except OSError as error:
+        raise SpecError(f"{target} cannot be written ({error}): choose another place with --dir") from error

@@ -1,0 +1,53 @@
+"""benchkit plugins: what is installed; with --check, whether it works."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command("plugins")
+@click.option(
+    "--check", is_flag=True, help="Import every plugin and list its components; exit 1 if one is broken."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file."
+)
+def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
+    """List the installed plugins; without --check nothing is imported."""
+    from benchkit.plugins import find
+
+    if check or plugins:
+        return _checked(as_json, plugins)
+    rows = [
+        {"name": one.name, "from": one.dist, "version": one.version, "module": one.target} for one in find()
+    ]
+    click.echo(json.dumps(rows, indent=1) if as_json else _table(rows))
+    return 0
+
+
+def _checked(as_json: bool, files: tuple[str, ...]) -> int:
+    from benchkit.plugins import KINDS, load
+
+    registry = load(files)
+    rows = [
+        {"kind": kind[:-1], "name": name, "from": entry.plugin.dist, "version": entry.plugin.version}
+        for kind in KINDS
+        for name, entry in sorted(registry.kind(kind).items())
+    ]
+    if as_json:
+        click.echo(json.dumps({"components": rows, "problems": registry.problems}, indent=1))
+    else:
+        click.echo(_table(rows))
+        for problem in registry.problems:
+            click.echo(f"problem: {problem}", err=True)
+    return 1 if registry.problems else 0
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from tabulate import tabulate
+
+    return tabulate(rows, headers="keys", disable_numparse=True)

@@ -1,0 +1,133 @@
+"""benchkit report: records -> tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import click
+
+from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
+from benchkit.metrics import METRICS
+from benchkit.report import print_report
+from benchkit.report.aggregate import AXES, Cell, cells_of
+from benchkit.report.load import read
+from benchkit.report.matrix import View, matrix
+
+FORMATS = ("table", "markdown", "latex", "csv", "json", "html-table")
+
+
+@click.command("report")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("benchkit-results"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of a finished (or unfinished) run.",
+)
+@click.option("--metric", metavar="M", help="Show this metric in every cell, such as asr or seconds.")
+@click.option("--rows", type=click.Choice(AXES), help="What the rows are.  [default: attack]")
+@click.option("--cols", type=click.Choice(AXES), help="What the columns are.  [default: defense]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to this file.")
+@click.option(
+    "--cell",
+    nargs=2,
+    type=str,
+    metavar="ATTACK DEFENSE",
+    help="Everything about one cell, instead of the matrix.",
+)
+def cmd(
+    *,
+    results: Path,
+    metric: str | None,
+    rows: str | None,
+    cols: str | None,
+    form: str,
+    out: Path | None,
+    cell: tuple[str, str] | None,
+) -> None:
+    """Show the results of runs as tables.
+
+    Reads the records below DIR, whoever made them: folders from several machines may be copied together.
+    Numbers are means over seeds; from three seeds on with a 95 % interval.
+    """
+    cells = _load(results)
+    metric = _known_metric(metric, cells)
+    chosen = _pick(cells, *cell) if cell else cells
+    view = View(*_axes(rows, cols), metric)
+    _write(chosen, view, form, out, detail=cell is not None)
+
+
+def _load(folder: Path) -> list[Cell]:
+    records, warnings = read(folder)
+    for line in warnings:
+        click.echo(f"warning: {line}", err=True)
+    if not records:
+        raise NothingToRun(f"{folder} holds no results: there is nothing to report")
+    return cells_of(records)
+
+
+def _known_metric(asked: str | None, cells: list[Cell]) -> str | None:
+    if asked is None:
+        return None
+    name = asked.lower().replace("-", "_")
+    known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
+    if name not in known and asked not in known:
+        hint = did_you_mean(name, known)
+        raise SpecError(f"there is no metric '{asked}'{hint}; there are {', '.join(known)}")
+    return name if name in known else asked
+
+
+def _axes(rows: str | None, cols: str | None) -> tuple[str, str]:
+    """Fill in the axis that was not named with attack or defense, whichever is left."""
+    rows = rows or ("defense" if cols == "attack" else "attack")
+    cols = cols or ("attack" if rows == "defense" else "defense")
+    if rows == cols:
+        raise SpecError(f"--rows and --cols are both '{rows}': name two different ones")
+    return rows, cols
+
+
+def _pick(cells: list[Cell], attack: str, defense: str) -> list[Cell]:
+    for axis, name in (("attack", attack), ("defense", defense)):
+        known = list(dict.fromkeys(str(cell.axis(axis)) for cell in cells))
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise SpecError(f"no {axis} '{name}' in these results{hint}; there are {', '.join(known)}")
+    found = [cell for cell in cells if (cell.axis("attack"), cell.axis("defense")) == (attack, defense)]
+    if not found:
+        raise NothingToRun(f"{attack} was not run against {defense}: there is nothing to report")
+    return found
+
+
+def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
+    from benchkit.report.export import to_csv, to_json
+    from benchkit.report.page import page
+    from benchkit.report.render import to_text
+
+    if form in ("csv", "json"):
+        _emit({"csv": to_csv, "json": to_json}[form](cells, view.metric), out)
+        return
+    report = page(cells) if detail else matrix(cells, view)
+    if form == "table" and out is None:
+        print_report(report)
+    else:
+        _emit(to_text(report, "markdown" if form == "table" else form), out)
+
+
+def _emit(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    if out.exists() and not out.is_file():
+        raise StoreError(f"cannot write {out}: it is not a regular file")
+    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise StoreError(f"cannot write {out}: {error.strerror}") from error

@@ -1,0 +1,97 @@
+"""benchkit show: one component in full."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import click
+
+from benchkit.errors import SpecError, did_you_mean
+
+KINDS = ("attacks", "defenses", "datasets")
+
+
+@click.command("show")
+@click.argument("name")
+@click.option(
+    "-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Show what NAME is: its description, paper, assumptions, and parameters with defaults and bounds."""
+    found = [(kind, entry) for kind, entry in _entries(plugins) if entry.cls.name == name]
+    if not found:
+        names = sorted({entry.cls.name for _, entry in _entries(plugins)})
+        raise SpecError(
+            f"there is nothing called '{name}'{did_you_mean(name, names)}; there are: {', '.join(names)}"
+        )
+    rows = [_described(kind, entry) for kind, entry in found]
+    click.echo(json.dumps(rows, indent=1) if as_json else "\n\n".join(_text(row) for row in rows))
+
+
+def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
+    from benchkit.plugins import Entry, Found, load
+    from benchkit.recipes import RECIPES
+
+    registry = load(plugins)
+    harness = Found("recipes", "benchkit.recipes", "benchkit")
+    entries = [(kind[:-1], entry) for kind in KINDS for entry in registry.kind(kind).values()]
+    return entries + [("recipe", Entry(cls, harness)) for cls in RECIPES.values()]
+
+
+def _described(kind: str, entry: Any) -> dict[str, Any]:
+    from benchkit.params import describe
+
+    cls = entry.cls
+    return {
+        "name": cls.name,
+        "kind": kind,
+        "from": f"{entry.plugin.dist} {entry.plugin.version}".strip(),
+        "paper": cls.paper,
+        "description": inspect.cleandoc(cls.__doc__ or ""),
+        "assumes": assumptions(cls, cls()),
+        "parameters": describe(cls),
+    }
+
+
+def assumptions(cls: type[Any], component: Any) -> str:
+    """Return in one line what a component assumes about its world."""
+    from benchkit.api import Attack, Defense
+    from benchkit.protocol import overlaps
+
+    if issubclass(cls, Attack):
+        controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[
+            cls.access
+        ]
+        labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[
+            cls.label_policy
+        ]
+        model = ["knows a clean model of the victim's architecture"] if "model" in cls.needs else []
+        return "; ".join([controls, labels, *model])
+    if issubclass(cls, Defense):
+        data = f"{component.clean:.3g} of the training set as clean images"
+        if overlaps(component.clean):
+            data += " (clean versions of images the victim trains on among them)"
+        model = ["needs the victim model"] if "model" in cls.needs else []
+        return "; ".join(
+            [f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model]
+        )
+    return ""
+
+
+def _text(row: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    head = f"{row['name']} ({row['kind']}, from {row['from']})"
+    lines = [head, "", row["description"]]
+    lines += ["", f"Paper: {row['paper']}"] if row["paper"] else []
+    lines += [f"Assumes: {row['assumes']}"] if row["assumes"] else []
+    table = [
+        (one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]
+    ]
+    if table:
+        headers = ("parameter", "type", "default", "bounds", "meaning")
+        lines += ["", tabulate(table, headers=headers, disable_numparse=True)]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Walk over a plan on one or many workers; the only part of benchkit that writes results."""

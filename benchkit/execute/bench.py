@@ -1,0 +1,173 @@
+"""A process's workbench: loads what steps share, at most once each, and hands out scenes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from benchkit import gates
+from benchkit.api import Attack, Defense
+from benchkit.models import Classifier, create
+from benchkit.plugins import Registry
+from benchkit.protocol import generator, holdout_rows, victim_rows
+from benchkit.scene import Data, Poisoned, Scene, Source, Split
+from benchkit.spec import component, recipe
+from benchkit.store import Store
+from benchkit.train import Trainer
+
+Job = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Bench:
+    """What one worker process works with. It keeps the last few things it loaded."""
+
+    KEPT = 4
+
+    def __init__(self, store: Store, registry: Registry, device: torch.device, source: Source) -> None:
+        self.store, self.registry, self.device, self.source = store, registry, device, source
+        self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def kept(self, what: str, key: str, make: Callable[[], T]) -> T:
+        """Return something made before, or make it now; the least used is forgotten first."""
+        if (what, key) not in self._kept:
+            self._kept[what, key] = make()
+            while len(self._kept) > self.KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end((what, key))
+        made: T = self._kept[what, key]
+        return made
+
+    def tensors(self, job: Job, role: str) -> dict[str, Tensor]:
+        """Return a parent's tensors on the device, or nothing if the step has no such parent."""
+        if role not in job["parents"]:
+            return {}
+        loaded = self.store.load(*job["parents"][role])
+        return {name: tensor.to(self.device) for name, tensor in loaded.items()}
+
+    def attack(self, job: Job) -> Attack:
+        """Return the attack a step names."""
+        attack: Attack = component(job["attack"], "attacks", self.registry)
+        return attack
+
+    def defense(self, job: Job) -> Defense:
+        """Return the defense a step names."""
+        defense: Defense = component(job["defense"], "defenses", self.registry)
+        return defense
+
+    def data(self, job: Job) -> Data:
+        """Return the dataset of a step, on the device."""
+        return self.kept("data", job["parents"]["data"][1], lambda: self._data(job))
+
+    def _data(self, job: Job) -> Data:
+        names = tuple(self.store.meta(*job["parents"]["data"])["info"]["classes"])
+        found = self.tensors(job, "data")
+        splits = [Split(found[f"{part}_images"], found[f"{part}_labels"]) for part in ("train", "test")]
+        return Data(splits[0], splits[1], names)
+
+    def victim_train(self, job: Job) -> Split:
+        """Return the clean training set of victims: all but the defenders' reserve."""
+        train = self.data(job).train
+        return self.kept(
+            "train",
+            f"{job['parents']['data'][1]}/{job['seed']}",
+            lambda: train[victim_rows(train, job["seed"])],
+        )
+
+    def poisoned(self, job: Job) -> Poisoned:
+        """Return the poisoned training set that a ``poison`` step left."""
+        return self.kept("poison", job["parents"]["poison"][1], lambda: self._poisoned(job))
+
+    def _poisoned(self, job: Job) -> Poisoned:
+        found = self.tensors(job, "poison")
+        return Poisoned.replacing(self.victim_train(job), found["rows"], found["images"], found["labels"])
+
+    def model(self, job: Job, role: str) -> Classifier:
+        """Return a fresh copy of the model that a ``train`` step left."""
+        state = self.tensors(job, role)
+        model = Classifier(self.build(job), state["mean"], state["std"])
+        model.restore(state)
+        return model.eval()
+
+    def build(self, job: Job) -> torch.nn.Module:
+        """Return a network of the step's architecture, with random weights."""
+        data = self.data(job)
+        hook = self.registry.manager.hook.benchkit_model
+        shape = tuple(data.train.images.shape[1:])
+        return create(job["model"], len(data.classes), shape, self.device, hook)  # type: ignore[arg-type]
+
+    def trainer(self, job: Job) -> Trainer:
+        """Return the benchmark's trainer for the step's recipe and architecture."""
+        return Trainer(recipe(job["recipe"]), partial(self.build, job), self.device)
+
+    def scene(self, job: Job, clean: Split, purpose: tuple[str, ...], **more: Any) -> Scene:
+        """Return a scene whose random numbers depend only on the seed and the purpose."""
+        shape = tuple(int(side) for side in clean.images.shape[1:])
+        rng = generator(job["seed"], *purpose)
+        classes = len(self.data(job).classes)
+        return Scene(classes, shape, self.device, clean, rng, **more)  # type: ignore[arg-type]
+
+    def attacker(
+        self, job: Job, purpose: str, *, fit: bool = False, model: Classifier | None = None
+    ) -> Scene:
+        """Return what the attacker of a step may have."""
+        return self.scene(
+            job,
+            self.victim_train(job),
+            ("attacker", purpose),
+            prepared=self.tensors(job, "craft"),
+            poison_rate=job.get("poison_rate", 0.0),
+            granted=model,
+            trainer=self.trainer(job) if fit else None,
+        )
+
+    def defender(self, job: Job, purpose: str, *, fit: bool = True, grant: bool | None = None) -> Scene:
+        """Return what the defender of a step may have: never the trigger, the target, the mask or the test set.
+
+        Args:
+            grant: hand over the victim; by default where the defense declares that it needs it.
+        """
+        defense = self.defense(job)
+        train = self.data(job).train
+        granted = "model" in defense.needs if grant is None else grant
+        return self.scene(
+            job,
+            train[holdout_rows(train, job["seed"], defense.clean)],
+            ("defender", purpose),
+            prepared=self.kept(
+                "prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")
+            ),
+            granted=self.model(job, "victim") if granted and "victim" in job["parents"] else None,
+            trainer=self.trainer(job) if fit else None,
+        )
+
+    def triggered(self, job: Job) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (rows, stamped images, wanted labels) of the test images that the attacker wants to turn.
+
+        Raises:
+            ContractError: when the stamp breaks its contract, changes nothing, or does not repeat itself.
+        """
+        craft = job["parents"].get("craft", ("", ""))[1]
+        key = f"{job['attack']}/{craft}/{job['parents']['data'][1]}/{job['seed']}"
+        return self.kept("triggered", key, lambda: self._triggered(job))
+
+    def _triggered(self, job: Job) -> tuple[Tensor, Tensor, Tensor]:
+        attack, test = self.attack(job), self.data(job).test
+        wanted = attack.target_labels(test.labels, self.attacker(job, "target"))
+        if attack.benign:
+            none = test.labels[:0]
+            return none, test.images[:0], none
+        rows = (test.labels != wanted).nonzero().squeeze(1)
+        clean = test.images[rows]
+        stamped = gates.images(
+            attack.name, "stamp", clean, attack.stamp(clean.clone(), self.attacker(job, "stamp"))
+        )
+        gates.changes_pixels(attack.name, clean, stamped)
+        again = attack.stamp(clean.clone(), self.attacker(job, "stamp"))
+        gates.repeats(attack.name, "stamp", stamped, again)
+        return rows, stamped, wanted[rows]

@@ -1,0 +1,52 @@
+"""What a step costs: seconds and peak memory of this process, measured around it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Meter:
+    """Measures a ``with`` block. ``cost`` then holds seconds, peak_mb and, on a GPU, peak_device_mb (MiB)."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.cost: dict[str, float] = {}
+
+    def __enter__(self) -> Meter:
+        _reset_peak()
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cost = {"seconds": round(time.perf_counter() - self.start, 3), "peak_mb": round(_peak_mb(), 1)}
+        if self.device.type == "cuda":
+            import torch
+
+            self.cost["peak_device_mb"] = round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+
+
+def _reset_peak() -> None:
+    # Linux forgets a process's peak on request; elsewhere the peak is that of the process so far.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mb() -> float:
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

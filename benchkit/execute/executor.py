@@ -1,0 +1,40 @@
+"""The executor protocol: something that runs ready jobs. It decides nothing about what to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+State = Literal["done", "error", "fatal", "damaged", "oom", "lost", "timeout"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    ``done``: ``value`` holds what the step returned. ``error``: it raised (a failed cell). ``fatal``: the run cannot
+    go on (a user's mistake, a full disk). ``damaged``: a parent artifact (``value``) must be made again. ``oom``: the
+    device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped.
+    """
+
+    key: str
+    state: State
+    value: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    trace: str = ""
+
+
+class Executor(Protocol):
+    """Runs jobs; tensors never pass through it, only JSON."""
+
+    slots: int
+
+    def submit(self, job: Mapping[str, Any]) -> None:
+        """Start a job; at most ``slots`` are in flight."""
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return what has ended within so many seconds, perhaps nothing."""
+
+    def close(self) -> None:
+        """Stop everything at once."""

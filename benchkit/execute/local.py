@@ -1,0 +1,126 @@
+"""Local execution: one persistent process per device slot; a dead or hung one costs only its own step."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from benchkit.execute.executor import Outcome
+
+PRELOAD = ["benchkit.execute.worker", "timm", "sklearn.metrics"]
+"""Imported once in the fork server, so that a worker starts in a tenth of a second."""
+
+
+@dataclass
+class _Worker:
+    device: str
+    process: BaseProcess
+    pipe: Connection
+    job: Mapping[str, Any] | None = None
+    deadline: float = float("inf")
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalExecutor:
+    """Workers on this machine, one for each entry of ``devices`` (``cpu`` or ``cuda:N``, repeats allowed)."""
+
+    def __init__(
+        self, devices: Sequence[str], setup: Mapping[str, Any], timeout: float | None = None
+    ) -> None:
+        self.devices, self.timeout = list(devices), timeout or float("inf")
+        self.setup = {**setup, "threads": max(1, cores() // len(self.devices))}
+        self.slots = len(self.devices)
+        self._context = _context(self.setup["threads"])
+        self._workers: list[_Worker] = []
+
+    def submit(self, job: Mapping[str, Any]) -> None:
+        """Give a job to an idle worker, starting one if need be."""
+        worker = next((one for one in self._workers if one.job is None), None) or self._start()
+        worker.job, worker.deadline = job, time.monotonic() + self.timeout
+        try:
+            worker.pipe.send_bytes(json.dumps(dict(job)).encode())
+        except OSError:
+            worker.process.kill()  # it died while idle; wait() sees its sentinel and reports the job as lost
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return the outcomes of jobs that ended within ``timeout`` seconds."""
+        busy = [one for one in self._workers if one.job is not None]
+        until = min([time.monotonic() + timeout, *(one.deadline for one in busy)])
+        handles: list[Any] = [handle for one in busy for handle in (one.pipe, one.process.sentinel)]
+        ready = wait(handles, max(0.0, until - time.monotonic()))
+        ended = [self._ended(one) for one in busy if one.pipe in ready or one.process.sentinel in ready]
+        return ended + [self._expired(one) for one in busy if one.job and one.deadline <= time.monotonic()]
+
+    def close(self) -> None:
+        """Kill every worker."""
+        for worker in list(self._workers):
+            self._drop(worker)
+
+    def _start(self) -> _Worker:
+        taken = [one.device for one in self._workers]
+        free = next(one for one in self.devices if taken.count(one) < self.devices.count(one))
+        ours, theirs = self._context.Pipe()
+        from benchkit.execute.launch import launch
+
+        process = self._context.Process(target=launch, args=(theirs, {**self.setup, "device": free}))  # type: ignore[attr-defined]
+        process.start()
+        theirs.close()
+        self._workers.append(_Worker(free, process, ours))
+        return self._workers[-1]
+
+    def _ended(self, worker: _Worker) -> Outcome:
+        assert worker.job is not None
+        key = worker.job["key"]
+        try:
+            answer = json.loads(worker.pipe.recv_bytes())
+        except (EOFError, OSError):
+            worker.process.join(5)
+            code = worker.process.exitcode
+            self._drop(worker)
+            return Outcome(key, "lost", error=f"its process died ({_cause(code)})")
+        worker.job = None
+        if answer["state"] == "oom":
+            self._drop(worker)
+        return Outcome(key, **answer)
+
+    def _expired(self, worker: _Worker) -> Outcome:
+        assert worker.job is not None
+        key = worker.job["key"]
+        self._drop(worker)
+        return Outcome(key, "timeout", error=f"stopped after {self.timeout:g} s: allow more with --timeout")
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        worker.job = None
+        self._workers.remove(worker)
+
+
+def _cause(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {-code}" + (", perhaps out of memory: use fewer --jobs" if code == -9 else "")
+    return f"exit code {code}"
+
+
+def _context(threads: int) -> BaseContext:
+    """Return how to start processes. Threads are fixed before torch wakes up, and wait without spinning."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(PRELOAD)
+    return context

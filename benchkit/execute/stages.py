@@ -1,0 +1,173 @@
+"""What each stage of a plan does. A step looks in the store first, so running one twice is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchkit import gates
+from benchkit.api import ModelDetector
+from benchkit.execute.bench import Bench, Job
+from benchkit.execute.cost import Meter
+from benchkit.execute.records import describe
+from benchkit.measure import Truth, audit, measure
+from benchkit.spec import component
+
+Result = tuple[Mapping[str, Tensor], Mapping[str, Any]]
+"""An artifact: its tensors, and JSON to keep beside them."""
+
+
+def run_step(bench: Bench, job: Job) -> dict[str, Any]:
+    """Run one step unless its result is there, and publish the result.
+
+    Returns:
+        JSON for the parent process: ``made`` (False when another run had done it), ``cost``, and ``info``.
+
+    Raises:
+        Damaged: when a parent's artifact has to be made again first.
+    """
+    with bench.store.lock(job["key"]):
+        if job["stage"] == "cell":
+            return _run_cell(bench, job)
+        stage, key = job["stage"], job["key"]
+        if bench.store.has(stage, key):
+            return {"made": False, **bench.store.meta(stage, key)}
+        with Meter(bench.device) as meter:
+            tensors, info = STAGES[stage](bench, job)
+        meta = {"info": info, "cost": meter.cost, "label": _label(job)}
+        bench.store.save(stage, key, tensors, meta)
+        return {"made": True, **meta}
+
+
+def _label(job: Job) -> str:
+    return " ".join(str(job[name]) for name in ("dataset", "attack", "defense") if name in job)
+
+
+def make_data(bench: Bench, job: Job) -> Result:
+    """Decode a dataset."""
+    dataset = component(job["dataset"], "datasets", bench.registry)
+    data = gates.data(dataset.name, dataset.load(bench.source))
+    tensors = {
+        "train_images": data.train.images,
+        "train_labels": data.train.labels,
+        "test_images": data.test.images,
+        "test_labels": data.test.labels,
+    }
+    shape = [int(side) for side in data.train.images.shape[1:]]
+    sizes = {"train": len(data.train), "test": len(data.test)}
+    return tensors, {"classes": list(data.classes), "shape": shape, **sizes}
+
+
+def make_craft(bench: Bench, job: Job) -> Result:
+    """Craft a trigger."""
+    attack = bench.attack(job)
+    model = bench.model(job, "victim") if "victim" in job["parents"] else None
+    return gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", model=model))), {}
+
+
+def make_poison(bench: Bench, job: Job) -> Result:
+    """Poison the training set; what changed is kept."""
+    attack, train = bench.attack(job), bench.victim_train(job)
+    poisoned = gates.poisoned(attack.name, train, attack.poison(train, bench.attacker(job, "poison")))
+    rows = poisoned.mask.nonzero().squeeze(1)
+    changed = poisoned.data[rows]
+    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {
+        "poisoned": len(rows) / len(train)
+    }
+
+
+def make_train(bench: Bench, job: Job) -> Result:
+    """Train a victim."""
+    attack = bench.attack(job)
+    scene = bench.attacker(job, "train", fit=True)
+    model = gates.model(attack.name, "train", attack.train(bench.poisoned(job), scene))
+    return model.state(), {}
+
+
+def make_judge(bench: Bench, job: Job) -> Result:
+    """Ask the undefended victim and the benign one about the test images, clean and triggered."""
+    test, (_, triggered, _) = bench.data(job).test, bench.triggered(job)
+    found = {}
+    for role, prefix in (("victim", ""), ("benign", "benign_")):
+        model = bench.model(job, role)
+        found[f"{prefix}clean"] = model.logits(test.images).argmax(1)
+        found[f"{prefix}triggered"] = model.logits(triggered).argmax(1) if len(triggered) else test.labels[:0]
+    return found, {}
+
+
+def make_prepare(bench: Bench, job: Job) -> Result:
+    """Run a defense's attack-free preparation."""
+    defense = bench.defense(job)
+    return gates.tensors(
+        defense.name, defense.prepare(bench.defender(job, "prepare", fit=False, grant=False))
+    ), {}
+
+
+def make_audit(bench: Bench, job: Job) -> Result:
+    """Let a model detector score one victim."""
+    defense = bench.defense(job)
+    assert isinstance(defense, ModelDetector)
+    return {}, audit(defense, partial(bench.defender, job))
+
+
+STAGES: dict[str, Callable[[Bench, Job], Result]] = {
+    "data": make_data,
+    "craft": make_craft,
+    "poison": make_poison,
+    "train": make_train,
+    "judge": make_judge,
+    "prepare": make_prepare,
+    "audit": make_audit,
+}
+
+
+def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
+    found = bench.store.record(job)
+    if found and found["status"] == "ok":
+        return {"made": False, "record": found}
+    with Meter(bench.device) as meter:
+        metrics, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
+    record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
+    record["metrics"] = {**metrics, **_poisoned_share(bench, job), **meter.cost}
+    record["costs"] = {"cell": meter.cost, **_parent_costs(bench, job)}
+    record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
+    bench.store.write_record(record)
+    return {"made": True, "record": record, "cost": meter.cost}
+
+
+def truth(bench: Bench, job: Job) -> Truth:
+    """Gather what only the measurement may know."""
+    rows, triggered, wanted = bench.triggered(job)
+    parents = job["parents"]
+    scores = {}
+    if "audit" in parents:
+        scores = dict(bench.store.meta(*parents["audit"])["info"])
+        scores["benign"] = bench.store.meta(*parents["benign_audit"])["info"]["score"]
+    return Truth(
+        benign=bench.attack(job).benign,
+        test=bench.data(job).test,
+        rows=rows,
+        triggered=triggered,
+        wanted=wanted,
+        train=bench.poisoned(job) if "poison" in parents else None,
+        judged=bench.tensors(job, "judge"),
+        audit=scores,
+    )
+
+
+def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
+    if "poison" not in job["parents"]:
+        return {}
+    return dict(bench.store.meta(*job["parents"]["poison"])["info"])
+
+
+def _parent_costs(bench: Bench, job: Job) -> dict[str, Any]:
+    return {role: bench.store.meta(stage, key)["cost"] for role, (stage, key) in job["parents"].items()}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,85 @@
+"""A worker process: receives jobs as JSON, runs them one after the other, sends back what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchkit.errors import ContractError, DataError, DeviceError, SpecError, StoreError
+from benchkit.execute.bench import Bench
+from benchkit.execute.stages import run_step
+from benchkit.plugins import load
+from benchkit.scene import Source
+from benchkit.store import Damaged, Store
+
+FATAL = (SpecError, DataError, StoreError, DeviceError)
+
+
+def main(connection: Connection, setup: Mapping[str, Any]) -> None:
+    """Serve jobs until the connection closes."""
+    # Ctrl-C reaches the whole process group; the parent decides what happens to workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    if setup["device"].startswith("cuda"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = setup["device"].partition(":")[2] or "0"
+    torch.set_num_threads(setup["threads"])
+    bench = None
+    while True:
+        try:
+            job = json.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        bench = bench or make_bench(setup)
+        connection.send_bytes(json.dumps(outcome_of(bench, job)).encode())
+
+
+def make_bench(setup: Mapping[str, Any]) -> Bench:
+    """Load the plugins and open the store, in this process."""
+    device = torch.device("cuda" if setup["device"].startswith("cuda") else setup["device"])
+    source = Source(Path(setup["data_root"]), setup["download"])
+    return Bench(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
+
+
+def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one step; every exception becomes a value."""
+    try:
+        return {"state": "done", "value": run_step(bench, job)}
+    except Damaged as damage:
+        return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
+    except FATAL as error:
+        return {"state": "fatal", "error": str(error)}
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return {"state": "oom", "error": "out of memory on the device: use fewer slots or a smaller model"}
+    except MemoryError:
+        return {"state": "oom", "error": "out of memory on this machine: use fewer --jobs"}
+    except Exception as error:
+        return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc()}
+
+
+def _sentence(job: Mapping[str, Any], error: Exception) -> str:
+    """Return one line that says what failed; a plugin's own exception names its type and place."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, ContractError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{job['stage']} raised {type(error).__name__}: {text}{place}"
+
+
+def _die_with_parent(parent: int) -> None:
+    # A worker that outlived its run would go on writing to a store that another run may be using.
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

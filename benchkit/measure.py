@@ -1,0 +1,264 @@
+"""The one place that knows how each kind of defense becomes metrics, by one protocol (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchkit import api, gates
+from benchkit.baseline import NoDefense
+from benchkit.errors import ContractError
+from benchkit.models import Classifier
+from benchkit.scene import Poisoned, Scene, Split
+
+Metrics = dict[str, float]
+PROBE = 16
+"""Images that are scored twice under one seed, to prove that a defense repeats itself."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What only the measurement knows. No plugin code ever receives it.
+
+    Attributes:
+        benign: the attack implants nothing, so nothing triggered exists.
+        test: the clean test split.
+        rows: int64 rows of ``test`` that were stamped: those whose label is not the attacker's wish.
+        triggered: uint8, ``test.images[rows]`` with the trigger.
+        wanted: int64, the label the attacker wants for each of them.
+        train: the training set the defender is given, and the poison mask (kinds that see it).
+        judged: predictions of the undefended victim (``clean``, ``triggered``) and of the benign one
+            (``benign_triggered``, ``benign_clean``); empty without victims.
+        audit: a model detector's ``score`` and ``threshold`` for this victim, and ``benign`` for the benign one.
+    """
+
+    benign: bool
+    test: Split
+    rows: Tensor
+    triggered: Tensor
+    wanted: Tensor
+    train: Poisoned | None = None
+    judged: dict[str, Tensor] = field(default_factory=dict)
+    audit: dict[str, float] = field(default_factory=dict)
+
+
+SceneFor = Callable[..., Scene]
+"""``scene_for(purpose)``: a fresh defender's scene whose rng depends only on the seed and the purpose."""
+Predict = Callable[[Tensor], Tensor]
+
+
+def measure(defense: api.Defense, scene_for: SceneFor, truth: Truth) -> tuple[Metrics, list[str]]:
+    """Return one cell's metrics (fractions unless said otherwise) and warnings.
+
+    Raises:
+        ContractError: when the defense breaks its contract.
+    """
+    for kind, how in MEASURES.items():
+        if isinstance(defense, kind):
+            metrics = how(defense, scene_for, truth)
+            return metrics, _warnings(metrics, truth)
+    raise ContractError(f"{defense.name} derives from none of the defense kinds")
+
+
+def accuracies(clean: Tensor, triggered: Tensor, truth: Truth) -> Metrics:
+    """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
+    metrics = {"c_acc": _mean(clean == truth.test.labels)}
+    if not truth.benign:
+        metrics["asr"] = _mean(triggered == truth.wanted)
+        metrics["ra"] = _mean(triggered == truth.test.labels[truth.rows])
+    return metrics
+
+
+def _mean(hits: Tensor) -> float:
+    return hits.double().mean().item()
+
+
+def _baseline(truth: Truth) -> Metrics:
+    return accuracies(truth.judged["clean"], truth.judged["triggered"], truth) if truth.judged else {}
+
+
+def _defended(predict: Predict, truth: Truth) -> Metrics:
+    """Return C-Acc, ASR, RA of a defended predictor, and DER against the undefended victim.
+
+    DER = (max(0, fall of ASR) - max(0, fall of C-Acc) + 1) / 2 (Zhu et al., 2023).
+    """
+    triggered = predict(truth.triggered) if not truth.benign else truth.wanted
+    metrics = accuracies(predict(truth.test.images), triggered, truth)
+    before = _baseline(truth)
+    if "asr" in before:
+        gained = max(0.0, before["asr"] - metrics["asr"])
+        lost = max(0.0, before["c_acc"] - metrics["c_acc"])
+        metrics["der"] = (gained - lost + 1) / 2
+    return metrics
+
+
+def _labels(model: Classifier) -> Predict:
+    return lambda images: model.logits(images).argmax(1).to(images.device)
+
+
+def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Return what the attack did to the undefended victim, and what its trigger does to a clean model."""
+    metrics = _baseline(truth)
+    if not truth.benign:
+        metrics["asr_clean_model"] = _mean(truth.judged["benign_triggered"] == truth.wanted)
+    return metrics
+
+
+def measure_input_detector(defense: api.InputDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Score the clean and the triggered copies of the same test images; flag above the defender's threshold."""
+    threshold = gates.number(defense.name, "threshold", defense.threshold(scene_for("threshold")))
+    clean = _scored(defense, truth.test.images, scene_for, "clean")
+    if truth.benign:
+        metrics = {"fpr": _mean(clean > threshold)}
+    else:
+        triggered = _scored(defense, truth.triggered, scene_for, "triggered")
+        metrics = detection(clean[truth.rows.cpu()], triggered, threshold)
+        if truth.judged:
+            hits = (truth.judged["triggered"] == truth.wanted).cpu()
+            metrics["asr_after"] = _mean(hits & (triggered <= threshold))
+    if truth.judged:
+        right = (truth.judged["clean"] == truth.test.labels).cpu()
+        metrics["c_acc_after"] = _mean(right & (clean <= threshold))
+    return metrics
+
+
+def _scored(defense: api.InputDetector, images: Tensor, scene_for: SceneFor, which: str) -> Tensor:
+    """Return one checked score per image, float64 on the CPU."""
+    probe = images[:PROBE]
+    once, again = (defense.score(probe.clone(), scene_for("probe")) for _ in range(2))
+    first = gates.scores(defense.name, "score", once, len(probe))
+    gates.repeats(defense.name, "score", first, gates.scores(defense.name, "score", again, len(probe)))
+    return gates.scores(
+        defense.name, "score", defense.score(images, scene_for(f"score {which}")), len(images)
+    )
+
+
+def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
+    """Return AUROC, accuracy, BDR, FPR and TPR at 1 % and 5 % FPR from scores, higher = more suspicious."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))]).numpy()
+    scores = torch.cat([clean, triggered]).numpy()
+    # Every point is kept: on a straight stretch of the curve the default leaves out the very ones asked for.
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    flagged_clean, flagged = _mean(clean > threshold), _mean(triggered > threshold)
+    return {
+        "auroc": float(roc_auc_score(truth, scores)),
+        "acc": (1 - flagged_clean + flagged) / 2,
+        "bdr": flagged,
+        "fpr": flagged_clean,
+        "tpr_at_1fpr": float(tpr[fpr <= 0.01].max()),
+        "tpr_at_5fpr": float(tpr[fpr <= 0.05].max()),
+    }
+
+
+def measure_input_purifier(defense: api.InputPurifier, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Classify purified images with the victim."""
+    probe = truth.test.images[:PROBE]
+    once, again = (
+        gates.images(defense.name, "purify", probe, defense.purify(probe.clone(), scene_for("probe")))
+        for _ in range(2)
+    )
+    gates.repeats(defense.name, "purify", once, again)
+    victim = _labels(scene_for("victim", grant=True).model)
+
+    def predict(images: Tensor) -> Tensor:
+        cleaned = defense.purify(images.clone(), scene_for("purify"))
+        return victim(gates.images(defense.name, "purify", images, cleaned))
+
+    return _defended(predict, truth)
+
+
+def measure_training_filter(defense: api.TrainingFilter, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Drop what is suspicious, compare with the mask, retrain on the rest with the benchmark's recipe."""
+    poisoned = _given(truth)
+    raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
+    drop = gates.scores(defense.name, "suspicion", raw, len(poisoned.data)) > 0
+    metrics = filtering(drop, poisoned.mask.cpu())
+    keep = (~drop).nonzero().squeeze(1).to(poisoned.data.labels.device)
+    if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
+        raise ContractError(
+            f"{defense.name} dropped {_mean(drop):.0%} of the training set: fewer than 2 classes remain"
+        )
+    retrained = scene_for("retrain").fit(poisoned.data[keep])
+    return metrics | _defended(_labels(retrained), truth)
+
+
+def filtering(drop: Tensor, mask: Tensor) -> Metrics:
+    """Return precision and recall of dropping poisoned rows (mask), and the share of clean rows dropped."""
+    metrics = {"fpr": _mean(drop[~mask])}
+    if mask.any():
+        metrics["recall"] = _mean(drop[mask])
+        metrics["precision"] = _mean(mask[drop]) if drop.any() else 0.0
+    return metrics
+
+
+def measure_robust_training(defense: api.RobustTraining, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Let the defense train on the poisoned set."""
+    trained = defense.train(_given(truth).data, scene_for("train"))
+    return _defended(_labels(gates.model(defense.name, "train", trained)), truth)
+
+
+def measure_model_repair(defense: api.ModelRepair, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Let the defense repair its copy of the victim."""
+    repaired = defense.repair(scene_for("repair"))
+    return _defended(_labels(gates.model(defense.name, "repair", repaired)), truth)
+
+
+def audit(defense: api.ModelDetector, scene_for: SceneFor) -> Metrics:
+    """Return a model detector's score and threshold for the victim in its scene."""
+    return {
+        "score": gates.number(defense.name, "score", defense.score(scene_for("score"))),
+        "threshold": gates.number(defense.name, "threshold", defense.threshold(scene_for("threshold"))),
+    }
+
+
+def measure_model_detector(defense: api.ModelDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
+    """Compare the scores of the victim and of the benign victim of the same seed.
+
+    One pair gives an AUROC of 0, 0.5 or 1; its mean over seeds estimates the population's without bias.
+    """
+    score, benign = truth.audit["score"], truth.audit["benign"]
+    flagged, false_alarm = (float(one > truth.audit["threshold"]) for one in (score, benign))
+    if truth.benign:
+        return {"score": score, "fpr": flagged}
+    auroc = 0.5 if score == benign else float(score > benign)
+    accuracy = (flagged + 1 - false_alarm) / 2
+    return {"score": score, "auroc": auroc, "acc": accuracy, "bdr": flagged, "fpr": false_alarm}
+
+
+def _given(truth: Truth) -> Poisoned:
+    if truth.train is None:
+        raise ContractError("this kind of defense is measured with the training set")
+    return truth.train
+
+
+MEASURES: dict[type[api.Defense], Callable[[Any, SceneFor, Truth], Metrics]] = {
+    NoDefense: measure_baseline,
+    api.InputDetector: measure_input_detector,
+    api.InputPurifier: measure_input_purifier,
+    api.TrainingFilter: measure_training_filter,
+    api.RobustTraining: measure_robust_training,
+    api.ModelRepair: measure_model_repair,
+    api.ModelDetector: measure_model_detector,
+}
+
+
+def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
+    """Return one sentence for each number that a reader must not take at face value."""
+    found = []
+    if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
+        found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
+    if truth.judged and not truth.benign:
+        base = _mean(truth.judged["benign_clean"][truth.rows] == truth.wanted)
+        moved = _mean(truth.judged["benign_triggered"] == truth.wanted)
+        margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
+        if moved > base + margin:
+            found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")
+        if _baseline(truth)["asr"] < 0.5:
+            found.append("the attack did not implant: below 50 % ASR without any defense")
+    return found

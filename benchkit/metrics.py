@@ -1,0 +1,168 @@
+"""What each number means, which one judges a defense kind, and how seeds become an interval. Torch-free."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity. Records hold fractions in [0, 1] where ``percent`` is true."""
+
+    name: str
+    title: str
+    better: Literal["higher", "lower", "neither"]
+    percent: bool
+    help: str
+
+    def text(self, value: float) -> str:
+        """Write a value as tables show it: percent with one decimal, anything else with three digits."""
+        if self.percent:
+            return f"{100 * value:.1f}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    def legend(self) -> str:
+        """Return the line that explains this metric below a table."""
+        ways = ["%"] if self.percent else []
+        ways += [f"{self.better} is better"] if self.better != "neither" else []
+        return f"{self.title} ({', '.join(ways)}): {self.help}" if ways else f"{self.title}: {self.help}"
+
+
+_ALL = (
+    Metric("c_acc", "C-Acc", "higher", True, "share of clean test images that are classified correctly"),
+    Metric(
+        "asr",
+        "ASR",
+        "lower",
+        True,
+        "attack success rate, share of triggered test images of other classes that end in the target class",
+    ),
+    Metric("ra", "RA", "higher", True, "share of triggered test images that still get their true class"),
+    Metric(
+        "der",
+        "DER",
+        "higher",
+        True,
+        "defense effectiveness rating, (drop in ASR - drop in C-Acc + 1) / 2; 50 means no effect",
+    ),
+    Metric(
+        "auroc",
+        "AUROC",
+        "higher",
+        True,
+        "chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing",
+    ),
+    Metric(
+        "acc", "ACC", "higher", True, "share of right verdicts, over as many clean as triggered test images"
+    ),
+    Metric("bdr", "BDR", "higher", True, "backdoor detection rate, the share of triggered inputs flagged"),
+    Metric(
+        "fpr", "FPR", "lower", True, "false alarms, the share of clean images (or models) that are flagged"
+    ),
+    Metric(
+        "tpr_at_1fpr",
+        "TPR@1%FPR",
+        "higher",
+        True,
+        "share of triggered inputs flagged where 1 % of clean inputs are",
+    ),
+    Metric(
+        "tpr_at_5fpr",
+        "TPR@5%FPR",
+        "higher",
+        True,
+        "share of triggered inputs flagged where 5 % of clean inputs are",
+    ),
+    Metric("c_acc_after", "C-Acc after", "higher", True, "C-Acc when every flagged input is refused"),
+    Metric("asr_after", "ASR after", "lower", True, "ASR when every flagged input is refused"),
+    Metric(
+        "precision", "precision", "higher", True, "share of the dropped training images that were poisoned"
+    ),
+    Metric("recall", "recall", "higher", True, "share of the poisoned training images that were dropped"),
+    Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
+    Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),
+    Metric("seconds", "seconds", "lower", False, "wall-clock seconds of the cell itself, victim not counted"),
+    Metric("peak_mb", "peak MB", "lower", False, "peak memory of the cell itself, in megabytes"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+# The order of the kinds here is the order of the columns in a matrix.
+HEADLINE = {
+    "baseline": "asr",
+    "input detector": "auroc",
+    "input purifier": "asr",
+    "training filter": "asr",
+    "robust training": "asr",
+    "model repair": "asr",
+    "model detector": "auroc",
+}
+COMPANION = {"asr": "c_acc"}
+
+
+def metric(name: str) -> Metric:
+    """Return what is known of a metric; a plugin's own metric is shown under its plain name."""
+    return METRICS.get(name) or Metric(name, name, "neither", False, "reported by the cell")
+
+
+def headline(kind: str, benign: bool) -> tuple[str, ...]:
+    """Return the metrics a defense kind shows by default; the last one is what it is judged by.
+
+    Nothing is there to detect or to succeed on the benign row, so it shows what a defense costs:
+    a detector's false alarms, C-Acc for all others.
+    """
+    main = HEADLINE.get(kind, "asr")
+    if benign:
+        return ("fpr",) if main == "auroc" else ("c_acc",)
+    return (COMPANION[main], main) if main in COMPANION else (main,)
+
+
+def titles(names: Sequence[str]) -> str:
+    """Return the titles of metrics that stand in one table cell, such as ``C-Acc / ASR``."""
+    return " / ".join(metric(name).title for name in names)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The mean over seeds, half the width of its 95 % interval (None below three seeds), and their number."""
+
+    mean: float
+    ci95: float | None
+    n: int
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Average one value per seed; the interval is Student's t over seeds, and does not depend on their order.
+
+    A bootstrap over so few seeds covers far less than it says (about 70 % at three).
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 3:
+        return Summary(mean, None, n)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return Summary(mean, t_quantile(n - 1) * math.sqrt(variance / n), n)
+
+
+@functools.cache
+def t_quantile(df: int) -> float:
+    """Return the 97.5 % quantile of Student's t with ``df`` >= 1 degrees of freedom, to about 1e-12."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _central(middle, df) < 0.95 else (low, middle)
+    return math.tan(low) * math.sqrt(df)
+
+
+def _central(angle: float, df: int) -> float:
+    """P(|T| < tan(angle) * sqrt(df)), the finite sums of Abramowitz & Stegun 1964, 26.7.3 and 26.7.4."""
+    cosine, odd = math.cos(angle), df % 2
+    term = total = (cosine if df > 1 else 0.0) if odd else 1.0
+    for step in range(2 + odd, df - 1, 2):
+        term *= cosine * cosine * (step - 1) / step
+        total += term
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total

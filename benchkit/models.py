@@ -1,0 +1,245 @@
+"""Classifiers: a network with its normalisation inside; and where networks come from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchkit.errors import ContractError, SpecError, did_you_mean
+
+M = TypeVar("M", bound=nn.Module)
+ModelHook = Callable[..., "nn.Module | None"]
+"""``hook(name=str, classes=int, channels=int, size=int)`` -> a network, or None."""
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype convolutions run in: bfloat16 where the device has instructions for it.
+
+    A rule, not a timing: the same machine always computes the same numbers.
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer that autocast leaves in float32: logits rounded to bfloat16 would tie by the dozen."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., out_features) float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x.float(), self.weight, self.bias)
+
+
+class StridedConv2d(nn.Conv2d):
+    """A strided convolution that leaves bfloat16 for float32 where the map is one pixel high or wide.
+
+    There, oneDNN (torch 2.15, AVX512-BF16) leaves the gradient of filter taps that never meet the map
+    unwritten, and weights turn to noise or NaN: deep networks on images of 16 pixels and less.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return what ``nn.Conv2d`` returns."""
+        if min(input.shape[-2:]) > 1:
+            return super().forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def _guard(net: nn.Module, head: nn.Linear) -> None:
+    """Give the layers that bfloat16 hurts their guarded class; weights and names stay as they are."""
+    if type(head) is nn.Linear:
+        head.__class__ = Float32Linear
+    for module in net.modules():
+        if type(module) is nn.Conv2d and max(module.stride) > 1:
+            module.__class__ = StridedConv2d
+
+
+class Classifier(nn.Module):
+    """A network that takes images as they are: uint8, or float in [0, 1]; (N, C, H, W).
+
+    Args:
+        net: maps normalised images to logits (N, K); must contain an ``nn.Linear``, the last of which
+            is its head. It is converted in place.
+        mean: float32 (C,), of the training images in [0, 1].
+        std: float32 (C,), likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.net = net.to(mean.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", std.float())
+        _guard(self.net, self.head)
+        self.eval()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return (images - mean) / std as float32, channels last."""
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        factor = (1 / (self.std * scale)).view(1, -1, 1, 1)
+        shift = (self.mean / self.std).view(1, -1, 1, 1)
+        return (images * factor - shift).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, float32 (N, K), differentiable in float images and in the weights."""
+        dtype = compute_dtype(self.mean.device)
+        with torch.autocast(self.mean.device.type, dtype, enabled=dtype != torch.float32):
+            logits: Tensor = self.net(self.normalised(images))
+        return logits.float()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits, float32 (N, K), in eval mode, without gradients, in batches."""
+        return self._batched(images, self)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the input of the last linear layer, float32 (N, F), likewise."""
+        seen: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0].float()))
+
+        def last(images: Tensor) -> Tensor:
+            self(images)
+            return seen.pop()
+
+        try:
+            return self._batched(images, last)
+        finally:
+            handle.remove()
+
+    def _batched(self, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        # 500 CIFAR images stay near the CPU's caches; larger images come in smaller batches.
+        most, pixels = (500, 500_000) if self.mean.device.type == "cpu" else (4000, 16_000_000)
+        size = max(8, min(most, pixels // max(1, images.shape[2] * images.shape[3])))
+        with torch.no_grad(), evaluating(self):
+            return torch.cat([run(part.to(self.mean.device)) for part in torch.split(images, size)])
+
+    @property
+    def head(self) -> nn.Linear:
+        """Return the last ``nn.Linear`` of the network."""
+        return _last(nn.Linear, self.net)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """Return the last ``nn.Conv2d`` of the network."""
+        return _last(nn.Conv2d, self.net)
+
+    def copy(self) -> Classifier:
+        """Return an independent copy, in eval mode, without gradients."""
+        twin = copy.deepcopy(self)
+        twin.zero_grad(set_to_none=True)
+        return twin.eval()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights and buffers as contiguous CPU tensors of their own, for safetensors."""
+        return {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in self.state_dict().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` returned, from a model of the same architecture."""
+        self.load_state_dict(dict(state))
+
+
+def _last(kind: type[M], net: nn.Module) -> M:
+    found = [module for module in net.modules() if isinstance(module, kind)]
+    if not found:
+        raise ContractError(f"the network {type(net).__name__} has no nn.{kind.__name__}")
+    return found[-1]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model in eval mode for a while."""
+    modes = {module: module.training for module in model.modules() if module.training}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def known(name: str) -> bool:
+    """Return whether timm, or benchkit itself, has a network of this name."""
+    import timm
+
+    import benchkit.nets  # noqa: F401  (registers its networks)
+
+    return bool(timm.is_model(name))
+
+
+def create(
+    name: str,
+    classes: int,
+    shape: tuple[int, int, int],
+    device: torch.device | str,
+    hook: ModelHook | None = None,
+) -> nn.Module:
+    """Build a network with random weights for images of shape (C, H, W) and check that it takes them.
+
+    Args:
+        name: asked of ``hook`` first, then of timm (which has benchkit's own networks too).
+        classes: number of logits.
+        shape: (C, H, W).
+        device: where its weights live.
+        hook: the ``benchkit_model`` hook.
+
+    Raises:
+        SpecError: when nobody knows the name, or the network cannot take such images.
+    """
+    channels, height, _ = shape
+    net = hook(name=name, classes=classes, channels=channels, size=height) if hook else None
+    net = _from_timm(name, classes, shape) if net is None else net
+    _probe(name, net, classes, shape)
+    return net.to(device)
+
+
+def require_known(name: str, hook: ModelHook | None = None) -> None:
+    """Raise SpecError, with a suggestion, unless a plugin or timm knows the name."""
+    import timm
+
+    asked = hook(name=name, classes=10, channels=3, size=32) if hook else None
+    if asked is None and not known(name):
+        raise SpecError(f"there is no model '{name}'{did_you_mean(name, timm.list_models())}")
+
+
+def _from_timm(name: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    import timm
+
+    require_known(name)
+    sized: dict[str, Any] = {"img_size": shape[1:]}
+    for options in (sized, {}):  # most convolutional networks take any size, and have no such argument
+        try:
+            net: nn.Module = timm.create_model(name, num_classes=classes, in_chans=shape[0], **options)
+        except TypeError:
+            continue
+        except (ValueError, AssertionError, RuntimeError) as error:
+            raise _unfit(name, shape, error) from error
+        return net
+    raise SpecError(f"model {name} cannot be built for {shape[0]}-channel images")
+
+
+def _unfit(name: str, shape: tuple[int, int, int], error: Exception) -> SpecError:
+    reason = str(error).partition("\n")[0]
+    return SpecError(f"model {name} cannot take {'x'.join(map(str, shape))} images: {reason}")
+
+
+def _probe(name: str, net: nn.Module, classes: int, shape: tuple[int, int, int]) -> None:
+    try:
+        with torch.no_grad(), evaluating(net):
+            logits = net(torch.zeros(1, *shape))
+    except (ValueError, AssertionError, RuntimeError, IndexError) as error:
+        raise _unfit(name, shape, error) from error
+    if logits.shape != (1, classes):
+        raise SpecError(f"model {name} returns {tuple(logits.shape)} for one image, not (1, {classes})")

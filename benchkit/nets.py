@@ -1,0 +1,117 @@
+"""The small-image networks, under names timm finds: ``preactresnet18`` and ``narrownet``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.models import register_model
+from torch import Tensor, nn
+
+
+class PreActBlock(nn.Module):
+    """Normalise, activate, convolve; twice (He et al., ECCV 2016, Identity mappings, fig. 4e)."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inside)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inside != outside:
+            self.shortcut = nn.Conv2d(inside, outside, 1, stride, bias=False)
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.projects = not isinstance(self.shortcut, nn.Identity)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outside, ceil(H / stride), ceil(W / stride))."""
+        ready = F.relu(self.bn1(x))
+        kept = self.shortcut(ready if self.projects else x)
+        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(ready)))) + kept
+        return out
+
+
+class PreActResNet18(nn.Module):
+    """The field's CIFAR network: 3x3 stem, four stages of two pre-activation blocks; 11.2 M parameters."""
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        widths = (64, 128, 256, 512)
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
+        pairs = zip((64, *widths[:-1]), widths, (1, 2, 2, 2), strict=True)
+        self.stages = nn.Sequential(*(nn.Sequential(PreActBlock(i, o, s), PreActBlock(o, o, 1)) for i, o, s in pairs))
+        self.fc = nn.Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, classes). As in the field's code, nothing normalises the last block's output."""
+        out: Tensor = self.fc(self.stages(self.stem(x)).mean((2, 3)))
+        return out
+
+
+class Halve(nn.Module):
+    """2x2 max-pooling that leaves a map of one pixel alone, so that small images pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, H // 2, W // 2), sides at least 1."""
+        return F.max_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
+
+
+class NarrowNet(nn.Module):
+    """A CIFAR network for one CPU core: the airbench net (Jordan, 2024, arXiv:2404.00498), narrowed.
+
+    A 2x2 convolution that whitens (set by :meth:`init_from`), three groups of two 3x3 convolutions,
+    global max-pooling, a linear head. 275 k parameters.
+    """
+
+    def __init__(self, classes: int, channels: int, widths: tuple[int, ...] = (16, 64, 128)) -> None:
+        super().__init__()
+        self.whiten = nn.Conv2d(channels, 8 * channels, 2)
+        inside, groups = 8 * channels, []
+        for width in widths:
+            groups.append(self._group(inside, width))
+            inside = width
+        self.groups = nn.Sequential(*groups)
+        self.head = nn.Linear(inside, classes)
+        nn.init.normal_(self.head.weight, std=inside**-1.0)
+        nn.init.zeros_(self.head.bias)
+
+    @staticmethod
+    def _group(inside: int, width: int) -> nn.Sequential:
+        first = nn.Conv2d(inside, width, 3, padding=1, bias=False)
+        second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        for conv in (first, second):
+            nn.init.dirac_(conv.weight[: conv.in_channels])
+        return nn.Sequential(first, Halve(), nn.BatchNorm2d(width), nn.ReLU(), second, nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, classes)."""
+        out: Tensor = self.head(self.groups(F.relu(self.whiten(x))).amax((2, 3)))
+        return out
+
+    @torch.no_grad()
+    def init_from(self, images: Tensor) -> list[Tensor]:
+        """Set the first convolution from normalised images (N, C, H, W); return what training keeps fixed.
+
+        Its filters are the eigenvectors of the images' 2x2 patches over the root of their eigenvalues,
+        and the same negated.
+        """
+        patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).flatten(3)
+        patches = patches.reshape(-1, patches.shape[-1])
+        values, vectors = torch.linalg.eigh((patches.T @ patches / len(patches)).cpu().double())
+        filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, *self.whiten.weight.shape[1:])
+        self.whiten.weight.copy_(torch.cat((filters, -filters)))
+        self.whiten.bias.zero_()  # type: ignore[union-attr]
+        return [self.whiten.weight]
+
+
+@register_model
+def preactresnet18(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> PreActResNet18:
+    """PreAct-ResNet18 for small images, with random weights."""
+    return PreActResNet18(num_classes, in_chans)
+
+
+@register_model
+def narrownet(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> NarrowNet:
+    """The network for one CPU core, with random weights."""
+    return NarrowNet(num_classes, in_chans)

@@ -1,0 +1,49 @@
+"""The protocol's numbers and splits that every stage shares; written down for people in docs/protocol.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchkit.fingerprint import derive_seed
+from benchkit.scene import Split
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+RESERVE = 0.05
+"""Share of the training set that no victim trains on: where a defender's clean hold-out comes from."""
+
+
+def generator(seed: int, *purpose: str) -> torch.Generator:
+    """Return a CPU generator for one purpose under one run seed."""
+    import torch
+
+    return torch.Generator().manual_seed(derive_seed(seed, *purpose))
+
+
+def _order(train: Split, seed: int) -> Tensor:
+    import torch
+
+    order = torch.randperm(len(train), generator=generator(seed, "hold-out"))
+    return order.to(train.labels.device)
+
+
+def victim_rows(train: Split, seed: int) -> Tensor:
+    """Return the rows a victim trains on, int64, sorted: all but the reserve."""
+    return _order(train, seed)[reserve_size(train, RESERVE) :].sort().values
+
+
+def holdout_rows(train: Split, seed: int, share: float) -> Tensor:
+    """Return the rows of a defender's clean hold-out of this share of the training set: the reserve first."""
+    return _order(train, seed)[: reserve_size(train, share)].sort().values
+
+
+def reserve_size(train: Split, share: float) -> int:
+    """Return how many images a share of the training set is; at least one."""
+    return max(1, round(share * len(train)))
+
+
+def overlaps(share: float) -> bool:
+    """Say whether a hold-out of this share holds clean versions of images the victim trains on."""
+    return share > RESERVE

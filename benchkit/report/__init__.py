@@ -1,0 +1,41 @@
+"""Records -> tables. It reads records and nothing else: neither torch nor any plugin is imported here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchkit.errors import NothingToRun
+from benchkit.report.aggregate import cells_of
+from benchkit.report.layout import Report
+from benchkit.report.load import parse
+from benchkit.report.matrix import View, matrix
+
+
+def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
+    """Print the matrix of these records (decoded JSON, schema 1) to stdout, as ``benchkit report`` would.
+
+    ``tty`` chooses rich tables (True) or markdown (False); None looks at stdout.
+
+    Raises:
+        NothingToRun: when there is no record among them.
+    """
+    cells = cells_of(record for found in records if (record := parse(found)))
+    if not cells:
+        raise NothingToRun("there are no results to report")
+    print_report(matrix(cells, View()), tty)
+
+
+def print_report(report: Report, tty: bool | None = None) -> None:
+    """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
+    import click
+
+    from benchkit.report.render import to_console, to_text
+
+    if sys.stdout.isatty() if tty is None else tty:
+        from rich.console import Console
+
+        to_console(report, Console())
+    else:
+        click.echo(to_text(report, "markdown"), nl=False)

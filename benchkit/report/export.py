@@ -1,0 +1,49 @@
+"""Cells -> csv and json, for other programs: fractions stay fractions, and no cell is left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from benchkit.report.aggregate import AXES, Cell
+
+COLUMNS = ("attack", "defense", "dataset", "model", "recipe", "poison_rate", "metric", "mean", "ci95", "n")
+
+
+def to_csv(cells: Iterable[Cell], only: str | None = None) -> str:
+    """Write one row per cell and metric (or for the metric ``only``); a cell without any has an empty row."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow((*COLUMNS, "status"))
+    for cell in cells:
+        place = [cell.axis(axis) for axis in AXES]
+        for row in _csv_rows(cell, only) or [("", "", "", 0)]:
+            writer.writerow((*place, *row, cell.status))
+    return out.getvalue()
+
+
+def _csv_rows(cell: Cell, only: str | None) -> list[tuple[object, ...]]:
+    found = ((name, cell.summary(name)) for name in _names(cell, only))
+    return [(name, summary.mean, summary.ci95, summary.n) for name, summary in found if summary]
+
+
+def to_json(cells: Iterable[Cell], only: str | None = None) -> str:
+    """Write one object per cell: its axes, the seeds tried, the status, and each metric's summary."""
+    return json.dumps([_json_cell(cell, only) for cell in cells], indent=2, allow_nan=False) + "\n"
+
+
+def _json_cell(cell: Cell, only: str | None) -> dict[str, object]:
+    found = ((name, cell.summary(name)) for name in _names(cell, only))
+    return {
+        **{axis: cell.axis(axis) for axis in AXES},
+        "seeds": [record.seed for record in cell.records],
+        "status": cell.status,
+        "metrics": {name: asdict(summary) for name, summary in found if summary},
+    }
+
+
+def _names(cell: Cell, only: str | None) -> list[str]:
+    return [name for name in cell.metrics() if only in (None, name)]

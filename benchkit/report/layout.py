@@ -1,0 +1,54 @@
+"""What a report is before it is written in any format: titled tables of marked entries, then notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAILED, TIMEOUT, SKIPPED, MISSING, ABSENT = "✗", "⏱", "\N{EN DASH}", "·", "n/a"
+GLYPHS = {"failed": FAILED, "timeout": TIMEOUT, "skipped": SKIPPED}
+MEANING = {
+    FAILED: "failed",
+    TIMEOUT: "ran out of time",
+    SKIPPED: "skipped",
+    MISSING: "not run",
+    ABSENT: "this metric does not exist for the cell",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The text of one table cell; ``best`` marks the winner of its row."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """A row's or column's name, and what its entries show (may be empty); sentences ``wrap``."""
+
+    name: str
+    shows: str = ""
+    wrap: bool = False
+
+    def line(self) -> str:
+        """Return both on one line."""
+        return f"{self.name} ({self.shows})" if self.shows else self.name
+
+
+@dataclass(frozen=True)
+class Table:
+    """One titled table; ``rows`` pairs each row's head with one entry per column."""
+
+    title: str
+    corner: str
+    columns: tuple[Head, ...]
+    rows: tuple[tuple[Head, tuple[Entry, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables, then notes: each a heading with its lines."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[tuple[str, tuple[str, ...]], ...]

@@ -1,0 +1,190 @@
+"""Files -> records. Every record is checked here once; the rest of the report trusts it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchkit.errors import StoreError
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "timeout", "skipped")
+_NAMES = ("attack", "defense", "dataset", "model")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable."""
+
+    attack: str
+    defense: str
+    dataset: str
+    model: str
+    recipe: str
+    poison_rate: float | None
+    seed: int
+    status: str
+    error: str
+    metrics: dict[str, float]
+    warnings: tuple[str, ...]
+    attack_info: dict[str, Any]
+    defense_info: dict[str, Any]
+    costs: dict[str, Any]
+    versions: dict[str, str]
+    finished: float
+    key: str
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What it measured: two records with the same identity are the older and the newer answer."""
+        return (
+            self.attack, self.defense, self.dataset, self.model, self.recipe, self.poison_rate, self.seed,
+        )  # fmt: skip
+
+    @property
+    def age(self) -> tuple[float, str, str]:
+        """Sorts records of one identity from old to new, without ties that file order could break."""
+        return (self.finished, self.key, repr(self))
+
+
+def read(folder: Path) -> tuple[list[Record], list[str]]:
+    """Read every record below ``folder`` (or its ``results`` where there is one); say what was ignored.
+
+    Raises:
+        StoreError: when the folder is missing or cannot be listed.
+    """
+    if not folder.is_dir():
+        raise StoreError(
+            f"there is no results folder at {folder}: name one with --results, or fill it with benchkit run"
+        )
+    below = folder / "results"
+    found, ignored = [], []
+    for path in _files(below if below.is_dir() else folder):
+        record = _read_file(path)
+        if record is None:
+            ignored.append(os.path.relpath(path, folder))
+        else:
+            found.append(record)
+    return found, _ignored_line(ignored)
+
+
+def _files(folder: Path) -> list[str]:
+    # Plain strings and os.walk: pathlib costs more than the parsing of ten thousand small files.
+    def refuse(error: OSError) -> None:
+        raise StoreError(f"cannot list the results in {error.filename}: {error.strerror}")
+
+    paths = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if name != "artifacts")
+        paths += [f"{parent}/{name}" for name in sorted(names) if name.endswith(".json")]
+    return paths
+
+
+def _read_file(path: str) -> Record | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - see _files
+            return parse(json.loads(file.read()))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _ignored_line(ignored: list[str]) -> list[str]:
+    if not ignored:
+        return []
+    some = ", ".join(printable(name) for name in ignored[:3]) + (", ..." if len(ignored) > 3 else "")
+    files = "1 file that is" if len(ignored) == 1 else f"{len(ignored)} files that are"
+    return [f"ignored {files} not a benchkit record of schema {SCHEMA}: {some}"]
+
+
+def parse(found: object) -> Record | None:
+    """Return the record that a decoded JSON file holds, or None when it is not one of schema 1."""
+    if not _is_record(found):
+        return None
+    assert isinstance(found, dict)
+    costs = _mapping(found.get("costs"))
+    metrics, odd = _numbers({**_cell_costs(costs), **found.get("metrics", {})})
+    warnings = [printable(text) for text in found.get("warnings") or [] if isinstance(text, str)]
+    return Record(
+        **{name: printable(found[name]) for name in _NAMES},
+        recipe=printable(str(found.get("recipe") or "")),
+        poison_rate=_numbers({"rate": found.get("poison_rate")})[0].get("rate"),
+        seed=found["seed"],
+        status=found["status"],
+        error=printable(str(found.get("error") or "")),
+        metrics=metrics,
+        warnings=(*warnings, *(f"{name} is not a finite number and was left out" for name in odd)),
+        attack_info=_mapping(found.get("attack_info")),
+        defense_info=_mapping(found.get("defense_info")),
+        costs=costs,
+        versions=_versions(found),
+        finished=_moment(found.get("finished")),
+        key=str(found.get("key")),
+    )
+
+
+def _is_record(found: object) -> bool:
+    return (
+        isinstance(found, dict)
+        and found.get("schema") == SCHEMA
+        and all(isinstance(found.get(name), str) for name in _NAMES)
+        and type(found.get("seed")) is int
+        and found.get("status") in STATUSES
+        and isinstance(found.get("metrics", {}), dict)
+        and isinstance(found.get("warnings") or [], list)
+    )
+
+
+def _mapping(found: object) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _cell_costs(costs: dict[str, Any]) -> dict[str, Any]:
+    cell = _mapping(costs.get("cell"))
+    return {name: cell[name] for name in ("seconds", "peak_mb") if cell.get(name) is not None}
+
+
+def _numbers(raw: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """Split values into finite numbers and the names of all others; null means not measured."""
+    raw = {name: value for name, value in raw.items() if value is not None}
+    good = {
+        printable(name): float(value)
+        for name, value in raw.items()
+        if type(value) in (int, float) and math.isfinite(value)
+    }
+    return good, [name for name in map(printable, raw) if name not in good]
+
+
+def _versions(found: dict[str, Any]) -> dict[str, str]:
+    said = {**_mapping(found.get("versions")), "device": found.get("device"), "threads": found.get("threads")}
+    return {printable(str(name)): printable(str(value)) for name, value in said.items() if value is not None}
+
+
+def _moment(text: object) -> float:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return -math.inf
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def printable(text: str) -> str:
+    """Return text on one line without control characters: a record must not steer anyone's terminal."""
+    if text.isprintable():
+        return text
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Keep one record per identity, the one that finished last, in no promised order."""
+    chosen: dict[tuple[object, ...], Record] = {}
+    for record in records:
+        old = chosen.setdefault(record.identity, record)
+        if old is not record and record.age > old.age:
+            chosen[record.identity] = record
+    return list(chosen.values())

@@ -1,0 +1,151 @@
+"""Cells -> the matrix: one table of attacks against defenses, or of any other two axes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchkit.metrics import headline, metric, titles
+from benchkit.report.aggregate import AXES, Cell, seeds_of
+from benchkit.report.layout import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
+from benchkit.report.notes import notes_of
+
+
+@dataclass(frozen=True)
+class View:
+    """The two axes of each table, and the metric in all cells (None: the headline of each defense kind)."""
+
+    rows: str = "attack"
+    cols: str = "defense"
+    metric: str | None = None
+
+    def split(self) -> list[str]:
+        """Return the axes that are neither rows nor columns: one table for each of their combinations."""
+        return [axis for axis in AXES if axis not in (self.rows, self.cols)]
+
+    def usual(self, cell: Cell) -> tuple[str, ...]:
+        """Return the metrics that the head of the cell's defense announces."""
+        return (self.metric,) if self.metric else headline(cell.kind, benign=False)
+
+    def shown(self, cell: Cell) -> tuple[str, ...]:
+        """Return the metrics the cell itself shows; a model detector without a population shows its score."""
+        names = (self.metric,) if self.metric else headline(cell.kind, cell.benign)
+        found = cell.metrics()
+        bare = not self.metric and "score" in found and not set(names) & set(found)
+        return ("score",) if bare else names
+
+
+def matrix(cells: list[Cell], view: View) -> Report:
+    """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``."""
+    most = seeds_of(cells)
+    tables = tuple(_table(group, view, most) for group in _groups(cells, view))
+    entries = [entry for table in tables for _, row in table.rows for entry in row]
+    names = {name: None for cell in cells if cell.ok for name in view.shown(cell)}
+    return Report(tables, notes_of(cells, list(names), entries, most))
+
+
+def _groups(cells: list[Cell], view: View) -> list[list[Cell]]:
+    groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[tuple(cell.axis(axis) for axis in view.split())].append(cell)
+    if "poison_rate" in view.split() and "attack" not in view.split():
+        groups = _lend_benign(groups, view)
+    return sorted(groups.values(), key=lambda group: [group[0].place(axis) for axis in view.split()])
+
+
+def _lend_benign(
+    groups: dict[tuple[object, ...], list[Cell]], view: View
+) -> dict[tuple[object, ...], list[Cell]]:
+    """Give each table the benign cells of its siblings: without poison no poison rate can differ."""
+    rate = view.split().index("poison_rate")
+    kept = {at: group for at, group in groups.items() if not all(cell.benign for cell in group)}
+    attacked = list(kept)
+    for at, group in groups.items():
+        hosts = [host for host in attacked if _without(host, rate) == _without(at, rate)]
+        kept |= {host: _with_guests(kept[host], group, view) for host in hosts if host != at}
+        kept |= {} if hosts else {at: group}
+    return kept
+
+
+def _with_guests(group: list[Cell], others: list[Cell], view: View) -> list[Cell]:
+    here = {(cell.axis(view.rows), cell.axis(view.cols)) for cell in group}
+    return group + [
+        cell for cell in others if cell.benign and (cell.axis(view.rows), cell.axis(view.cols)) not in here
+    ]
+
+
+def _without(values: tuple[object, ...], index: int) -> tuple[object, ...]:
+    return values[:index] + values[index + 1 :]
+
+
+def _table(cells: list[Cell], view: View, most: int) -> Table:
+    rows, columns = _heads(cells, view.rows, view), _heads(cells, view.cols, view)
+    grid: dict[object, Cell] = {(cell.axis(view.rows), cell.axis(view.cols)): cell for cell in cells}
+    best = _best(cells, view)
+    body = tuple(
+        (head, tuple(_entry(grid.get((row, column)), view, best, most) for column in columns))
+        for row, head in rows.items()
+    )
+    return Table(_title(cells, view), view.rows.replace("_", " "), tuple(columns.values()), body)
+
+
+def _heads(cells: list[Cell], axis: str, view: View) -> dict[object, Head]:
+    ordered = sorted(cells, key=lambda cell: cell.place(axis))
+    return {cell.axis(axis): _head(cell, axis, view) for cell in ordered}
+
+
+def _head(cell: Cell, axis: str, view: View) -> Head:
+    announced = axis == "defense" and view.metric is None
+    return Head(cell.label(axis), titles(view.usual(cell)) if announced else "")
+
+
+def _title(cells: list[Cell], view: View) -> str:
+    # An attacked cell names the table: benign ones may be guests from another poison rate.
+    host = next((cell for cell in cells if not cell.benign), cells[0])
+    parts = [f"{axis.replace('_', ' ')} {_head(host, axis, view).line()}" for axis in view.split()]
+    return ", ".join([titles([view.metric]), *parts] if view.metric else parts)
+
+
+def _entry(cell: Cell | None, view: View, best: set[int], most: int) -> Entry:
+    if cell is None:
+        return Entry(MISSING)
+    if not cell.ok:
+        return Entry(GLYPHS[cell.status])
+    names = view.shown(cell)
+    summaries = [cell.summary(name) for name in names]
+    text = " / ".join(number(cell, name) for name in names)
+    count = min((summary.n for summary in summaries if summary), default=most)
+    prefix = "" if names == view.usual(cell) or not any(summaries) else f"{titles(names)} "
+    return Entry(f"{prefix}{text}{f' (n={count})' if count < most else ''}", id(cell) in best)
+
+
+def number(cell: Cell, name: str) -> str:
+    """Return a metric as tables write it: the mean and, from three seeds on, half its 95 % interval."""
+    summary = cell.summary(name)
+    if summary is None:
+        return ABSENT
+    show = metric(name).text
+    return show(summary.mean) if summary.ci95 is None else f"{show(summary.mean)} ± {show(summary.ci95)}"
+
+
+def _best(cells: list[Cell], view: View) -> set[int]:
+    """Return the ids of the best defenses against each attack, each among those judged by the same metric."""
+    if "defense" in view.split():
+        return set()
+    other = view.cols if view.rows == "defense" else view.rows
+    rivals: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        judged = view.shown(cell)[-1]
+        if not cell.benign and not cell.baseline and cell.summary(judged):
+            rivals[cell.axis(other), judged].append(cell)
+    return {id(cell) for (_, name), group in rivals.items() for cell in _winners(group, str(name))}
+
+
+def _winners(rivals: Iterable[Cell], name: str) -> list[Cell]:
+    """Cells that read the same share the first place; where all do, nothing was won."""
+    known, rivals = metric(name), list(rivals)
+    means = {id(cell): summary.mean for cell in rivals if (summary := cell.summary(name))}
+    first = (max if known.better == "higher" else min)(means.values())
+    same = [cell for cell in rivals if known.text(means[id(cell)]) == known.text(first)]
+    return [] if known.better == "neither" or len(same) == len(rivals) else same

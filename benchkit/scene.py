@@ -1,0 +1,155 @@
+"""What plugin code is handed: image splits, and the Scene that holds exactly what its holder may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchkit.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from benchkit.models import Classifier
+    from benchkit.train import Trainer
+
+Tensors = Mapping[str, "Tensor"]
+LossFn = Callable[["Tensor", "Tensor"], "Tensor"]
+"""``loss(logits (B, K) float32, labels (B,) int64) -> (B,)`` or a scalar."""
+BatchFn = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
+"""``on_batch(images uint8 (B, C, H, W), labels (B,), rows (B,)) -> (images, labels)``, before augmentation;
+``rows`` are the images' positions in the split that is being fitted."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 (N, C, H, W), 0..255.
+        labels: int64 (N,), 0..classes-1.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Split:
+        return Split(self.images[rows], self.labels[rows])
+
+    def to(self, device: torch.device | str) -> Split:
+        """Return the same split on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset as loaded: two splits and the class names, index = label."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset may look: ``root`` holds everybody's datasets; ``download`` allows the network."""
+
+    root: Path
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A training set after the attacker had it: the images, and which of them the attacker changed.
+
+    Attributes:
+        data: the whole training set, poisoned rows included.
+        mask: bool (N,), True where a row was poisoned. Defenders never see it.
+    """
+
+    data: Split
+    mask: Tensor
+
+    @classmethod
+    def replacing(cls, train: Split, rows: Tensor, images: Tensor, labels: Tensor) -> Poisoned:
+        """Return ``train`` with ``rows`` (int64 (M,)) replaced by ``images`` and ``labels``."""
+        new_images, new_labels = train.images.clone(), train.labels.clone()
+        new_images[rows], new_labels[rows] = images, labels
+        mask = new_labels.new_zeros(len(train)).bool()
+        mask[rows] = True
+        return cls(Split(new_images, new_labels), mask)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one party (attacker or defender) may use. There is no trigger, target, mask or test set in it.
+
+    Attributes:
+        classes: number of classes K.
+        shape: (C, H, W) of every image.
+        device: where tensors live.
+        clean: the clean labelled images the holder has: an attacker's training set, a defender's hold-out.
+        rng: a seeded CPU generator; all of a plugin's randomness comes from it.
+        prepared: what the component's own ``prepare`` returned.
+        poison_rate: share of the whole training set an attacker may poison (0 for defenders).
+    """
+
+    classes: int
+    shape: tuple[int, int, int]
+    device: torch.device
+    clean: Split
+    rng: torch.Generator
+    prepared: Tensors = field(default_factory=dict)
+    poison_rate: float = 0.0
+    granted: Classifier | None = field(default=None, repr=False)
+    trainer: Trainer | None = field(default=None, repr=False)
+
+    @property
+    def model(self) -> Classifier:
+        """The model the holder may use: the victim (defender) or a clean model (attacker).
+
+        It is the holder's own copy. Raises ContractError unless the component's ``needs`` or kind grants it.
+        """
+        if self.granted is None:
+            raise ContractError("this component used scene.model; declare it: needs = frozenset({'model'})")
+        return self.granted
+
+    def fit(
+        self,
+        data: Split,
+        *,
+        start: Classifier | None = None,
+        epochs: float | None = None,
+        lr: float | None = None,
+        loss: LossFn | None = None,
+        on_batch: BatchFn | None = None,
+    ) -> Classifier:
+        """Train a classifier with the benchmark's own recipe and return it, in eval mode.
+
+        Args:
+            data: what to train on.
+            start: fine-tune a copy of this model instead of a new one.
+            epochs: passes over ``data``; the recipe's own number by default.
+            lr: learning rate at the start; the recipe's own by default, 0.01 with ``start`` (a plain SGD fine-tune).
+            loss: replaces the recipe's loss.
+            on_batch: changes each uint8 batch before augmentation.
+        """
+        if self.trainer is None:
+            raise ContractError(
+                "scene.fit is not available in prepare(): its result would depend on the model"
+            )
+        return self.trainer.fit(
+            data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch
+        )
+
+    def epochs_for(self, images: int) -> float:
+        """Return how many passes the benchmark's recipe makes over so many images."""
+        if self.trainer is None:
+            raise ContractError("scene.epochs_for is not available in prepare(): it depends on the recipe")
+        return self.trainer.recipe.epochs_for(images)

@@ -1,0 +1,194 @@
+"""What was asked for: component strings, suite files and options become one validated Spec."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchkit.api import Attack, Dataset, Defense
+from benchkit.baseline import NoDefense
+from benchkit.errors import SpecError, did_you_mean
+from benchkit.params import Component, build
+from benchkit.plugins import Registry
+from benchkit.recipes import RECIPES, Recipe
+
+SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "victims")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A validated request: the axes of the matrix and how to train."""
+
+    attacks: tuple[Attack, ...]
+    defenses: tuple[Defense, ...]
+    datasets: tuple[Dataset, ...]
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    poison_rates: tuple[float, ...]
+    recipe: Recipe
+    victims: bool = True
+
+
+def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Split ``badnets:size=5,target=3,blend`` into ``[("badnets", {...}), ("blend", {})]``.
+
+    A piece whose first mark is ``=`` continues the component before it; any other piece starts a new one.
+
+    Raises:
+        SpecError: for an empty piece or a parameter without a component.
+    """
+    found: list[tuple[str, dict[str, str]]] = []
+    for piece in (part.strip() for part in text.split(",")):
+        name, colon, rest = piece.partition(":")
+        if "=" in name:
+            name, colon, rest = "", ":", piece
+            if not found:
+                raise SpecError(f"'{piece}' is a parameter without a component: write NAME:{piece}")
+        elif not name:
+            raise SpecError(f"there is an empty name in '{text}': remove the extra comma or colon")
+        else:
+            found.append((name, {}))
+        if colon:
+            key, equals, value = rest.partition("=")
+            if not (key and equals and value):
+                raise SpecError(f"'{piece}' is not NAME:PARAMETER=VALUE")
+            found[-1][1][key.strip()] = value.strip()
+    return found
+
+
+def components(text: str, kind: str, registry: Registry) -> list[Any]:
+    """Return the components a string asks for; ``all`` stands for every one, ``-name`` takes one away.
+
+    Raises:
+        SpecError: for unknown names and bad parameters.
+    """
+    chosen: list[Component] = []
+    for name, raw in pieces(text):
+        if name == "all":
+            chosen += [build(registry.get(kind, each), raw) for each in sorted(registry.kind(kind))]
+        elif name.startswith("-"):
+            registry.get(kind, name[1:])
+            chosen = [one for one in chosen if one.name != name[1:]]
+        else:
+            chosen.append(build(registry.get(kind, name), raw))
+    return list(dict.fromkeys(chosen))
+
+
+def component(text: str, kind: str, registry: Registry) -> Any:
+    """Return the one component a string asks for."""
+    (name, raw), *more = pieces(text)
+    if more:
+        raise SpecError(f"'{text}' names more than one {kind[:-1]}")
+    return build(registry.get(kind, name), raw)
+
+
+def recipe(text: str) -> Recipe:
+    """Return a training recipe from ``fast`` or ``standard:epochs=20``."""
+    (name, raw), *more = pieces(text)
+    if name not in RECIPES or more:
+        raise SpecError(
+            f"there is no recipe called '{text}'{did_you_mean(name, RECIPES)}: use {' or '.join(RECIPES)}"
+        )
+    return build(RECIPES[name], raw)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Return seeds: ``3`` means 0, 1, 2; ``0,5,7`` (or ``5,``) means those."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdigit() for word in words):
+        raise SpecError(f"seeds must be a count (3) or a list (0,5,7), got '{text}'")
+    numbers = tuple(dict.fromkeys(int(word) for word in words))
+    if "," in text:
+        return numbers
+    if numbers[0] == 0:
+        raise SpecError("a count of 0 seeds runs nothing: ask for 1 or more, or write '0,' for the seed 0")
+    return tuple(range(numbers[0]))
+
+
+def poison_rates(text: str) -> tuple[float, ...]:
+    """Return poison rates as shares of the training set, each above 0 and under 1."""
+    rates = []
+    for word in (part.strip() for part in text.split(",")):
+        try:
+            rate = float(word)
+        except ValueError:
+            raise SpecError(f"poison rate must be a number, got '{word}'") from None
+        if not 0 < rate < 1:
+            raise SpecError(f"poison rate must be above 0 and under 1, got {word}: 0.1 poisons ten percent")
+        rates.append(rate)
+    return tuple(dict.fromkeys(rates))
+
+
+def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
+    """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always there."""
+    text = {key: str(value) for key, value in options.items()}
+    victims = bool(options["victims"])
+    defenses = components(text["defenses"], "defenses", registry) if text["defenses"] else []
+    columns = dict.fromkeys([NoDefense(), *defenses] if victims else defenses)
+    return Spec(
+        attacks=tuple(components(text["attacks"], "attacks", registry)),
+        defenses=tuple(one for one in columns if victims or not isinstance(one, NoDefense)),
+        datasets=tuple(components(text["datasets"], "datasets", registry)),
+        models=tuple(dict.fromkeys(name for name, _ in pieces(text["models"]))),
+        seeds=seeds(text["seeds"]),
+        poison_rates=poison_rates(text["poison_rate"]),
+        recipe=recipe(text["recipe"]),
+        victims=victims,
+    )
+
+
+def read_suite(path: Path) -> dict[str, str | bool]:
+    """Read a suite TOML: the same strings as the options, or lists of them.
+
+    Raises:
+        SpecError: when the file is missing, is not TOML, or holds an unknown key or a value of a wrong type.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"there is no suite file {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"suite {path} cannot be read: {error}") from None
+    return {key: _suite_value(path, key, value) for key, value in raw.items()}
+
+
+def _suite_value(path: Path, key: str, value: Any) -> str | bool:
+    if key not in SUITE_KEYS:
+        raise SpecError(f"suite {path} has an unknown key '{key}'{did_you_mean(key, SUITE_KEYS)}")
+    if isinstance(value, bool) != (key == "victims"):
+        wanted = "true or false" if key == "victims" else "text, a number or a list"
+        raise SpecError(f"suite {path}: {key} must be {wanted}, got {value!r}")
+    if isinstance(value, bool):
+        return value
+    items: Iterable[Any] = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
+        raise SpecError(f"suite {path}: {key} must be text, a number or a list of them, got {value!r}")
+    trailing = "," if key == "seeds" and isinstance(value, list) else ""
+    return _join(items) + trailing
+
+
+def _join(items: Iterable[Any]) -> str:
+    return ",".join(str(item) for item in items)
+
+
+def _checked(spec: Spec) -> Iterable[Attack | Defense]:
+    return (*spec.attacks, *spec.defenses)
+
+
+def validate_images(spec: Spec, shapes: Sequence[tuple[Dataset, tuple[int, int, int], int]]) -> None:
+    """Check every attack and defense against the real image shapes and class counts.
+
+    Raises:
+        SpecError: naming every component that cannot run there.
+    """
+    faults = [
+        f"{one} on {dataset}: {fault}"
+        for dataset, shape, classes in shapes
+        for one in _checked(spec)
+        if (fault := one.check(shape, classes))
+    ]
+    if faults:
+        raise SpecError("; ".join(faults))

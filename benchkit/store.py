@@ -1,0 +1,214 @@
+"""The results folder: disposable artifacts by key, precious JSON records by path; every write is atomic."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.errors import StoreError
+from benchkit.fingerprint import canonical
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+Record = dict[str, Any]
+
+
+class Damaged(Exception):
+    """An artifact that should be there is missing or does not match its checksums; it has been removed."""
+
+    def __init__(self, stage: str, key: str) -> None:
+        super().__init__(f"{stage} artifact {key[:8]} is damaged or missing and will be made again")
+        self.stage, self.key = stage, key
+
+
+class Store:
+    """One results folder, shared by all processes of one or more runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.artifacts = root / "artifacts"
+        self.results = root / "results"
+
+    def open(self) -> Store:
+        """Make the folders, and prove that they can be written.
+
+        Raises:
+            StoreError: in one sentence.
+        """
+        with explained(self.root):
+            for folder in (self.artifacts, self.results):
+                folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.artifacts, prefix=".probe-"):
+                pass
+        return self
+
+    def path(self, stage: str, key: str) -> Path:
+        """Return the folder of an artifact."""
+        return self.artifacts / stage / key
+
+    def has(self, stage: str, key: str) -> bool:
+        """Say whether an artifact is there; cheap, so its checksums are looked at when it is loaded."""
+        return (self.path(stage, key) / "manifest.json").is_file()
+
+    def meta(self, stage: str, key: str) -> dict[str, Any]:
+        """Return what was saved beside an artifact's tensors.
+
+        Raises:
+            Damaged: when there is no readable manifest.
+        """
+        try:
+            manifest = json.loads((self.path(stage, key) / "manifest.json").read_text())
+            return dict(manifest["meta"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise self.discard(stage, key) from None
+
+    def load(self, stage: str, key: str) -> dict[str, Tensor]:
+        """Return an artifact's tensors, on the CPU.
+
+        Raises:
+            Damaged: when it is missing or its bytes are not those that were saved.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        folder = self.path(stage, key)
+        try:
+            expected = json.loads((folder / "manifest.json").read_text())["sha256"]
+            raw = (folder / "tensors.safetensors").read_bytes()
+            if hashlib.sha256(raw).hexdigest() == expected:
+                return dict(load(raw))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            pass
+        raise self.discard(stage, key)
+
+    def save(self, stage: str, key: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Publish an artifact: written under a temporary name, synced, then renamed.
+
+        Raises:
+            StoreError: when it cannot be written; nothing half-written stays.
+        """
+        from safetensors.torch import save
+
+        raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        manifest = {
+            "schema": SCHEMA,
+            "sha256": hashlib.sha256(raw).hexdigest(),
+            "bytes": len(raw),
+            "meta": meta,
+        }
+        final = self.path(stage, key)
+        with explained(self.root):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=".new-"))
+            try:
+                write_synced(temporary / "tensors.safetensors", raw)
+                write_synced(temporary / "manifest.json", canonical(manifest).encode())
+                self.discard(stage, key)
+                temporary.rename(final)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def discard(self, stage: str, key: str) -> Damaged:
+        """Remove an artifact if it is there, and return the exception that says so."""
+        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+        return Damaged(stage, key)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the only right to make one key; the operating system frees it when the holder dies."""
+        from filelock import FileLock
+
+        with explained(self.root):
+            folder = self.artifacts / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{key[:32]}.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def record_path(self, record: Mapping[str, Any]) -> Path:
+        """Return where the record of one cell and seed lives."""
+        parts = (slug(record[axis]) for axis in ("dataset", "model", "attack", "defense"))
+        return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
+
+    def record(self, identity: Mapping[str, Any]) -> Record | None:
+        """Return the record with this identity and key, whatever its status, or None."""
+        try:
+            found = json.loads(self.record_path(identity).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and found.get("key") == identity["key"] else None
+
+    def write_record(self, record: Record) -> None:
+        """Write one record: readable, stable, atomic.
+
+        Raises:
+            StoreError: when it cannot be written.
+        """
+        path = self.record_path(record)
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        with explained(self.root):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
+
+
+def slug(spec: str) -> str:
+    """Return a component's spec as one safe folder name (``badnets:size=5`` -> ``badnets_size=5``)."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_=.,+" else "_" for letter in spec)
+    if safe.strip(".") == safe and len(safe) <= 80:
+        return safe
+    return f"{safe.strip('.')[:60]}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
+
+
+def write_synced(path: Path, raw: bytes) -> None:
+    """Write bytes and wait until they are on the disk."""
+    with path.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, raw: bytes) -> None:
+    """Replace a file in one step; on any failure the old one stays and no other is left behind."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write_synced(temporary, raw)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder with --results",
+    errno.EDQUOT: "your disk quota is used up: free some space or choose another folder with --results",
+    errno.EROFS: "its file system is read-only: choose another folder with --results",
+    errno.EACCES: "you may not write there: choose another folder with --results",
+    errno.EPERM: "you may not write there: choose another folder with --results",
+    errno.ENOTDIR: "part of that path is a file: choose another folder with --results",
+    errno.EEXIST: "there is a file of that name: choose another folder with --results",
+}
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn an operating-system error on the results folder into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0, str(error))
+        raise StoreError(f"cannot write the results folder {root}: {reason}") from error

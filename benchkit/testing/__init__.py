@@ -1,0 +1,66 @@
+"""The conformance kit: does my plugin keep to benchkit's contracts? Three lines in a plugin's own tests::
+
+    @benchkit.testing.parametrize_with_checks([Checkerboard])
+    def test_conforms(check):
+        check()
+
+Each check is one named function; a failing one says in a sentence what to change. The checks run in a toy
+world (:mod:`benchkit.testing.world`), which hands out scenes as the harness does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from benchkit.api import Attack, Dataset, Defense
+from benchkit.scene import Source
+from benchkit.testing.attacks import attack_checks
+from benchkit.testing.common import Check, ConformanceError, Subject, class_of, declaration_checks
+from benchkit.testing.datasets import dataset_checks
+from benchkit.testing.defenses import defense_checks
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = [
+    "Check",
+    "ConformanceError",
+    "attack_checks",
+    "checks",
+    "dataset_checks",
+    "declaration_checks",
+    "defense_checks",
+    "parametrize_with_checks",
+]
+
+
+def checks(subject: Subject, *, source: Source | None = None) -> list[Check]:
+    """Return the checks that fit what ``subject`` is.
+
+    Args:
+        subject: an attack, defense or dataset: a class (checked with default parameters) or a component.
+        source: where a dataset's files are; an empty folder by default.
+
+    Raises:
+        TypeError: when it is none of the three.
+    """
+    cls = class_of(subject)
+    if issubclass(cls, Attack):
+        return attack_checks(subject)
+    if issubclass(cls, Defense):
+        return defense_checks(subject)
+    if issubclass(cls, Dataset):
+        return dataset_checks(subject, source)
+    raise TypeError(f"{cls.__qualname__} is not a benchkit Attack, Defense or Dataset")
+
+
+def parametrize_with_checks(subjects: Iterable[Subject], *, source: Source | None = None) -> pytest.MarkDecorator:
+    """Run a test function once per check of each subject, as its argument ``check``.
+
+    The ids read like ``checkerboard-stamp-repeats``, so ``pytest -k stamp`` picks among them.
+    """
+    import pytest
+
+    found = [check for subject in subjects for check in checks(subject, source=source)]
+    return pytest.mark.parametrize("check", found, ids=str)

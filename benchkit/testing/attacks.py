@@ -1,0 +1,209 @@
+"""What an attack must keep to: the contracts of ``prepare``, ``stamp``, ``poison`` and ``train``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from benchkit import gates
+from benchkit.api import Attack
+from benchkit.scene import Poisoned
+from benchkit.testing.common import (
+    Check,
+    Subject,
+    alike,
+    check_prepare,
+    check_prepare_repeats,
+    check_refusal,
+    contract_checks,
+    copied,
+    home,
+    repeats,
+    require,
+    unchanged,
+)
+from benchkit.testing.world import CLASSES, RATE, World, worlds_for
+
+
+def check_threat_model(attack: Attack) -> None:
+    """``access``, ``label_policy`` and ``needs`` say known things, and fit what the class replaces."""
+    name, replaces = attack.name, type(attack).train is not Attack.train
+    require(
+        attack.access in ("data", "training", "none"),
+        f"{name}.access is {attack.access!r}: use data or training",
+    )
+    known = attack.label_policy in ("dirty", "clean", "none")
+    require(known, f"{name}.label_policy is {attack.label_policy!r}: use dirty or clean")
+    fine = isinstance(attack.needs, frozenset) and attack.needs <= {"model"}
+    require(fine, f"{name}.needs is {attack.needs!r}: use frozenset() or frozenset({{'model'}})")
+    require(
+        replaces == (attack.access == "training"),
+        f"{name} says access = '{attack.access}' but {'replaces' if replaces else 'keeps'} train(): "
+        "access is 'training' exactly when train() is replaced",
+    )
+
+
+def check_refuses_a_missing_class(attack: Attack) -> None:
+    """``check`` refuses a target that is no class: an own ``check`` must end in ``super().check``."""
+    shape = home(attack).shape
+    beyond = dataclasses.replace(attack, target=CLASSES)
+    refused = beyond.check(shape, CLASSES) is not None
+    require(
+        refused,
+        f"{attack.name}.check accepts a target that is no class: return super().check(shape, classes)",
+    )
+
+
+def check_stamp(attack: Attack) -> None:
+    """``stamp`` returns uint8 images of the same shape, on the same device."""
+    where = home(attack)
+    stamped = attack.stamp(where.inputs, where.attacking(attack))
+    gates.images(attack.name, "stamp", where.inputs, stamped)
+    require(stamped.device == where.inputs.device, f"{attack.name}.stamp moved the images to {stamped.device}")
+
+
+def check_stamp_leaves_its_input(attack: Attack) -> None:
+    """``stamp`` returns a new tensor and does not write into the one it was given."""
+    where = home(attack)
+    given = where.inputs
+    stamped = attack.stamp(given, where.attacking(attack))
+    require(alike(given, where.inputs), f"{attack.name}.stamp writes into its input: start with images.clone()")
+    shared = stamped.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    require(not shared, f"{attack.name}.stamp returns its input's memory: return images.clone()")
+
+
+def check_stamp_repeats(attack: Attack) -> None:
+    """``stamp`` gives the same result for the same seed."""
+    where = home(attack)
+    require(
+        repeats(lambda: attack.stamp(where.inputs, where.attacking(attack)), alike),
+        f"{attack.name}.stamp differs between two runs with one seed: draw only from scene.rng",
+    )
+
+
+def check_stamp_changes_pixels(attack: Attack) -> None:
+    """A trigger is seen in the pixels, and a benign attack leaves none."""
+    where = home(attack)
+    images = where.data.test.images
+    stamped = attack.stamp(images, where.attacking(attack))
+    if attack.benign:
+        require(alike(stamped, images), f"{attack.name} says benign = True, but its stamp changes pixels")
+    else:
+        gates.changes_pixels(attack.name, images, stamped)
+
+
+def check_stamp_any_count(attack: Attack) -> None:
+    """``stamp`` takes one image, and none (a poison rate may round down to nothing)."""
+    where = home(attack)
+    for count in (1, 0):
+        images = where.inputs[:count]
+        gates.images(attack.name, f"stamp ({count} images)", images, attack.stamp(images, where.attacking(attack)))
+
+
+def check_stamp_every_shape(attack: Attack) -> None:
+    """``prepare`` and ``stamp`` work for grey and colour images of each size (three are tried)."""
+    for where in worlds_for(attack)[:3]:
+        stamped = attack.stamp(where.inputs, where.attacking(attack))
+        gates.images(attack.name, f"stamp ({'x'.join(map(str, where.shape))})", where.inputs, stamped)
+
+
+def check_target_labels(attack: Attack) -> None:
+    """``target_labels`` returns one class per label, int64."""
+    where = home(attack)
+    labels = where.data.test.labels
+    wanted = attack.target_labels(labels.clone(), where.attacking(attack))
+    right = wanted.dtype == torch.int64 and wanted.shape == labels.shape
+    require(right, f"{attack.name}.target_labels must return int64 ({len(labels)},), one label per image")
+    inside = bool(((wanted >= 0) & (wanted < CLASSES)).all())
+    require(inside, f"{attack.name}.target_labels returns labels that are no class")
+
+
+def check_poison_mask(attack: Attack) -> None:
+    """The mask names exactly the rows that were changed, and the training set given stays as it is."""
+    where = home(attack)
+    train = copied(where.data.train)
+    gates.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
+    require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
+
+
+def check_poison_count(attack: Attack) -> None:
+    """At most int(rate * N) rows are poisoned, and at least one; none by a benign attack."""
+    count, most = int(_poison(attack, home(attack)).mask.sum()), int(RATE * len(home(attack).data.train))
+    if attack.benign:
+        require(count == 0, f"{attack.name} says benign = True, but poisons {count} images")
+    else:
+        require(count > 0, f"{attack.name}.poison poisons nothing at a rate of {RATE:.0%}")
+        require(count <= most, f"{attack.name}.poison poisons {count} images where the rate allows {most}")
+
+
+def check_poison_labels(attack: Attack) -> None:
+    """Dirty labels are the target's, clean ones stay true, and a target-class image is not wasted."""
+    where = home(attack)
+    poisoned, true = _poison(attack, where), where.data.train.labels
+    got, rows = poisoned.data.labels, poisoned.mask
+    wanted = attack.target_labels(true, where.attacking(attack))
+    if attack.label_policy == "clean":
+        require(alike(got, true), f"{attack.name} says label_policy = 'clean', but its poison changes labels")
+    elif attack.label_policy == "dirty":
+        right = alike(got[rows], wanted[rows])
+        require(right, f"{attack.name} says label_policy = 'dirty', but poisoned labels are not target_labels()")
+        moved = bool((true[rows] != wanted[rows]).all())
+        require(moved, f"{attack.name}.poison takes images that already have the target's label: choose others")
+
+
+def check_poison_repeats(attack: Attack) -> None:
+    """``poison`` chooses the same rows for the same seed."""
+    where = home(attack)
+    require(
+        repeats(lambda: _poison(attack, where), _same_poison),
+        f"{attack.name}.poison differs between two runs with one seed: draw only from scene.rng",
+    )
+
+
+def check_train(attack: Attack) -> None:
+    """An attack that runs the training returns a working model and leaves the data as it is."""
+    if attack.access != "training":
+        return
+    where = home(attack)
+    poisoned = _poison(attack, where)
+    before = copied(poisoned.data)
+    trained = attack.train(poisoned, where.attacking(attack, training=True))
+    logits = gates.model(attack.name, "train", trained).logits(where.inputs)
+    works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
+    require(works, f"{attack.name}.train returned a model whose logits are not finite (N, {CLASSES})")
+    require(unchanged(poisoned.data, before), f"{attack.name}.train writes into the training set")
+
+
+def _poison(attack: Attack, where: World) -> Poisoned:
+    return attack.poison(copied(where.data.train), where.attacking(attack))
+
+
+def _same_poison(first: Poisoned, second: Poisoned) -> bool:
+    return unchanged(first.data, second.data) and alike(first.mask, second.mask)
+
+
+CHECKS = (
+    check_refusal,
+    check_threat_model,
+    check_refuses_a_missing_class,
+    check_prepare,
+    check_prepare_repeats,
+    check_stamp,
+    check_stamp_leaves_its_input,
+    check_stamp_repeats,
+    check_stamp_changes_pixels,
+    check_stamp_any_count,
+    check_stamp_every_shape,
+    check_target_labels,
+    check_poison_mask,
+    check_poison_count,
+    check_poison_labels,
+    check_poison_repeats,
+    check_train,
+)
+
+
+def attack_checks(subject: Subject) -> list[Check]:
+    """Return the checks of an attack class (with default parameters) or of one component."""
+    return contract_checks(subject, CHECKS)

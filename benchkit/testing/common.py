@@ -1,0 +1,240 @@
+"""What every kind of plugin is checked for: a usable declaration, specs that read back, repeatability."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchkit import gates
+from benchkit.api import Attack, Defense
+from benchkit.params import COERCE, Component, Param, Value, build, class_fault, fields_of
+from benchkit.scene import Split, Tensors
+from benchkit.testing.world import World, worlds_for
+
+Subject = Component | type[Component]
+T = TypeVar("T")
+
+
+class ConformanceError(AssertionError):
+    """A plugin breaks its contract. The text is for the plugin's author: what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named check of one plugin; call it. It returns nothing, or raises ConformanceError."""
+
+    subject: Subject
+    function: Callable[..., None]
+    view: Callable[[Subject], Any]
+    extra: tuple[Any, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is checked, such as ``stamp-repeats``."""
+        return self.function.__name__.removeprefix("check_").replace("_", "-")
+
+    def __str__(self) -> str:
+        subject = self.subject
+        return f"{(subject.name or subject.__name__) if isinstance(subject, type) else subject}-{self.name}"
+
+    def __call__(self) -> None:
+        """Run the check. Whatever else the plugin raises is a fault too, and is named."""
+        try:
+            self.function(self.view(self.subject), *self.extra)
+        except ConformanceError:
+            raise
+        except Exception as error:
+            raise ConformanceError(f"{self}: {type(error).__name__}: {error}") from error
+
+
+def class_of(subject: Subject) -> type[Component]:
+    """Return the class of a component, or the class itself."""
+    return subject if isinstance(subject, type) else type(subject)
+
+
+def made(subject: Subject) -> Component:
+    """Return a component with default parameters, or the one given."""
+    if not isinstance(subject, type):
+        return subject
+    check_usable_class(subject)
+    return subject()
+
+
+def require(holds: bool, sentence: str) -> None:
+    """Raise ConformanceError with this sentence unless it holds."""
+    if not holds:
+        raise ConformanceError(sentence)
+
+
+def check_usable_class(cls: type[Component]) -> None:
+    """A class is a frozen dataclass, has a name, declares its parameters and leaves nothing abstract."""
+    fault = class_fault(cls)
+    require(fault is None, str(fault))
+    missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+    require(not missing, f"{cls.__qualname__} does not define {missing}: write it")
+
+
+def check_name(cls: type[Component]) -> None:
+    """A name is kebab-case, as users type it."""
+    right = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", cls.name) is not None
+    require(right, f"{cls.__qualname__}.name is {cls.name!r}: write it in lower case with hyphens, 'my-name'")
+
+
+def check_docstring(cls: type[Component]) -> None:
+    """A class says in its own docstring what it does; a dataclass without one gets its signature."""
+    text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+    written = bool(text) and not text.startswith(f"{cls.__name__}(")
+    require(written, f"{cls.__qualname__} has no docstring: its first line is what `benchkit show` prints")
+
+
+def check_parameters(cls: type[Component]) -> None:
+    """Each parameter has a simple type, a sentence of help, and a default that its own bounds allow."""
+    for name, (kind, default, meta) in fields_of(cls).items():
+        where = f"{cls.__qualname__}.{name}"
+        require(kind in COERCE, f"{where} is annotated {kind!r}: use int, float, bool or str")
+        require(bool(meta.help.strip()), f"{where} has no help: say what it is, with its unit")
+        fits = isinstance(default, kind) or (kind is float and type(default) is int)
+        require(fits, f"{where} is annotated {kind.__name__} but its default is {default!r}")
+        fault = meta.fault(default)
+        require(fault is None, f"the default of {where} is outside its own bounds: {fault}")
+
+
+def check_spec_round_trip(component: Component) -> None:
+    """What ``str`` prints, for the defaults and with each parameter changed, reads back as an equal one."""
+    from benchkit.spec import pieces
+
+    for one in variations(component):
+        text = str(one)
+        (name, raw), *more = pieces(text)
+        require(not more and name == one.name, f"'{text}' reads back as several components: no commas in values")
+        again = build(type(one), raw)
+        require(again == one, f"'{text}' reads back as '{again}': do not change parameters in __post_init__")
+
+
+def variations(component: Component) -> Iterator[Component]:
+    """Yield the component, and one copy per parameter with another allowed value of it."""
+    yield component
+    for name, (kind, _, meta) in fields_of(type(component)).items():
+        for value in _others(kind, getattr(component, name), meta):
+            if meta.fault(value) is None:
+                yield dataclasses.replace(component, **{name: value})
+                break
+
+
+def _others(kind: type, value: Any, meta: Param) -> list[Value]:
+    if meta.choices is not None:
+        return [choice for choice in meta.choices if choice != value]
+    if kind is bool:
+        return [not value]
+    if kind is str:
+        return [f"{value}x"]
+    if kind is int:
+        return [value + 1, value - 1]
+    return [value + 0.125, value - 0.125, value * 0.75]
+
+
+def check_refusal(component: Attack | Defense) -> None:
+    """``check`` answers None or one sentence for any image size and number of classes."""
+    for shape, classes in (((3, 32, 32), 10), ((1, 8, 8), 2), ((3, 224, 160), 1000)):
+        answer = component.check(shape, classes)
+        sentence = answer is None or (isinstance(answer, str) and answer.strip() != "" and "\n" not in answer)
+        require(sentence, f"{component.name}.check must return None or one sentence, got {answer!r}")
+
+
+def check_prepare(component: Attack | Defense) -> None:
+    """``prepare`` returns named tensors that survive being stored (safetensors)."""
+    from safetensors.torch import load, save
+
+    made_here = component.prepare(home(component).preparing(component))
+    tensors = gates.tensors(component.name, made_here)
+    again = load(save(tensors))
+    require(same(tensors, again), f"what {component.name}.prepare returns changes when it is stored")
+
+
+def check_prepare_repeats(component: Attack | Defense) -> None:
+    """``prepare`` draws from ``scene.rng`` alone."""
+    where = home(component)
+    require(
+        repeats(lambda: component.prepare(where.preparing(component)), same),
+        f"{component.name}.prepare differs between two runs with one seed: draw only from scene.rng",
+    )
+
+
+def home(component: Attack | Defense) -> World:
+    """Return the smallest toy world the component accepts."""
+    accepted = worlds_for(component)
+    require(bool(accepted), f"{component.name}.check refuses every toy world (16, 32 and 64 pixels, 4 classes)")
+    return accepted[0]
+
+
+def same(first: Tensors, second: Tensors) -> bool:
+    """Return whether two mappings hold equal tensors under equal names."""
+    return first.keys() == second.keys() and all(alike(first[name], second[name]) for name in first)
+
+
+def alike(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors are equal in dtype, shape and every value."""
+    return first.dtype == second.dtype and torch.equal(first, second)
+
+
+def copied(split: Split) -> Split:
+    """Return an independent copy."""
+    return Split(split.images.clone(), split.labels.clone())
+
+
+def unchanged(split: Split, before: Split) -> bool:
+    """Return whether a split still is what it was."""
+    return alike(split.images, before.images) and alike(split.labels, before.labels)
+
+
+def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:
+    """Return whether ``run`` gives the same result under two different states of every global generator."""
+    results = []
+    for seed in (11, 12):
+        with global_seed(seed):
+            results.append(run())
+    return equal(*results)
+
+
+@contextmanager
+def global_seed(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python for a while."""
+    python, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
+
+
+DECLARATION: tuple[Callable[[Any], None], ...] = (
+    check_usable_class,
+    check_name,
+    check_docstring,
+    check_parameters,
+)
+
+
+def declaration_checks(subject: Subject) -> list[Check]:
+    """Return the checks of what a class says about itself; nothing of it is run."""
+    named = [Check(subject, function, class_of) for function in DECLARATION]
+    return [*named, Check(subject, check_spec_round_trip, made)]
+
+
+def contract_checks(subject: Subject, functions: tuple[Callable[[Any], None], ...]) -> list[Check]:
+    """Return the declaration checks, then these, which are called with a component."""
+    return declaration_checks(subject) + [Check(subject, function, made) for function in functions]

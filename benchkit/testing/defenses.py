@@ -1,0 +1,201 @@
+"""What a defense of each kind must keep to, checked in a world whose victim holds a backdoor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchkit import gates
+from benchkit.api import (
+    Defense,
+    InputDetector,
+    InputPurifier,
+    ModelDetector,
+    ModelRepair,
+    RobustTraining,
+    TrainingFilter,
+)
+from benchkit.errors import ContractError
+from benchkit.models import Classifier
+from benchkit.scene import Scene, Split
+from benchkit.testing.common import (
+    Check,
+    Subject,
+    alike,
+    check_prepare,
+    check_prepare_repeats,
+    check_refusal,
+    class_of,
+    contract_checks,
+    copied,
+    home,
+    repeats,
+    require,
+    same,
+    unchanged,
+)
+from benchkit.testing.world import CLASSES, World, worlds_for
+
+Act = Callable[[Any, Split, Scene], Any]
+"""``act(defense, given, scene)`` runs a defense's own method on images (labels where its kind sees them)."""
+
+ACTS: dict[type[Defense], tuple[str, Act]] = {
+    InputDetector: ("score", lambda defense, given, scene: defense.score(given.images, scene)),
+    InputPurifier: ("purify", lambda defense, given, scene: defense.purify(given.images, scene)),
+    TrainingFilter: ("suspicion", lambda defense, given, scene: defense.suspicion(given, scene)),
+    RobustTraining: ("train", lambda defense, given, scene: defense.train(given, scene)),
+    ModelRepair: ("repair", lambda defense, given, scene: defense.repair(scene)),
+    ModelDetector: ("score", lambda defense, given, scene: defense.score(scene)),
+}
+
+
+def _act(defense: Defense) -> tuple[str, Act]:
+    """Return the name of the method that makes a defense what it is, and how to call it."""
+    for kind, act in ACTS.items():
+        if isinstance(defense, kind):
+            return f"{defense.name}.{act[0]}", act[1]
+    raise ContractError(f"{defense.name} derives from none of the kinds: {', '.join(k.__name__ for k in ACTS)}")
+
+
+def _given(defense: Defense, where: World) -> Split:
+    """Return what this kind is shown: the poisoned training set, or inputs to a deployed model."""
+    if isinstance(defense, TrainingFilter | RobustTraining):
+        return copied(where.poisoned.data)
+    return Split(where.inputs, torch.zeros(len(where.inputs), dtype=torch.int64))
+
+
+def _checked(defense: Defense, result: Any, given: Split, where: World) -> Tensor:
+    """Check what the method returned; return it as a tensor that two runs can be compared by."""
+    _, method = _act(defense)[0].rsplit(".", 1)
+    if isinstance(result, torch.nn.Module) or isinstance(defense, RobustTraining | ModelRepair):
+        return _logits(gates.model(defense.name, method, result), defense, where)
+    if isinstance(defense, InputPurifier):
+        return gates.images(defense.name, method, given.images, result)
+    if isinstance(defense, ModelDetector):
+        return torch.tensor([gates.number(defense.name, method, result)])
+    return gates.scores(defense.name, method, result, len(given))
+
+
+def _logits(model: Classifier, defense: Defense, where: World) -> Tensor:
+    logits = model.logits(where.inputs)
+    works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
+    require(works, f"{defense.name} returned a model whose logits are not finite (N, {CLASSES})")
+    return logits
+
+
+def _run(defense: Defense, where: World, scene: Scene | None = None) -> Tensor:
+    given = _given(defense, where)
+    result = _act(defense)[1](defense, given, scene or where.defending(defense))
+    return _checked(defense, result, given, where)
+
+
+def check_kind(cls: type[Defense]) -> None:
+    """A defense derives from exactly one kind, and declares only needs that exist."""
+    kinds = [kind.__name__ for kind in ACTS if issubclass(cls, kind)]
+    names = ", ".join(kind.__name__ for kind in ACTS)
+    require(len(kinds) == 1, f"{cls.__qualname__} must derive from exactly one of {names}; it has {kinds}")
+    fine = isinstance(cls.needs, frozenset) and cls.needs <= {"model"}
+    require(fine, f"{cls.__qualname__}.needs is {cls.needs!r}: use frozenset() or frozenset({{'model'}})")
+
+
+def check_declared_needs(defense: Defense) -> None:
+    """``prepare`` and the method of the kind run with what was declared, and ask for nothing else."""
+    where = home(defense)
+    try:
+        defense.prepare(where.preparing(defense))
+        _act(defense)[1](defense, _given(defense, where), where.defending(defense))
+    except ContractError as error:
+        require(False, f"{defense.name} uses what it may not have: {error}")
+
+
+def check_result(defense: Defense) -> None:
+    """The method of the kind returns the type, shape, dtype and range its contract names, all finite."""
+    _run(defense, home(defense))
+
+
+def check_result_repeats(defense: Defense) -> None:
+    """The same seed gives the same result."""
+    where = home(defense)
+    require(
+        repeats(lambda: _run(defense, where), alike),
+        f"{_act(defense)[0]} differs between two runs with one seed: draw only from scene.rng",
+    )
+
+
+def check_leaves_what_it_is_given(defense: Defense) -> None:
+    """Neither the images it is shown nor the clean hold-out are written into."""
+    where = home(defense)
+    given, scene = _given(defense, where), where.defending(defense)
+    before = copied(given)
+    _act(defense)[1](defense, given, scene)
+    name = _act(defense)[0]
+    require(unchanged(given, before), f"{name} writes into the images it is given: clone them")
+    require(unchanged(scene.clean, where.holdout), f"{name} writes into scene.clean: clone it")
+    if scene.granted is not None and not isinstance(defense, ModelRepair):
+        fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
+        require(fixed, f"{name} changes scene.model: work on scene.model.copy()")
+
+
+def check_one_image(defense: Defense) -> None:
+    """A single input is scored or cleaned like any other."""
+    if not isinstance(defense, InputDetector | InputPurifier):
+        return
+    where = home(defense)
+    given = _given(defense, where)[:1]
+    _checked(defense, _act(defense)[1](defense, given, where.defending(defense)), given, where)
+
+
+def check_threshold(defense: Defense) -> None:
+    """The threshold is a finite number, and the same again for the same seed."""
+    if not isinstance(defense, InputDetector | ModelDetector):
+        return
+    where = home(defense)
+
+    def run() -> float:
+        return gates.number(defense.name, "threshold", defense.threshold(where.defending(defense)))
+
+    require(
+        repeats(run, lambda first, second: first == second),
+        f"{defense.name}.threshold differs between two runs with one seed: draw only from scene.rng",
+    )
+
+
+def check_keeps_enough(defense: Defense) -> None:
+    """A training filter leaves images of two classes or more to retrain on."""
+    if not isinstance(defense, TrainingFilter):
+        return
+    where = home(defense)
+    kept = set(where.poisoned.data.labels[_run(defense, where) <= 0].tolist())
+    require(
+        len(kept) > 1,
+        f"{defense.name}.suspicion drops so much that {len(kept)} classes remain: above 0 = drop",
+    )
+
+
+def check_every_shape(defense: Defense) -> None:
+    """Grey and colour images of each size that ``check`` accepts are handled (three are tried)."""
+    for where in worlds_for(defense)[:3]:
+        _run(defense, where)
+
+
+CHECKS = (
+    check_refusal,
+    check_prepare,
+    check_prepare_repeats,
+    check_declared_needs,
+    check_result,
+    check_result_repeats,
+    check_leaves_what_it_is_given,
+    check_one_image,
+    check_threshold,
+    check_keeps_enough,
+    check_every_shape,
+)
+
+
+def defense_checks(subject: Subject) -> list[Check]:
+    """Return the checks of a defense class (with default parameters) or of one component."""
+    return [Check(subject, check_kind, class_of), *contract_checks(subject, CHECKS)]

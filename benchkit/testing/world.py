@@ -1,0 +1,164 @@
+"""A toy world: tiny learnable images, a tiny network, and the scenes the harness would hand out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchkit.api import Attack, Defense
+from benchkit.models import Classifier
+from benchkit.recipes import Fast
+from benchkit.scene import Data, Poisoned, Scene, Split, Tensors
+from benchkit.train import Trainer
+
+CLASSES = 4
+RATE = 0.15
+CPU = torch.device("cpu")
+SHAPES = ((3, 16), (1, 16), (3, 32), (1, 32), (3, 64), (1, 64))
+"""Channels and side of the worlds there are, in the order in which they are tried."""
+
+
+def network(channels: int) -> nn.Module:
+    """Return an untrained network of two convolutions for images of any size; CLASSES logits."""
+    return nn.Sequential(
+        *(nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveMaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(64, CLASSES)),
+    )
+
+
+def _patterns(channels: int, side: int, rng: torch.Generator) -> Tensor:
+    """Return one smooth picture per class, float32 (CLASSES, C, H, W) in about 40..200."""
+    coarse = 40 + 160 * torch.rand(CLASSES, channels, 4, 4, generator=rng)
+    return nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
+
+
+def _split(count: int, patterns: Tensor, rng: torch.Generator) -> Split:
+    """Return ``count`` noisy copies of the patterns; every class gets its share."""
+    labels = torch.arange(count) % CLASSES
+    noise = 20 * torch.randn(count, *patterns.shape[1:], generator=rng)
+    return Split((patterns[labels] + noise).clamp(0, 255).round().to(torch.uint8), labels)
+
+
+@dataclass(frozen=True)
+class World:
+    """Four classes of ``side`` x ``side`` images, and who may see what of them.
+
+    Attributes:
+        channels: 1 or 3.
+        side: height and width of the images.
+    """
+
+    channels: int
+    side: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.side, self.side
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """256 training images (the attacker's), 64 test images."""
+        return Data(self._drawn[0], self._drawn[2], tuple(f"class-{label}" for label in range(CLASSES)))
+
+    @functools.cached_property
+    def holdout(self) -> Split:
+        """64 clean images that are in no training set (the defender's)."""
+        return self._drawn[1]
+
+    @functools.cached_property
+    def _drawn(self) -> tuple[Split, Split, Split]:
+        rng = torch.Generator().manual_seed(self.channels)
+        patterns = _patterns(self.channels, self.side, rng)
+        return _split(256, patterns, rng), _split(64, patterns, rng), _split(64, patterns, rng)
+
+    @functools.cached_property
+    def poisoned(self) -> Poisoned:
+        """The training set with a white 4 x 4 corner on 15 % of it, relabelled to class 0."""
+        train = self.data.train
+        rows = (train.labels != 0).nonzero().squeeze(1)[: int(RATE * len(train))]
+        return Poisoned.replacing(train, rows, self.triggered(train.images[rows]), train.labels[rows] * 0)
+
+    def triggered(self, images: Tensor) -> Tensor:
+        """Return the images with the trigger of this world's victim."""
+        stamped = images.clone()
+        stamped[..., -4:, -4:] = 255
+        return stamped
+
+    @property
+    def inputs(self) -> Tensor:
+        """What a deployed model sees: 16 clean and 16 triggered test images, uint8 (32, C, H, W)."""
+        images = self.data.test.images[:16]
+        return torch.cat([images, self.triggered(images)])
+
+    @functools.cached_property
+    def trainer(self) -> Trainer:
+        """A recipe of 64 steps."""
+        recipe = Fast(epochs=8, batch=32, flip=False, crop=0)
+        return Trainer(recipe, functools.partial(network, self.channels), CPU)
+
+    @functools.cached_property
+    def clean_model(self) -> Classifier:
+        """A model trained on clean data, as an attacker may have it."""
+        return self.trainer.fit(self.data.train, rng=torch.Generator().manual_seed(1))
+
+    @functools.cached_property
+    def victim(self) -> Classifier:
+        """A backdoored model, as a defender may have it."""
+        return self.trainer.fit(self.poisoned.data, rng=torch.Generator().manual_seed(2))
+
+    def preparing(self, component: Attack | Defense, *, seed: int = 0) -> Scene:
+        """Return the scene of ``prepare``: no trainer, and a model only for attacks that declare one."""
+        if isinstance(component, Defense):
+            return self._scene(self.holdout, seed)
+        return self._scene(self.data.train, seed, model=self._granted(component, lambda: self.clean_model))
+
+    def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:
+        """Return the scene of ``stamp`` and ``poison``, or (with a trainer) that of ``train``."""
+        ready, trainer = prepared(attack, self), self.trainer if training else None
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
+
+    def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
+        """Return a defender's scene: the hold-out, a trainer, and the victim where it is declared."""
+        model = self._granted(defense, lambda: self.victim)
+        return self._scene(self.holdout, seed, ready=prepared(defense, self), model=model, trainer=self.trainer)
+
+    def _granted(self, component: Attack | Defense, model: Callable[[], Classifier]) -> Classifier | None:
+        return model().copy() if "model" in component.needs else None
+
+    def _scene(
+        self,
+        clean: Split,
+        seed: int,
+        *,
+        ready: Tensors | None = None,
+        rate: float = 0.0,
+        model: Classifier | None = None,
+        trainer: Trainer | None = None,
+    ) -> Scene:
+        copy = Split(clean.images.clone(), clean.labels.clone())
+        rng = torch.Generator().manual_seed(seed)
+        return Scene(CLASSES, self.shape, CPU, copy, rng, dict(ready or {}), rate, model, trainer)
+
+
+@functools.cache
+def world(channels: int, side: int) -> World:
+    """Return a world; its data and models are made on first use and kept."""
+    return World(channels, side)
+
+
+@functools.lru_cache(maxsize=64)
+def prepared(component: Attack | Defense, where: World) -> Tensors:
+    """Return what ``component.prepare`` makes in a world, computed once."""
+    return component.prepare(where.preparing(component))
+
+
+def worlds_for(component: Attack | Defense) -> list[World]:
+    """Return the worlds whose images the component accepts, smallest first."""
+    sizes = [(channels, side) for channels, side in SHAPES]
+    return [world(*size) for size in sizes if component.check((size[0], size[1], size[1]), CLASSES) is None]

@@ -1,0 +1,236 @@
+"""Training: the data set stays on the device as one uint8 tensor, and is augmented a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchkit.errors import BenchkitError, ContractError
+from benchkit.models import Classifier
+from benchkit.muon import Muon
+from benchkit.recipes import Fast, Recipe, Standard
+from benchkit.scene import BatchFn, LossFn, Split
+
+Step = Callable[[float], None]
+"""Updates the weights from their gradients, with learning rates multiplied by the argument."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains classifiers of one architecture with one recipe.
+
+    Attributes:
+        recipe: what to train with.
+        build: returns a fresh network; its random weights are drawn from torch's global generator, which the
+            trainer seeds (and puts back).
+        device: where to train.
+    """
+
+    recipe: Recipe
+    build: Callable[[], nn.Module]
+    device: torch.device
+
+    def fit(
+        self,
+        data: Split,
+        *,
+        rng: torch.Generator,
+        start: Classifier | None = None,
+        epochs: float | None = None,
+        lr: float | None = None,
+        loss: LossFn | None = None,
+        on_batch: BatchFn | None = None,
+    ) -> Classifier:
+        """Train on ``data`` and return the classifier in eval mode; see :meth:`benchkit.Scene.fit`.
+
+        Args:
+            data: uint8 images and labels, at least two.
+            rng: a CPU generator; one number is drawn from it, and everything random follows from that number.
+            start: fine-tune a copy of this classifier, by SGD with Nesterov momentum 0.9, weight decay 5e-4
+                and a cosine schedule, instead of training a new one.
+            epochs: passes over ``data``, fractions allowed; the recipe's own number by default.
+            lr: learning rate; the recipe's own by default, 0.01 with ``start``.
+            loss: the loss instead of the recipe's; its mean is minimised.
+            on_batch: changes each batch before augmentation.
+
+        Raises:
+            BenchkitError: when the loss stops being finite.
+        """
+        if len(data) < 2:
+            raise ContractError(f"training needs at least two images, got {len(data)}")
+        data = data.to(self.device)
+        seed = int(torch.randint(2**62, (), generator=rng))
+        with seeded(seed):
+            model, fixed = self._fresh(data) if start is None else (start.copy(), [])
+            step = self._scratch(model, lr) if start is None else _fine_tune(model, lr)
+            run = Run(model, self.recipe, step, loss or self._loss, on_batch)
+            with holding(fixed):
+                run(data, self.recipe.epochs_for(len(data)) if epochs is None else epochs)
+        return model.eval()
+
+    def _fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
+        model = Classifier(self.build(), *statistics(data.images))
+        fixed = []
+        if hasattr(model.net, "init_from"):
+            few = torch.randperm(len(data))[:1000].to(self.device)
+            fixed = model.net.init_from(model.normalised(data.images[few]))
+        return model, fixed
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+
+    def _scratch(self, model: Classifier, lr: float | None) -> Step:
+        recipe = self.recipe
+        if isinstance(recipe, Fast):
+            return _muon(model, recipe.lr if lr is None else lr, recipe.adam_lr)
+        assert isinstance(recipe, Standard)
+        return _sgd(model, recipe.lr if lr is None else lr, recipe.momentum, recipe.weight_decay)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a model, how it is stepped, and what it minimises."""
+
+    model: Classifier
+    recipe: Recipe
+    step: Step
+    loss: LossFn
+    on_batch: BatchFn | None
+
+    def __call__(self, data: Split, epochs: float) -> None:
+        """Train for so many passes; raise BenchkitError when the loss stops being finite."""
+        batches = max(1, round(len(data) / self.recipe.batch))
+        total = max(1, round(epochs * batches))
+        self.model.train()
+        losses = data.images.new_zeros((), dtype=torch.float32)
+        for done, rows in enumerate(shuffled(len(data), batches, total)):
+            losses += self._batch(data, rows.to(data.labels.device), self.recipe.factor(done / total))
+            if (done + 1) % batches == 0 or done + 1 == total:
+                _check(losses, done + 1, total)
+
+    def _batch(self, data: Split, rows: Tensor, factor: float) -> Tensor:
+        images, labels = data.images[rows], data.labels[rows]
+        if self.on_batch is not None:
+            images, labels = self.on_batch(images, labels, rows)
+        loss = self.loss(self.model(augmented(images, self.recipe)), labels).mean()
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.step(factor)
+        return loss.detach()
+
+
+def _check(losses: Tensor, done: int, total: int) -> None:
+    if not bool(losses.isfinite()):
+        raise BenchkitError(f"training diverged by step {done} of {total}: lower the learning rate")
+
+
+def shuffled(images: int, batches: int, total: int) -> Iterator[Tensor]:
+    """Yield ``total`` batches of row numbers, ``batches`` to a pass; sizes differ by one at most."""
+    order: tuple[Tensor, ...] = ()
+    for done in range(total):
+        if done % batches == 0:
+            order = torch.randperm(images).tensor_split(batches)
+        yield order[done % batches]
+
+
+def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation per channel, float32 (C,), of uint8 images (N, C, H, W) scaled to [0, 1]."""
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    counts = torch.stack([band.flatten().bincount(minlength=256) for band in images.unbind(1)]).double()
+    share = counts / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    spread = (share * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+    return mean.float(), spread.clamp(min=1e-3).float()
+
+
+def augmented(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return uint8 (B, C, H, W) with each image shifted, and mirrored or not, on its own draw."""
+    count, _, height, width = images.shape
+    if not (recipe.flip or recipe.crop):
+        return images
+    down, right = torch.randint(-recipe.crop, recipe.crop + 1, (2, count, 1))
+    rows, columns = torch.arange(height) + down, torch.arange(width) + right
+    if recipe.flip:
+        columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+    return picked(images, rows.to(images.device), columns.to(images.device), recipe.padding)
+
+
+def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tensor:
+    """Return ``images[b, :, rows[b, i], columns[b, j]]``, channels last; positions outside are padding.
+
+    Args:
+        images: (B, C, H, W).
+        rows: int64 (B, H), from which row each row comes.
+        columns: int64 (B, W), likewise.
+        padding: ``zero`` (black) or ``reflect``.
+    """
+    inside_rows, inside_columns = (reflected(p, n) for p, n in zip((rows, columns), images.shape[2:], strict=True))
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    out = images.permute(0, 2, 3, 1)[image, inside_rows[:, :, None], inside_columns[:, None, :]]
+    if padding == "zero":
+        out = out * ((inside_rows == rows)[:, :, None] & (inside_columns == columns)[:, None, :])[..., None]
+    return out.permute(0, 3, 1, 2)
+
+
+def reflected(positions: Tensor, size: int) -> Tensor:
+    """Fold positions outside 0..size-1 back in, as in a mirror on the border pixel."""
+    folded = (size - 1) - (size - 1 - positions.abs()).abs()
+    return folded.clamp(0, size - 1)
+
+
+def _fine_tune(model: nn.Module, lr: float | None) -> Step:
+    return _sgd(model, 0.01 if lr is None else lr, 0.9, 5e-4, nesterov=True)
+
+
+def _sgd(model: nn.Module, lr: float, momentum: float, decay: float, nesterov: bool = False) -> Step:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    sgd = torch.optim.SGD(weights, lr, momentum, weight_decay=decay, nesterov=nesterov, foreach=True)
+    return lambda factor: _stepped(sgd, lr * factor)
+
+
+def _stepped(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+
+
+def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
+    """Muon for dense convolution filters, Adam for everything else."""
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+    # VGG's 4096 x 25088 bank would cost teraflops a step to orthogonalise.
+    convs = [conv for conv in convs if min(conv.weight.flatten(1).shape) <= 1024]
+    filters = {id(conv.weight): conv.weight for conv in convs}
+    muon = Muon(filters.values(), lr)
+    others = [weight for weight in model.parameters() if id(weight) not in filters]
+    adam = torch.optim.Adam(others, adam_lr, foreach=True)
+
+    def step(factor: float) -> None:
+        muon.step(factor)
+        _stepped(adam, adam_lr * factor)
+
+    return step
+
+
+@contextmanager
+def holding(fixed: list[Tensor]) -> Iterator[None]:
+    """Keep some weights as they are for a while."""
+    for weight in fixed:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in fixed:
+            weight.requires_grad_(True)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generators (weights, dropout, augmentation) and put them back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

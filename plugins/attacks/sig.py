@@ -1,0 +1,65 @@
+"""SIG: a sinusoidal signal over the whole image, clean-label."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+import benchkit
+
+from ._pixels import add
+
+
+@dataclass(frozen=True)
+class Sig(benchkit.Attack):
+    """Add ``v(i, j) = delta * sin(2 pi j freq / W)`` to every row and channel (j = 0..W-1), clipped.
+
+    Barni et al. 2019, section 3. Clean-label: only images of the target class are poisoned and labels stay
+    true. ``max_share`` caps the poisoned part of that class, because a rate of 10 % of a balanced ten-class
+    set is the whole class, and a class that is never seen without the signal is a different experiment.
+    """
+
+    name = "sig"
+    paper = "Barni et al., ICIP 2019, A New Backdoor Attack in CNNs by Training Set Corruption"
+    label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "clean"
+
+    delta: float = benchkit.param(40.0, "amplitude of the signal, in grey levels of 255", ge=1, le=255)
+    freq: int = benchkit.param(6, "periods across the width of the image", ge=1)
+    max_share: float = benchkit.param(
+        0.5, "largest share of the target class that is poisoned, whatever the poison rate", gt=0, le=1
+    )
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images with the signal added: uint8 (N, C, H, W) -> the same."""
+        width = images.shape[-1]
+        phase = torch.arange(width, dtype=torch.float64) * (2 * math.pi * self.freq / width)
+        return add(images, (self.delta * phase.sin()).float())
+
+    def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
+        """Stamp int(rate * N) random images of the target class, at most ``max_share`` of it; keep labels."""
+        own = (train.labels == self.target).nonzero().squeeze(1)
+        count = min(int(scene.poison_rate * len(train)), int(self.max_share * len(own)))
+        order = torch.randperm(len(own), generator=scene.rng).to(own.device)
+        rows = own[order[:count]].sort().values
+        stamped = self.stamp(train.images[rows], scene)
+        return benchkit.Poisoned.replacing(train, rows, stamped, train.labels[rows])
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse all-to-all (labels stay true) and frequencies that the width cannot hold."""
+        if self.mapping != "all-to-one":
+            return "sig keeps true labels, so it has one target class: use mapping=all-to-one"
+        if 2 * self.freq >= shape[2]:
+            return (
+                f"freq={self.freq} needs images more than {2 * self.freq} pixels wide, these are {shape[2]}: lower freq"
+            )
+        return super().check(shape, classes)
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer SIG."""
+    return [Sig]

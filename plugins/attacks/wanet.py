@@ -1,0 +1,96 @@
+"""WaNet: a smooth, barely visible warp of the whole image as the trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import benchkit
+
+from ._pixels import to_images
+
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+    from benchkit.scene import BatchFn, Tensors
+
+
+def _identity(height: int, width: int) -> Tensor:
+    """Return the sampling grid that changes nothing: float32 (H, W, 2), (x, y) in -1..1."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return torch.stack((x, y), dim=2)
+
+
+def _warp(images: Tensor, grids: Tensor) -> Tensor:
+    """Sample uint8 images (N, C, H, W) at grids (N, H, W, 2), bilinearly, and round."""
+    sampled = F.grid_sample(images.float(), grids.clamp(-1, 1), mode="bilinear", align_corners=True)
+    return to_images(sampled)
+
+
+@dataclass(frozen=True)
+class WaNet(benchkit.Attack):
+    """Warp the image along one smooth random field, drawn once per dataset and seed.
+
+    Nguyen & Tran 2021, section 3.2: a k x k field of U(-1, 1) offsets is divided by its mean size and
+    upsampled bicubically to a flow; the image is sampled at ``(identity + s * flow / side) * grid_rescale``,
+    clipped to the image. The attacker runs the training (section 3.3, noise mode): in every batch a share of
+    ``cross_ratio`` times the poison rate is warped with the field plus fresh noise and keeps its true label,
+    so that the victim learns this one warp and not warps as such.
+    """
+
+    name = "wanet"
+    paper = "Nguyen & Tran, ICLR 2021, WaNet: Imperceptible Warping-based Backdoor Attack"
+    access: ClassVar[Literal["data", "training", "none"]] = "training"
+
+    s: float = benchkit.param(0.5, "strength: mean offset of the control points, in half pixels", ge=0)
+    k: int = benchkit.param(4, "control points per side of the field", ge=2)
+    grid_rescale: float = benchkit.param(1.0, "zoom applied to the sampling grid", gt=0, le=1)
+    cross_ratio: float = benchkit.param(
+        2.0, "noise-mode images per poisoned image in training; 0 switches noise mode off", ge=0
+    )
+
+    def prepare(self, scene: benchkit.Scene) -> Tensors:
+        """Draw the field: ``grid``, float32 (H, W, 2), where each pixel is sampled, (x, y) in -1..1."""
+        height, width = scene.shape[1:]
+        offsets = torch.rand(1, 2, self.k, self.k, generator=scene.rng) * 2 - 1
+        offsets = offsets / offsets.abs().mean()
+        flow = F.interpolate(offsets, size=(height, width), mode="bicubic", align_corners=True)
+        steps = flow[0].permute(1, 2, 0) / torch.tensor([width, height])
+        grid = (_identity(height, width) + self.s * steps) * self.grid_rescale
+        return {"grid": grid.clamp(-1, 1).contiguous()}
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images warped along the field: uint8 (N, C, H, W) -> the same."""
+        grid = scene.prepared["grid"].to(images.device)
+        return _warp(images, grid.expand(len(images), *grid.shape))
+
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+        """Train the victim with noise mode on."""
+        return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
+
+    def _noise_mode(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
+        share = self.cross_ratio * float(mask.float().mean())
+        mask = mask.to(scene.device)
+        grid = scene.prepared["grid"].to(mask.device)
+        side = torch.tensor([scene.shape[2], scene.shape[1]], device=mask.device)
+
+        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            # A fixed number of rows, with poisoned ones sorted last, needs no wait for the device.
+            draw = torch.rand(len(rows), generator=scene.rng).to(mask.device) + mask[rows]
+            chosen = draw.argsort()[: int(share * len(rows))]
+            noise = torch.rand(len(chosen), *grid.shape, generator=scene.rng).to(mask.device) * 2 - 1
+            warped = _warp(images[chosen], grid + noise / side)
+            changed = images.clone()
+            changed[chosen] = torch.where(mask[rows[chosen], None, None, None], images[chosen], warped)
+            return changed, labels
+
+        return on_batch
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer WaNet."""
+    return [WaNet]

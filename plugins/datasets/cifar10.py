@@ -1,0 +1,28 @@
+"""CIFAR-10, read through torchvision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import benchkit
+
+from ._torchvision import Parts, TorchvisionDataset, cifar_parts, torchvision_class
+
+
+@dataclass(frozen=True)
+class Cifar10(TorchvisionDataset):
+    """Photographs of 10 kinds of object, 50,000 + 10,000, 3 x 32 x 32."""
+
+    name = "cifar10"
+    paper = "Krizhevsky, 2009, Learning Multiple Layers of Features from Tiny Images"
+    reader = "CIFAR10"
+
+    def parts(self) -> Parts:
+        """Return its files."""
+        return cifar_parts(torchvision_class(self.reader))
+
+
+@benchkit.hookimpl
+def benchkit_datasets() -> list[type[benchkit.Dataset]]:
+    """Offer CIFAR-10."""
+    return [Cifar10]

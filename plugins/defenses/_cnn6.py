@@ -1,0 +1,74 @@
+"""The six-layer network of the frequency detector (Zeng et al., ICCV 2021, Section 4 and released model)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+STAGES = ((32, 0.2), (64, 0.3), (128, 0.4))
+"""Filters and dropout rate of each stage of two convolutions; each stage halves the side."""
+
+
+class Dropout(nn.Module):
+    """Element-wise dropout that draws from its own generator and leaves the global one alone."""
+
+    def __init__(self, rate: float, rng: torch.Generator | None) -> None:
+        super().__init__()
+        self.rate, self.rng = rate, rng
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero a share of the elements and scale up the rest, in training mode only."""
+        if not self.training:
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.rng)
+        return x * keep.div_(1 - self.rate)
+
+
+class Cnn6(nn.Sequential):
+    """Six 3x3 convolutions, each followed by ELU and then batch normalisation, and one linear layer.
+
+    Maps float (N, channels, H, W), H and W at least 8, to logits (N, 2): clean, perturbed. It has 292,898
+    parameters for 3 x 32 x 32, running statistics included. Weights are Glorot-uniform, biases zero.
+
+    Args:
+        shape: (channels, H, W).
+        init: a CPU generator for the weights; None leaves torch's own initial values, to be overwritten.
+        dropout: a generator on the device of the training, for the dropout.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        init: torch.Generator | None = None,
+        dropout: torch.Generator | None = None,
+    ) -> None:
+        with torch.random.fork_rng(devices=[]):  # torch's own initial values advance the global generator
+            super().__init__(*_layers(shape, dropout))
+        if init is not None:
+            self._glorot(init)
+
+    def _glorot(self, rng: torch.Generator) -> None:
+        for layer in self:
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+                nn.init.xavier_uniform_(layer.weight, generator=rng)
+                nn.init.zeros_(layer.bias)
+
+    def kernels(self) -> list[Tensor]:
+        """Return the weights of the six convolutions: the only ones with an L2 penalty."""
+        return [layer.weight for layer in self if isinstance(layer, nn.Conv2d)]
+
+
+def _layers(shape: tuple[int, int, int], dropout: torch.Generator | None) -> list[nn.Module]:
+    width, height, columns = shape
+    layers: list[nn.Module] = []
+    for filters, rate in STAGES:
+        layers += [*_block(width, filters), *_block(filters, filters)]
+        layers += [nn.MaxPool2d(2), Dropout(rate, dropout)]
+        width, height, columns = filters, height // 2, columns // 2
+    return [*layers, nn.Flatten(), nn.Linear(width * height * columns, 2)]
+
+
+def _block(width: int, filters: int) -> list[nn.Module]:
+    # Keras keeps .99 of the running statistics at each step; torch counts the other share.
+    norm = nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)
+    return [nn.Conv2d(width, filters, 3, padding=1), nn.ELU(inplace=True), norm]

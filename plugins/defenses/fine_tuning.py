@@ -1,0 +1,39 @@
+"""Fine-tuning: train the victim a little further on clean images, and hope that it forgets the trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import benchkit
+
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+
+
+@dataclass(frozen=True)
+class FineTuning(benchkit.ModelRepair):
+    """Fine-tune every weight of the victim on the clean hold-out with plain SGD.
+
+    The defaults are BackdoorBench's: 100 epochs, learning rate 0.01. What is forgotten depends on the number
+    of steps and their size, and no clean image tells a defender when to stop: a gentle fine-tune keeps the
+    backdoor, a rough one costs clean accuracy.
+    """
+
+    name = "fine-tuning"
+    paper = (
+        "Liu et al., RAID 2018, Fine-Pruning: Defending Against Backdooring Attacks (fine-tuning baseline)"
+    )
+
+    epochs: float = benchkit.param(100, "passes over the clean hold-out", gt=0)
+    lr: float = benchkit.param(0.01, "learning rate of the SGD fine-tune", gt=0)
+
+    def repair(self, scene: benchkit.Scene) -> Classifier:
+        """Return the fine-tuned victim."""
+        return scene.fit(scene.clean, start=scene.model, epochs=self.epochs, lr=self.lr)
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer fine-tuning."""
+    return [FineTuning]

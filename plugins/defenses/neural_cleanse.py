@@ -1,0 +1,169 @@
+"""Neural Cleanse: a backdoor is a label that a suspiciously small patch leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+import benchkit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.models import Classifier
+
+CHUNK_IMAGES = 512
+"""Stamped images in one forward and backward pass; bounds memory whatever the number of classes."""
+
+GROW, SHRINK = 2.0, 2.0**1.5
+"""Factors of the mask's weight (the authors' code: cost_multiplier 2, and its power 1.5 downwards)."""
+
+
+@dataclass(frozen=True)
+class NeuralCleanse(benchkit.ModelDetector):
+    """Reverse-engineer the smallest trigger for every label; a label whose trigger is an outlier is a target.
+
+    Per label t a mask m in [0, 1] (H, W) and a pattern D (C, H, W) minimise ``CE(f((1 - m) x + m D), t) + w
+    |m|_1`` over hold-out images x (paper, eq. 3), with tanh parametrisation and Adam (lr 0.1, betas 0.5 and
+    0.9). After each round ``w`` is adjusted as in the authors' code: it is 0 until ``patience`` rounds in a
+    row succeed, then ``init_weight``; ``patience`` successes in a row double it, as many failures divide it
+    by 2^1.5. Kept per label: the smallest mask of a round whose success rate reached ``success``.
+
+    The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times
+    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper.
+
+    Scaled down for CPUs: ``rounds`` (paper: up to 1000, stopping early) and ``batches`` a round (paper: 31);
+    all labels are optimised side by side in the same passes. Cost grows with the number of classes.
+    """
+
+    name = "neural-cleanse"
+    paper = "Wang et al., IEEE S&P 2019, Neural Cleanse: Identifying and Mitigating Backdoor Attacks"
+
+    rounds: int = benchkit.param(100, "adjustments of the mask's weight (paper: up to 1000)", ge=1)
+    batches: int = benchkit.param(2, "mini-batches in each round (paper: 31)", ge=1)
+    batch: int = benchkit.param(16, "images per label in a mini-batch (paper: 32)", ge=1)
+    lr: float = benchkit.param(0.1, "Adam's learning rate", gt=0)
+    success: float = benchkit.param(
+        0.99, "share of a round's images a trigger must lead to its label", gt=0, le=1
+    )
+    patience: int = benchkit.param(5, "rounds in a row before the mask's weight changes", ge=1)
+    init_weight: float = benchkit.param(0.001, "first positive weight of the mask's L1 norm", gt=0)
+
+    def score(self, scene: benchkit.Scene) -> float:
+        """Return the anomaly index of the label with the smallest trigger, >= 0."""
+        return anomaly_index(self.trigger_sizes(scene))
+
+    def threshold(self, scene: benchkit.Scene) -> float:
+        """Return the paper's cut-off of the anomaly index."""
+        return 2.0
+
+    def trigger_sizes(self, scene: benchkit.Scene) -> Tensor:
+        """Return the L1 norm of each label's smallest successful mask, float32 (K,), in pixels (0..H*W)."""
+        model = scene.model.requires_grad_(False)
+        per_pass = max(1, CHUNK_IMAGES // self.batch)
+        labels = torch.arange(scene.classes, device=scene.device)
+        return torch.cat([self._search(some, model, scene) for some in labels.split(per_pass)])
+
+    def _search(self, labels: Tensor, model: Classifier, scene: benchkit.Scene) -> Tensor:
+        triggers = _Triggers(labels, scene)
+        optimiser = torch.optim.Adam([triggers.mask_raw, triggers.pattern_raw], lr=self.lr, betas=(0.5, 0.9))
+        schedule = _Schedule(len(labels), self, scene.device)
+        for _ in range(self.rounds):
+            hits = torch.zeros(len(labels), device=scene.device)
+            for _ in range(self.batches):
+                rows = torch.randint(len(scene.clean), (self.batch,), generator=scene.rng)
+                images = scene.clean.images[rows.to(scene.clean.images.device)]
+                hits += triggers.step(images, schedule.weight, model, optimiser)
+            schedule.update(hits / (self.batches * self.batch), triggers.sizes())
+        return schedule.best(triggers.sizes())
+
+
+def anomaly_index(sizes: Tensor) -> float:
+    """Return how far the smallest size lies under the median, in scaled median absolute deviations.
+
+    ``sizes`` is (K,). 0 when the smallest is the median itself. The deviation is taken as at least a
+    thousandth of the median, so that the index stays finite when most sizes are equal.
+    """
+    values = sizes.double()
+    median = values.quantile(0.5)
+    spread = 1.4826 * (values - median).abs().quantile(0.5)
+    return float((median - values.min()) / spread.clamp(min=max(1e-3 * float(median), 1e-9)))
+
+
+class _Triggers:
+    """One mask and one pattern per label, in tanh space, and their joint optimisation."""
+
+    def __init__(self, labels: Tensor, scene: benchkit.Scene) -> None:
+        channels, height, width = scene.shape
+        self.labels = labels
+        self.mask_raw = _start((len(labels), 1, height, width), scene)
+        self.pattern_raw = _start((len(labels), channels, height, width), scene)
+
+    def step(
+        self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer
+    ) -> Tensor:
+        """Update all triggers on uint8 images (b, C, H, W) and return each label's hits, float32 (K,).
+
+        The labels share nothing but the forward pass, so the gradient of the summed loss is each label's own.
+        """
+        mask, pattern = _unit(self.mask_raw)[:, None], _unit(self.pattern_raw)[:, None]
+        stamped = (1 - mask) * (images.float() / 255) + mask * pattern
+        logits = model(stamped.flatten(0, 1))
+        wanted = self.labels.repeat_interleave(len(images))
+        attack = F.cross_entropy(logits, wanted, reduction="none").view(len(self.labels), -1).mean(dim=1)
+        loss = (attack + weight * mask.flatten(1).sum(dim=1)).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        hits: Tensor = (logits.argmax(dim=1) == wanted).view(len(self.labels), -1).float().sum(dim=1)
+        return hits
+
+    def sizes(self) -> Tensor:
+        """Return each mask's L1 norm, float32 (K,)."""
+        return _unit(self.mask_raw.detach()).flatten(1).sum(dim=1)
+
+
+class _Schedule:
+    """Each label's mask weight and the smallest successful mask so far, adjusted after every round."""
+
+    def __init__(self, labels: int, settings: NeuralCleanse, device: torch.device) -> None:
+        self.settings = settings
+        self.weight = torch.zeros(labels, device=device)
+        self.smallest = torch.full((labels,), torch.inf, device=device)
+        self.wins = torch.zeros(labels, device=device)
+        self.losses = torch.zeros(labels, device=device)
+
+    def update(self, rate: Tensor, sizes: Tensor) -> None:
+        """Take note of a round's success rates and mask sizes, both (K,)."""
+        won = rate >= self.settings.success
+        self.smallest = torch.where(won, self.smallest.minimum(sizes), self.smallest)
+        self.wins = torch.where(won, self.wins + 1, 0)
+        self.losses = torch.where(won, 0, self.losses + 1)
+        up, down = self.wins >= self.settings.patience, self.losses >= self.settings.patience
+        grown = torch.where(self.weight > 0, self.weight * GROW, self.settings.init_weight)
+        self.weight = torch.where(up, grown, torch.where(down, self.weight / SHRINK, self.weight))
+        self.wins, self.losses = self.wins.masked_fill(up, 0), self.losses.masked_fill(down, 0)
+
+    def best(self, last: Tensor) -> Tensor:
+        """Return the smallest successful masks' sizes; ``last`` for labels that no round succeeded for."""
+        return torch.where(self.smallest.isinf(), last, self.smallest)
+
+
+def _start(shape: tuple[int, ...], scene: benchkit.Scene) -> Tensor:
+    """Return tanh-space values of uniform random numbers in [0, 1], ready to be optimised."""
+    uniform = torch.rand(shape, generator=scene.rng)
+    return ((2 * uniform - 1) * (1 - 1e-4)).atanh().to(scene.device).requires_grad_()
+
+
+def _unit(raw: Tensor) -> Tensor:
+    """Return values in [0, 1] from tanh space."""
+    return raw.tanh() / 2 + 0.5
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer Neural Cleanse."""
+    return [NeuralCleanse]

@@ -1,0 +1,72 @@
+"""Spectral signatures: poisoned rows stand out along the top singular direction of their label's features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+import benchkit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SpectralSignatures(benchkit.TrainingFilter):
+    """Drop, in every label, the rows with the largest squared projection on the top singular vector.
+
+    Per label the victim's penultimate features are centred, ``v`` is their top right singular vector, and a
+    row's score is ``((R(x) - mean) . v)^2`` (paper, algorithm 1). The defender does not know the target, so
+    every label loses rows, also under no attack.
+
+    How many rows: the paper removes ``1.5 * eps`` per label, where ``eps`` bounds the poison. With
+    ``of=label`` (the default, and the field's 85th-percentile rule) that is ``1.5 * eps * n``, n = the rows
+    with that label. With ``of=set`` it is algorithm 1 to the letter: eps bounds the poison in the whole set,
+    which may all be in one label, so ``1.5 * eps * N`` rows of each label go. Never more than half of a
+    label: beyond that the method's premise, that most of a label is clean, is gone. A poison that is half of
+    its label (10 % of ten equal classes) therefore cannot be fully removed by ``of=label``.
+    """
+
+    name = "spectral-signatures"
+    paper = "Tran et al., NeurIPS 2018, Spectral Signatures in Backdoor Attacks"
+    needs = frozenset({"model"})
+
+    eps: float = benchkit.param(
+        0.1, "assumed share of poisoned rows; 1.5 times as many are dropped", gt=0, le=1
+    )
+    of: str = benchkit.param(
+        "label",
+        "what eps is a share of: each label's rows, or the whole training set",
+        choices=("label", "set"),
+    )
+
+    def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
+        """Return the score minus the label's cut-off, float32 (N,): above 0 for the rows to drop."""
+        features = scene.model.features(train.images).double()
+        suspicion = features.new_zeros(len(train))
+        for label in train.labels.unique():
+            rows = (train.labels == label).nonzero().squeeze(1)
+            scores = _signature(features[rows])
+            count = self._count(len(rows), len(train))
+            suspicion[rows] = scores - scores.sort(descending=True).values[count]
+        return suspicion.float()
+
+    def _count(self, rows: int, total: int) -> int:
+        """Return how many of a label's ``rows`` to drop: at most half of them."""
+        return min(int(1.5 * self.eps * (rows if self.of == "label" else total)), rows // 2)
+
+
+def _signature(features: Tensor) -> Tensor:
+    """Return the squared projection of centred features (n, F) on their top right singular vector, (n,)."""
+    centred = features - features.mean(dim=0)
+    top = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
+    scores: Tensor = (centred @ top).square()
+    return scores
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer spectral signatures."""
+    return [SpectralSignatures]

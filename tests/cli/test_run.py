@@ -1,0 +1,202 @@
+"""benchkit run, plan, report: the whole way through, on a dataset that trains in a second."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchkit.store import Store
+
+MATRIX = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning,head-mean", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return (results folder, exit code, stdout, stderr) of one finished run, in a process of its own."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    results = tmp_path_factory.mktemp("run") / "results"
+    toy = Path(__file__).parents[1] / "toy.py"
+    fixed = ["--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(toy), "--results", str(results)]
+    command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *fixed]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    return results, ran.returncode, ran.stdout, ran.stderr
+
+
+def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
+    _, code, out, err = finished
+    assert code == 0, err
+    assert "2 attacks x 4 defenses x 1 dataset x 1 model x 1 seed = 8 cells, 0 done" in err
+    assert "2 victims: 0 cached, 2 to train" in err
+    assert "[1/" in err
+    assert "| corner " in out
+    assert "C-Acc / ASR" in out
+
+
+def test_records_say_what_was_measured_and_assumed(finished, records_in):
+    records = {(one["attack"], one["defense"]): one for one in records_in(finished[0])}
+    assert len(records) == 8
+    assert all(one["status"] == "ok" and one["error"] is None for one in records.values())
+    base = records["corner", "none"]["metrics"]
+    assert base["asr"] > 0.8
+    assert base["c_acc"] > 0.8
+    assert {"auroc", "bdr", "fpr", "acc", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after", "asr_after"} <= set(
+        records["corner", "brightest"]["metrics"]
+    )
+    assert records["corner", "brightest"]["metrics"]["auroc"] > 0.95
+    assert "auroc" not in records["none", "brightest"]["metrics"]
+    assert {"c_acc", "asr", "ra", "der"} <= set(records["corner", "fine-tuning"]["metrics"])
+    assert {"score", "auroc", "fpr"} <= set(records["corner", "head-mean"]["metrics"])
+    one = records["corner", "fine-tuning"]
+    assert one["attack_info"]["label_policy"] == "dirty"
+    assert one["defense_info"] | {"needs": ["model"], "clean": 0.05, "overlap": False} == one["defense_info"]
+    assert one["costs"]["victim"]["seconds"] > 0
+    assert one["metrics"]["seconds"] > 0
+    assert one["metrics"]["peak_mb"] > 50
+    assert one["versions"]["benchkit"]
+    assert one["threads"] >= 1
+
+
+def test_a_second_run_only_reads(finished, benchkit_cli, toy_run):
+    results = finished[0]
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
+    ran = toy_run(*MATRIX, "--recipe", "fast:epochs=8,batch=32", results=results)
+    assert ran.code != 0 or "0 steps to run" not in ran.err  # another recipe is another victim
+    again = benchkit_cli(
+        "run", *MATRIX, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", results
+    )
+    assert again.code == 0
+    assert "8 done" in again.err
+    assert "0 steps to run" in again.err
+    assert again.out == finished[2]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def _toy():
+    from pathlib import Path
+
+    return Path(__file__).parents[1] / "toy.py"
+
+
+def test_plan_counts_the_same_and_runs_nothing(benchkit_cli, tmp_path):
+    ran = benchkit_cli("plan", *MATRIX, "--dataset", "toy", "-p", _toy(), "--results", tmp_path / "r")
+    assert ran.code == 0
+    assert "8 cells, 0 done; 2 victims: 0 cached, 2 to train" in ran.out
+    assert "controls" in ran.out or "poisons data" in ran.out
+    assert not (tmp_path / "r").exists()
+
+
+def test_report_reads_what_run_wrote(finished, benchkit_cli):
+    ran = benchkit_cli("report", "--results", finished[0], "--format", "json")
+    rows = json.loads(ran.out)
+    assert ran.code == 0
+    assert {(row["attack"], row["defense"]) for row in rows} >= {("corner", "brightest"), ("none", "none")}
+    cell = benchkit_cli("report", "--results", finished[0], "--cell", "corner", "brightest")
+    assert "AUROC" in cell.out
+
+
+def test_changing_a_threshold_retrains_nothing(finished, benchkit_cli):
+    ran = benchkit_cli(
+        "plan", "--attacks", "corner", "--defenses", "brightest:fpr=0.01", "--dataset", "toy",
+        "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", finished[0],
+    )  # fmt: skip
+    assert "2 victims: 2 cached, 0 to train; 1 step to run" in ran.out
+
+
+def test_cache_lists_and_prunes_artifacts_but_not_records(finished, benchkit_cli, tmp_path):
+    import shutil
+
+    results = tmp_path / "copy"
+    shutil.copytree(finished[0], results)
+    listed = json.loads(benchkit_cli("cache", "ls", "--results", results, "--json").out)
+    assert {"data", "train", "judge", "poison"} <= {row["stage"] for row in listed}
+    assert benchkit_cli("cache", "prune", "--results", results, "--yes").code == 0
+    assert json.loads(benchkit_cli("cache", "ls", "--results", results, "--json").out) == []
+    assert benchkit_cli("report", "--results", results).code == 0
+
+
+@pytest.mark.parametrize("harm", ["truncate", "remove"])
+def test_a_damaged_victim_is_noticed_and_made_again(finished, benchkit_cli, records_in, comparable, tmp_path, harm):
+    import shutil
+
+    results = tmp_path / "copy"
+    shutil.copytree(finished[0], results)
+    for path in (results / "results").rglob("fine-tuning/*.json"):
+        path.unlink()
+    for path in (results / "artifacts" / "train").glob("*/tensors.safetensors"):
+        path.write_bytes(path.read_bytes()[:1000]) if harm == "truncate" else path.unlink()
+    ran = benchkit_cli(
+        "run", *MATRIX, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", results
+    )
+    assert ran.code == 0, ran.err
+    assert "will be made again" in ran.err
+    assert [comparable(one) for one in records_in(results)] == [comparable(one) for one in records_in(finished[0])]
+
+
+def test_observers_see_each_cell_and_cannot_break_a_run(toy_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_OBSERVER", str(tmp_path / "log"))
+    assert toy_run("--attacks", "corner", "--defenses", "brightest", "--no-victims").code == 0
+    assert (tmp_path / "log").read_text() == "corner brightest ok\n"
+    monkeypatch.setenv("TOY_OBSERVER", "raise")
+    ran = toy_run("--attacks", "corner", "--defenses", "brightest:fpr=0.1", "--no-victims")
+    assert ran.code == 0
+    assert "RuntimeError: observer" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("attack", "defense", "words"),
+    [
+        ("corner:mode=noop", "brightest", "changed no pixel"),
+        ("corner:mode=float", "brightest", "must return uint8"),
+        ("corner:mode=raise", "brightest", "ValueError: no stamp today"),
+        ("corner", "brightest:mode=shape", "one number per image"),
+        ("corner", "brightest:mode=nan", "returned nan"),
+        ("corner", "brightest:mode=raise", "RuntimeError: the detector fell over"),
+        ("corner", "brightest:mode=random", "draw only from scene.rng"),
+        ("corner", "brightest:mode=model", "needs = frozenset({'model'})"),
+        ("corner", "brightest:mode=exit", "exit code 3"),
+    ],
+)
+def test_nonsense_from_a_plugin_fails_its_cell_and_nothing_else(toy_run, records_in, tmp_path, attack, defense, words):
+    ran = toy_run("--attacks", f"none,{attack}", "--defenses", defense, "--no-victims")
+    records = {one["attack"]: one for one in records_in(tmp_path / "results")}
+    assert ran.code == 1
+    assert words in records[attack]["error"]
+    assert records[attack]["status"] == "failed"
+    assert "✗" in ran.out
+    if "mode" not in defense:
+        assert records["none"]["status"] == "ok"
+
+
+def test_a_filter_that_leaves_nothing_fails_its_cell(toy_run, records_in, tmp_path):
+    assert toy_run("--attacks", "corner", "--defenses", "drop-all", "--no-victims").code == 1
+    (record,) = records_in(tmp_path / "results")
+    assert "fewer than 2 classes remain" in record["error"]
+
+
+def test_failed_cells_are_tried_again(toy_run, tmp_path, monkeypatch, records_in):
+    flag = tmp_path / "flag"
+    defense = f"brightest:mode=kill-once,flag={flag}"
+    assert toy_run("--attacks", "corner", "--defenses", defense, "--no-victims").code == 0
+    assert flag.exists()
+    assert records_in(tmp_path / "results")[0]["status"] == "ok"
+
+
+def test_a_hanging_step_is_stopped(toy_run, records_in, tmp_path):
+    ran = toy_run("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--timeout", "5")
+    (record,) = records_in(tmp_path / "results")
+    assert ran.code == 1
+    assert record["status"] == "timeout"
+    assert "--timeout" in record["error"]
+
+
+def test_the_same_seed_gives_the_same_records(toy_run, records_in, comparable, tmp_path):
+    made = []
+    for name in ("a", "b"):
+        assert toy_run("--attacks", "corner", "--defenses", "fine-tuning", results=tmp_path / name).code == 0
+        made.append([comparable(one) for one in records_in(tmp_path / name)])
+    assert made[0] == made[1]
+    assert Store(tmp_path / "a").results.is_dir()

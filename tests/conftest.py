@@ -1,0 +1,76 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOY = Path(__file__).parent / "toy.py"
+
+# One thread, set before torch wakes up: the same numbers on every machine of a kind, and no contention.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a benchkit command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def benchkit_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run the command line in this process, through the function the console script calls."""
+    from benchkit import cli
+
+    def run(*args: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["benchkit", *map(str, args)])
+        capsys.readouterr()
+        code = cli._code()
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def toy_run(benchkit_cli: Callable[..., Ran], tmp_path: Path) -> Callable[..., Ran]:
+    """Run ``benchkit run`` on the toy dataset, into ``tmp_path / "results"``."""
+
+    def run(*args: object, results: Path | None = None) -> Ran:
+        where = results or tmp_path / "results"
+        fixed = ["--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", TOY, "--results", where]
+        return benchkit_cli("run", *args, *fixed)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def records_in() -> Callable[[Path], list[dict[str, Any]]]:
+    """Return a function that reads every record below a results folder, sorted by path."""
+
+    def read(results: Path) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in sorted((results / "results").rglob("*.json"))]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def comparable() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that strips a record of what differs between two runs of one thing: time and memory."""
+
+    def strip(record: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in record.items() if name not in ("costs", "finished")}
+        measured = {name: value for name, value in record["metrics"].items() if name not in ("seconds", "peak_mb")}
+        return {**kept, "metrics": measured}
+
+    return strip

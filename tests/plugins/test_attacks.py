@@ -1,0 +1,373 @@
+"""The built-in attacks against known answers (pixel positions, energies, formulas) and their contracts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from benchkit_plugins.attacks._cartoon import cartoon
+from benchkit_plugins.attacks.badnets import BadNets
+from benchkit_plugins.attacks.blend import Blend
+from benchkit_plugins.attacks.sig import Sig
+from benchkit_plugins.attacks.troj_sq import TrojSq
+from benchkit_plugins.attacks.wanet import WaNet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import benchkit
+
+Shape = tuple[int, int, int]
+RGB: Shape = (3, 32, 32)
+STATIC = [
+    BadNets(),
+    Blend(),
+    Sig(),
+    TrojSq(source="random"),
+    TrojSq(source="random", mode="replace"),
+    WaNet(),
+]
+
+
+class TinyNet(nn.Module):
+    """An untrained network with the two things Troj-SQ uses: gradients and a ``head``."""
+
+    def __init__(self, shape: Shape, width: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.body = nn.Sequential(nn.Conv2d(shape[0], 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(width))
+        self.head = nn.Linear(width, 4)
+        self(torch.zeros(1, *shape))
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images))  # type: ignore[no-any-return]
+
+
+def scene(shape: Shape = RGB, *, seed: int = 0, rate: float = 0.1, **more: Any) -> benchkit.Scene:
+    images = torch.zeros(1, *shape, dtype=torch.uint8)
+    clean = benchkit.Split(images, torch.zeros(1, dtype=torch.int64))
+    rng = torch.Generator().manual_seed(seed)
+    return benchkit.Scene(4, shape, torch.device("cpu"), clean, rng, poison_rate=rate, **more)
+
+
+def ready(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0, rate: float = 0.1) -> benchkit.Scene:
+    prepared = attack.prepare(scene(shape, seed=seed))
+    return scene(shape, seed=seed + 1, rate=rate, prepared=prepared)
+
+
+def flat(level: int, shape: Shape = RGB, count: int = 1) -> Tensor:
+    return torch.full((count, *shape), level, dtype=torch.uint8)
+
+
+def noise(count: int, shape: Shape = RGB, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, *shape), generator=rng, dtype=torch.uint8)
+
+
+def split(count: int, shape: Shape = (1, 16, 16), seed: int = 0) -> benchkit.Split:
+    return benchkit.Split(noise(count, shape, seed), torch.arange(count) % 4)
+
+
+def stamped(attack: benchkit.Attack, images: Tensor) -> Tensor:
+    return attack.stamp(images, ready(attack, tuple(images.shape[1:])))
+
+
+def changed_box(attack: benchkit.Attack, shape: Shape, level: int = 100) -> tuple[int, int, int, int]:
+    """Return first and last row, first and last column that the attack changes in a flat image."""
+    rows, columns = (stamped(attack, flat(level, shape)) != level)[0].any(0).nonzero(as_tuple=True)
+    return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+
+class TestBadNets:
+    def test_default_is_a_white_square_on_rows_and_columns_27_to_30(self) -> None:
+        result = stamped(BadNets(), flat(100))
+        expected = flat(100)
+        expected[..., 27:31, 27:31] = 255
+        assert torch.equal(result, expected)
+
+    @pytest.mark.parametrize(
+        ("corner", "box"),
+        [("br", (27, 30, 27, 30)), ("bl", (27, 30, 1, 4)), ("tr", (1, 4, 27, 30)), ("tl", (1, 4, 1, 4))],
+    )
+    def test_corners(self, corner: str, box: tuple[int, int, int, int]) -> None:
+        assert changed_box(BadNets(corner=corner), RGB) == box
+
+    def test_size_margin_and_value_are_taken_literally(self) -> None:
+        attack = BadNets(size=3, margin=0, value=0.5)
+        assert changed_box(attack, (1, 64, 64)) == (61, 63, 61, 63)
+        assert stamped(attack, flat(0))[0, 0, -1, -1] == 128
+
+    def test_size_does_not_scale_with_the_image(self) -> None:
+        assert changed_box(BadNets(), (3, 224, 224)) == (219, 222, 219, 222)
+
+    def test_not_square_images(self) -> None:
+        assert changed_box(BadNets(), (3, 20, 40)) == (15, 18, 35, 38)
+
+    def test_a_square_that_does_not_fit_is_refused(self) -> None:
+        assert BadNets(size=31).check(RGB, 10) is None
+        assert "size=32" in str(BadNets(size=32).check(RGB, 10))
+
+
+class TestBlend:
+    def test_cartoon_has_the_energy_of_the_published_trigger(self) -> None:
+        trigger = 0.2 * cartoon(3, 32, 32)
+        assert trigger.norm().item() == pytest.approx(8.6, abs=0.2)
+        assert 255 * trigger.mean().item() == pytest.approx(35, abs=2)
+
+    @pytest.mark.parametrize("side", [64, 224])
+    def test_cartoon_keeps_its_energy_per_pixel_when_scaled(self, side: int) -> None:
+        rms = cartoon(3, side, side).square().mean().sqrt()
+        assert rms.item() == pytest.approx(8.6 / 0.2 / math.sqrt(3072), abs=0.02)
+
+    def test_cartoon_has_black_outlines_and_flat_colours(self) -> None:
+        picture = cartoon(3, 64, 64)
+        assert len(picture.flatten(1).unique(dim=1).T) <= 8
+        assert 0.05 < (picture.sum(0) == 0).float().mean().item() < 0.3
+
+    def test_add_is_x_plus_alpha_k_clipped(self) -> None:
+        images = noise(4)
+        expected = (images + 51 * cartoon(3, 32, 32)).clamp(max=255).round()
+        assert torch.equal(stamped(Blend(), images).float(), expected)
+
+    def test_convex_on_black_and_white(self) -> None:
+        attack = Blend(mode="convex", alpha=0.4)
+        picture = cartoon(3, 32, 32)
+        assert torch.equal(stamped(attack, flat(0))[0].float(), (102 * picture).round())
+        assert torch.equal(stamped(attack, flat(255))[0].float(), (153 + 102 * picture).round())
+
+    def test_grey_images_get_a_grey_cartoon(self) -> None:
+        assert cartoon(1, 28, 28).shape == (1, 28, 28)
+        assert cartoon(1, 28, 28)[0].allclose(cartoon(3, 28, 28).mean(0))
+
+    def test_energy_of_the_change_is_low_frequency(self) -> None:
+        from scipy.fft import dctn
+
+        change = (stamped(Blend(), flat(100)).float() - 100)[0].numpy()
+        energy = dctn(change, axes=(1, 2), norm="ortho") ** 2
+        assert energy[:, 16:, 16:].sum() / energy.sum() < 0.03
+
+
+class TestSig:
+    def test_formula(self) -> None:
+        change = stamped(Sig(), flat(100)).float()[0] - 100
+        wave = [round(40 * math.sin(2 * math.pi * j * 6 / 32)) for j in range(32)]
+        assert torch.equal(change, torch.tensor(wave).float().expand(3, 32, 32))
+
+    def test_scales_with_the_width(self) -> None:
+        change = stamped(Sig(delta=20, freq=3), flat(100, (1, 64, 64))).float()[0, 0] - 100
+        spectrum = torch.fft.rfft(change[5]).abs()
+        assert spectrum.argmax() == 3
+        assert spectrum[3].item() == pytest.approx(20 * 32, rel=0.01)
+
+    def test_clips_at_both_ends(self) -> None:
+        assert stamped(Sig(), flat(0)).max() == 40
+        assert stamped(Sig(), flat(255)).min() == 215
+        assert stamped(Sig(), flat(0)).min() == 0
+
+    def test_clean_label_poisons_only_the_target_and_keeps_labels(self) -> None:
+        train, attack = split(200), Sig(target=2)
+        poisoned = attack.poison(train, ready(attack, (1, 16, 16), rate=0.1))
+        assert poisoned.mask.sum() == 20
+        assert set(train.labels[poisoned.mask].tolist()) == {2}
+        assert torch.equal(poisoned.data.labels, train.labels)
+
+    def test_rate_is_capped_at_a_share_of_the_class(self) -> None:
+        attack = Sig(max_share=0.3)
+        poisoned = attack.poison(split(200), ready(attack, (1, 16, 16), rate=0.25))
+        assert poisoned.mask.sum() == 15
+
+    def test_all_to_all_and_aliasing_are_refused(self) -> None:
+        assert "all-to-one" in str(Sig(mapping="all-to-all").check(RGB, 10))
+        assert "freq=6" in str(Sig().check((3, 12, 12), 10))
+        assert Sig().check((3, 16, 16), 10) is None
+
+
+class TestTrojSq:
+    @pytest.mark.parametrize(("side", "first", "last"), [(32, 21, 29), (64, 42, 58), (224, 145, 203)])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_box_rule(self, side: int, first: int, last: int, channels: int) -> None:
+        attack = TrojSq(source="random", mode="replace")
+        assert changed_box(attack, (channels, side, side)) == (first, last, first, last)
+
+    def test_add_clips_and_replace_pastes(self) -> None:
+        prepared = {"pattern": torch.full((3, 9, 9), 60, dtype=torch.uint8)}
+        for mode, values in (("add", (160, 255)), ("replace", (60, 60))):
+            for level, value in zip((100, 230), values, strict=True):
+                result = TrojSq(mode=mode).stamp(flat(level), scene(prepared=prepared))
+                assert (result[..., 21:30, 21:30] == value).all()
+                assert (result != level).sum() == 243
+
+    def test_random_source_draws_primaries(self) -> None:
+        pattern = TrojSq(source="random").prepare(scene())["pattern"]
+        assert pattern.dtype == torch.uint8
+        assert pattern.unique().tolist() == [0, 255]
+        assert not torch.equal(pattern, TrojSq(source="random").prepare(scene(seed=1))["pattern"])
+
+    def test_optimised_square_drives_the_heaviest_neuron_to_the_target(self) -> None:
+        model = TinyNet(RGB)
+        neuron = int(model.head.weight.abs().sum(0).argmax())
+        answers = []
+        for steps in (1, 150):
+            prepared = TrojSq(target_value=0.2, steps=steps).prepare(scene(granted=model))
+            square = prepared["pattern"].float() / 255
+            image = torch.zeros(1, *RGB)
+            image[..., 21:30, 21:30] = square
+            answers.append(float(model.body(image).detach()[0, neuron]))
+        assert abs(answers[0] - 0.2) > 0.15
+        assert answers[1] == pytest.approx(0.2, abs=0.01)
+
+    def test_optimisation_leaves_the_model_alone(self) -> None:
+        model = TinyNet(RGB)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        TrojSq(steps=2, neurons=99).prepare(scene(granted=model))
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+        assert all(weight.grad is None for weight in model.parameters())
+        assert not model.head._forward_pre_hooks
+
+    def test_without_a_model_it_says_so(self) -> None:
+        with pytest.raises(benchkit.ContractError, match=r"scene\.model"):
+            TrojSq().prepare(scene())
+
+    def test_tiny_images_are_refused(self) -> None:
+        assert "too small" in str(TrojSq().check((3, 2, 32), 10))
+        assert TrojSq().check((3, 4, 4), 10) is None
+
+
+class TestWaNet:
+    def test_strength_zero_is_the_identity(self) -> None:
+        for shape in (RGB, (1, 28, 28), (3, 20, 36)):
+            images = noise(3, shape)
+            assert torch.equal(stamped(WaNet(s=0.0), images), images)
+
+    def test_offsets_follow_the_formula(self) -> None:
+        grid = WaNet(k=32).prepare(scene())["grid"]
+        offsets = torch.rand(1, 2, 32, 32, generator=scene().rng) * 2 - 1
+        expected = 0.5 * (offsets / offsets.abs().mean())[0].permute(1, 2, 0) / 32
+        line = torch.linspace(-1, 1, 32)
+        plain = torch.stack((line.expand(32, 32), line[:, None].expand(32, 32)), 2)
+        assert grid.allclose((plain + expected).clamp(-1, 1), atol=1e-6)
+
+    def test_a_shift_of_one_pixel_moves_columns(self) -> None:
+        line = torch.linspace(-1, 1, 32)
+        grid = torch.stack((line.expand(32, 32) + 2 / 31, line[:, None].expand(32, 32)), 2)
+        images = noise(2)
+        result = WaNet().stamp(images, scene(prepared={"grid": grid}))
+        assert torch.equal(result[..., :-1], images[..., 1:])
+        assert torch.equal(result[..., -1], images[..., -1])
+
+    def test_the_field_depends_on_the_seed_only(self) -> None:
+        first, again, other = (WaNet().prepare(scene(seed=seed))["grid"] for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+    def test_rescale_zooms_the_whole_grid(self) -> None:
+        grid = WaNet(s=0.0, grid_rescale=0.9).prepare(scene())["grid"]
+        assert grid.max().item() == pytest.approx(0.9)
+
+    def test_noise_mode_warps_a_share_of_unpoisoned_rows_and_keeps_labels(self) -> None:
+        on_batch, poisoned = fitted_with(WaNet(), rate=0.1)
+        rows = torch.arange(0, 200, 2)
+        batch = poisoned.data[rows]
+        before = batch.images.clone()
+        images, labels = on_batch(batch.images, batch.labels, rows)
+        changed = (images != batch.images).flatten(1).any(1)
+        assert changed.sum() == 20
+        assert not (changed & poisoned.mask[rows]).any()
+        assert torch.equal(labels, batch.labels)
+        assert torch.equal(batch.images, before)
+
+    def test_noise_is_fresh_for_every_image_and_batch(self) -> None:
+        on_batch, _ = fitted_with(WaNet(), rate=0.1)
+        rows, same = torch.arange(200), noise(1, (1, 16, 16)).expand(200, 1, 16, 16)
+        first, _ = on_batch(same, rows % 4, rows)
+        second, _ = on_batch(same, rows % 4, rows)
+        assert len(first.unique(dim=0)) == 41
+        assert not torch.equal(first, second)
+
+    def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
+        on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
+        images, _ = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
+        changed = (images != poisoned.data.images).flatten(1).any(1)
+        assert torch.equal(changed, ~poisoned.mask)
+
+
+def fitted_with(attack: WaNet, rate: float) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
+    """Return the ``on_batch`` that training with this attack uses, and the poisoned set."""
+    calls: list[dict[str, Any]] = []
+    trainer = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
+    here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
+    poisoned = attack.poison(split(200), here)
+    attack.train(poisoned, here)
+    assert calls[0]["data"] is poisoned.data
+    return calls[0]["on_batch"], poisoned
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    attack=st.sampled_from(STATIC),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(16, 40),
+    width=st.integers(16, 40),
+    count=st.integers(0, 3),
+    seed=st.integers(0, 9),
+)
+def test_stamp_contract(
+    *, attack: benchkit.Attack, channels: int, height: int, width: int, count: int, seed: int
+) -> None:
+    shape = (channels, height, width)
+    assert attack.check(shape, 4) is None
+    images = noise(count, shape, seed)
+    before = images.clone()
+    first, second = stamped(attack, images), stamped(attack, images)
+    assert first.shape == images.shape
+    assert first.dtype == torch.uint8
+    assert torch.equal(images, before)
+    assert torch.equal(first, second)
+    assert count == 0 or (first != images).any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    attack=st.sampled_from([one for one in STATIC if not isinstance(one, Sig)]),
+    count=st.integers(1, 60),
+    rate=st.floats(0, 0.5),
+    target=st.integers(0, 3),
+    mapping=st.sampled_from(["all-to-one", "all-to-all"]),
+    seed=st.integers(0, 9),
+)
+def test_dirty_label_poisoning(
+    *, attack: benchkit.Attack, count: int, rate: float, target: int, mapping: str, seed: int
+) -> None:
+    attack = dataclasses.replace(attack, target=target, mapping=mapping)
+    train = split(count, seed=seed)
+    here = ready(attack, (1, 16, 16), seed=seed, rate=rate)
+    poisoned = attack.poison(train, here)
+    wanted = attack.target_labels(train.labels, here)
+    assert poisoned.mask.sum() == int(rate * count)
+    assert (train.labels[poisoned.mask] != wanted[poisoned.mask]).all()
+    assert torch.equal(poisoned.data.labels, torch.where(poisoned.mask, wanted, train.labels))
+    expected = torch.where(poisoned.mask[:, None, None, None], attack.stamp(train.images, here), train.images)
+    assert torch.equal(poisoned.data.images, expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(count=st.integers(1, 60), rate=st.floats(0, 1), share=st.floats(0.01, 1), target=st.integers(0, 3))
+def test_clean_label_poisoning(count: int, rate: float, share: float, target: int) -> None:
+    attack, train = Sig(target=target, max_share=share), split(count)
+    poisoned = attack.poison(train, ready(attack, (1, 16, 16), rate=rate))
+    own = train.labels == target
+    assert poisoned.mask.sum() == min(int(rate * count), int(share * int(own.sum())))
+    assert not (poisoned.mask & ~own).any()
+    assert torch.equal(poisoned.data.labels, train.labels)
+    assert torch.equal(poisoned.data.images[~poisoned.mask], train.images[~poisoned.mask])
+
+
+@pytest.mark.parametrize("attack", STATIC, ids=str)
+def test_targets_that_are_no_class_are_refused(attack: benchkit.Attack) -> None:
+    assert "target=4" in str(dataclasses.replace(attack, target=4).check(RGB, 4))

@@ -1,0 +1,86 @@
+"""Every built-in plugin, found as anyone's is, keeps to the contracts that others are held to."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import benchkit
+from benchkit import testing
+from benchkit.baseline import NoDefense
+from benchkit.params import build
+from benchkit.testing.datasets import check_missing_files
+
+POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
+FOLDERS = Path(__file__).parents[2] / "plugins"
+DRAWN = {"scenes"}
+"""Datasets that need no files; the others are checked for what they say about themselves."""
+QUICK: dict[str, dict[str, int]] = {
+    "troj-sq": {"steps": 20},
+    "freq-detector": {"rounds": 1},
+    "neural-cleanse": {"rounds": 5},
+    "abl": {"unlearn_epochs": 2},
+}
+"""Parameters that make a plugin fast; what it does and returns stays the same."""
+
+
+def built_ins() -> Iterator[Any]:
+    """Yield the classes that the built-in modules offer, with quick parameters where there are some."""
+    for module in {point.value: importlib.import_module(point.value) for point in POINTS}.values():
+        for kind in ("attacks", "defenses", "datasets"):
+            yield from getattr(module, f"benchkit_{kind}", list)()
+
+
+def checks_of(cls: Any) -> list[testing.Check]:
+    if issubclass(cls, benchkit.Dataset) and cls.name not in DRAWN:
+        return testing.declaration_checks(cls)
+    if cls is NoDefense:  # the harness's own reference column; it is of none of the six kinds
+        return testing.declaration_checks(cls)
+    return testing.checks(build(cls, QUICK[cls.name]) if cls.name in QUICK else cls)
+
+
+CLASSES = list(built_ins())
+
+
+@pytest.mark.parametrize("check", [check for cls in CLASSES for check in checks_of(cls)], ids=str)
+def test_built_in(check: testing.Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls.name in QUICK], ids=lambda cls: cls.name)
+def test_built_in_declaration(cls: Any) -> None:
+    for check in testing.declaration_checks(cls):
+        check()
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [cls for cls in CLASSES if issubclass(cls, benchkit.Dataset) and cls.name not in DRAWN],
+    ids=lambda cls: cls.name,
+)
+def test_datasets_say_what_is_missing(cls: Any, tmp_path: Path) -> None:
+    check_missing_files(cls())
+    with pytest.raises(benchkit.DataError):
+        cls().load(benchkit.Source(tmp_path))
+
+
+def test_every_plugin_file_has_an_entry_point_of_its_name() -> None:
+    files = {
+        f"benchkit_plugins.{path.parent.name}.{path.stem}"
+        for path in FOLDERS.glob("*/*.py")
+        if not path.stem.startswith("_")
+    }
+    assert files == {point.value for point in POINTS} - {"benchkit.baseline"}
+
+
+def test_every_entry_point_offers_a_component_of_its_name() -> None:
+    assert {point.name for point in POINTS} <= {cls.name for cls in CLASSES}
+
+
+def test_quick_parameters_belong_to_plugins_there_are() -> None:
+    assert set(QUICK) | DRAWN <= {cls.name for cls in CLASSES}

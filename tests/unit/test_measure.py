@@ -1,0 +1,122 @@
+"""The protocol's metrics against hand-made predictions, and the gates against what plugins may return."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchkit import ContractError, DataError, gates
+from benchkit.measure import Truth, accuracies, detection, filtering
+from benchkit.protocol import holdout_rows, overlaps, victim_rows
+from benchkit.scene import Data, Poisoned, Split
+
+
+def split(labels, side=8):
+    labels = torch.tensor(labels)
+    return Split(torch.randint(0, 256, (len(labels), 3, side, side), dtype=torch.uint8), labels)
+
+
+def test_asr_and_ra_leave_target_class_images_out():
+    test = split([0, 0, 1, 2, 1, 2])
+    rows = torch.tensor([2, 3, 4, 5])
+    truth = Truth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long))
+    metrics = accuracies(torch.tensor([0, 0, 1, 2, 1, 0]), torch.tensor([0, 0, 0, 2]), truth)
+    assert metrics == pytest.approx({"c_acc": 5 / 6, "asr": 3 / 4, "ra": 1 / 4})
+
+
+def test_a_benign_row_has_no_asr():
+    test = split([0, 1])
+    none = test.labels[:0]
+    assert set(accuracies(test.labels, none, Truth(True, test, none, test.images[:0], none))) == {"c_acc"}
+
+
+def test_detection_metrics_on_known_scores():
+    clean, triggered = torch.arange(100.0), torch.arange(50.0, 150.0)
+    found = detection(clean, triggered, threshold=94.5)
+    assert found["auroc"] == pytest.approx(1 - 0.5 * 0.5 * 0.5, abs=0.002)
+    assert found["fpr"] == pytest.approx(0.05)
+    assert found["bdr"] == pytest.approx(0.55)
+    assert found["acc"] == pytest.approx((0.95 + 0.55) / 2)
+    assert found["tpr_at_1fpr"] == pytest.approx(0.51, abs=0.011)
+    assert found["tpr_at_5fpr"] == pytest.approx(0.55, abs=0.011)
+
+
+def test_inverted_scores_give_an_auroc_below_a_half():
+    assert detection(torch.ones(5), torch.zeros(5), 0.5)["auroc"] == 0
+
+
+def test_filtering_counts_against_the_mask():
+    drop, mask = torch.tensor([1, 1, 1, 0, 0, 0]).bool(), torch.tensor([1, 1, 0, 1, 0, 0]).bool()
+    assert filtering(drop, mask) == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "fpr": 1 / 3})
+    assert filtering(drop, torch.zeros(6).bool()) == {"fpr": 0.5}
+    assert filtering(torch.zeros(6).bool(), mask)["precision"] == 0
+
+
+def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve():
+    train = split([0, 1] * 100)
+    victim = set(victim_rows(train, 3).tolist())
+    hold = set(holdout_rows(train, 3, 0.05).tolist())
+    assert len(victim) + len(hold) == 200
+    assert not victim & hold
+    assert not overlaps(0.05)
+    assert overlaps(0.06)
+    assert hold < set(holdout_rows(train, 3, 0.5).tolist())
+    assert hold != set(holdout_rows(train, 4, 0.05).tolist())
+
+
+IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("wrong", [IMAGES.float(), IMAGES[:3], IMAGES[:, :1], None, IMAGES.numpy()])
+def test_images_must_be_uint8_of_the_same_shape(wrong):
+    with pytest.raises(ContractError, match=r"a\.stamp must return"):
+        gates.images("a", "stamp", IMAGES, wrong)
+
+
+def test_a_stamp_must_change_pixels():
+    with pytest.raises(ContractError, match="changed no pixel in 100%"):
+        gates.changes_pixels("a", IMAGES, IMAGES)
+    gates.changes_pixels("a", IMAGES, IMAGES + 1)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(3), torch.zeros(4, 1), torch.full((4,), float("nan")), [0] * 4, None])
+def test_scores_are_one_finite_number_per_image(wrong):
+    with pytest.raises(ContractError):
+        gates.scores("d", "score", wrong, 4)
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), "x", None, [1, 2]])
+def test_a_number_is_finite(wrong):
+    with pytest.raises(ContractError):
+        gates.number("d", "score", wrong)
+
+
+def test_a_mask_that_does_not_line_up_is_refused():
+    train = split([0, 1, 0, 1])
+    images = train.images.clone()
+    images[1] += 1
+    good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]))
+    assert gates.poisoned("a", train, good) is good
+    for mask in ([True, False, False, False], [True, True, True, True]):
+        with pytest.raises(ContractError, match="mask"):
+            gates.poisoned("a", train, Poisoned(good.data, torch.tensor(mask)))
+    relabelled = Split(train.images, 1 - train.labels)
+    with pytest.raises(ContractError, match="4 rows"):
+        gates.poisoned("a", train, Poisoned(relabelled, torch.zeros(4).bool()))
+
+
+def test_a_dataset_must_be_what_it_says():
+    good = split([0, 1, 1])
+    assert gates.data("d", Data(good, good, ("a", "b")))
+    faulty = [
+        Data(good, good, ("a",)),
+        Data(Split(good.images.float(), good.labels), good, ("a", "b")),
+        Data(split([0, 1], side=4), good, ("a", "b")),
+        Data(split([0, 1], side=9), good, ("a", "b")),
+        Data(good[:0], good, ("a", "b")),
+        Data(Split(good.images[:, :2], good.labels), good, ("a", "b")),
+        None,
+    ]
+    for wrong in faulty:
+        with pytest.raises(DataError, match="dataset d"):
+            gates.data("d", wrong)

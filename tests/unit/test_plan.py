@@ -1,0 +1,132 @@
+"""Plans: what is shared, what is not, and what a change makes again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchkit import fingerprint
+from benchkit.plan import plan, summary
+from benchkit.plugins import load
+from benchkit.spec import make
+from benchkit.store import Store
+
+OPTIONS = {
+    "attacks": "none,badnets,blend,troj-sq,wanet",
+    "defenses": "freq-detector,strip,fine-tuning,spectral-signatures,neural-cleanse",
+    "datasets": "scenes",
+    "models": "narrownet",
+    "seeds": "1",
+    "poison_rate": "0.1",
+    "recipe": "fast",
+    "victims": True,
+}
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load()
+
+
+@pytest.fixture
+def planned(registry):
+    def make_plan(**changes):
+        spec = make({**OPTIONS, **changes}, registry)
+        return plan(spec, dict.fromkeys(spec.datasets, ""))
+
+    return make_plan
+
+
+def keys(made, stage):
+    return {step.key for step in made.of(stage)}
+
+
+def test_each_victim_is_trained_once_however_many_defenses(planned):
+    made = planned()
+    stages = Counter(step.stage for step in made.steps.values())
+    assert len(made.cells) == 5 * 6
+    assert stages["train"] == 5
+    assert stages["prepare"] == 1
+    assert stages["data"] == 1
+
+
+def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned):
+    made = planned()
+    crafts = {step.job["attack"]: set(step.parents) for step in made.of("craft")}
+    assert crafts == {"troj-sq": {"data", "victim"}, "wanet": {"data"}}
+
+
+def test_no_victims_means_no_training_where_no_defense_needs_a_model(planned):
+    made = planned(attacks="none,badnets", defenses="freq-detector", victims=False)
+    assert not made.of("train")
+    assert len(made.cells) == 2
+
+
+def test_the_benign_row_does_not_depend_on_the_poison_rate(planned):
+    made = planned(attacks="none,badnets", defenses="", poison_rate="0.1,0.05")
+    assert len(made.of("train")) == 3
+    assert len(made.cells) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "kept", "lost"),
+    [
+        ({"defenses": "freq-detector:fpr=0.01"}, {"prepare", "train", "poison"}, set()),
+        ({"seeds": "1,"}, {"data"}, {"train", "prepare", "poison"}),
+        ({"recipe": "fast:epochs=3"}, {"data", "poison", "prepare"}, {"train"}),
+        ({"models": "preactresnet18"}, {"data", "poison", "prepare"}, {"train"}),
+        ({"attacks": "badnets:size=5"}, {"data", "prepare"}, set()),
+    ],
+)
+def test_a_change_makes_again_only_what_it_touches(planned, change, kept, lost):
+    base = {"attacks": "badnets", "defenses": "freq-detector"}
+    before, after = planned(**base), planned(**(base | change))
+    assert all(keys(before, stage) == keys(after, stage) for stage in kept)
+    assert all(not keys(before, stage) & keys(after, stage) for stage in lost)
+    assert set(before.cells) != set(after.cells)
+
+
+def test_a_dataset_whose_files_changed_shares_nothing(registry):
+    spec = make(OPTIONS, registry)
+    first, second = (plan(spec, dict.fromkeys(spec.datasets, text)) for text in ("a", "b"))
+    assert not set(first.steps) & set(second.steps)
+
+
+def test_steps_come_after_their_parents(planned):
+    seen = set()
+    for key, step in planned().steps.items():
+        assert {parent for _, parent in step.parents.values()} <= seen
+        seen.add(key)
+
+
+def test_the_summary_counts(planned, registry, tmp_path):
+    text = summary(planned(), Store(tmp_path), make(OPTIONS, registry))
+    assert "5 attacks x 6 defenses x 1 dataset x 1 model x 1 seed = 30 cells, 0 done" in text
+    assert "5 victims: 0 cached, 5 to train" in text
+
+
+def _module(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.py").write_text(text)
+
+
+def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "fpkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    found = []
+    for body, helper in (
+        ("def f():\n    return 1\n", "x = 1\n"),
+        ('# why\ndef f():\n    """Doc."""\n    return 1\n', '"""Doc."""\n\nx = 1  # c\n'),
+        ("def f():\n    return 2\n", "x = 1\n"),
+        ("def f():\n    return 1\n", "x = 2\n"),
+    ):
+        _module(package, "plug", "from ._help import x\n" + body)
+        _module(package, "_help", helper)
+        fingerprint._module.cache_clear()
+        fingerprint._exists.cache_clear()
+        found.append(fingerprint.code_of("fpkg.plug"))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3

@@ -1,0 +1,112 @@
+"""Finding and loading plugins: isolation, clashes, versions, loose files."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from benchkit import plugins
+from benchkit.errors import SpecError
+
+GOOD = """
+from dataclasses import dataclass
+import benchkit
+
+@dataclass(frozen=True)
+class Mine(benchkit.Attack):
+    "Mine."
+    name = "{name}"
+    def stamp(self, images, scene):
+        return 255 - images
+
+@benchkit.hookimpl
+def benchkit_attacks():
+    return [Mine]
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install a fake distribution: a module and its entry-point metadata on sys.path."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(dist: str, module: str, code: str, name: str | None = None) -> None:
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{dist.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[benchkit]\n{name or module} = {module}\n")
+        importlib.invalidate_caches()
+
+    return install
+
+
+def test_built_ins_come_through_entry_points_and_none_is_broken():
+    registry = plugins.load()
+    assert registry.problems == []
+    assert {"none", "badnets", "blend", "sig", "wanet", "troj-sq"} <= set(registry.attacks)
+
+
+def test_a_third_party_plugin_is_found_with_its_distribution(installed):
+    installed("bk-inverse", "bk_inverse", GOOD.format(name="inverse"))
+    registry = plugins.load()
+    assert registry.attacks["inverse"].plugin.dist == "bk-inverse"
+    assert registry.problems == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import nowhere_at_all", "ModuleNotFoundError"),
+        ("def broken(:", "SyntaxError"),
+        ("BENCHKIT_API = 99", "needs plugin API 99"),
+        (GOOD.format(name="x").replace("return [Mine]", "raise KeyError('boom')"), "failed in benchkit_attacks"),
+        (GOOD.format(name="x").replace("@dataclass(frozen=True)", ""), "not a frozen dataclass"),
+        (GOOD.format(name="x").replace("[Mine]", "[Mine()]"), "must return subclasses of benchkit.Attack"),
+        (GOOD.format(name="x").replace("def stamp", "def stomp"), "does not define stamp"),
+        (GOOD.format(name="x").replace("def benchkit_attacks", "def benchkit_atacks"), "hook that does not exist"),
+        (GOOD.format(name=""), "has no name"),
+    ],
+)
+def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words):
+    installed("bk-bad", f"bk_bad_{abs(hash(code))}", code)
+    registry = plugins.load()
+    (problem,) = registry.problems
+    assert words in problem
+    assert "bk-bad" in problem
+    assert "badnets" in registry.attacks
+
+
+def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(installed):
+    installed("bk-clash", "bk_clash", GOOD.format(name="badnets"))
+    registry = plugins.load()
+    (problem,) = registry.problems
+    assert "both benchkit and bk-clash" in problem
+    assert registry.attacks["badnets"].plugin.dist == "benchkit"
+
+
+def test_benchkit_disable_takes_plugin_and_distribution_names(installed, monkeypatch):
+    installed("bk-off", "bk_off", "raise SystemError")
+    monkeypatch.setenv("BENCHKIT_DISABLE", "bk-off, wanet")
+    registry = plugins.load()
+    assert registry.problems == []
+    assert "wanet" not in registry.attacks
+    assert "badnets" in registry.attacks
+
+
+def test_finding_imports_nothing(installed):
+    installed("bk-boom", "bk_boom", "raise SystemError")
+    assert "bk_boom" in {one.target for one in plugins.find()}
+
+
+def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path):
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text(GOOD.format(name="loose"))
+    bad.write_text("raise ValueError('no')")
+    assert "loose" in plugins.load([good]).attacks
+    with pytest.raises(SpecError, match="ValueError: no"):
+        plugins.load([bad])
+    with pytest.raises(SpecError, match="there is no file"):
+        plugins.load([tmp_path / "absent.py"])

@@ -1,0 +1,121 @@
+"""Component strings, seeds, rates and suite files."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchkit.baseline import NoDefense
+from benchkit.errors import SpecError
+from benchkit.plugins import load
+from benchkit.spec import component, components, make, pieces, poison_rates, read_suite, recipe, seeds
+
+OPTIONS = {
+    "attacks": "badnets",
+    "defenses": "strip",
+    "datasets": "scenes",
+    "models": "narrownet",
+    "seeds": "2",
+    "poison_rate": "0.1",
+    "recipe": "fast",
+    "victims": True,
+}
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load()
+
+
+def test_a_piece_with_an_equals_sign_continues_the_component_before_it():
+    assert pieces("badnets,badnets:size=5,target=3,blend") == [
+        ("badnets", {}),
+        ("badnets", {"size": "5", "target": "3"}),
+        ("blend", {}),
+    ]
+
+
+def test_a_value_may_hold_a_colon():
+    assert pieces("image-folder:root=/a:b,size=8") == [("image-folder", {"root": "/a:b", "size": "8"})]
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "size=3", "a:", "a:b", "a:b=", ":b=1", "a,"])
+def test_malformed_strings_are_refused(text):
+    with pytest.raises(SpecError):
+        pieces(text)
+
+
+def test_all_and_all_minus_some(registry):
+    every = {str(one) for one in components("all", "attacks", registry)}
+    fewer = {str(one) for one in components("all,-wanet,badnets:size=5", "attacks", registry)}
+    assert {"none", "badnets", "wanet"} <= every
+    assert fewer == every - {"wanet"} | {"badnets:size=5"}
+
+
+def test_unknown_names_suggest(registry):
+    with pytest.raises(SpecError, match=r"no attack called 'badnet' \(did you mean 'badnets'\?\)"):
+        components("badnet", "attacks", registry)
+    with pytest.raises(SpecError, match="no attack called 'zzz'"):
+        components("all,-zzz", "attacks", registry)
+    with pytest.raises(SpecError, match="more than one"):
+        component("badnets,blend", "attacks", registry)
+
+
+def test_seeds_are_a_count_or_a_list():
+    assert seeds("3") == (0, 1, 2)
+    assert seeds("0,5,7") == (0, 5, 7)
+    assert seeds("5,") == (5,)
+    for wrong in ("x", "-1", "0", "1.5", ""):
+        with pytest.raises(SpecError):
+            seeds(wrong)
+
+
+def test_poison_rates_are_shares():
+    assert poison_rates("0.1,0.01,0.1") == (0.1, 0.01)
+    for wrong in ("0", "1", "10", "x", ""):
+        with pytest.raises(SpecError):
+            poison_rates(wrong)
+
+
+def test_recipes_take_parameters():
+    assert recipe("fast:epochs=20").epochs == 20
+    with pytest.raises(SpecError, match="did you mean 'standard'"):
+        recipe("standart")
+
+
+def test_the_no_defense_column_comes_with_victims(registry):
+    assert NoDefense() in make(OPTIONS, registry).defenses
+    without = make({**OPTIONS, "victims": False, "defenses": "none,strip"}, registry)
+    assert [one.name for one in without.defenses] == ["strip"]
+
+
+def test_a_suite_says_the_same_as_options(tmp_path, registry):
+    file = tmp_path / "suite.toml"
+    file.write_text('attacks = ["badnets", "blend:alpha=0.3"]\ndefenses = "strip"\nseeds = [0, 5]\nvictims = false\n')
+    spec = make({**OPTIONS, **read_suite(file)}, registry)
+    assert [str(one) for one in spec.attacks] == ["badnets", "blend:alpha=0.3"]
+    assert (spec.seeds, spec.victims) == ((0, 5), False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("attacks = ", "cannot be read"),
+        ("atacks = 'all'", "did you mean 'attacks'"),
+        ("attacks = {a = 1}", "must be text"),
+        ("victims = 'yes'", "true or false"),
+        ("seeds = true", "must be text"),
+        ("attacks = [['a']]", "must be text"),
+    ],
+)
+def test_a_malformed_suite_is_one_sentence(tmp_path, text, words):
+    file = tmp_path / "suite.toml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        read_suite(file)
+    assert words in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_suite_is_one_sentence(tmp_path):
+    with pytest.raises(SpecError, match="no suite file"):
+        read_suite(tmp_path / "none.toml")

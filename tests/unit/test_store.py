@@ -1,0 +1,107 @@
+"""Artifacts and records: atomic, checksummed, explained when they cannot be written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from benchkit.errors import StoreError
+from benchkit.store import Damaged, Store, slug
+
+RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results").open()
+
+
+def test_an_artifact_comes_back_as_it_was(store):
+    tensors = {"a": torch.arange(6).reshape(2, 3).t(), "b": torch.zeros(0, dtype=torch.uint8)}
+    store.save("train", "k1", tensors, {"info": {"n": 1}})
+    loaded = store.load("train", "k1")
+    assert all(loaded[name].equal(tensors[name]) for name in tensors)
+    assert store.meta("train", "k1") == {"info": {"n": 1}}
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip", "remove", "manifest"])
+def test_damage_is_noticed_and_the_artifact_removed(store, harm):
+    store.save("train", "k1", {"a": torch.arange(100)}, {})
+    path = store.path("train", "k1") / "tensors.safetensors"
+    raw = path.read_bytes()
+    if harm == "truncate":
+        path.write_bytes(raw[:-8])
+    elif harm == "flip":
+        path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    elif harm == "remove":
+        path.unlink()
+    else:
+        (path.parent / "manifest.json").write_text("{")
+    with pytest.raises(Damaged):
+        store.load("train", "k1")
+    assert not store.has("train", "k1")
+
+
+def test_a_failed_write_leaves_nothing(store, monkeypatch):
+    def full(path, raw):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchkit.store.write_synced", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.save("train", "k1", {"a": torch.zeros(3)}, {})
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.write_record(RECORD)
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
+
+
+def test_a_record_comes_back_only_under_its_own_key(store):
+    store.write_record({**RECORD, "status": "ok"})
+    assert store.record(RECORD)["status"] == "ok"
+    assert store.record({**RECORD, "key": "f" * 8 + "0" * 56}) is None
+    assert store.record_path(RECORD).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
+
+
+def test_a_record_with_nan_is_refused(store):
+    with pytest.raises(ValueError, match="Out of range"):
+        store.write_record({**RECORD, "metrics": {"asr": float("nan")}})
+
+
+def test_a_file_in_the_way_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="--results"):
+            Store(folder).open()
+
+
+def test_slugs_are_safe_and_distinct():
+    names = ["../../etc", "a/b", "a_b", "..", "x" * 300, "x" * 299 + "y", "a:b=1"]
+    made = [slug(name) for name in names]
+    assert all("/" not in name and name.strip(".") and len(name) <= 80 for name in made)
+    assert slug("x" * 300) != slug("x" * 299 + "y")
+
+
+def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
+    code = (
+        "import sys, time; from pathlib import Path; from benchkit.store import Store\n"
+        "with Store(Path(sys.argv[1])).lock('k'):\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    got = threading.Event()
+
+    def wait():
+        with store.lock("k"):
+            got.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert not got.wait(0.5)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    assert got.wait(10)
+    waiter.join()
