@@ -154,6 +154,7 @@ def truth(bench: Bench, job: Job) -> Truth:
         triggered=triggered,
         wanted=wanted,
         train=bench.poisoned(job) if "poison" in parents else None,
+        plain=bench.attack(job).access != "training",
         judged=bench.tensors(job, "judge"),
         audit=scores,
     )

@@ -150,7 +150,7 @@ def _colours(draws: Draws, count: int) -> tuple[Floats, Floats]:
     """Return background and shape colours (count, 3, 1, 1), 4 to 52 grey levels apart, towards the middle."""
     grey = draws.uniform(40, 215, count, 1, 1, 1)
     back = grey + draws.uniform(-35, 35, count, 3, 1, 1)
-    step = draws.uniform(4, 52, count, 1, 1, 1) * np.where(grey < 128, 1.0, -1.0)
+    step = draws.uniform(2, 26, count, 1, 1, 1) * np.where(grey < 128, 1.0, -1.0)
     return back, back + step + draws.uniform(-11, 11, count, 3, 1, 1)
 
 

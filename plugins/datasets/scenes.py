@@ -14,7 +14,7 @@ from ._render import SHAPES, Draws, render
 
 SEED = 20211
 TRAIN_PER_CLASS, TEST_PER_CLASS = 500, 150
-SHA256 = "a151f1d6094b991966c113eff4e77f5424633e7bc47f4ff82b2deaaa4121c6db"
+SHA256 = "84bea23ee8cca9b11d56ac8001870553c2d565ab46ee0c907424fe48c580c30a"
 
 
 def _split(draws: Draws, per_class: int) -> benchkit.Split:
