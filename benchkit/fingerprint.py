@@ -51,9 +51,7 @@ def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
 
 def _lineage(cls: type[Component]) -> tuple[str, ...]:
     """Return the modules that define a component class, base classes outside the contracts included."""
-    return tuple(
-        base.__module__ for base in cls.__mro__ if base.__module__ not in {"builtins", "abc", *NEUTRAL}
-    )
+    return tuple(base.__module__ for base in cls.__mro__ if base.__module__ not in {"builtins", "abc", *NEUTRAL})
 
 
 def code_of(*modules: str) -> str:

@@ -76,9 +76,7 @@ def model(name: str, what: str, returned: Any) -> Classifier:
     from benchkit.models import Classifier
 
     if not isinstance(returned, Classifier):
-        raise ContractError(
-            f"{name}.{what} must return the model of scene.fit, got {type(returned).__name__}"
-        )
+        raise ContractError(f"{name}.{what} must return the model of scene.fit, got {type(returned).__name__}")
     return returned.eval()
 
 
@@ -86,9 +84,7 @@ def tensors(name: str, returned: Any) -> dict[str, Tensor]:
     """Check what ``prepare`` returned: a mapping of names to tensors. Raises ContractError."""
     import torch
 
-    if not isinstance(returned, Mapping) or not all(
-        isinstance(one, torch.Tensor) for one in returned.values()
-    ):
+    if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
         raise ContractError(f"{name}.prepare must return a dict of tensors")
     return dict(returned)
 

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from benchkit import api, gates
 from benchkit.baseline import NoDefense
 from benchkit.errors import ContractError
 from benchkit.models import Classifier
+from benchkit.rates import Metrics, detection, filtering, mean
 from benchkit.scene import Poisoned, Scene, Split
 
-Metrics = dict[str, float]
 PROBE = 16
 """Images that are scored twice under one seed, to prove that a defense repeats itself."""
 
@@ -68,15 +67,11 @@ def measure(defense: api.Defense, scene_for: SceneFor, truth: Truth) -> tuple[Me
 
 def accuracies(clean: Tensor, triggered: Tensor, truth: Truth) -> Metrics:
     """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
-    metrics = {"c_acc": _mean(clean == truth.test.labels)}
+    metrics = {"c_acc": mean(clean == truth.test.labels)}
     if not truth.benign:
-        metrics["asr"] = _mean(triggered == truth.wanted)
-        metrics["ra"] = _mean(triggered == truth.test.labels[truth.rows])
+        metrics["asr"] = mean(triggered == truth.wanted)
+        metrics["ra"] = mean(triggered == truth.test.labels[truth.rows])
     return metrics
-
-
-def _mean(hits: Tensor) -> float:
-    return hits.double().mean().item()
 
 
 def _baseline(truth: Truth) -> Metrics:
@@ -106,7 +101,7 @@ def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> M
     """Return what the attack did to the undefended victim, and what its trigger does to a clean model."""
     metrics = _baseline(truth)
     if not truth.benign:
-        metrics["asr_clean_model"] = _mean(truth.judged["benign_triggered"] == truth.wanted)
+        metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
     return metrics
 
 
@@ -115,16 +110,16 @@ def measure_input_detector(defense: api.InputDetector, scene_for: SceneFor, trut
     threshold = gates.number(defense.name, "threshold", defense.threshold(scene_for("threshold")))
     clean = _scored(defense, truth.test.images, scene_for, "clean")
     if truth.benign:
-        metrics = {"fpr": _mean(clean > threshold)}
+        metrics = {"fpr": mean(clean > threshold)}
     else:
         triggered = _scored(defense, truth.triggered, scene_for, "triggered")
         metrics = detection(clean[truth.rows.cpu()], triggered, threshold)
         if truth.judged:
             hits = (truth.judged["triggered"] == truth.wanted).cpu()
-            metrics["asr_after"] = _mean(hits & (triggered <= threshold))
+            metrics["asr_after"] = mean(hits & (triggered <= threshold))
     if truth.judged:
         right = (truth.judged["clean"] == truth.test.labels).cpu()
-        metrics["c_acc_after"] = _mean(right & (clean <= threshold))
+        metrics["c_acc_after"] = mean(right & (clean <= threshold))
     return metrics
 
 
@@ -134,36 +129,14 @@ def _scored(defense: api.InputDetector, images: Tensor, scene_for: SceneFor, whi
     once, again = (defense.score(probe.clone(), scene_for("probe")) for _ in range(2))
     first = gates.scores(defense.name, "score", once, len(probe))
     gates.repeats(defense.name, "score", first, gates.scores(defense.name, "score", again, len(probe)))
-    return gates.scores(
-        defense.name, "score", defense.score(images, scene_for(f"score {which}")), len(images)
-    )
-
-
-def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
-    """Return AUROC, accuracy, BDR, FPR and TPR at 1 % and 5 % FPR from scores, higher = more suspicious."""
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))]).numpy()
-    scores = torch.cat([clean, triggered]).numpy()
-    # Every point is kept: on a straight stretch of the curve the default leaves out the very ones asked for.
-    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
-    flagged_clean, flagged = _mean(clean > threshold), _mean(triggered > threshold)
-    return {
-        "auroc": float(roc_auc_score(truth, scores)),
-        "acc": (1 - flagged_clean + flagged) / 2,
-        "bdr": flagged,
-        "fpr": flagged_clean,
-        "tpr_at_1fpr": float(tpr[fpr <= 0.01].max()),
-        "tpr_at_5fpr": float(tpr[fpr <= 0.05].max()),
-    }
+    return gates.scores(defense.name, "score", defense.score(images, scene_for(f"score {which}")), len(images))
 
 
 def measure_input_purifier(defense: api.InputPurifier, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Classify purified images with the victim."""
     probe = truth.test.images[:PROBE]
     once, again = (
-        gates.images(defense.name, "purify", probe, defense.purify(probe.clone(), scene_for("probe")))
-        for _ in range(2)
+        gates.images(defense.name, "purify", probe, defense.purify(probe.clone(), scene_for("probe"))) for _ in range(2)
     )
     gates.repeats(defense.name, "purify", once, again)
     victim = _labels(scene_for("victim", grant=True).model)
@@ -183,9 +156,7 @@ def measure_training_filter(defense: api.TrainingFilter, scene_for: SceneFor, tr
     metrics = filtering(drop, poisoned.mask.cpu())
     keep = (~drop).nonzero().squeeze(1).to(poisoned.data.labels.device)
     if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
-        raise ContractError(
-            f"{defense.name} dropped {_mean(drop):.0%} of the training set: fewer than 2 classes remain"
-        )
+        raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")
     if truth.judged and truth.plain and not drop.any():
         # Retraining on the same images by the same recipe is what made the victim.
         return metrics | _unchanged(truth)
@@ -196,15 +167,6 @@ def measure_training_filter(defense: api.TrainingFilter, scene_for: SceneFor, tr
 def _unchanged(truth: Truth) -> Metrics:
     """Return the metrics of a defense that left the victim as it was."""
     return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
-
-
-def filtering(drop: Tensor, mask: Tensor) -> Metrics:
-    """Return precision and recall of dropping poisoned rows (mask), and the share of clean rows dropped."""
-    metrics = {"fpr": _mean(drop[~mask])}
-    if mask.any():
-        metrics["recall"] = _mean(drop[mask])
-        metrics["precision"] = _mean(mask[drop]) if drop.any() else 0.0
-    return metrics
 
 
 def measure_robust_training(defense: api.RobustTraining, scene_for: SceneFor, truth: Truth) -> Metrics:
@@ -264,8 +226,8 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
     if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
         found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
     if truth.judged and not truth.benign:
-        base = _mean(truth.judged["benign_clean"][truth.rows] == truth.wanted)
-        moved = _mean(truth.judged["benign_triggered"] == truth.wanted)
+        base = mean(truth.judged["benign_clean"][truth.rows] == truth.wanted)
+        moved = mean(truth.judged["benign_triggered"] == truth.wanted)
         margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
         if moved > base + margin:
             found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")

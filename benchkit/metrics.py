@@ -56,13 +56,9 @@ _ALL = (
         True,
         "chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing",
     ),
-    Metric(
-        "acc", "ACC", "higher", True, "share of right verdicts, over as many clean as triggered test images"
-    ),
+    Metric("acc", "ACC", "higher", True, "share of right verdicts, over as many clean as triggered test images"),
     Metric("bdr", "BDR", "higher", True, "backdoor detection rate, the share of triggered inputs flagged"),
-    Metric(
-        "fpr", "FPR", "lower", True, "false alarms, the share of clean images (or models) that are flagged"
-    ),
+    Metric("fpr", "FPR", "lower", True, "false alarms, the share of clean images (or models) that are flagged"),
     Metric(
         "tpr_at_1fpr",
         "TPR@1%FPR",
@@ -79,9 +75,7 @@ _ALL = (
     ),
     Metric("c_acc_after", "C-Acc after", "higher", True, "C-Acc when every flagged input is refused"),
     Metric("asr_after", "ASR after", "lower", True, "ASR when every flagged input is refused"),
-    Metric(
-        "precision", "precision", "higher", True, "share of the dropped training images that were poisoned"
-    ),
+    Metric("precision", "precision", "higher", True, "share of the dropped training images that were poisoned"),
     Metric("recall", "recall", "higher", True, "share of the poisoned training images that were dropped"),
     Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
     Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),

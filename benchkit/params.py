@@ -116,8 +116,7 @@ def text(value: Value) -> str:
 def _fields_of(cls: Any) -> dict[str, tuple[type, Any, Param]]:
     hints = typing.get_type_hints(cls)
     return {
-        field.name: (hints[field.name], field.default, field.metadata["param"])
-        for field in dataclasses.fields(cls)
+        field.name: (hints[field.name], field.default, field.metadata["param"]) for field in dataclasses.fields(cls)
     }
 
 

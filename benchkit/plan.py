@@ -114,9 +114,7 @@ class _Corner:
 
     def data(self) -> tuple[str, str]:
         """Add the step that decodes the dataset."""
-        return self.add(
-            "data", {"dataset": _id(self.dataset), "files": self.fingerprint}, {}, {}, str(self.dataset)
-        )
+        return self.add("data", {"dataset": _id(self.dataset), "files": self.fingerprint}, {}, {}, str(self.dataset))
 
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
@@ -227,29 +225,3 @@ class _Corner:
 def _id(component: Component) -> dict[str, Any]:
     """Return ``component_id``, worked out once per component."""
     return component_id(component)
-
-
-def summary(made: Plan, store: Store, spec: Spec) -> str:
-    """Return the one line that says how large the product is and what is left to train."""
-    missing = made.missing(store)
-    victims = made.of("train")
-    cached = sum(1 for step in victims if made.done(step, store))
-    todo = sum(1 for step in victims if step.key in missing)
-    cells_done = sum(1 for key in made.cells if key not in missing)
-    axes = [
-        _count(len(spec.attacks), "attack"),
-        _count(len(spec.defenses), "defense"),
-        _count(len(spec.datasets), "dataset"),
-        _count(len(spec.models), "model"),
-        _count(len(spec.seeds), "seed"),
-        *([_count(len(spec.poison_rates), "poison rate")] if len(spec.poison_rates) > 1 else []),
-    ]
-    return (
-        f"{' x '.join(axes)} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
-        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
-        f"{_count(len(missing), 'step')} to run"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

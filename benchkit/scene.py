@@ -141,12 +141,8 @@ class Scene:
             on_batch: changes each uint8 batch before augmentation.
         """
         if self.trainer is None:
-            raise ContractError(
-                "scene.fit is not available in prepare(): its result would depend on the model"
-            )
-        return self.trainer.fit(
-            data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch
-        )
+            raise ContractError("scene.fit is not available in prepare(): its result would depend on the model")
+        return self.trainer.fit(data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch)
 
     def epochs_for(self, images: int) -> float:
         """Return how many passes the benchmark's recipe makes over so many images."""

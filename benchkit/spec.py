@@ -89,9 +89,7 @@ def recipe(text: str) -> Recipe:
     """Return a training recipe from ``fast`` or ``standard:epochs=20``."""
     (name, raw), *more = pieces(text)
     if name not in RECIPES or more:
-        raise SpecError(
-            f"there is no recipe called '{text}'{did_you_mean(name, RECIPES)}: use {' or '.join(RECIPES)}"
-        )
+        raise SpecError(f"there is no recipe called '{text}'{did_you_mean(name, RECIPES)}: use {' or '.join(RECIPES)}")
     return build(RECIPES[name], raw)
 
 

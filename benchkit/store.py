@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,15 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.artifacts, prefix=".probe-"):
                 pass
+        self._sweep()
         return self
+
+    def _sweep(self) -> None:
+        """Remove what processes of this machine left half-written when they were killed."""
+        for path in (*self.artifacts.glob("*/.new-*"), *self.results.rglob(".new-*")):
+            _, host, pid, _ = path.name.split("-", 3)
+            if host == _host() and not _alive(int(pid)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def path(self, stage: str, key: str) -> Path:
         """Return the folder of an artifact."""
@@ -109,7 +118,7 @@ class Store:
         final = self.path(stage, key)
         with explained(self.root):
             final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=".new-"))
+            temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=_new()))
             try:
                 write_synced(temporary / "tensors.safetensors", raw)
                 write_synced(temporary / "manifest.json", canonical(manifest).encode())
@@ -164,6 +173,25 @@ class Store:
             write_atomic(path, text.encode())
 
 
+def _host() -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in platform.node())
+
+
+def _new() -> str:
+    """Return the prefix of this process's unfinished files, which says who may be cleaned up after."""
+    return f".new-{_host()}-{os.getpid()}-"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def slug(spec: str) -> str:
     """Return a component's spec as one safe folder name (``badnets:size=5`` -> ``badnets_size=5``)."""
     safe = "".join(letter if letter.isalnum() or letter in "-_=.,+" else "_" for letter in spec)
@@ -182,7 +210,7 @@ def write_synced(path: Path, raw: bytes) -> None:
 
 def write_atomic(path: Path, raw: bytes) -> None:
     """Replace a file in one step; on any failure the old one stays and no other is left behind."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_new())
     os.close(handle)
     temporary = Path(name)
     try:

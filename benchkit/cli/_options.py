@@ -93,9 +93,7 @@ def request(options: Mapping[str, Any]) -> Request:
     planned = plan(spec, fingerprints, lambda name: model_code(registry, name))
     if not planned.cells:
         raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")
-    return Request(
-        registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"])
-    )
+    return Request(registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"]))
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
@@ -104,12 +102,9 @@ def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict
 
     suite = read_suite(options["suite"]) if options["suite"] else {}
     asked = {
-        name: options[name]
-        for name in ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe")
+        name: options[name] for name in ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe")
     }
-    given = {
-        name: value for name, value in {**asked, "victims": options["victims"]}.items() if value is not None
-    }
+    given = {name: value for name, value in {**asked, "victims": options["victims"]}.items() if value is not None}
     if not (suite or "attacks" in given or "defenses" in given):
         raise SpecError("nothing was asked for: name --attacks and --defenses, or a suite file")
     embedded = {"datasets": ",".join(name for name, one in registry.datasets.items() if one.cls.embedded)}
@@ -146,9 +141,7 @@ def devices_of(text: str) -> list[str]:
         if kind != "cuda" or not index.isdigit():
             raise DeviceError(f"there is no device '{word}': use auto, cpu, cuda or cuda:0,cuda:1")
         if int(index) >= count:
-            raise DeviceError(
-                f"device {word} is not here ({count} CUDA devices were found): use --device cpu"
-            )
+            raise DeviceError(f"device {word} is not here ({count} CUDA devices were found): use --device cpu")
     return named
 
 

@@ -17,7 +17,7 @@ STAGES = ("data", "poison", "craft", "train", "judge", "prepare", "audit", "cell
 def cmd(**options: Any) -> None:
     """Print what a run would do: the product, the steps, what is cached and what is missing."""
     from benchkit.cli._options import request
-    from benchkit.plan import summary
+    from benchkit.cli._summary import summary
 
     asked = request(options)
     missing = asked.plan.missing(asked.store)

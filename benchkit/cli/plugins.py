@@ -9,22 +9,16 @@ import click
 
 
 @click.command("plugins")
-@click.option(
-    "--check", is_flag=True, help="Import every plugin and list its components; exit 1 if one is broken."
-)
+@click.option("--check", is_flag=True, help="Import every plugin and list its components; exit 1 if one is broken.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file."
-)
+@click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
     """List the installed plugins; without --check nothing is imported."""
     from benchkit.plugins import find
 
     if check or plugins:
         return _checked(as_json, plugins)
-    rows = [
-        {"name": one.name, "from": one.dist, "version": one.version, "module": one.target} for one in find()
-    ]
+    rows = [{"name": one.name, "from": one.dist, "version": one.version, "module": one.target} for one in find()]
     click.echo(json.dumps(rows, indent=1) if as_json else _table(rows))
     return 0
 

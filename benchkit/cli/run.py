@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Worker processes.  [default: one per core, or per GPU]",
 )
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds allowed per step."
-)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds allowed per step.")
 @click.option("--quiet", is_flag=True, help="No progress; only warnings, errors and the matrix.")
 def cmd(jobs: int | None, timeout: float | None, quiet: bool, **options: Any) -> int:
     """Run attacks against defenses and print the matrix.
@@ -34,7 +32,7 @@ def cmd(jobs: int | None, timeout: float | None, quiet: bool, **options: Any) ->
     Exit codes: 0 every cell is there, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
     from benchkit.cli._options import request
-    from benchkit.plan import summary
+    from benchkit.cli._summary import summary
 
     asked = request(options)
     asked.store.open()
@@ -56,7 +54,5 @@ def _print(asked: Request) -> int:
     failed = len(found) - sum(record["status"] == "ok" for record in records)
     folder = Path(asked.store.root)
     if failed:
-        click.echo(
-            f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}", err=True
-        )
+        click.echo(f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}", err=True)
     return 1 if failed else 0

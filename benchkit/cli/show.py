@@ -15,18 +15,14 @@ KINDS = ("attacks", "defenses", "datasets")
 
 @click.command("show")
 @click.argument("name")
-@click.option(
-    "-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file."
-)
+@click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show what NAME is: its description, paper, assumptions, and parameters with defaults and bounds."""
     found = [(kind, entry) for kind, entry in _entries(plugins) if entry.cls.name == name]
     if not found:
         names = sorted({entry.cls.name for _, entry in _entries(plugins)})
-        raise SpecError(
-            f"there is nothing called '{name}'{did_you_mean(name, names)}; there are: {', '.join(names)}"
-        )
+        raise SpecError(f"there is nothing called '{name}'{did_you_mean(name, names)}; there are: {', '.join(names)}")
     rows = [_described(kind, entry) for kind, entry in found]
     click.echo(json.dumps(rows, indent=1) if as_json else "\n\n".join(_text(row) for row in rows))
 
@@ -62,12 +58,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
     from benchkit.protocol import overlaps
 
     if issubclass(cls, Attack):
-        controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[
-            cls.access
-        ]
-        labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[
-            cls.label_policy
-        ]
+        controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[cls.access]
+        labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[cls.label_policy]
         model = ["knows a clean model of the victim's architecture"] if "model" in cls.needs else []
         return "; ".join([controls, labels, *model])
     if issubclass(cls, Defense):
@@ -75,9 +67,7 @@ def assumptions(cls: type[Any], component: Any) -> str:
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"
         model = ["needs the victim model"] if "model" in cls.needs else []
-        return "; ".join(
-            [f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model]
-        )
+        return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model])
     return ""
 
 
@@ -88,9 +78,7 @@ def _text(row: dict[str, Any]) -> str:
     lines = [head, "", row["description"]]
     lines += ["", f"Paper: {row['paper']}"] if row["paper"] else []
     lines += [f"Assumes: {row['assumes']}"] if row["assumes"] else []
-    table = [
-        (one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]
-    ]
+    table = [(one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]]
     if table:
         headers = ("parameter", "type", "default", "bounds", "meaning")
         lines += ["", tabulate(table, headers=headers, disable_numparse=True)]

@@ -112,9 +112,7 @@ class Bench:
         classes = len(self.data(job).classes)
         return Scene(classes, shape, self.device, clean, rng, **more)  # type: ignore[arg-type]
 
-    def attacker(
-        self, job: Job, purpose: str, *, fit: bool = False, model: Classifier | None = None
-    ) -> Scene:
+    def attacker(self, job: Job, purpose: str, *, fit: bool = False, model: Classifier | None = None) -> Scene:
         """Return what the attacker of a step may have."""
         return self.scene(
             job,
@@ -139,9 +137,7 @@ class Bench:
             job,
             train[holdout_rows(train, job["seed"], defense.clean)],
             ("defender", purpose),
-            prepared=self.kept(
-                "prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")
-            ),
+            prepared=self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")),
             granted=self.model(job, "victim") if granted and "victim" in job["parents"] else None,
             trainer=self.trainer(job) if fit else None,
         )
@@ -164,9 +160,7 @@ class Bench:
             return none, test.images[:0], none
         rows = (test.labels != wanted).nonzero().squeeze(1)
         clean = test.images[rows]
-        stamped = gates.images(
-            attack.name, "stamp", clean, attack.stamp(clean.clone(), self.attacker(job, "stamp"))
-        )
+        stamped = gates.images(attack.name, "stamp", clean, attack.stamp(clean.clone(), self.attacker(job, "stamp")))
         gates.changes_pixels(attack.name, clean, stamped)
         again = attack.stamp(clean.clone(), self.attacker(job, "stamp"))
         gates.repeats(attack.name, "stamp", stamped, again)

@@ -36,9 +36,7 @@ def cores() -> int:
 class LocalExecutor:
     """Workers on this machine, one for each entry of ``devices`` (``cpu`` or ``cuda:N``, repeats allowed)."""
 
-    def __init__(
-        self, devices: Sequence[str], setup: Mapping[str, Any], timeout: float | None = None
-    ) -> None:
+    def __init__(self, devices: Sequence[str], setup: Mapping[str, Any], timeout: float | None = None) -> None:
         self.devices, self.timeout = list(devices), timeout or float("inf")
         self.setup = {**setup, "threads": max(1, cores() // len(self.devices))}
         self.slots = len(self.devices)

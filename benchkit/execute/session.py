@@ -105,8 +105,6 @@ def _observers(asked: Request) -> Callable[[Record], None]:
             try:
                 observer.function(record=record)
             except Exception as error:
-                click.echo(
-                    f"warning: {observer.plugin_name} raised {type(error).__name__}: {error}", err=True
-                )
+                click.echo(f"warning: {observer.plugin_name} raised {type(error).__name__}: {error}", err=True)
 
     return tell

@@ -75,9 +75,7 @@ def make_poison(bench: Bench, job: Job) -> Result:
     poisoned = gates.poisoned(attack.name, train, attack.poison(train, bench.attacker(job, "poison")))
     rows = poisoned.mask.nonzero().squeeze(1)
     changed = poisoned.data[rows]
-    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {
-        "poisoned": len(rows) / len(train)
-    }
+    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": len(rows) / len(train)}
 
 
 def make_train(bench: Bench, job: Job) -> Result:
@@ -102,9 +100,7 @@ def make_judge(bench: Bench, job: Job) -> Result:
 def make_prepare(bench: Bench, job: Job) -> Result:
     """Run a defense's attack-free preparation."""
     defense = bench.defense(job)
-    return gates.tensors(
-        defense.name, defense.prepare(bench.defender(job, "prepare", fit=False, grant=False))
-    ), {}
+    return gates.tensors(defense.name, defense.prepare(bench.defender(job, "prepare", fit=False, grant=False))), {}
 
 
 def make_audit(bench: Bench, job: Job) -> Result:

@@ -72,9 +72,7 @@ class Screen(Log):
         self.working: dict[str, Step] = {}
         self.start = time.monotonic()
         self.console = Console(stderr=True)
-        self.live: Live = Live(
-            console=self.console, get_renderable=self.draw, refresh_per_second=4, transient=True
-        )
+        self.live: Live = Live(console=self.console, get_renderable=self.draw, refresh_per_second=4, transient=True)
 
     def started(self, step: Step) -> None:
         """Show the step."""

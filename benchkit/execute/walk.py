@@ -134,9 +134,7 @@ class Walk:
             record = self.failed_record(step, status, outcome)
             self.store.write_record(record)
             self.finished(record)
-        first = (
-            outcome if status == "skipped" else Outcome(key, "error", error=f"{step.label}: {outcome.error}")
-        )
+        first = outcome if status == "skipped" else Outcome(key, "error", error=f"{step.label}: {outcome.error}")
         for child in sorted(self.children.pop(key, ())):
             if self.unmet.pop(child, None) is not None:
                 self.fail(child, "skipped", first)

@@ -79,9 +79,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     latest, groups = newest(records), defaultdict(list)
     for record in latest:
         groups[record.identity[:-1]].append(record)
-    kinds = dict(
-        sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")})
-    )
+    kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
     benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
     clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
     cells = [

@@ -54,9 +54,7 @@ def _groups(cells: list[Cell], view: View) -> list[list[Cell]]:
     return sorted(groups.values(), key=lambda group: [group[0].place(axis) for axis in view.split()])
 
 
-def _lend_benign(
-    groups: dict[tuple[object, ...], list[Cell]], view: View
-) -> dict[tuple[object, ...], list[Cell]]:
+def _lend_benign(groups: dict[tuple[object, ...], list[Cell]], view: View) -> dict[tuple[object, ...], list[Cell]]:
     """Give each table the benign cells of its siblings: without poison no poison rate can differ."""
     rate = view.split().index("poison_rate")
     kept = {at: group for at, group in groups.items() if not all(cell.benign for cell in group)}
@@ -70,9 +68,7 @@ def _lend_benign(
 
 def _with_guests(group: list[Cell], others: list[Cell], view: View) -> list[Cell]:
     here = {(cell.axis(view.rows), cell.axis(view.cols)) for cell in group}
-    return group + [
-        cell for cell in others if cell.benign and (cell.axis(view.rows), cell.axis(view.cols)) not in here
-    ]
+    return group + [cell for cell in others if cell.benign and (cell.axis(view.rows), cell.axis(view.cols)) not in here]
 
 
 def _without(values: tuple[object, ...], index: int) -> tuple[object, ...]:

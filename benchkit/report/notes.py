@@ -31,9 +31,7 @@ def _signs(entries: list[Entry]) -> list[str]:
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
     lines = [", ".join(f"{sign} {MEANING[sign]}" for sign in used)] if used else []
     if any(entry.best for entry in entries):
-        lines.append(
-            "Bold: best against that attack among defenses judged by the same metric (ASR, where C-Acc / ASR)"
-        )
+        lines.append("Bold: best against that attack among defenses judged by the same metric (ASR, where C-Acc / ASR)")
     return lines
 
 
@@ -86,12 +84,8 @@ def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
     for cell in cells:
         for record in cell.records:
             if record.status != "ok":
-                met[record.status, record.error or "no reason recorded"].append(
-                    _where(cell, record.seed, axes)
-                )
-    return tuple(
-        f"{GLYPHS[status]} {error} [{_some(places)}]" for (status, error), places in sorted(met.items())
-    )
+                met[record.status, record.error or "no reason recorded"].append(_where(cell, record.seed, axes))
+    return tuple(f"{GLYPHS[status]} {error} [{_some(places)}]" for (status, error), places in sorted(met.items()))
 
 
 def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:

@@ -65,8 +65,7 @@ def _notes(cells: list[Cell]) -> Notes:
 
 def _seeds(cells: list[Cell]) -> tuple[str, ...]:
     return tuple(
-        f"{_title(cell)}: {', '.join(f'{record.seed} {record.status}' for record in cell.records)}"
-        for cell in cells
+        f"{_title(cell)}: {', '.join(f'{record.seed} {record.status}' for record in cell.records)}" for cell in cells
     )
 
 

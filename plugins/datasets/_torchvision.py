@@ -81,9 +81,7 @@ class TorchvisionDataset(benchkit.Dataset):
         try:
             return [part for part in self.parts() if not (root / part).exists()]
         except OSError as error:
-            raise benchkit.DataError(
-                f"{root} cannot be read ({error.strerror}); check --data-root"
-            ) from error
+            raise benchkit.DataError(f"{root} cannot be read ({error.strerror}); check --data-root") from error
 
     def _missing(self, root: Path, absent: list[str]) -> benchkit.DataError:
         what = f"{self.name} is not in {root}"

@@ -71,9 +71,7 @@ class ImageFolder(benchkit.Dataset):
         if not parts:
             return _share(_listing(folder), self.test_share)
         if len(parts) == 1:
-            raise benchkit.DataError(
-                f"{folder} has class folders in only one of train/ and test/; add the other"
-            )
+            raise benchkit.DataError(f"{folder} has class folders in only one of train/ and test/; add the other")
         train, test = _listing(parts["train"]), _listing(parts["test"])
         strange = sorted(set(test) - set(train))
         if strange:

@@ -49,9 +49,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
         gt=0,
         le=1,
     )
-    unlearn_epochs: float = benchkit.param(
-        20, "passes of the unlearning over isolated and mixed-in rows", gt=0
-    )
+    unlearn_epochs: float = benchkit.param(20, "passes of the unlearning over isolated and mixed-in rows", gt=0)
     unlearn_lr: float = benchkit.param(0.005, "learning rate of the unlearning", gt=0)
     mix: int = benchkit.param(4, "other rows trained on for each isolated one while unlearning", ge=1)
 

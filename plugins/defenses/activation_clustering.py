@@ -46,9 +46,7 @@ class ActivationClustering(benchkit.TrainingFilter):
         "ica", "independent components (paper) or principal components (ART)", choices=("ica", "pca")
     )
     size: float = benchkit.param(0.35, "largest share of a label that can be taken for poison", gt=0, le=0.5)
-    silhouette: float = benchkit.param(
-        0.1, "smallest silhouette of two clusters that are really two", ge=-1, le=1
-    )
+    silhouette: float = benchkit.param(0.1, "smallest silhouette of two clusters that are really two", ge=-1, le=1)
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return +1 for the rows to drop and -1 for the others, float32 (N,)."""

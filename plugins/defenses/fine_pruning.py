@@ -35,9 +35,7 @@ class FinePruning(benchkit.ModelRepair):
     """
 
     name = "fine-pruning"
-    paper = (
-        "Liu et al., RAID 2018, Fine-Pruning: Defending Against Backdooring Attacks on Deep Neural Networks"
-    )
+    paper = "Liu et al., RAID 2018, Fine-Pruning: Defending Against Backdooring Attacks on Deep Neural Networks"
 
     max_drop: float = benchkit.param(0.04, "accuracy on the hold-out that pruning may cost", ge=0, lt=1)
     epochs: float = benchkit.param(20, "passes of the fine-tune over the clean hold-out", gt=0)
@@ -65,9 +63,7 @@ class FinePruning(benchkit.ModelRepair):
             fine, bad = (middle, bad) if kept else (fine, middle)
         return fine
 
-    def _fine_tune(
-        self, model: Classifier, layer: nn.Module, pruned: Tensor, scene: benchkit.Scene
-    ) -> Classifier:
+    def _fine_tune(self, model: Classifier, layer: nn.Module, pruned: Tensor, scene: benchkit.Scene) -> Classifier:
         """Fine-tune with the channels muted, so that the rest learns to do without them."""
         with _muted(layer, pruned):
             return scene.fit(scene.clean, start=model, epochs=self.epochs, lr=self.lr)

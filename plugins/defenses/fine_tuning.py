@@ -21,9 +21,7 @@ class FineTuning(benchkit.ModelRepair):
     """
 
     name = "fine-tuning"
-    paper = (
-        "Liu et al., RAID 2018, Fine-Pruning: Defending Against Backdooring Attacks (fine-tuning baseline)"
-    )
+    paper = "Liu et al., RAID 2018, Fine-Pruning: Defending Against Backdooring Attacks (fine-tuning baseline)"
 
     epochs: float = benchkit.param(100, "passes over the clean hold-out", gt=0)
     lr: float = benchkit.param(0.01, "learning rate of the SGD fine-tune", gt=0)

@@ -46,9 +46,7 @@ class FreqDetector(benchkit.InputDetector):
     epochs: int = benchkit.param(1, "passes over clean images and copies in a round (the paper: 10)", ge=1)
     batch: int = benchkit.param(64, "images per training step", ge=2)
     lr: float = benchkit.param(1.0, "learning rate of Adadelta (the paper: 0.05)", gt=0)
-    anneal: bool = benchkit.param(
-        True, "let the learning rate fall to 0 over the second half (the paper: no)"
-    )
+    anneal: bool = benchkit.param(True, "let the learning rate fall to 0 over the second half (the paper: no)")
     noise_mean: float = benchkit.param(
         25.0,
         "mean of the Gaussian noise in grey levels (the paper's text implies 0, its code adds 25)",
@@ -96,9 +94,7 @@ class FreqDetector(benchkit.InputDetector):
     def _train(self, clean: Tensor, scene: benchkit.Scene) -> Cnn6:
         net = _new_network(scene)
         optimiser = self._optimiser(net)
-        schedule = self._schedule(
-            optimiser, steps=self.rounds * self.epochs * -(-2 * len(clean) // self.batch)
-        )
+        schedule = self._schedule(optimiser, steps=self.rounds * self.epochs * -(-2 * len(clean) // self.batch))
         labels = torch.arange(2, device=scene.device).repeat_interleave(len(clean))
         for _ in range(self.rounds):
             both = torch.cat([clean, perturb(clean, scene.rng, self.noise_mean)])

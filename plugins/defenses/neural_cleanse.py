@@ -46,9 +46,7 @@ class NeuralCleanse(benchkit.ModelDetector):
     batches: int = benchkit.param(2, "mini-batches in each round (paper: 31)", ge=1)
     batch: int = benchkit.param(16, "images per label in a mini-batch (paper: 32)", ge=1)
     lr: float = benchkit.param(0.1, "Adam's learning rate", gt=0)
-    success: float = benchkit.param(
-        0.99, "share of a round's images a trigger must lead to its label", gt=0, le=1
-    )
+    success: float = benchkit.param(0.99, "share of a round's images a trigger must lead to its label", gt=0, le=1)
     patience: int = benchkit.param(5, "rounds in a row before the mask's weight changes", ge=1)
     init_weight: float = benchkit.param(0.001, "first positive weight of the mask's L1 norm", gt=0)
 
@@ -102,9 +100,7 @@ class _Triggers:
         self.mask_raw = _start((len(labels), 1, height, width), scene)
         self.pattern_raw = _start((len(labels), channels, height, width), scene)
 
-    def step(
-        self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer
-    ) -> Tensor:
+    def step(self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer) -> Tensor:
         """Update all triggers on uint8 images (b, C, H, W) and return each label's hits, float32 (K,).
 
         The labels share nothing but the forward pass, so the gradient of the summed loss is each label's own.

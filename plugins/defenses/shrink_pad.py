@@ -27,13 +27,9 @@ class ShrinkPad(benchkit.InputPurifier):
     """
 
     name = "shrink-pad"
-    paper = (
-        "Li et al., ICLR 2021 Workshop on Security and Safety in ML, Backdoor Attack in the Physical World"
-    )
+    paper = "Li et al., ICLR 2021 Workshop on Security and Safety in ML, Backdoor Attack in the Physical World"
 
-    pad: int = benchkit.param(
-        4, "pixels an image loses in height and in width before it is padded back", ge=1
-    )
+    pad: int = benchkit.param(4, "pixels an image loses in height and in width before it is padded back", ge=1)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse a ``pad`` that leaves nothing of the image."""

@@ -33,9 +33,7 @@ class SpectralSignatures(benchkit.TrainingFilter):
     paper = "Tran et al., NeurIPS 2018, Spectral Signatures in Backdoor Attacks"
     needs = frozenset({"model"})
 
-    eps: float = benchkit.param(
-        0.1, "assumed share of poisoned rows; 1.5 times as many are dropped", gt=0, le=1
-    )
+    eps: float = benchkit.param(0.1, "assumed share of poisoned rows; 1.5 times as many are dropped", gt=0, le=1)
     of: str = benchkit.param(
         "label",
         "what eps is a share of: each label's rows, or the whole training set",

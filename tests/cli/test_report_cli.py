@@ -62,9 +62,7 @@ def test_outside_a_terminal_the_table_is_markdown(results: Path) -> None:
     assert call("--results", results, "--format", "markdown").stdout == done.stdout
 
 
-def test_the_default_folder_is_benchkit_results(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_folder_is_benchkit_results(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results.rename(tmp_path / "benchkit-results")
     monkeypatch.chdir(tmp_path)
     assert "badnets" in call().stdout
@@ -125,10 +123,7 @@ def test_nothing_to_report(tmp_path: Path) -> None:
 def test_foreign_files_are_told_on_stderr(results: Path) -> None:
     (results / "results/other.json").write_text("[]")
     done = call("--results", results)
-    assert (
-        done.stderr
-        == "warning: ignored 1 file that is not a benchkit record of schema 1: results/other.json\n"
-    )
+    assert done.stderr == "warning: ignored 1 file that is not a benchkit record of schema 1: results/other.json\n"
     assert "other.json" not in done.stdout
 
 

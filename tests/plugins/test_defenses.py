@@ -39,9 +39,7 @@ def network() -> nn.Module:
 
 
 def smooth(count: int, rng: torch.Generator) -> Tensor:
-    return nn.functional.interpolate(
-        torch.rand(count, 3, 4, 4, generator=rng), size=SHAPE[1:], mode="bilinear"
-    )
+    return nn.functional.interpolate(torch.rand(count, 3, 4, 4, generator=rng), size=SHAPE[1:], mode="bilinear")
 
 
 def drawn(count: int, seed: int) -> Split:
@@ -83,9 +81,7 @@ def benign() -> Classifier:
 
 
 def scene(model: Classifier | None = None, seed: int = 0) -> Scene:
-    return Scene(
-        CLASSES, SHAPE, CPU, HOLDOUT, seeded(seed), granted=model.copy() if model else None, trainer=TRAINER
-    )
+    return Scene(CLASSES, SHAPE, CPU, HOLDOUT, seeded(seed), granted=model.copy() if model else None, trainer=TRAINER)
 
 
 def accuracy(model: Classifier) -> float:
@@ -241,9 +237,7 @@ FILTERS = [SpectralSignatures(eps=0.2), ActivationClustering(reduce="pca")]
 
 
 @pytest.mark.parametrize("defense", FILTERS, ids=str)
-def test_filters_find_the_poison(
-    defense: SpectralSignatures | ActivationClustering, victim: Classifier
-) -> None:
+def test_filters_find_the_poison(defense: SpectralSignatures | ActivationClustering, victim: Classifier) -> None:
     dropped = defense.suspicion(poisoned().data, scene(victim)) > 0
     mask = poisoned().mask
     target = poisoned().data.labels == 0
@@ -252,9 +246,7 @@ def test_filters_find_the_poison(
 
 
 @pytest.mark.parametrize("defense", FILTERS, ids=str)
-def test_suspicion_follows_the_rows(
-    defense: SpectralSignatures | ActivationClustering, victim: Classifier
-) -> None:
+def test_suspicion_follows_the_rows(defense: SpectralSignatures | ActivationClustering, victim: Classifier) -> None:
     order = torch.randperm(len(TRAIN), generator=seeded(9))
     straight = defense.suspicion(poisoned().data, scene(victim)) > 0
     shuffled = defense.suspicion(poisoned().data[order], scene(victim)) > 0
@@ -263,9 +255,7 @@ def test_suspicion_follows_the_rows(
 
 
 @pytest.mark.parametrize(("of", "share"), [("label", 0.15), ("set", 0.5)])
-def test_spectral_signatures_drops_its_share_of_every_label(
-    of: str, share: float, benign: Classifier
-) -> None:
+def test_spectral_signatures_drops_its_share_of_every_label(of: str, share: float, benign: Classifier) -> None:
     dropped = SpectralSignatures(eps=0.1, of=of).suspicion(TRAIN, scene(benign)) > 0
     if of == "set":
         share = min(0.5, 1.5 * 0.1 * CLASSES)
@@ -286,9 +276,7 @@ def test_activation_clustering_drops_nothing_clean(reduce: str, benign: Classifi
 
 
 @pytest.mark.parametrize("change", [{"size": 0.1}, {"silhouette": 0.9}])
-def test_activation_clustering_tests_size_and_silhouette(
-    change: dict[str, float], victim: Classifier
-) -> None:
+def test_activation_clustering_tests_size_and_silhouette(change: dict[str, float], victim: Classifier) -> None:
     defense = dataclasses.replace(ActivationClustering(reduce="pca"), **change)  # type: ignore[arg-type]
     assert not (defense.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
 
@@ -370,9 +358,7 @@ def test_neural_cleanse_score_is_the_anomaly_index(victim: Classifier) -> None:
     assert quick.threshold(scene(victim)) == 2.0
 
 
-def test_neural_cleanse_covers_all_labels_in_chunks(
-    victim: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neural_cleanse_covers_all_labels_in_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchkit_plugins.defenses.neural_cleanse.CHUNK_IMAGES", 16)
     sizes = NeuralCleanse(rounds=60, batch=8).trigger_sizes(scene(victim))
     assert len(sizes.unique()) == CLASSES
@@ -402,12 +388,8 @@ def test_anomaly_index(sizes: list[float], index: float) -> None:
 # --- all -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "defense", [Strip(overlays=4), ActivationClustering(), FinePruning(epochs=1)], ids=str
-)
-def test_same_seed_same_answer(
-    defense: Strip | ActivationClustering | FinePruning, victim: Classifier
-) -> None:
+@pytest.mark.parametrize("defense", [Strip(overlays=4), ActivationClustering(), FinePruning(epochs=1)], ids=str)
+def test_same_seed_same_answer(defense: Strip | ActivationClustering | FinePruning, victim: Classifier) -> None:
     def answer() -> Tensor:
         if isinstance(defense, Strip):
             return defense.score(TEST.images, scene(victim))

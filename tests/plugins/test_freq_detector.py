@@ -71,9 +71,7 @@ class TestNetwork:
         assert float(head.bias.detach().abs().max()) == 0
 
     def test_dropout_is_element_wise_and_keeps_the_mean(self) -> None:
-        drop = next(
-            layer for layer in Cnn6((3, 32, 32), dropout=seeded()) if type(layer).__name__ == "Dropout"
-        )
+        drop = next(layer for layer in Cnn6((3, 32, 32), dropout=seeded()) if type(layer).__name__ == "Dropout")
         kept = drop(torch.ones(8, 32, 16, 16))
         assert sorted(kept.unique().tolist()) == pytest.approx([0, 1.25])
         assert float(kept.mean()) == pytest.approx(1, abs=0.01)
@@ -130,9 +128,7 @@ class TestDetector:
         assert {value.dtype for value in kept.values()} == {torch.float32, torch.int64}
         assert torch.equal(QUICK.score(images, again), QUICK.score(images, trained))
 
-    def test_scores_do_not_depend_on_the_batch(
-        self, trained: benchkit.Scene, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_scores_do_not_depend_on_the_batch(self, trained: benchkit.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
         images = smooth(50, seed=8)
         whole = QUICK.score(images, trained)
         monkeypatch.setattr("benchkit_plugins.defenses.freq_detector.SCORING_VALUES", 7 * 3 * 16 * 16)

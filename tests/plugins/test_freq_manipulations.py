@@ -51,9 +51,7 @@ class TestBlocks:
         assert corners.bincount().min() > 1350
 
     @pytest.mark.parametrize(("side", "sides", "margins"), [(224, (14, 55), (0, 41)), (16, (1, 3), (0, 2))])
-    def test_they_scale_with_the_image(
-        self, side: int, sides: tuple[int, int], margins: tuple[int, int]
-    ) -> None:
+    def test_they_scale_with_the_image(self, side: int, sides: tuple[int, int], margins: tuple[int, int]) -> None:
         changed = manipulations.white_block(flat(7, 600, side, 1), seeded())[:, 0] == 255
         top, bottom, _, _ = self.boxes(changed)
         tall, margin = bottom - top + 1, torch.minimum(top, side - 1 - bottom)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from benchkit import ContractError, DataError, gates
-from benchkit.measure import Truth, accuracies, detection, filtering
+from benchkit.measure import Truth, accuracies
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
+from benchkit.rates import detection, filtering
 from benchkit.scene import Data, Poisoned, Split
 
 

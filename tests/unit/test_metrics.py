@@ -87,11 +87,7 @@ def test_three_seeds_get_an_interval_and_two_do_not() -> None:
     assert (two.mean, two.ci95, two.n) == (1.5, None, 2)
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=12).flatmap(
-        lambda v: st.tuples(st.just(v), st.permutations(v))
-    )
-)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12).flatmap(lambda v: st.tuples(st.just(v), st.permutations(v))))
 def test_a_summary_does_not_depend_on_the_order_of_seeds(pair: tuple[list[float], list[float]]) -> None:
     values, shuffled = pair
     assert summarize(values) == summarize(shuffled)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchkit import fingerprint
-from benchkit.plan import plan, summary
+from benchkit.cli._summary import summary
+from benchkit.plan import plan
 from benchkit.plugins import load
 from benchkit.spec import make
 from benchkit.store import Store

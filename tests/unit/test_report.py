@@ -158,9 +158,7 @@ def test_html_escapes_and_marks_the_best() -> None:
 
 def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
     def lines(width: int) -> list[str]:
-        console = Console(
-            file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None
-        )
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None)
         to_console(matrix(cells(RECORDS), View()), console)
         return str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
 
@@ -263,9 +261,7 @@ def test_a_model_detector_without_a_population_shows_its_score() -> None:
 
 
 def test_a_page_tells_everything_about_a_cell() -> None:
-    chosen = [
-        c for c in cells(RECORDS) if (c.axis("attack"), c.axis("defense")) == ("badnets:size=5", "none")
-    ]
+    chosen = [c for c in cells(RECORDS) if (c.axis("attack"), c.axis("defense")) == ("badnets:size=5", "none")]
     text = to_text(page(chosen), "markdown")
     assert ["ASR (%)", "98.0", "2.5", "3"] in [row[:4] for row in rows_of(text)]
     assert ["cell", "1.5", "512"] in rows_of(text)

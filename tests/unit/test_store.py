@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchkit.errors import StoreError
-from benchkit.store import Damaged, Store, slug
+from benchkit.store import Damaged, Store, _new, slug
 
 RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
 
@@ -105,3 +106,16 @@ def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
     holder.stdout.close()
     assert got.wait(10)
     waiter.join()
+
+
+def test_opening_removes_what_a_dead_process_left_but_not_what_a_live_one_is_writing(store):
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    mine = _new()
+    left = store.artifacts / "train" / f"{mine.replace(str(os.getpid()), str(dead.pid))}x"
+    live, elsewhere = store.artifacts / "train" / f"{mine}x", store.artifacts / "train" / ".new-otherhost-1-x"
+    for folder in (left, live, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "half").touch()
+    store.open()
+    assert [folder.exists() for folder in (left, live, elsewhere)] == [False, True, True]

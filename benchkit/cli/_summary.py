@@ -1,0 +1,33 @@
+"""The one line that ``run`` and ``plan`` begin with."""
+
+from __future__ import annotations
+
+from benchkit.plan import Plan
+from benchkit.spec import Spec
+from benchkit.store import Store
+
+
+def summary(made: Plan, store: Store, spec: Spec) -> str:
+    """Return the one line that says how large the product is and what is left to train."""
+    missing = made.missing(store)
+    victims = made.of("train")
+    cached = sum(1 for step in victims if made.done(step, store))
+    todo = sum(1 for step in victims if step.key in missing)
+    cells_done = sum(1 for key in made.cells if key not in missing)
+    axes = [
+        _count(len(spec.attacks), "attack"),
+        _count(len(spec.defenses), "defense"),
+        _count(len(spec.datasets), "dataset"),
+        _count(len(spec.models), "model"),
+        _count(len(spec.seeds), "seed"),
+        *([_count(len(spec.poison_rates), "poison rate")] if len(spec.poison_rates) > 1 else []),
+    ]
+    return (
+        f"{' x '.join(axes)} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
+        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
+        f"{_count(len(missing), 'step')} to run"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

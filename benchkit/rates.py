@@ -1,0 +1,41 @@
+"""Rates from scores and flags: the arithmetic of detection and filtering, apart from who produced them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Metrics = dict[str, float]
+
+
+def mean(hits: Tensor) -> float:
+    """Return the share of True in a bool tensor (N,)."""
+    return hits.double().mean().item()
+
+
+def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
+    """Return AUROC, accuracy, BDR, FPR and TPR at 1 % and 5 % FPR from scores, higher = more suspicious."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))]).numpy()
+    scores = torch.cat([clean, triggered]).numpy()
+    # Every point is kept: on a straight stretch of the curve the default leaves out the very ones asked for.
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    flagged_clean, flagged = mean(clean > threshold), mean(triggered > threshold)
+    return {
+        "auroc": float(roc_auc_score(truth, scores)),
+        "acc": (1 - flagged_clean + flagged) / 2,
+        "bdr": flagged,
+        "fpr": flagged_clean,
+        "tpr_at_1fpr": float(tpr[fpr <= 0.01].max()),
+        "tpr_at_5fpr": float(tpr[fpr <= 0.05].max()),
+    }
+
+
+def filtering(drop: Tensor, mask: Tensor) -> Metrics:
+    """Return precision and recall of dropping poisoned rows (mask), and the share of clean rows dropped."""
+    metrics = {"fpr": mean(drop[~mask])}
+    if mask.any():
+        metrics["recall"] = mean(drop[mask])
+        metrics["precision"] = mean(mask[drop]) if drop.any() else 0.0
+    return metrics

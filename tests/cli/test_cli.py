@@ -1,0 +1,171 @@
+"""The command line from the outside: start-up cost, listings, and what the README and setup.cfg promise."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from benchkit.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "torchvision", "timm", "numpy", "rich", "scipy", "sklearn", "matplotlib", "safetensors")
+LIGHT = [["--help"], ["--version"], ["plugins"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("args", LIGHT, ids=" ".join)
+def test_light_commands_import_nothing_heavy(args):
+    code = (
+        "import sys\nfrom benchkit import cli\n"
+        f"sys.argv = ['benchkit', *{args!r}]\ncode = cli._code()\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\nsys.exit(code)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.strip() == "[]"
+
+
+def test_help_starts_a_small_fraction_as_slow_as_torch():
+    def seconds(code: str) -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        return time.perf_counter() - begin
+
+    show = "import sys; from benchkit import cli; sys.argv = ['benchkit', '--help']; cli._code()"
+    ours = statistics.median(seconds(show) for _ in range(5))
+    assert ours < 0.5 * min(seconds("import torch") for _ in range(2))
+
+
+def test_help_names_every_command(benchkit_cli):
+    text = benchkit_cli("--help").out
+    assert all(f"  {name} " in text for name in COMMANDS)
+
+
+def test_plugins_lists_metadata_and_check_lists_components(benchkit_cli):
+    listed = json.loads(benchkit_cli("plugins", "--json").out)
+    assert {"name": "badnets", "from": "benchkit"}.items() <= next(
+        row for row in listed if row["name"] == "badnets"
+    ).items()
+    checked = benchkit_cli("plugins", "--check", "--json")
+    found = json.loads(checked.out)
+    assert checked.code == 0
+    assert found["problems"] == []
+    assert {("attack", "wanet"), ("defense", "strip"), ("dataset", "scenes")} <= {
+        (row["kind"], row["name"]) for row in found["components"]
+    }
+
+
+def test_check_fails_on_a_broken_plugin(benchkit_cli, tmp_path, monkeypatch):
+    (tmp_path / "bk_broken.py").write_text("raise ValueError('broken')")
+    info = tmp_path / "bk_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bk-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[benchkit]\nbroken = bk_broken\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = benchkit_cli("plugins", "--check")
+    assert ran.code == 1
+    assert "bk-broken" in ran.err
+    assert "ValueError: broken" in ran.err
+
+
+def test_show_gives_paper_assumptions_and_bounds(benchkit_cli):
+    text = benchkit_cli("show", "freq-detector").out
+    assert all(word in text for word in ("Zeng", "1 of the training set", "victim trains on", "fpr", "> 0, < 1"))
+    both = benchkit_cli("show", "none").out
+    assert "none (attack" in both
+    assert "none (defense" in both
+    row = json.loads(benchkit_cli("show", "fast", "--json").out)[0]
+    assert row["kind"] == "recipe"
+    assert {"epochs", "lr", "budget"} <= {one["name"] for one in row["parameters"]}
+
+
+def test_every_built_in_file_has_its_entry_point_and_back():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options.entry_points"]["benchkit"].strip().splitlines()
+    declared = {line.split(" = ")[1] for line in lines}
+    files = {
+        f"benchkit_plugins.{path.parent.name}.{path.stem}"
+        for path in (ROOT / "plugins").glob("*/*.py")
+        if not path.name.startswith("_")
+    }
+    installed = {
+        point.value for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"
+    }
+    assert declared == files | {"benchkit.baseline"}
+    assert installed == declared, "the installed entry points differ from setup.cfg: run pip install -e . again"
+
+
+def test_every_package_is_listed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("benchkit/**/__init__.py")}
+    found |= {
+        ".".join(("benchkit_plugins", *path.parent.relative_to(ROOT / "plugins").parts))
+        for path in ROOT.glob("plugins/**/__init__.py")
+    }
+    assert listed == found
+
+
+def test_the_readme_names_every_built_in_and_every_command():
+    text = (ROOT / "README.md").read_text()
+    names = {point.name for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"}
+    assert all(f"`{name}" in text for name in names)
+    assert all(f"benchkit {name}" in text for name in COMMANDS)
+
+
+def test_the_readmes_lists_parse(benchkit_cli, tmp_path):
+    text = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.M)
+    local = [one for one in commands if "image-folder" not in one and "--download" not in one]
+    assert len(local) >= 2
+    for one in local:
+        words = [str(ROOT / word) if word.startswith("benchmarks/") else word for word in one.split()]
+        assert benchkit_cli("plan", *words, "--results", tmp_path).code == 0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "suites").glob("*.toml")), ids=lambda path: path.name)
+def test_every_suite_can_be_planned(benchkit_cli, path, tmp_path):
+    ran = benchkit_cli("plan", path, "--results", tmp_path)
+    assert ran.code == 0, ran.err
+
+
+def test_nothing_is_pickled_or_evaluated():
+    banned = re.compile(r"\b(import pickle|pickle\.|torch\.load\(|yaml\.load\(|eval\(|exec\(|torch\.save\()")
+    allowed = {"model.eval(", ".eval("}
+    for path in [*ROOT.glob("benchkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
+        hits = [line for line in path.read_text().splitlines() if banned.search(line)]
+        assert not [line for line in hits if not any(word in line for word in allowed)], path
+
+
+def test_functions_and_files_stay_small():
+    lengths = []
+    for path in [*ROOT.glob("benchkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 250, f"{path} has more than 250 lines: split it"
+        lengths += [
+            (_length(node), f"{path.name}:{node.lineno}") for node in ast.walk(ast.parse(text)) if _is_def(node)
+        ]
+    sizes = sorted(lengths)
+    assert sizes[-1][0] <= 50, sizes[-1]
+    assert sizes[int(0.9 * len(sizes))][0] <= 25
+    assert sizes[len(sizes) // 2][0] <= 8
+
+
+def _is_def(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _length(node: ast.FunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 1

@@ -1,0 +1,165 @@
+"""Kill, interrupt, fill the disk, run twice at once: nothing is lost, nothing half-written, nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).parents[1] / "toy.py"
+KILLS = int(os.environ.get("BENCHKIT_KILLS", "5"))
+ARGS = [
+    "--attacks", "none,corner,badnets:size=3", "--defenses", "brightest,fine-tuning:epochs=5,spectral-signatures",
+    "--dataset", "toy", "--recipe", "fast:epochs=4,batch=32", "-p", str(TOY), "--device", "cpu",
+]  # fmt: skip
+CELLS = 3 * 4
+
+
+def start(results: Path, *more: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "benchkit", "run", *ARGS, "--results", str(results), *more]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, **(pipes | options))
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=250)
+    return process.returncode, out, err
+
+
+def leftovers(results: Path) -> list[Path]:
+    """Return files and folders that only an interrupted write leaves."""
+    return list(results.rglob(".new-*"))
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    """Return every process of the run's session but the parent."""
+    found = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split() if int(word) != process.pid]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, records_in, comparable):
+    """Return (comparable records, stdout) of a run that nobody disturbed."""
+    results = tmp_path_factory.mktemp("calm") / "results"
+    code, out, err = finish(start(results))
+    assert code == 0, err
+    records = [comparable(one) for one in records_in(results)]
+    assert len(records) == CELLS
+    return records, out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_random_points_and_restarted_it_ends_with_the_same_records(
+    undisturbed, tmp_path, records_in, comparable
+):
+    rng, results = random.Random(20261120), tmp_path / "results"
+    seen: dict[Path, int] = {}
+    for _ in range(KILLS):
+        process = start(results, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(1, 12))
+        victims = [[process.pid], [process.pid, *workers_of(process)]][rng.randrange(2)]
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        made = {path: path.stat().st_ino for path in (results / "artifacts").glob("*/*/manifest.json")}
+        assert seen.items() <= made.items(), "a finished step was lost or done again"
+        seen = made
+    code, out, err = finish(start(results))
+    assert code == 0, err
+    assert [comparable(one) for one in records_in(results)] == undisturbed[0]
+    assert out == undisturbed[1]
+    assert not leftovers(results)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_only_its_own_step(undisturbed, tmp_path, records_in, comparable):
+    results = tmp_path / "results"
+    process = start(results)
+    deadline = time.monotonic() + 100
+    while not list((results / "artifacts" / "poison").glob("*/manifest.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # The youngest processes of the session are workers; the fork server and its tracker came first.
+    os.kill(max(workers_of(process)), signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert [comparable(one) for one in records_in(results)] == undisturbed[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_says_so_and_leaves_no_process_and_no_half_file(tmp_path, number, code):
+    results = tmp_path / "results"
+    process = start(results)
+    deadline = time.monotonic() + 100
+    while not list((results / "artifacts" / "poison").glob("*/manifest.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    ended, _, err = finish(process)
+    assert ended == code, err
+    assert "goes on from there" in err
+    assert "Traceback" not in err
+    for _ in range(50):
+        if not workers_of(process):
+            break
+        time.sleep(0.1)
+    assert not workers_of(process)
+
+
+@pytest.mark.slow
+def test_two_runs_over_one_store_do_each_step_once(undisturbed, tmp_path, records_in, comparable):
+    results = tmp_path / "results"
+    both = [start(results), start(results)]
+    ended = [finish(process) for process in both]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert [comparable(one) for one in records_in(results)] == undisturbed[0]
+    assert [out for _, out, _ in ended] == [undisturbed[1]] * 2
+    trained = [path.stat().st_mtime_ns for path in (results / "artifacts" / "train").glob("*")]
+    assert len(trained) == 3
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(tmp_path, undisturbed):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("mounting a small tmpfs needs privileges")
+    try:
+        code, _, err = finish(start(mount / "results"))
+        assert code == 2
+        assert "the disk is full" in err
+        assert "Traceback" not in err
+        assert not leftovers(mount)
+        subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
+        code, out, err = finish(start(mount / "results"))
+        assert code == 0, err
+        assert out == undisturbed[1]
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+@pytest.mark.slow
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    mount = tmp_path / "locked"
+    mount.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(mount)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("mounting a read-only tmpfs needs privileges")
+    try:
+        code, _, err = finish(start(mount / "results"))
+        assert code == 2
+        assert "read-only" in err
+        assert "Traceback" not in err
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
