@@ -125,8 +125,11 @@ def number(cell: Cell, name: str) -> str:
     return show(summary.mean) if summary.ci95 is None else f"{show(summary.mean)} ± {show(summary.ci95)}"
 
 
+OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
+
+
 def _best(cells: list[Cell], view: View) -> set[int]:
-    """Return the ids of the best defenses against each attack, each among those judged by the same metric."""
+    """Return the ids of the best defenses against each attack, each among those it can be compared with."""
     if "defense" in view.split():
         return set()
     other = view.cols if view.rows == "defense" else view.rows
@@ -134,8 +137,10 @@ def _best(cells: list[Cell], view: View) -> set[int]:
     for cell in cells:
         judged = view.shown(cell)[-1]
         if not cell.benign and not cell.baseline and cell.summary(judged):
-            rivals[cell.axis(other), judged].append(cell)
-    return {id(cell) for (_, name), group in rivals.items() for cell in _winners(group, str(name))}
+            # What a defended model does can be compared across kinds; how well inputs, rows or models are told
+            # apart cannot.
+            rivals[cell.axis(other), judged, "" if judged in OF_THE_MODEL else cell.kind].append(cell)
+    return {id(cell) for (_, name, _), group in rivals.items() for cell in _winners(group, str(name))}
 
 
 def _winners(rivals: Iterable[Cell], name: str) -> list[Cell]:

@@ -31,7 +31,9 @@ def _signs(entries: list[Entry]) -> list[str]:
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
     lines = [", ".join(f"{sign} {MEANING[sign]}" for sign in used)] if used else []
     if any(entry.best for entry in entries):
-        lines.append("Bold: best against that attack among defenses judged by the same metric (ASR, where C-Acc / ASR)")
+        lines.append(
+            "Bold: best against that attack, by ASR among all that change what the model answers, else within its kind"
+        )
     return lines
 
 

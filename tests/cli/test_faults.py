@@ -24,7 +24,14 @@ CELLS = 3 * 4
 
 def start(results: Path, *more: str, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "benchkit", "run", *ARGS, "--results", str(results), *more]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    # A test run in the background ignores SIGINT, and so would its children.
+    pipes = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     return subprocess.Popen(command, **(pipes | options))
 
 

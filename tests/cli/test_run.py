@@ -60,11 +60,9 @@ def test_records_say_what_was_measured_and_assumed(finished, records_in):
     assert one["threads"] >= 1
 
 
-def test_a_second_run_only_reads(finished, benchkit_cli, toy_run):
+def test_a_second_run_only_reads(finished, benchkit_cli):
     results = finished[0]
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
-    ran = toy_run(*MATRIX, "--recipe", "fast:epochs=8,batch=32", results=results)
-    assert ran.code != 0 or "0 steps to run" not in ran.err  # another recipe is another victim
     again = benchkit_cli(
         "run", *MATRIX, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", results
     )

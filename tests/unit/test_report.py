@@ -92,7 +92,7 @@ MARKDOWN = r"""
 - ASR (%, lower is better): attack success rate, share of triggered test images of other classes that end in the target class
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
-- Bold: best against that attack among defenses judged by the same metric (ASR, where C-Acc / ASR)
+- Bold: best against that attack, by ASR among all that change what the model answers, else within its kind
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
 
 **Assumptions**
