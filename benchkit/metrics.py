@@ -41,6 +41,13 @@ _ALL = (
         True,
         "attack success rate, share of triggered test images of other classes that end in the target class",
     ),
+    Metric(
+        "asr_clean_model",
+        "ASR, clean model",
+        "neither",
+        True,
+        "the same share for the benign victim: what the trigger does without a backdoor",
+    ),
     Metric("ra", "RA", "higher", True, "share of triggered test images that still get their true class"),
     Metric(
         "der",
@@ -73,14 +80,33 @@ _ALL = (
         True,
         "share of triggered inputs flagged where 5 % of clean inputs are",
     ),
-    Metric("c_acc_after", "C-Acc after", "higher", True, "C-Acc when every flagged input is refused"),
-    Metric("asr_after", "ASR after", "lower", True, "ASR when every flagged input is refused"),
+    Metric(
+        "c_acc_after",
+        "C-Acc after",
+        "higher",
+        True,
+        "share of clean test images that are accepted and classified correctly",
+    ),
+    Metric(
+        "asr_after",
+        "ASR after",
+        "lower",
+        True,
+        "share of triggered test images that are accepted and end in the target class",
+    ),
     Metric("precision", "precision", "higher", True, "share of the dropped training images that were poisoned"),
     Metric("recall", "recall", "higher", True, "share of the poisoned training images that were dropped"),
     Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
     Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),
-    Metric("seconds", "seconds", "lower", False, "wall-clock seconds of the cell itself, victim not counted"),
-    Metric("peak_mb", "peak MB", "lower", False, "peak memory of the cell itself, in megabytes"),
+    Metric(
+        "seconds",
+        "seconds",
+        "lower",
+        False,
+        "wall-clock seconds of the defense with its own preparation, victim not counted",
+    ),
+    Metric("peak_mb", "peak MB", "lower", False, "peak memory of the defense with its own preparation, in megabytes"),
+    Metric("peak_device_mb", "peak device MB", "lower", False, "the same on the GPU"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 

@@ -128,8 +128,8 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
     with Meter(bench.device) as meter:
         metrics, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
     record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
-    record["metrics"] = {**metrics, **_poisoned_share(bench, job), **meter.cost}
-    record["costs"] = {"cell": meter.cost, **_parent_costs(bench, job)}
+    costs = {"cell": meter.cost, **_parent_costs(bench, job)}
+    record["metrics"], record["costs"] = {**metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
     record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
     bench.store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
@@ -160,6 +160,13 @@ def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
     if "poison" not in job["parents"]:
         return {}
     return dict(bench.store.meta(*job["parents"]["poison"])["info"])
+
+
+def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
+    own = [cost for role, cost in costs.items() if role in ("cell", "prepare", "audit")]
+    worst = {name: max(cost[name] for cost in own) for name in own[0] if name != "seconds"}
+    return {"seconds": round(sum(cost["seconds"] for cost in own), 3), **worst}
 
 
 def _parent_costs(bench: Bench, job: Job) -> dict[str, Any]:
