@@ -12,7 +12,7 @@ from benchkit.metrics import HEADLINE, METRICS, headline, metric, summarize, t_q
 
 NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
-    "asr_after", "precision", "recall", "poisoned", "score", "seconds", "peak_mb",
+    "asr_after", "asr_clean_model", "precision", "recall", "poisoned", "score", "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
 
