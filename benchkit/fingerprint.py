@@ -65,12 +65,14 @@ def code_of(*modules: str) -> str:
     return digest(sorted(_module(name)[0] for name in seen))[:16]
 
 
-@functools.cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
     """Return (digest of the module's code, names of the modules whose code is part of it)."""
     path = _source(name)
-    if path is None:
-        return digest(name), ()
+    return _read(name, path) if path else (digest(name), ())
+
+
+@functools.cache
+def _read(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
     tree = _essence(ast.parse(path.read_text(encoding="utf-8")))
     imports = tuple(sorted({found for node in ast.walk(tree) for found in _imports(node, name)}))
     return digest(ast.unparse(tree)), imports

@@ -149,8 +149,8 @@ def model_code(registry: Registry, name: str) -> str:
     """Return the code fingerprint of the plugin that builds a model, or "" where timm does."""
     from benchkit.fingerprint import code_of
 
-    hook = registry.manager.hook.benchkit_model
-    if not hook.get_hookimpls():
-        return ""
-    net = hook(name=name, classes=10, channels=3, size=32)
-    return code_of(type(net).__module__) if net is not None else ""
+    size = {"name": name, "classes": 10, "channels": 3, "size": 32}
+    for one in registry.manager.hook.benchkit_model.get_hookimpls():
+        if one.function(**{argument: size[argument] for argument in one.argnames}) is not None:
+            return code_of(one.plugin.__name__)
+    return ""

@@ -198,3 +198,30 @@ def test_the_same_seed_gives_the_same_records(toy_run, records_in, comparable, t
         made.append([comparable(one) for one in records_in(tmp_path / name)])
     assert made[0] == made[1]
     assert Store(tmp_path / "a").results.is_dir()
+
+
+MODEL = """
+from torch import nn
+import benchkit
+
+@benchkit.hookimpl
+def benchkit_model(name, classes, channels, size):
+    if name == "two-layers":
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, {width}), nn.ReLU(), nn.Linear({width}, classes))
+"""
+
+
+def test_a_plugins_model_is_trained_and_its_code_counts(toy_run, benchkit_cli, records_in, tmp_path):
+    file = tmp_path / "nets.py"
+    file.write_text(MODEL.format(width=16))
+    args = ("--attacks", "corner", "--model", "two-layers", "-p", file)
+    assert toy_run(*args).code == 0
+    (record,) = records_in(tmp_path / "results")
+    assert record["model"] == "two-layers"
+    fixed = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", _toy(), "--results", tmp_path / "results")
+    assert "2 victims: 2 cached" in benchkit_cli("plan", *args, *fixed).out
+    changed = tmp_path / "other" / "nets.py"
+    changed.parent.mkdir()
+    changed.write_text(MODEL.format(width=8))
+    again = benchkit_cli("plan", *args[:-1], changed, *fixed)
+    assert "2 victims: 0 cached" in again.out

@@ -126,7 +126,7 @@ def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp
     ):
         _module(package, "plug", "from ._help import x\n" + body)
         _module(package, "_help", helper)
-        fingerprint._module.cache_clear()
+        fingerprint._read.cache_clear()
         fingerprint._exists.cache_clear()
         found.append(fingerprint.code_of("fpkg.plug"))
     assert found[0] == found[1]
