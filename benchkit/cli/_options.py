@@ -152,5 +152,5 @@ def model_code(registry: Registry, name: str) -> str:
     size = {"name": name, "classes": 10, "channels": 3, "size": 32}
     for one in registry.manager.hook.benchkit_model.get_hookimpls():
         if one.function(**{argument: size[argument] for argument in one.argnames}) is not None:
-            return code_of(one.plugin.__name__)
+            return code_of(getattr(one.plugin, "__name__", one.plugin_name))
     return ""

@@ -207,7 +207,8 @@ import benchkit
 @benchkit.hookimpl
 def benchkit_model(name, classes, channels, size):
     if name == "two-layers":
-        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, {width}), nn.ReLU(), nn.Linear({width}, classes))
+        hidden = nn.Linear(channels * size * size, {width})
+        return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear({width}, classes))
 """
 
 
