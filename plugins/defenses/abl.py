@@ -27,7 +27,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
        with the lowest loss.
     2. Train a new model on the other rows with the benchmark's recipe (the paper goes on with the same one).
     3. Unlearning (paper, eq. 4): fine-tune with gradient ascent on the isolated rows and descent on ``mix``
-       times as many random others.
+       times as many random others of the half with the highest loss.
 
     ``gamma`` and ``isolation`` are the paper's, and so is the share of the training that isolates (20 of 100
     epochs; at least one epoch): much longer, and ascent holds backdoored rows at ``gamma`` too. The paper's
@@ -59,10 +59,11 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
         count = max(1, round(self.isolation * len(train)))
         isolated, rest = order[:count], order[count:]
         model = scene.fit(train[rest])
-        chosen = torch.randperm(len(rest), generator=scene.rng)[: self.mix * count].to(rest.device)
+        others = rest[len(rest) // 2 :]
+        chosen = torch.randperm(len(others), generator=scene.rng)[: self.mix * count].to(others.device)
         mixed = benchkit.Split(
-            train.images[torch.cat([isolated, rest[chosen]])],
-            torch.cat([train.labels[isolated] + scene.classes, train.labels[rest[chosen]]]),
+            train.images[torch.cat([isolated, others[chosen]])],
+            torch.cat([train.labels[isolated] + scene.classes, train.labels[others[chosen]]]),
         )
         unlearn = _ascend_above(scene.classes)
         return scene.fit(mixed, start=model, epochs=self.unlearn_epochs, lr=self.unlearn_lr, loss=unlearn)
