@@ -114,7 +114,8 @@ class _Corner:
 
     def data(self) -> tuple[str, str]:
         """Add the step that decodes the dataset."""
-        return self.add("data", {"dataset": _id(self.dataset), "files": self.fingerprint}, {}, {}, str(self.dataset))
+        identity = {"dataset": _id(self.dataset), "files": self.fingerprint}
+        return self.add("data", identity, {}, {}, f"load {self.dataset}")
 
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
@@ -213,8 +214,8 @@ class _Corner:
         if key not in self.plan.steps:
             common = {"dataset": str(self.dataset), "model": self.model, "recipe": str(self.spec.recipe)}
             full = {**common, "seed": self.seed, **job, "stage": stage, "key": key, "parents": dict(parents)}
-            where = f"{self.dataset.name}/{self.model}/seed {self.seed}"
-            self.plan.steps[key] = Step(stage, key, parents, full, f"{label} ({where})")
+            where = f" ({self.dataset.name}/{self.model}/seed {self.seed})" if parents else ""
+            self.plan.steps[key] = Step(stage, key, parents, full, label + where)
         return stage, key
 
     def _net(self) -> dict[str, Any]:

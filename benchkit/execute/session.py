@@ -71,7 +71,7 @@ def _load_data(asked: Request, executor: LocalExecutor, view: View) -> None:
     only = Plan(asked.plan.steps, [step.key for step in steps.values()])
     failed = _walk(asked, only, executor, view)
     for key, error in failed.items():
-        raise BenchkitError(f"{asked.plan.steps[key].label} could not be loaded: {error}")
+        raise BenchkitError(f"could not {asked.plan.steps[key].label}: {error}")
     shapes = []
     for dataset in asked.spec.datasets:
         step = steps[str(dataset)]
