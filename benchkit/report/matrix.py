@@ -39,10 +39,20 @@ class View:
 def matrix(cells: list[Cell], view: View) -> Report:
     """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``."""
     most = seeds_of(cells)
+    cells = _measured(cells, view)
     tables = tuple(_table(group, view, most) for group in _groups(cells, view))
     entries = [entry for table in tables for _, row in table.rows for entry in row]
     names = {name: None for cell in cells if cell.ok for name in view.shown(cell)}
     return Report(tables, notes_of(cells, list(names), entries, most))
+
+
+def _measured(cells: list[Cell], view: View) -> list[Cell]:
+    """Leave out rows and columns that cannot have the metric that was asked for."""
+    if view.metric is None:
+        return cells
+    having = [cell for cell in cells if not cell.ok or cell.summary(view.metric)]
+    rows, cols = ({cell.axis(axis) for cell in having} for axis in (view.rows, view.cols))
+    return [cell for cell in cells if cell.axis(view.rows) in rows and cell.axis(view.cols) in cols] or cells
 
 
 def _groups(cells: list[Cell], view: View) -> list[list[Cell]]:

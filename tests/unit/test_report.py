@@ -178,11 +178,11 @@ def test_rich_markup_in_names_is_text() -> None:
     assert "bad[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_one_metric_in_all_cells() -> None:
+def test_one_metric_in_the_rows_and_columns_that_can_have_it() -> None:
     rows = rows_of(drawn(RECORDS, metric="asr"))
-    assert rows[0] == ["attack", "none", "freq-detector", "strip", "fine-pruning", "odd\0a_b%"]
-    assert rows[1][1:3] == ["n/a", "n/a"]
-    assert rows[2][1:] == ["98.0 ± 2.5", "n/a", "n/a", "30.0 (n=2)", "**20.0 (n=1)**"]
+    assert rows[0] == ["attack", "none", "strip", "fine-pruning", "odd\0a_b%"]
+    assert [row[0] for row in rows[1:]] == ["badnets:size=5", "sig (clean-label)"]
+    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "30.0 (n=2)", "**20.0 (n=1)**"]
     assert "n/a this metric does not exist for the cell" in drawn(RECORDS, metric="asr")
 
 
