@@ -51,8 +51,9 @@ def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
     """Remove artifacts; whatever is needed again is made again. Records stay."""
     rows = [row for row in _artifacts(results) if not stages or row["stage"] in stages]
     size = sum(row["bytes"] for row in rows) / 2**20
-    if rows and not yes:
-        click.confirm(f"remove {len(rows)} artifacts ({size:.1f} MiB) from {results}?", abort=True, err=True)
+    question = f"remove {len(rows)} artifacts ({size:.1f} MiB) from {results}?"
+    if rows and not yes and not click.confirm(question, err=True):
+        rows, size = [], 0.0
     for row in rows:
         shutil.rmtree(row["path"], ignore_errors=True)
     click.echo(f"removed {len(rows)} artifacts, {size:.1f} MiB")

@@ -35,11 +35,14 @@ def cmd(jobs: int | None, timeout: float | None, quiet: bool, **options: Any) ->
     from benchkit.cli._summary import summary
 
     asked = request(options)
+    missing = bool(asked.plan.missing(asked.store))
+    if missing:
+        from benchkit.execute.session import check_models, execute
+
+        check_models(asked)
     asked.store.open()
     click.echo(summary(asked.plan, asked.store, asked.spec), err=True)
-    if asked.plan.missing(asked.store):
-        from benchkit.execute.session import execute
-
+    if missing:
         execute(asked, jobs, timeout, quiet)
     return _print(asked)
 

@@ -27,7 +27,6 @@ def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool
     Raises:
         BenchkitError: when the request cannot be run; cells that fail are records instead.
     """
-    _check_models(asked)
     executor = LocalExecutor(_slots(asked, jobs), _setup(asked), timeout)
     try:
         with make_view(asked.plan, asked.store, executor.slots, quiet) as view:
@@ -54,8 +53,12 @@ def _setup(asked: Request) -> dict[str, Any]:
     }
 
 
-def _check_models(asked: Request) -> None:
-    """Refuse unknown models before anything runs."""
+def check_models(asked: Request) -> None:
+    """Refuse unknown models before anything runs.
+
+    Raises:
+        SpecError: naming the first that nobody knows.
+    """
     if not any(step.stage == "train" for step in asked.plan.missing(asked.store).values()):
         return
     from benchkit.models import require_known

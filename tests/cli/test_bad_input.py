@@ -77,6 +77,7 @@ def test_a_model_nobody_knows_stops_the_run_at_once(benchkit_cli, tmp_path):
     ran = benchkit_cli("run", "--attacks", "corner", "--model", "preactresnet81", *fixed)
     assert ran.code == 2
     assert "did you mean 'preactresnet18'" in ran.err
+    assert not (tmp_path / "r").exists()
 
 
 def test_parameters_the_images_do_not_allow_stop_the_run(benchkit_cli, tmp_path):
