@@ -226,3 +226,15 @@ def test_a_plugins_model_is_trained_and_its_code_counts(toy_run, benchkit_cli, r
     changed.write_text(MODEL.format(width=8))
     again = benchkit_cli("plan", *args[:-1], changed, *fixed)
     assert "2 victims: 0 cached" in again.out
+
+
+def test_a_declined_prune_removes_nothing(finished):
+    from click.testing import CliRunner
+
+    from benchkit.cli.cache import cmd
+
+    before = sorted((finished[0] / "artifacts").glob("*/*"))
+    ran = CliRunner().invoke(cmd, ["prune", "--results", str(finished[0])], input="n\n")
+    assert ran.exit_code == 0
+    assert "removed 0 artifacts" in ran.output
+    assert sorted((finished[0] / "artifacts").glob("*/*")) == before
