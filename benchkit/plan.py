@@ -79,10 +79,11 @@ def plan(
         model_code: code fingerprint of a model that a plugin provides ("" for timm's).
     """
     made = Plan()
+    codes = {name: model_code(name) for name in spec.models}
     for dataset in spec.datasets:
         for name in spec.models:
             for seed in spec.seeds:
-                _Corner(made, spec, dataset, fingerprints[dataset], name, model_code(name), seed).lay()
+                _Corner(made, spec, dataset, fingerprints[dataset], name, codes[name], seed).lay()
     return made
 
 

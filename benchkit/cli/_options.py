@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +12,8 @@ import click
 from benchkit.errors import DeviceError, NothingToRun, SpecError
 
 if TYPE_CHECKING:
-    from benchkit.plan import Plan
+    from benchkit.execute.request import Request
     from benchkit.plugins import Registry
-    from benchkit.scene import Source
-    from benchkit.spec import Spec
-    from benchkit.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 RESULTS = Path("benchkit-results")
@@ -56,25 +52,13 @@ def shared_options(command: F) -> F:
     return command
 
 
-@dataclass(frozen=True)
-class Request:
-    """A run as asked for: validated, planned, nothing executed."""
-
-    registry: Registry
-    spec: Spec
-    source: Source
-    plan: Plan
-    store: Store
-    devices: list[str]
-    plugin_files: tuple[str, ...]
-
-
 def request(options: Mapping[str, Any]) -> Request:
     """Turn command-line options into a planned request.
 
     Raises:
         SpecError, DataError, DeviceError, NothingToRun: each in one sentence.
     """
+    from benchkit.execute.request import Request
     from benchkit.plan import plan
     from benchkit.plugins import load
     from benchkit.scene import Source

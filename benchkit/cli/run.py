@@ -10,7 +10,7 @@ import click
 from benchkit.cli._options import shared_options
 
 if TYPE_CHECKING:
-    from benchkit.cli._options import Request
+    from benchkit.execute.request import Request
 
 
 @click.command("run")

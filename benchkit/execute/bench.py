@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -25,22 +24,18 @@ T = TypeVar("T")
 
 
 class Bench:
-    """What one worker process works with. It keeps the last few things it loaded."""
-
-    KEPT = 4
+    """What one worker process works with. It keeps the last thing of each kind that it loaded."""
 
     def __init__(self, store: Store, registry: Registry, device: torch.device, source: Source) -> None:
         self.store, self.registry, self.device, self.source = store, registry, device, source
-        self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._kept: dict[str, tuple[str, Any]] = {}
 
     def kept(self, what: str, key: str, make: Callable[[], T]) -> T:
-        """Return something made before, or make it now; the least used is forgotten first."""
-        if (what, key) not in self._kept:
-            self._kept[what, key] = make()
-            while len(self._kept) > self.KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end((what, key))
-        made: T = self._kept[what, key]
+        """Return what was made before under this key, or make it now and forget the last of its kind."""
+        if what not in self._kept or self._kept[what][0] != key:
+            self._kept.pop(what, None)  # first, since either may be large
+            self._kept[what] = (key, make())
+        made: T = self._kept[what][1]
         return made
 
     def tensors(self, job: Job, role: str) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from benchkit.spec import component, validate_images
 from benchkit.store import Record
 
 if TYPE_CHECKING:
-    from benchkit.cli._options import Request
+    from benchkit.execute.request import Request
 
 
 def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool) -> None:

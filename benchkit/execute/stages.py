@@ -89,12 +89,19 @@ def make_train(bench: Bench, job: Job) -> Result:
 def make_judge(bench: Bench, job: Job) -> Result:
     """Ask the undefended victim and the benign one about the test images, clean and triggered."""
     test, (_, triggered, _) = bench.data(job).test, bench.triggered(job)
-    found = {}
-    for role, prefix in (("victim", ""), ("benign", "benign_")):
-        model = bench.model(job, role)
-        found[f"{prefix}clean"] = model.logits(test.images).argmax(1)
-        found[f"{prefix}triggered"] = model.logits(triggered).argmax(1) if len(triggered) else test.labels[:0]
-    return found, {}
+    parents = job["parents"]
+
+    def ask(role: str, images: Tensor) -> Tensor:
+        return bench.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
+
+    benign = bench.kept("benign answers", parents["benign"][1], lambda: ask("benign", test.images))
+    is_benign = parents["victim"] == parents["benign"]
+    return {
+        "clean": benign if is_benign else ask("victim", test.images),
+        "triggered": ask("victim", triggered),
+        "benign_clean": benign.clone(),  # safetensors keeps no two names for one tensor
+        "benign_triggered": ask("benign", triggered),
+    }, {}
 
 
 def make_prepare(bench: Bench, job: Job) -> Result:

@@ -133,40 +133,40 @@ def test_two_runs_over_one_store_do_each_step_once(undisturbed, tmp_path, record
     assert len(trained) == 3
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(tmp_path, undisturbed):
-    mount = tmp_path / "small"
+@pytest.fixture
+def mounted(tmp_path):
+    """Return a function that mounts a small tmpfs with these options; it is unmounted afterwards."""
+    mount = tmp_path / "mount"
     mount.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("mounting a small tmpfs needs privileges")
-    try:
-        code, _, err = finish(start(mount / "results"))
-        assert code == 2
-        assert "the disk is full" in err
-        assert "Traceback" not in err
-        assert not leftovers(mount)
-        subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
-        code, out, err = finish(start(mount / "results"))
-        assert code == 0, err
-        assert out == undisturbed[1]
-    finally:
+
+    def make(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a tmpfs needs privileges")
+        return mount
+
+    yield make
+    if mount.is_mount():
         subprocess.run(["umount", str(mount)], check=True)
 
 
 @pytest.mark.slow
-def test_a_read_only_folder_is_one_sentence(tmp_path):
-    mount = tmp_path / "locked"
-    mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(mount)], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip("mounting a read-only tmpfs needs privileges")
-    try:
-        code, _, err = finish(start(mount / "results"))
-        assert code == 2
-        assert "read-only" in err
-        assert "Traceback" not in err
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(mounted, undisturbed):
+    mount = mounted("size=1m")
+    code, _, err = finish(start(mount / "results"))
+    assert code == 2
+    assert "the disk is full" in err
+    assert "Traceback" not in err
+    assert not leftovers(mount)
+    subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
+    code, out, err = finish(start(mount / "results"))
+    assert code == 0, err
+    assert out == undisturbed[1]
+
+
+@pytest.mark.slow
+def test_a_read_only_folder_is_one_sentence(mounted):
+    code, _, err = finish(start(mounted("ro") / "results"))
+    assert code == 2
+    assert "read-only" in err
+    assert "Traceback" not in err
