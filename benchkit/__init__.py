@@ -6,10 +6,11 @@ torch is loaded only by what needs it.
 
 from __future__ import annotations
 
-from benchkit.api import (
-    Attack,
-    Dataset,
-    Defense,
+from benchkit.api import Attack, Dataset, Defense
+from benchkit.baseline import NoAttack
+from benchkit.errors import BenchkitError, ContractError, DataError
+from benchkit.hookspecs import hookimpl
+from benchkit.kinds import (
     InputDetector,
     InputPurifier,
     ModelDetector,
@@ -17,10 +18,10 @@ from benchkit.api import (
     RobustTraining,
     TrainingFilter,
 )
-from benchkit.errors import BenchkitError, ContractError, DataError
-from benchkit.hookspecs import hookimpl
-from benchkit.params import Component, param
+from benchkit.params import Component, nested, param
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
+from benchkit.thresholds import allowed_fpr
+from benchkit.wrapper import AttackWrapper
 
 __version__ = "0.1.0"
 API_VERSION = 1
@@ -28,6 +29,7 @@ API_VERSION = 1
 __all__ = [
     "API_VERSION",
     "Attack",
+    "AttackWrapper",
     "BenchkitError",
     "Component",
     "ContractError",
@@ -39,6 +41,7 @@ __all__ = [
     "InputPurifier",
     "ModelDetector",
     "ModelRepair",
+    "NoAttack",
     "Poisoned",
     "RobustTraining",
     "Scene",
@@ -46,6 +49,8 @@ __all__ = [
     "Split",
     "TrainingFilter",
     "__version__",
+    "allowed_fpr",
     "hookimpl",
+    "nested",
     "param",
 ]

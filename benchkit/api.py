@@ -1,4 +1,4 @@
-"""The contracts plugin authors write against: Attack, Dataset and the six kinds of Defense."""
+"""The contracts plugin authors write against: Dataset, Attack, and what all kinds of Defense share."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Attack(Component, ABC):
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
         label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
-        benign: True for rows that implant nothing.
+        benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
+            ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
@@ -72,12 +73,28 @@ class Attack(Component, ABC):
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
         """Put the trigger on images: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
 
+    def control(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return the images as ``stamp`` leaves them, but without the trigger: uint8 (N, C, H, W) -> the same.
+
+        A detector that flags these reacts to the processing (rescaling, re-quantisation), not to the trigger.
+        The default returns them as they are: right for a stamp that only adds to pixels or replaces them.
+        """
+        return images.clone()
+
     def prepare(self, scene: Scene) -> Tensors:
         """Craft what ``stamp`` needs, once per dataset, seed (and model, where ``needs`` has it).
 
         The tensors come back as ``scene.prepared``. ``scene.clean`` is the clean training set.
         """
         return {}
+
+    def trains(self) -> bool:
+        """Return whether ``train`` is the attacker's own, not the benchmark's."""
+        return type(self).train is not Attack.train
+
+    def crafted_by(self) -> Attack:
+        """Return the attack whose ``prepare`` crafts what ``stamp`` needs: this one, unless it wraps another."""
+        return self
 
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the label the attacker wants for images of these true labels, int64 (N,)."""
@@ -119,12 +136,15 @@ class Defense(Component, ABC):
         kind: the kind's name; set by the kind.
         measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
             the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        prepared_as: defenses of one module that say the same here share what ``prepare`` returns, where the
+            parameters that it depends on are equal.
     """
 
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
+    prepared_as: ClassVar[str] = ""
 
     clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
 
@@ -135,98 +155,10 @@ class Defense(Component, ABC):
         """
         return {}
 
+    def other_datasets(self) -> tuple[str, ...]:
+        """Return the datasets, as on the command line, whose training splits ``prepare`` wants in ``scene.others``."""
+        return ()
+
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this defense cannot run on such images, or None. Called before anything runs."""
         return None
-
-
-@dataclass(frozen=True)
-class InputDetector(Defense, ABC):
-    """Scores single inputs at inference time; higher is more suspicious."""
-
-    stage: ClassVar[str] = "inference"
-    kind: ClassVar[str] = "input detector"
-
-    fpr: float = param(
-        0.05, "false alarms allowed on the clean hold-out; sets the threshold", gt=0, lt=1, prepares=False
-    )
-
-    @abstractmethod
-    def score(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
-
-    def threshold(self, scene: Scene) -> float:
-        """Return the score above which an input is flagged: the 1 - fpr quantile over the clean hold-out."""
-        scores = self.score(scene.clean.images, scene).double()
-        return float(scores.quantile(1 - self.fpr))
-
-
-@dataclass(frozen=True)
-class InputPurifier(Defense, ABC):
-    """Changes every input at inference time so that triggers stop working."""
-
-    stage: ClassVar[str] = "inference"
-    kind: ClassVar[str] = "input purifier"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
-
-    @abstractmethod
-    def purify(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return cleaned images: uint8 (N, C, H, W) -> the same shape and dtype."""
-
-
-@dataclass(frozen=True)
-class TrainingFilter(Defense, ABC):
-    """Drops suspicious rows from the training set; the victim is then retrained on the rest."""
-
-    stage: ClassVar[str] = "before training"
-    kind: ClassVar[str] = "training filter"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
-
-    @abstractmethod
-    def suspicion(self, train: Split, scene: Scene) -> Tensor:
-        """Return one finite float per training image, float32 (N,); above 0 means drop."""
-
-
-@dataclass(frozen=True)
-class RobustTraining(Defense, ABC):
-    """Trains a model on a possibly poisoned set without learning the backdoor."""
-
-    stage: ClassVar[str] = "training"
-    kind: ClassVar[str] = "robust training"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
-
-    @abstractmethod
-    def train(self, train: Split, scene: Scene) -> Classifier:
-        """Return a trained model (use ``scene.fit``)."""
-
-
-@dataclass(frozen=True)
-class ModelRepair(Defense, ABC):
-    """Removes the backdoor from a trained victim."""
-
-    stage: ClassVar[str] = "after training"
-    kind: ClassVar[str] = "model repair"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
-    needs: ClassVar[frozenset[str]] = frozenset({"model"})
-
-    @abstractmethod
-    def repair(self, scene: Scene) -> Classifier:
-        """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
-
-
-@dataclass(frozen=True)
-class ModelDetector(Defense, ABC):
-    """Says whether a trained model holds a backdoor."""
-
-    stage: ClassVar[str] = "audit"
-    kind: ClassVar[str] = "model detector"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"audit"})
-    needs: ClassVar[frozenset[str]] = frozenset({"model"})
-
-    @abstractmethod
-    def score(self, scene: Scene) -> float:
-        """Return one finite number for ``scene.model``, higher = more likely backdoored."""
-
-    @abstractmethod
-    def threshold(self, scene: Scene) -> float:
-        """Return the score above which a model is called backdoored."""

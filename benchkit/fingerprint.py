@@ -16,10 +16,13 @@ from benchkit.params import Component
 NEUTRAL = {
     "benchkit",
     "benchkit.api",
+    "benchkit.kinds",
+    "benchkit.build",
     "benchkit.params",
     "benchkit.scene",
     "benchkit.errors",
     "benchkit.hookspecs",
+    "benchkit.thresholds",
 }
 """Modules that declare contracts; importing them does not tie a plugin's results to their text."""
 
@@ -42,11 +45,13 @@ def derive_seed(seed: int, *purpose: str) -> int:
 def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
     """Return what identifies a component in a key: name, parameters and code (or its pinned ``version``).
 
-    With ``prepare`` the parameters declared ``prepares=False`` are left out.
+    With ``prepare`` the parameters declared ``prepares=False`` are left out, and ``prepared_as`` is the name.
     """
-    params = component.prepare_params() if prepare else component.params()
+    params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
+    params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}
     code = component.version or code_of(*_lineage(type(component)))
-    return {"name": component.name, "params": params, "code": code}
+    shared = getattr(component, "prepared_as", "") if prepare else ""
+    return {"name": shared or component.name, "params": params, "code": code}
 
 
 def _lineage(cls: type[Component]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Images in the frequency domain: the orthonormal 2-D DCT, its inverse and average spectra.
+"""Images in the frequency domain: the orthonormal 2-D DCT, its inverse, average spectra and the low-pass filter.
 
 Zeng et al., ICCV 2021, "Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective", Section 3: each
 channel is transformed as a whole (no blocks), coefficients are those of 0-255 pixel values.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 CPU_CHUNK, DEVICE_CHUNK = 1 << 17, 1 << 24
-"""Values transformed at a time: half a megabyte of float32 stays in a core's second-level cache."""
+"""Values transformed at a time, on the CPU per thread: half a megabyte of float32 stays in a core's own cache."""
 
 
 @functools.cache
@@ -26,11 +28,17 @@ def cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return basis.to(device, dtype)
 
 
+def _empty(shape: torch.Size) -> Tensor:
+    # numpy asks the kernel for huge pages and torch does not: faulting in 4 KB pages takes longer than the products
+    return torch.from_numpy(np.empty(shape, np.float32))
+
+
 def _both_axes(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     planes = x.reshape(-1, height, width)
-    out = planes.new_empty(planes.shape, dtype=torch.float32)
-    step = max(1, (CPU_CHUNK if x.device.type == "cpu" else DEVICE_CHUNK) // (height * width))
+    on_cpu = x.device.type == "cpu"
+    out = _empty(planes.shape) if on_cpu else planes.new_empty(planes.shape, dtype=torch.float32)
+    step = max(1, (CPU_CHUNK * torch.get_num_threads() if on_cpu else DEVICE_CHUNK) // (height * width))
     for start in range(0, len(planes), step):
         part = planes[start : start + step].to(rows.dtype)
         out[start : start + step] = rows @ (part.reshape(-1, width) @ columns).view(part.shape)
@@ -60,13 +68,76 @@ def idct2(x: Tensor) -> Tensor:
     return _both_axes(x, rows.T, columns)
 
 
-def mean_spectrum(images: Tensor) -> Tensor:
+def mean_spectrum(images: Tensor, signed: bool = False) -> Tensor:
     """Return the mean of |DCT| over images and channels, float32 (H, W), on the scale of 0-255 pixels.
 
     Args:
         images: uint8 (N, C, H, W).
+        signed: return the magnitude of the mean instead (Frank et al., ICML 2020): what all images share,
+            without what differs between them in sign.
     """
-    return dct2(images).abs().flatten(0, 1).mean(0)
+    if signed:
+        return dct2(images.mean((0, 1), dtype=torch.float64)).abs()
+    return channel_spectra(images).mean(0)
+
+
+def channel_spectra(images: Tensor) -> Tensor:
+    """Return each channel's mean of |DCT| over images: uint8 (N, C, H, W) -> float32 (C, H, W)."""
+    total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
+    step = max(1, DEVICE_CHUNK // math.prod(images.shape[1:]))
+    for start in range(0, len(images), step):
+        total += dct2(images[start : start + step]).abs_().sum(0)
+    return (total / len(images)).float()
+
+
+def band_mask(height: int, width: int, k: int, band: Literal["low", "high"]) -> Tensor:
+    """Return which coefficients are in the k x k block of lowest (top-left) or highest frequencies: bool (H, W)."""
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    block = (slice(k), slice(k)) if band == "low" else (slice(max(height - k, 0), None), slice(max(width - k, 0), None))
+    mask[block] = True
+    return mask
+
+
+def gaussian_kernel(sigma: float = 6.0) -> Tensor:
+    """Return the taps of the low-pass filter's one axis, float32 (K,), their sum 1; K = round(5 sigma).
+
+    Zeng et al., released code: 30 taps for sigma = 6 pixels, at -14.5, -13.5, ..., 14.5. The cut at 2.4 sigma
+    leaves the outermost taps at 5 % of the middle ones: gains at high frequencies are small, and partly negative.
+    """
+    return _taps(sigma).float()
+
+
+def _taps(sigma: float) -> Tensor:
+    count = max(1, round(5 * sigma))
+    at = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
+    return torch.softmax(-at.square() / (2 * sigma**2), 0)
+
+
+@functools.cache
+@torch.inference_mode(False)  # as above
+def _blur(size: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the filter along one axis as a banded matrix (size, size): out = matrix @ in, zeros beyond the edges."""
+    taps = _taps(sigma)
+    at = torch.arange(size)
+    tap = at - at[:, None] + (len(taps) - 1) // 2  # 30 taps: 14 zeros before the first pixel, 15 after the last
+    inside = (tap >= 0) & (tap < len(taps))
+    return torch.where(inside, taps[tap.clamp(0, len(taps) - 1)], 0.0).to(device, dtype)
+
+
+def low_pass(x: Tensor, sigma: float | None = None) -> Tensor:
+    """Return x filtered by the Gaussian of ``gaussian_kernel`` along both of its last axes; differentiable.
+
+    This is the filter g of Zeng et al., Section 5 (sigma 6 at 32 x 32), the border padded with zeros: the
+    result has the shape of ``x`` and is darker towards its edges.
+
+    Args:
+        x: floating point (..., H, W); the result has its dtype.
+        sigma: width in pixels along both axes; by default 6 at 32 pixels and in proportion at other sizes.
+    """
+    exact = torch.float64 if x.is_cuda or x.dtype == torch.float64 else torch.float32  # see _matrices
+    widths = [6 * size / 32 if sigma is None else sigma for size in x.shape[-2:]]
+    down, across = (_blur(size, width, x.device, exact) for size, width in zip(x.shape[-2:], widths, strict=True))
+    return (down @ x.to(exact) @ across.T).to(x.dtype)
 
 
 def log_power_slope(images: Tensor) -> float:

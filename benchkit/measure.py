@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from benchkit import api, gates
+from benchkit import gates, kinds
+from benchkit.api import Defense
 from benchkit.baseline import NoDefense
 from benchkit.errors import ContractError
 from benchkit.models import Classifier
-from benchkit.rates import Metrics, detection, filtering, mean
+from benchkit.rates import Metrics, at_argmax, beyond_control, detection, filtering, mean
 from benchkit.scene import Poisoned, Scene, Split
 
 PROBE = 16
@@ -26,10 +27,11 @@ class Truth:
     Attributes:
         benign: the attack implants nothing, so nothing triggered exists.
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
-        test: the clean test split.
+        test: the clean test split; on a benign row, as its processing left it.
         rows: int64 rows of ``test`` that were stamped: those whose label is not the attacker's wish.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
+        control: uint8, the same images with the stamp's processing but without the trigger.
         train: the training set the defender is given, and the poison mask (kinds that see it).
         judged: predictions of the undefended victim (``clean``, ``triggered``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
@@ -41,6 +43,7 @@ class Truth:
     rows: Tensor
     triggered: Tensor
     wanted: Tensor
+    control: Tensor
     train: Poisoned | None = None
     plain: bool = True
     judged: dict[str, Tensor] = field(default_factory=dict)
@@ -52,7 +55,7 @@ SceneFor = Callable[..., Scene]
 Predict = Callable[[Tensor], Tensor]
 
 
-def measure(defense: api.Defense, scene_for: SceneFor, truth: Truth) -> tuple[Metrics, list[str]]:
+def measure(defense: Defense, scene_for: SceneFor, truth: Truth) -> tuple[Metrics, list[str]]:
     """Return one cell's metrics (fractions unless said otherwise) and warnings.
 
     Raises:
@@ -105,15 +108,19 @@ def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> M
     return metrics
 
 
-def measure_input_detector(defense: api.InputDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_input_detector(defense: kinds.InputDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Score the clean and the triggered copies of the same test images; flag above the defender's threshold."""
-    threshold = gates.number(defense.name, "threshold", defense.threshold(scene_for("threshold")))
+    threshold = gates.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
     clean = _scored(defense, truth.test.images, scene_for, "clean")
     if truth.benign:
         metrics = {"fpr": mean(clean > threshold)}
     else:
         triggered = _scored(defense, truth.triggered, scene_for, "triggered")
-        metrics = detection(clean[truth.rows.cpu()], triggered, threshold)
+        plain = clean[truth.rows.cpu()]
+        metrics = detection(plain, triggered, threshold)
+        control = _control(defense, plain, scene_for, truth)
+        metrics |= beyond_control(control, triggered, threshold)
+        metrics |= at_argmax(plain, triggered, control) if defense.natural else {}
         if truth.judged:
             hits = (truth.judged["triggered"] == truth.wanted).cpu()
             metrics["asr_after"] = mean(hits & (triggered <= threshold))
@@ -123,7 +130,14 @@ def measure_input_detector(defense: api.InputDetector, scene_for: SceneFor, trut
     return metrics
 
 
-def _scored(defense: api.InputDetector, images: Tensor, scene_for: SceneFor, which: str) -> Tensor:
+def _control(defense: kinds.InputDetector, plain: Tensor, scene_for: SceneFor, truth: Truth) -> Tensor:
+    """Return the scores of the control images; where the stamp only adds its trigger, those are the clean ones."""
+    if truth.control.equal(truth.test.images[truth.rows]):
+        return plain
+    return _scored(defense, truth.control, scene_for, "control")
+
+
+def _scored(defense: kinds.InputDetector, images: Tensor, scene_for: SceneFor, which: str) -> Tensor:
     """Return one checked score per image, float64 on the CPU."""
     probe = images[:PROBE]
     once, again = (defense.score(probe.clone(), scene_for("probe")) for _ in range(2))
@@ -132,7 +146,7 @@ def _scored(defense: api.InputDetector, images: Tensor, scene_for: SceneFor, whi
     return gates.scores(defense.name, "score", defense.score(images, scene_for(f"score {which}")), len(images))
 
 
-def measure_input_purifier(defense: api.InputPurifier, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_input_purifier(defense: kinds.InputPurifier, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Classify purified images with the victim."""
     probe = truth.test.images[:PROBE]
     once, again = (
@@ -148,7 +162,7 @@ def measure_input_purifier(defense: api.InputPurifier, scene_for: SceneFor, trut
     return _defended(predict, truth)
 
 
-def measure_training_filter(defense: api.TrainingFilter, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_training_filter(defense: kinds.TrainingFilter, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Drop what is suspicious, compare with the mask, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
     raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
@@ -169,27 +183,27 @@ def _unchanged(truth: Truth) -> Metrics:
     return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
 
 
-def measure_robust_training(defense: api.RobustTraining, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_robust_training(defense: kinds.RobustTraining, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Let the defense train on the poisoned set."""
     trained = defense.train(_given(truth).data, scene_for("train"))
     return _defended(_labels(gates.model(defense.name, "train", trained)), truth)
 
 
-def measure_model_repair(defense: api.ModelRepair, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_model_repair(defense: kinds.ModelRepair, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Let the defense repair its copy of the victim."""
     repaired = defense.repair(scene_for("repair"))
     return _defended(_labels(gates.model(defense.name, "repair", repaired)), truth)
 
 
-def audit(defense: api.ModelDetector, scene_for: SceneFor) -> Metrics:
+def audit(defense: kinds.ModelDetector, scene_for: SceneFor) -> Metrics:
     """Return a model detector's score and threshold for the victim in its scene."""
     return {
         "score": gates.number(defense.name, "score", defense.score(scene_for("score"))),
-        "threshold": gates.number(defense.name, "threshold", defense.threshold(scene_for("threshold"))),
+        "threshold": gates.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold"))),
     }
 
 
-def measure_model_detector(defense: api.ModelDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
+def measure_model_detector(defense: kinds.ModelDetector, scene_for: SceneFor, truth: Truth) -> Metrics:
     """Compare the scores of the victim and of the benign victim of the same seed.
 
     One pair gives an AUROC of 0, 0.5 or 1; its mean over seeds estimates the population's without bias.
@@ -209,14 +223,14 @@ def _given(truth: Truth) -> Poisoned:
     return truth.train
 
 
-MEASURES: dict[type[api.Defense], Callable[[Any, SceneFor, Truth], Metrics]] = {
+MEASURES: dict[type[Defense], Callable[[Any, SceneFor, Truth], Metrics]] = {
     NoDefense: measure_baseline,
-    api.InputDetector: measure_input_detector,
-    api.InputPurifier: measure_input_purifier,
-    api.TrainingFilter: measure_training_filter,
-    api.RobustTraining: measure_robust_training,
-    api.ModelRepair: measure_model_repair,
-    api.ModelDetector: measure_model_detector,
+    kinds.InputDetector: measure_input_detector,
+    kinds.InputPurifier: measure_input_purifier,
+    kinds.TrainingFilter: measure_training_filter,
+    kinds.RobustTraining: measure_robust_training,
+    kinds.ModelRepair: measure_model_repair,
+    kinds.ModelDetector: measure_model_detector,
 }
 
 

@@ -67,6 +67,25 @@ _ALL = (
     Metric("bdr", "BDR", "higher", True, "backdoor detection rate, the share of triggered inputs flagged"),
     Metric("fpr", "FPR", "lower", True, "false alarms, the share of clean images (or models) that are flagged"),
     Metric(
+        "fpr_control",
+        "FPR control",
+        "lower",
+        True,
+        "share of control images flagged: processed as the attack's stamp does, but without its trigger",
+    ),
+    Metric("bdr_net", "BDR - control", "higher", True, "BDR minus FPR control: what is owed to the trigger itself"),
+    Metric(
+        "auroc_control",
+        "AUROC control",
+        "higher",
+        True,
+        "chance that a triggered input outscores a control image; 50 is guessing",
+    ),
+    Metric("acc_argmax", "ACC argmax", "higher", True, "ACC at the detector's own boundary, as papers report it"),
+    Metric("bdr_argmax", "BDR argmax", "higher", True, "BDR at the detector's own boundary"),
+    Metric("fpr_argmax", "FPR argmax", "lower", True, "false alarms at the detector's own boundary"),
+    Metric("fpr_control_argmax", "FPR control argmax", "lower", True, "FPR control at the detector's own boundary"),
+    Metric(
         "tpr_at_1fpr",
         "TPR@1%FPR",
         "higher",
@@ -112,15 +131,14 @@ METRICS = {metric.name: metric for metric in _ALL}
 
 # The order of the kinds here is the order of the columns in a matrix.
 HEADLINE = {
-    "baseline": "asr",
-    "input detector": "auroc",
-    "input purifier": "asr",
-    "training filter": "asr",
-    "robust training": "asr",
-    "model repair": "asr",
-    "model detector": "auroc",
+    "baseline": ("c_acc", "asr"),
+    "input detector": ("bdr_net", "auroc"),
+    "input purifier": ("c_acc", "asr"),
+    "training filter": ("c_acc", "asr"),
+    "robust training": ("c_acc", "asr"),
+    "model repair": ("c_acc", "asr"),
+    "model detector": ("auroc",),
 }
-COMPANION = {"asr": "c_acc"}
 
 
 def metric(name: str) -> Metric:
@@ -134,10 +152,10 @@ def headline(kind: str, benign: bool) -> tuple[str, ...]:
     Nothing is there to detect or to succeed on the benign row, so it shows what a defense costs:
     a detector's false alarms, C-Acc for all others.
     """
-    main = HEADLINE.get(kind, "asr")
+    names = HEADLINE.get(kind, ("c_acc", "asr"))
     if benign:
-        return ("fpr",) if main == "auroc" else ("c_acc",)
-    return (COMPANION[main], main) if main in COMPANION else (main,)
+        return ("fpr",) if names[-1] == "auroc" else ("c_acc",)
+    return names
 
 
 def titles(names: Sequence[str]) -> str:

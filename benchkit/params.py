@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import typing
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from benchkit.errors import SpecError, did_you_mean
+from benchkit.errors import did_you_mean
 
 Value = int | float | bool | str
 
@@ -74,6 +71,15 @@ def param(
     return dataclasses.field(default=default, metadata={"param": meta})
 
 
+def nested(default: Component, help: str) -> Any:
+    """Declare a parameter that is a component itself, such as the attack that a wrapper wraps.
+
+    The field's annotation is the contract (``benchkit.Attack``). It is given by name, and its own parameters
+    behind a dot: ``invisible:base=blend,base.alpha=0.3``. The default has default parameters.
+    """
+    return dataclasses.field(default=default, metadata={"param": Param(help)})
+
+
 @dataclass(frozen=True)
 class Component:
     """The base of everything that has a name and parameters: attacks, defenses, datasets, recipes.
@@ -87,24 +93,35 @@ class Component:
     version: ClassVar[str | None] = None
 
     def __str__(self) -> str:
-        changed = [
-            f"{field.name}={text(getattr(self, field.name))}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        ]
+        changed = [f"{name}={value}" for name, value in self.changed().items()]
         return f"{self.name}:{','.join(changed)}" if changed else self.name
 
+    def changed(self) -> dict[str, str]:
+        """Return the parameters that differ from their defaults, as text; those of a nested one behind a dot."""
+        found: dict[str, str] = {}
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), field.default
+            if not isinstance(value, Component):
+                found |= {field.name: text(value)} if value != default else {}
+                continue
+            found |= {field.name: value.name} if value.name != getattr(default, "name", "") else {}
+            found |= {f"{field.name}.{name}": inner for name, inner in value.changed().items()}
+        return found
+
+    def nested(self) -> dict[str, Component]:
+        """Return the parameters that are components themselves."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Component)}
+
     def params(self) -> dict[str, Value]:
-        """Return every parameter with its value, defaults included, ready for JSON."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Return every parameter with its value, defaults included, ready for JSON; a nested one as text."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: str(value) if isinstance(value, Component) else value for name, value in values.items()}
 
     def prepare_params(self) -> dict[str, Value]:
         """Return the parameters that ``prepare`` depends on."""
         meta = fields_of(type(self))
         return {name: value for name, value in self.params().items() if meta[name][2].prepares}
-
-
-C = TypeVar("C", bound=Component)
 
 
 def text(value: Value) -> str:
@@ -136,80 +153,6 @@ def class_fault(cls: type[Component]) -> str | None:
     for field in dataclasses.fields(cls):
         if "param" not in field.metadata:
             return f"{cls.__qualname__}.{field.name} is not declared with benchkit.param(...)"
+        if isinstance(field.default, Component) and field.default.changed():
+            return f"{cls.__qualname__}.{field.name} has a default with parameters of its own: leave them out"
     return None
-
-
-def _to_bool(raw: Value) -> bool:
-    words = {"true": True, "yes": True, "on": True, "1": True}
-    words |= {"false": False, "no": False, "off": False, "0": False}
-    return words[str(raw).lower()]
-
-
-def _to_int(raw: Value) -> int:
-    number = _to_float(raw)
-    if number != int(number):
-        raise ValueError
-    return int(number)
-
-
-def _to_float(raw: Value) -> float:
-    if isinstance(raw, bool):
-        raise ValueError
-    number = float(Fraction(raw)) if isinstance(raw, str) and "/" in raw else float(raw)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _to_str(raw: Value) -> str:
-    word = text(raw)
-    if "," in word:
-        raise ValueError
-    return word
-
-
-COERCE: dict[type, tuple[Callable[[Value], Value], str]] = {
-    bool: (_to_bool, "true or false"),
-    int: (_to_int, "a whole number"),
-    float: (_to_float, "a number"),
-    str: (_to_str, "text without a comma"),
-}
-
-
-def _coerced(kind: type, meta: Param, raw: Value) -> tuple[Value | None, str | None]:
-    convert, expected = COERCE[kind]
-    try:
-        value = convert(raw)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
-        return None, f"must be {expected}, got {str(raw)!r}"
-    return value, meta.fault(value)
-
-
-def build(cls: type[C], raw: Mapping[str, Value]) -> C:
-    """Make a component from raw parameter values (text or numbers).
-
-    Raises:
-        SpecError: naming every fault at once, with a suggestion for each misspelt parameter.
-    """
-    known, values, faults = fields_of(cls), {}, []
-    for given, value in raw.items():
-        name = given.replace("-", "_")
-        if name not in known:
-            hint = did_you_mean(name, known) or f" (it has: {', '.join(known) or 'none'})"
-            faults.append(f"{cls.name} has no parameter '{given}'{hint}")
-            continue
-        kind, _, meta = known[name]
-        values[name], fault = _coerced(kind, meta, value)
-        if fault:
-            faults.append(f"{cls.name}:{given} {fault}")
-    if faults:
-        raise SpecError("; ".join(faults))
-    return cls(**values)
-
-
-def describe(cls: type[Component]) -> list[dict[str, Value]]:
-    """Return one row per parameter: name, type, default, bounds and help."""
-    return [
-        {"name": name, "type": kind.__name__, "default": default, "bounds": meta.bounds(), "help": meta.help}
-        for name, (kind, default, meta) in fields_of(cls).items()
-    ]

@@ -22,8 +22,11 @@ CODE = {
     "prepare": ("benchkit.protocol",),
     "audit": ("benchkit.protocol",),
     "cell": ("benchkit.measure", "benchkit.protocol"),
+    "spectrum": ("benchkit.frequency", "benchkit.protocol"),
 }
 """The harness's own code that each stage's result depends on."""
+OTHER = "other "
+"""What the roles of a defense's other datasets begin with, before the text it asked with."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,17 @@ class Plan:
                 todo += [key for _, key in step.parents.values()]
         return {key: step for key, step in self.steps.items() if key in needed}
 
+    def without(self, cells: set[str]) -> Plan:
+        """Return the plan without these cells and the steps that only they need."""
+        kept = [key for key in self.cells if key not in cells]
+        needed, todo = set[str](), list(kept)
+        while todo:
+            step = self.steps[todo.pop()]
+            if step.key not in needed:
+                needed.add(step.key)
+                todo += [key for _, key in step.parents.values()]
+        return Plan({key: step for key, step in self.steps.items() if key in needed}, kept)
+
     def of(self, stage: str) -> list[Step]:
         """Return the steps of one stage."""
         return [step for step in self.steps.values() if step.stage == stage]
@@ -83,18 +97,18 @@ def plan(
     for dataset in spec.datasets:
         for name in spec.models:
             for seed in spec.seeds:
-                _Corner(made, spec, dataset, fingerprints[dataset], name, codes[name], seed).lay()
+                Corner(made, spec, dataset, fingerprints, name, codes[name], seed).lay()
     return made
 
 
 @dataclass
-class _Corner:
+class Corner:
     """The part of a plan that shares a dataset, a model and a seed."""
 
     plan: Plan
     spec: Spec
     dataset: Dataset
-    fingerprint: str
+    fingerprints: Mapping[Dataset, str]
     model: str
     model_code: str
     seed: int
@@ -113,34 +127,38 @@ class _Corner:
             rates = (0.0,) if attack.benign else self.spec.poison_rates
             yield from ((attack, rate) for rate in rates)
 
-    def data(self) -> tuple[str, str]:
-        """Add the step that decodes the dataset."""
-        identity = {"dataset": _id(self.dataset), "files": self.fingerprint}
-        return self.add("data", identity, {}, {}, f"load {self.dataset}")
+    def data(self, other: Dataset | None = None) -> tuple[str, str]:
+        """Add the step that decodes the dataset, or another one that a defense learns from."""
+        dataset = other or self.dataset
+        identity = {"dataset": identified(dataset), "files": self.fingerprints[dataset]}
+        return self.add("data", identity, {}, {"dataset": str(dataset)}, f"load {dataset}")
 
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
+        attack = attack.crafted_by()
         if type(attack).prepare is Attack.prepare:
             return {}
         parents = {"data": self.data()}
         if "model" in attack.needs:
             parents["victim"] = self.train(NoAttack(), 0.0)
-        identity = {"attack": _id(attack), "seed": self.seed}
+        identity = {"attack": component_id(attack, prepare=True), "seed": self.seed}
         return {"craft": self.add("craft", identity, parents, {"attack": str(attack)}, f"craft {attack}")}
 
     def poison(self, attack: Attack, rate: float) -> tuple[str, str]:
-        """Add the step that poisons the training set."""
+        """Add the step that poisons the training set; benign rows share one, that of no attack."""
+        attack = NoAttack() if attack.benign else attack
         parents = {"data": self.data(), **self.craft(attack)}
-        identity = {"attack": _id(attack), "rate": rate, "seed": self.seed}
+        identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
         return self.add("poison", identity, parents, job, f"poison {attack}")
 
     def train(self, attack: Attack, rate: float) -> tuple[str, str]:
         """Add the step that trains a victim; victims that share a poisoned set and a way to train are one."""
-        own = type(attack).train is not Attack.train
+        attack = NoAttack() if attack.benign else attack
+        own = attack.trains()
         parents = {"data": self.data(), "poison": self.poison(attack, rate)}
         parents |= self.craft(attack) if own else {}
-        identity = {"attack": _id(attack) if own else None, **self._net(), "seed": self.seed}
+        identity = {"attack": identified(attack) if own else None, **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
         return self.add("train", identity, parents, job, f"train {self.model} on {attack}")
 
@@ -152,7 +170,7 @@ class _Corner:
             "benign": self.train(NoAttack(), 0.0),
         }
         parents |= self.craft(attack)
-        identity = {"attack": _id(attack), "seed": self.seed}
+        identity = {"attack": identified(attack), "seed": self.seed}
         return self.add("judge", identity, parents, {"attack": str(attack)}, f"judge {attack}")
 
     def prepare(self, defense: Defense) -> dict[str, tuple[str, str]]:
@@ -160,13 +178,15 @@ class _Corner:
         if type(defense).prepare is Defense.prepare:
             return {}
         identity = {"defense": component_id(defense, prepare=True), "seed": self.seed}
-        job = {"defense": str(defense)}
-        return {"prepare": self.add("prepare", identity, {"data": self.data()}, job, f"prepare {defense}")}
+        others = dict(self.spec.others)
+        wanted = {OTHER + text: self.data(others[text]) for text in defense.other_datasets()}
+        parents, job = {"data": self.data(), **wanted}, {"defense": str(defense)}
+        return {"prepare": self.add("prepare", identity, parents, job, f"prepare {defense}")}
 
     def audit(self, attack: Attack, rate: float, defense: Defense) -> tuple[str, str]:
         """Add the step in which a model detector scores one victim."""
         parents = {"data": self.data(), "victim": self.train(attack, rate), **self.prepare(defense)}
-        identity = {"defense": _id(defense), "seed": self.seed}
+        identity = {"defense": identified(defense), "seed": self.seed}
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
         return self.add("audit", identity, parents, job, f"audit {attack} by {defense}")
 
@@ -190,8 +210,8 @@ class _Corner:
         parents = {"data": self.data(), **self.craft(attack), **self.prepare(defense)}
         parents |= self.shared(attack, rate, defense)
         identity = {
-            "attack": _id(attack),
-            "defense": _id(defense),
+            "attack": identified(attack),
+            "defense": identified(defense),
             "rate": rate,
             "seed": self.seed,
             **self._net(),
@@ -220,10 +240,10 @@ class _Corner:
         return stage, key
 
     def _net(self) -> dict[str, Any]:
-        return {"model": self.model, "model_code": self.model_code, "recipe": _id(self.spec.recipe)}
+        return {"model": self.model, "model_code": self.model_code, "recipe": identified(self.spec.recipe)}
 
 
 @functools.cache
-def _id(component: Component) -> dict[str, Any]:
+def identified(component: Component) -> dict[str, Any]:
     """Return ``component_id``, worked out once per component."""
     return component_id(component)

@@ -70,6 +70,14 @@ class Registry:
             raise SpecError(f"there is no {kind[:-1]} called '{name}'{hint}")
         return known[name].cls
 
+    def find(self, contract: type[Any], name: str) -> type[Any]:
+        """Return a component class by the contract it keeps (``Attack``, ``Defense``, ``Dataset``) and its name.
+
+        Raises:
+            SpecError: with a suggestion, or with everything there is.
+        """
+        return self.get(next(kind for kind, base in KINDS.items() if base is contract), name)
+
 
 def find(environ: dict[str, str] | None = None) -> list[Found]:
     """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""

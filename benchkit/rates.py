@@ -32,6 +32,30 @@ def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
     }
 
 
+def beyond_control(control: Tensor, triggered: Tensor, threshold: float) -> Metrics:
+    """Return how far detection goes beyond the control: the same images, processed alike, without the trigger."""
+    from sklearn.metrics import roc_auc_score
+
+    truth = torch.cat([torch.zeros(len(control)), torch.ones(len(triggered))]).numpy()
+    flagged = mean(control > threshold)
+    return {
+        "fpr_control": flagged,
+        "bdr_net": mean(triggered > threshold) - flagged,
+        "auroc_control": float(roc_auc_score(truth, torch.cat([control, triggered]).numpy())),
+    }
+
+
+def at_argmax(clean: Tensor, triggered: Tensor, control: Tensor) -> Metrics:
+    """Return accuracy and rates at the detector's own boundary, a score of 0, as papers report them."""
+    false_alarms, flagged = mean(clean > 0), mean(triggered > 0)
+    return {
+        "acc_argmax": (1 - false_alarms + flagged) / 2,
+        "bdr_argmax": flagged,
+        "fpr_argmax": false_alarms,
+        "fpr_control_argmax": mean(control > 0),
+    }
+
+
 def filtering(drop: Tensor, mask: Tensor) -> Metrics:
     """Return precision and recall of dropping poisoned rows (mask), and the share of clean rows dropped."""
     metrics = {"fpr": mean(drop[~mask])}

@@ -97,6 +97,7 @@ class Scene:
         clean: the clean labelled images the holder has: an attacker's training set, a defender's hold-out.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
         prepared: what the component's own ``prepare`` returned.
+        others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
         poison_rate: share of the whole training set an attacker may poison (0 for defenders).
     """
 
@@ -109,6 +110,7 @@ class Scene:
     poison_rate: float = 0.0
     granted: Classifier | None = field(default=None, repr=False)
     trainer: Trainer | None = field(default=None, repr=False)
+    others: Mapping[str, Split] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> Classifier:

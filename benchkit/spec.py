@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoDefense
+from benchkit.build import build
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.params import Component, build
+from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
 
@@ -20,7 +21,12 @@ SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate
 
 @dataclass(frozen=True)
 class Spec:
-    """A validated request: the axes of the matrix and how to train."""
+    """A validated request: the axes of the matrix and how to train.
+
+    Attributes:
+        others: the datasets that defenses asked for, by the text they asked with.
+        optional: components that only ``all`` asked for: left out where the images do not suit them.
+    """
 
     attacks: tuple[Attack, ...]
     defenses: tuple[Defense, ...]
@@ -30,12 +36,19 @@ class Spec:
     poison_rates: tuple[float, ...]
     recipe: Recipe
     victims: bool = True
+    others: tuple[tuple[str, Dataset], ...] = ()
+    optional: frozenset[Component] = frozenset()
+
+    def sources(self) -> list[Dataset]:
+        """Return every dataset that is read: the matrix's own and those that defenses learn from."""
+        return list(dict.fromkeys([*self.datasets, *(dataset for _, dataset in self.others)]))
 
 
 def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
     """Split ``badnets:size=5,target=3,blend`` into ``[("badnets", {...}), ("blend", {})]``.
 
     A piece whose first mark is ``=`` continues the component before it; any other piece starts a new one.
+    A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``.
 
     Raises:
         SpecError: for an empty piece or a parameter without a component.
@@ -53,9 +66,9 @@ def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
             found.append((name, {}))
         if colon:
             key, equals, value = rest.partition("=")
-            if not (key and equals and value):
+            if not key or bool(equals) != bool(value):
                 raise SpecError(f"'{piece}' is not NAME:PARAMETER=VALUE")
-            found[-1][1][key.strip()] = value.strip()
+            found[-1][1][key.strip()] = value.strip() if equals else "true"
     return found
 
 
@@ -68,13 +81,19 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
     chosen: list[Component] = []
     for name, raw in pieces(text):
         if name == "all":
-            chosen += [build(registry.get(kind, each), raw) for each in sorted(registry.kind(kind))]
+            chosen += [build(registry.get(kind, each), raw, registry.find) for each in sorted(registry.kind(kind))]
         elif name.startswith("-"):
             registry.get(kind, name[1:])
             chosen = [one for one in chosen if one.name != name[1:]]
         else:
-            chosen.append(build(registry.get(kind, name), raw))
+            chosen.append(build(registry.get(kind, name), raw, registry.find))
     return list(dict.fromkeys(chosen))
+
+
+def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:
+    """Return the components that a text asks for by ``all`` alone."""
+    named = {name for name, _ in pieces(text)}
+    return {one for one in chosen if one.name not in named}
 
 
 def component(text: str, kind: str, registry: Registry) -> Any:
@@ -82,7 +101,7 @@ def component(text: str, kind: str, registry: Registry) -> Any:
     (name, raw), *more = pieces(text)
     if more:
         raise SpecError(f"'{text}' names more than one {kind[:-1]}")
-    return build(registry.get(kind, name), raw)
+    return build(registry.get(kind, name), raw, registry.find)
 
 
 def recipe(text: str) -> Recipe:
@@ -126,8 +145,10 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
     victims = bool(options["victims"])
     defenses = components(text["defenses"], "defenses", registry) if text["defenses"] else []
     columns = dict.fromkeys([NoDefense(), *defenses] if victims else defenses)
+    attacks = components(text["attacks"], "attacks", registry)
+    wanted = dict.fromkeys(other for one in defenses for other in one.other_datasets())
     return Spec(
-        attacks=tuple(components(text["attacks"], "attacks", registry)),
+        attacks=tuple(attacks),
         defenses=tuple(one for one in columns if victims or not isinstance(one, NoDefense)),
         datasets=tuple(components(text["datasets"], "datasets", registry)),
         models=tuple(dict.fromkeys(name for name, _ in pieces(text["models"]))),
@@ -135,6 +156,8 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         poison_rates=poison_rates(text["poison_rate"]),
         recipe=recipe(text["recipe"]),
         victims=victims,
+        others=tuple((other, component(other, "datasets", registry)) for other in wanted),
+        optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
     )
 
 
@@ -172,21 +195,15 @@ def _join(items: Iterable[Any]) -> str:
     return ",".join(str(item) for item in items)
 
 
-def _checked(spec: Spec) -> Iterable[Attack | Defense]:
-    return (*spec.attacks, *spec.defenses)
-
-
-def validate_images(spec: Spec, shapes: Sequence[tuple[Dataset, tuple[int, int, int], int]]) -> None:
-    """Check every attack and defense against the real image shapes and class counts.
+def refusals(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:
+    """Return the attacks and defenses that ``all`` swept in and that such images do not suit, with the reason.
 
     Raises:
-        SpecError: naming every component that cannot run there.
+        SpecError: naming every component that was asked for by name and cannot run there.
     """
-    faults = [
-        f"{one} on {dataset}: {fault}"
-        for dataset, shape, classes in shapes
-        for one in _checked(spec)
-        if (fault := one.check(shape, classes))
-    ]
+    asked: tuple[Attack | Defense, ...] = (*spec.attacks, *spec.defenses)
+    found = {one: fault for one in asked if (fault := one.check(shape, classes))}
+    faults = [f"{one} on {dataset}: {fault}" for one, fault in found.items() if one not in spec.optional]
     if faults:
         raise SpecError("; ".join(faults))
+    return found

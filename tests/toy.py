@@ -103,7 +103,7 @@ class Mean(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(scene.model.head.weight.detach().abs().mean())
 
-    def threshold(self, scene: benchkit.Scene) -> float:
+    def cutoff(self, scene: benchkit.Scene) -> float:
         return 0.0
 
 

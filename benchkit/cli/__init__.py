@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run",
     "plan": "plan",
     "report": "report",
+    "spectrum": "spectrum",
     "plugins": "plugins",
     "show": "show",
     "new": "new",

@@ -13,6 +13,7 @@ from benchkit.errors import DeviceError, NothingToRun, SpecError
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
+    from benchkit.plan import Plan
     from benchkit.plugins import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,12 +53,16 @@ def shared_options(command: F) -> F:
     return command
 
 
-def request(options: Mapping[str, Any]) -> Request:
+def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) -> Request:
     """Turn command-line options into a planned request.
+
+    Args:
+        lay: lays the plan out; by default ``benchkit.plan.plan``, whose targets are the matrix's cells.
 
     Raises:
         SpecError, DataError, DeviceError, NothingToRun: each in one sentence.
     """
+    from benchkit.execute.fit import fitted
     from benchkit.execute.request import Request
     from benchkit.plan import plan
     from benchkit.plugins import load
@@ -71,13 +76,14 @@ def request(options: Mapping[str, Any]) -> Request:
     devices = devices_of(options["device"])
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
-    for dataset in spec.datasets:
+    for dataset in spec.sources():
         dataset.fetch(source)
-    fingerprints = {dataset: dataset.fingerprint(source) for dataset in spec.datasets}
-    planned = plan(spec, fingerprints, lambda name: model_code(registry, name))
+    fingerprints = {dataset: dataset.fingerprint(source) for dataset in spec.sources()}
+    planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
     if not planned.cells:
         raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")
-    return Request(registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"]))
+    asked = Request(registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"]))
+    return fitted(asked)
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,10 @@ from benchkit.report import print_report
 from benchkit.report.aggregate import AXES, Cell, cells_of
 from benchkit.report.load import read
 from benchkit.report.matrix import View, matrix
+
+if TYPE_CHECKING:
+    from benchkit.report.compare import Comparison
+    from benchkit.report.layout import Report
 
 FORMATS = ("table", "markdown", "latex", "csv", "json", "html-table")
 
@@ -39,6 +44,19 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html-table")
     metavar="ATTACK DEFENSE",
     help="Everything about one cell, instead of the matrix.",
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Put the published numbers in this CSV file beside ours, with the difference.",
+)
+@click.option(
+    "--as",
+    "counted_as",
+    multiple=True,
+    metavar="[OURS=]NAME",
+    help="With --against: our dataset OURS, or each that FILE does not know, counts as its dataset NAME.",
+)
 def cmd(
     *,
     results: Path,
@@ -48,14 +66,23 @@ def cmd(
     form: str,
     out: Path | None,
     cell: tuple[str, str] | None,
+    against: Path | None,
+    counted_as: tuple[str, ...],
 ) -> None:
     """Show the results of runs as tables.
 
     Reads the records below DIR, whoever made them: folders from several machines may be copied together.
     Numbers are means over seeds; from three seeds on with a 95 % interval.
     """
+    if against is None and counted_as:
+        raise SpecError("--as says what our datasets count as in published numbers: name their file with --against")
+    if against is not None and (rows or cols or cell):
+        raise SpecError("--against has rows, columns and cells of its own: leave out --rows, --cols and --cell")
     cells = _load(results)
     metric = _known_metric(metric, cells)
+    if against is not None:
+        _write_against(_compared(cells, against, counted_as, metric), form, out)
+        return
     chosen = _pick(cells, *cell) if cell else cells
     view = View(*_axes(rows, cols), metric)
     _write(chosen, view, form, out, detail=cell is not None)
@@ -105,12 +132,34 @@ def _pick(cells: list[Cell], attack: str, defense: str) -> list[Cell]:
 def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
     from benchkit.report.export import to_csv, to_json
     from benchkit.report.page import page
-    from benchkit.report.render import to_text
 
     if form in ("csv", "json"):
         _emit({"csv": to_csv, "json": to_json}[form](cells, view.metric), out)
-        return
-    report = page(cells) if detail else matrix(cells, view)
+    else:
+        _show(page(cells) if detail else matrix(cells, view), form, out)
+
+
+def _compared(cells: list[Cell], file: Path, counted_as: tuple[str, ...], metric: str | None) -> Comparison:
+    from benchkit.report.compare import compare, stand_ins
+    from benchkit.report.published import read_published
+
+    known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
+    return compare(cells, stand_ins(counted_as, read_published(file, known), cells), metric)
+
+
+def _write_against(comparison: Comparison, form: str, out: Path | None) -> None:
+    from benchkit.report.against import against
+    from benchkit.report.export import pairs_to_csv, pairs_to_json
+
+    if form in ("csv", "json"):
+        _emit({"csv": pairs_to_csv, "json": pairs_to_json}[form](comparison.pairs()), out)
+    else:
+        _show(against(comparison), form, out)
+
+
+def _show(report: Report, form: str, out: Path | None) -> None:
+    from benchkit.report.render import to_text
+
     if form == "table" and out is None:
         print_report(report)
     else:

@@ -43,7 +43,7 @@ def cmd(jobs: int | None, timeout: float | None, quiet: bool, **options: Any) ->
     asked.store.open()
     click.echo(summary(asked.plan, asked.store, asked.spec), err=True)
     if missing:
-        execute(asked, jobs, timeout, quiet)
+        asked = execute(asked, jobs, timeout, quiet)
     return _print(asked)
 
 

@@ -38,7 +38,7 @@ def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
 
 
 def _described(kind: str, entry: Any) -> dict[str, Any]:
-    from benchkit.params import describe
+    from benchkit.build import describe
 
     cls = entry.cls
     return {
@@ -58,9 +58,9 @@ def assumptions(cls: type[Any], component: Any) -> str:
     from benchkit.protocol import overlaps
 
     if issubclass(cls, Attack):
-        controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[cls.access]
-        labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[cls.label_policy]
-        model = ["knows a clean model of the victim's architecture"] if "model" in cls.needs else []
+        controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[component.access]
+        labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[component.label_policy]
+        model = ["knows a clean model of the victim's architecture"] if "model" in component.needs else []
         return "; ".join([controls, labels, *model])
     if issubclass(cls, Defense):
         data = f"{component.clean:.3g} of the training set as clean images"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from benchkit import gates
 from benchkit.api import Attack, Defense
 from benchkit.models import Classifier, create
+from benchkit.plan import OTHER
 from benchkit.plugins import Registry
 from benchkit.protocol import generator, holdout_rows, victim_rows
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
@@ -21,6 +22,22 @@ from benchkit.train import Trainer
 
 Job = Mapping[str, Any]
 T = TypeVar("T")
+
+
+class Stamped(NamedTuple):
+    """Test images that an attacker wants to turn.
+
+    Attributes:
+        rows: int64 (M,), their rows in the test split.
+        images: uint8 (M, C, H, W) with the trigger.
+        wanted: int64 (M,), the label the attacker wants for each.
+        control: uint8 (M, C, H, W), processed like ``images`` but without the trigger.
+    """
+
+    rows: Tensor
+    images: Tensor
+    wanted: Tensor
+    control: Tensor
 
 
 class Bench:
@@ -64,6 +81,11 @@ class Bench:
         found = self.tensors(job, "data")
         splits = [Split(found[f"{part}_images"], found[f"{part}_labels"]) for part in ("train", "test")]
         return Data(splits[0], splits[1], names)
+
+    def train_split(self, job: Job, role: str) -> Split:
+        """Return the training split that a ``data`` step left."""
+        found = self.tensors(job, role)
+        return Split(found["train_images"], found["train_labels"])
 
     def victim_train(self, job: Job) -> Split:
         """Return the clean training set of victims: all but the defenders' reserve."""
@@ -135,28 +157,56 @@ class Bench:
             prepared=self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")),
             granted=self.model(job, "victim") if granted and "victim" in job["parents"] else None,
             trainer=self.trainer(job) if fit else None,
+            others={role.removeprefix(OTHER): self.train_split(job, role) for role in _others(job)},
         )
 
-    def triggered(self, job: Job) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (rows, stamped images, wanted labels) of the test images that the attacker wants to turn.
+    def tested(self, job: Job) -> Split:
+        """Return the test split as this row has it: a benign attack may have processed it.
+
+        Raises:
+            ContractError: when that processing breaks the contract of ``stamp``.
+        """
+        if not self.attack(job).benign:
+            return self.data(job).test
+        return self.kept("tested", self._stamp_key(job), lambda: self._tested(job))
+
+    def _tested(self, job: Job) -> Split:
+        test = self.data(job).test
+        return Split(self._stamped(job, test.images), test.labels)
+
+    def triggered(self, job: Job) -> Stamped:
+        """Return the test images that the attacker wants to turn, stamped.
 
         Raises:
             ContractError: when the stamp breaks its contract, changes nothing, or does not repeat itself.
         """
-        craft = job["parents"].get("craft", ("", ""))[1]
-        key = f"{job['attack']}/{craft}/{job['parents']['data'][1]}/{job['seed']}"
-        return self.kept("triggered", key, lambda: self._triggered(job))
+        return self.kept("triggered", self._stamp_key(job), lambda: self._triggered(job))
 
-    def _triggered(self, job: Job) -> tuple[Tensor, Tensor, Tensor]:
+    def _stamp_key(self, job: Job) -> str:
+        craft = job["parents"].get("craft", ("", ""))[1]
+        return f"{job['attack']}/{craft}/{job['parents']['data'][1]}/{job['seed']}"
+
+    def _triggered(self, job: Job) -> Stamped:
         attack, test = self.attack(job), self.data(job).test
         wanted = attack.target_labels(test.labels, self.attacker(job, "target"))
         if attack.benign:
             none = test.labels[:0]
-            return none, test.images[:0], none
+            return Stamped(none, test.images[:0], none, test.images[:0])
         rows = (test.labels != wanted).nonzero().squeeze(1)
         clean = test.images[rows]
-        stamped = gates.images(attack.name, "stamp", clean, attack.stamp(clean.clone(), self.attacker(job, "stamp")))
+        stamped = self._stamped(job, clean)
         gates.changes_pixels(attack.name, clean, stamped)
-        again = attack.stamp(clean.clone(), self.attacker(job, "stamp"))
-        gates.repeats(attack.name, "stamp", stamped, again)
-        return rows, stamped, wanted[rows]
+        control = gates.images(
+            attack.name, "control", clean, attack.control(clean.clone(), self.attacker(job, "stamp"))
+        )
+        return Stamped(rows, stamped, wanted[rows], control)
+
+    def _stamped(self, job: Job, images: Tensor) -> Tensor:
+        attack = self.attack(job)
+        stamped, again = (attack.stamp(images.clone(), self.attacker(job, "stamp")) for _ in range(2))
+        gates.repeats(attack.name, "stamp", gates.images(attack.name, "stamp", images, stamped), again)
+        return stamped.to(images.device)
+
+
+def _others(job: Job) -> list[str]:
+    return [role for role in job["parents"] if role.startswith(OTHER)]

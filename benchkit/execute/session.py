@@ -9,20 +9,21 @@ import click
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.executor import Outcome
+from benchkit.execute.fit import fitted
 from benchkit.execute.local import LocalExecutor, cores
 from benchkit.execute.records import describe
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
 from benchkit.plan import Plan, Step
-from benchkit.spec import component, validate_images
+from benchkit.spec import component
 from benchkit.store import Record
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
 
 
-def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool) -> None:
-    """Run what is missing of a request.
+def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool) -> Request:
+    """Run what is missing of a request; return it without what the images ruled out.
 
     Raises:
         BenchkitError: when the request cannot be run; cells that fail are records instead.
@@ -31,9 +32,11 @@ def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool
     try:
         with make_view(asked.plan, asked.store, executor.slots, quiet) as view:
             _load_data(asked, executor, view)
+            asked = fitted(asked)
             _walk(asked, asked.plan, executor, view)
     finally:
         executor.close()
+    return asked
 
 
 def _slots(asked: Request, jobs: int | None) -> list[str]:
@@ -69,18 +72,12 @@ def check_models(asked: Request) -> None:
 
 
 def _load_data(asked: Request, executor: LocalExecutor, view: View) -> None:
-    """Decode the datasets first, so that a missing one, or images an attack cannot use, stop the run at once."""
+    """Decode the datasets first, so that a missing one stops the run at once."""
     steps = {step.job["dataset"]: step for step in asked.plan.of("data")}
     only = Plan(asked.plan.steps, [step.key for step in steps.values()])
     failed = _walk(asked, only, executor, view)
     for key, error in failed.items():
         raise BenchkitError(f"could not {asked.plan.steps[key].label}: {error}")
-    shapes = []
-    for dataset in asked.spec.datasets:
-        step = steps[str(dataset)]
-        info = asked.store.meta(step.stage, step.key)["info"]
-        shapes.append((dataset, tuple(info["shape"]), len(info["classes"])))
-    validate_images(asked.spec, shapes)
 
 
 def _walk(asked: Request, plan: Plan, executor: LocalExecutor, view: View) -> dict[str, str]:

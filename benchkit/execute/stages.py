@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from benchkit import gates
-from benchkit.api import ModelDetector
 from benchkit.execute.bench import Bench, Job
 from benchkit.execute.cost import Meter
 from benchkit.execute.records import describe
+from benchkit.frequency import channel_spectra
+from benchkit.kinds import ModelDetector
 from benchkit.measure import Truth, audit, measure
+from benchkit.protocol import generator
 from benchkit.spec import component
 
 Result = tuple[Mapping[str, Tensor], Mapping[str, Any]]
@@ -88,13 +90,15 @@ def make_train(bench: Bench, job: Job) -> Result:
 
 def make_judge(bench: Bench, job: Job) -> Result:
     """Ask the undefended victim and the benign one about the test images, clean and triggered."""
-    test, (_, triggered, _) = bench.data(job).test, bench.triggered(job)
+    test, triggered = bench.tested(job), bench.triggered(job).images
     parents = job["parents"]
 
     def ask(role: str, images: Tensor) -> Tensor:
         return bench.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
 
-    benign = bench.kept("benign answers", parents["benign"][1], lambda: ask("benign", test.images))
+    processed = job["attack"] if bench.attack(job).benign else ""
+    key = parents["benign"][1] + processed
+    benign = bench.kept("benign answers", key, lambda: ask("benign", test.images))
     is_benign = parents["victim"] == parents["benign"]
     return {
         "clean": benign if is_benign else ask("victim", test.images),
@@ -117,6 +121,20 @@ def make_audit(bench: Bench, job: Job) -> Result:
     return {}, audit(defense, partial(bench.defender, job))
 
 
+def make_spectrum(bench: Bench, job: Job) -> Result:
+    """Average the spectra of random test images with an attack's trigger; keep the first, clean and stamped."""
+    attack, test = bench.attack(job), bench.data(job).test
+    order = torch.randperm(len(test), generator=generator(job["seed"], "spectrum"))
+    clean = test.images[order[: job["images"]].to(test.images.device)]
+    returned = attack.stamp(clean.clone(), bench.attacker(job, "stamp"))
+    stamped = gates.images(attack.name, "stamp", clean, returned)
+    return {
+        "spectra": channel_spectra(stamped),
+        "clean": clean[0].clone(),
+        "stamped": stamped[0].clone(),
+    }, {"images": len(clean)}
+
+
 STAGES: dict[str, Callable[[Bench, Job], Result]] = {
     "data": make_data,
     "craft": make_craft,
@@ -125,6 +143,7 @@ STAGES: dict[str, Callable[[Bench, Job], Result]] = {
     "judge": make_judge,
     "prepare": make_prepare,
     "audit": make_audit,
+    "spectrum": make_spectrum,
 }
 
 
@@ -144,7 +163,7 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
 
 def truth(bench: Bench, job: Job) -> Truth:
     """Gather what only the measurement may know."""
-    rows, triggered, wanted = bench.triggered(job)
+    stamped = bench.triggered(job)
     parents = job["parents"]
     scores = {}
     if "audit" in parents:
@@ -152,10 +171,11 @@ def truth(bench: Bench, job: Job) -> Truth:
         scores["benign"] = bench.store.meta(*parents["benign_audit"])["info"]["score"]
     return Truth(
         benign=bench.attack(job).benign,
-        test=bench.data(job).test,
-        rows=rows,
-        triggered=triggered,
-        wanted=wanted,
+        test=bench.tested(job),
+        rows=stamped.rows,
+        triggered=stamped.images,
+        wanted=stamped.wanted,
+        control=stamped.control,
         train=bench.poisoned(job) if "poison" in parents else None,
         plain=bench.attack(job).access != "training",
         judged=bench.tensors(job, "judge"),

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from benchkit.report.aggregate import AXES, Cell
+from benchkit.report.compare import Pair
+from benchkit.report.published import MATCHED
 
 COLUMNS = ("attack", "defense", "dataset", "model", "recipe", "poison_rate", "metric", "mean", "ci95", "n")
 
@@ -47,3 +49,40 @@ def _json_cell(cell: Cell, only: str | None) -> dict[str, object]:
 
 def _names(cell: Cell, only: str | None) -> list[str]:
     return [name for name in cell.metrics() if only in (None, name)]
+
+
+_BESIDE = ("published", "difference", "source", *(f"published_{axis}" for axis in MATCHED))
+
+
+def pairs_to_csv(pairs: Iterable[Pair]) -> str:
+    """Write one row per number of ours and one per published number that has none beside it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow((*COLUMNS, *_BESIDE, "status"))
+    for pair in pairs:
+        place = [pair.cell.axis(axis) if pair.cell else "" for axis in AXES]
+        ours = (pair.ours.mean, pair.ours.ci95, pair.ours.n) if pair.ours else ("", "", 0)
+        status = pair.cell.status if pair.cell else ""
+        writer.writerow((*place, pair.metric, *ours, *_beside(pair).values(), status))
+    return out.getvalue()
+
+
+def pairs_to_json(pairs: Iterable[Pair]) -> str:
+    """Write one object per pair; null stands for what is missing on either side."""
+    return json.dumps([_json_pair(pair) for pair in pairs], indent=2, allow_nan=False) + "\n"
+
+
+def _json_pair(pair: Pair) -> dict[str, object]:
+    return {
+        **{axis: pair.cell.axis(axis) if pair.cell else None for axis in AXES},
+        "status": pair.cell.status if pair.cell else None,
+        "metric": pair.metric,
+        "ours": asdict(pair.ours) if pair.ours else None,
+        **_beside(pair),
+    }
+
+
+def _beside(pair: Pair) -> dict[str, object]:
+    row = pair.published
+    found = (row.value, pair.difference, row.source, *(row.part(axis).text for axis in MATCHED)) if row else ()
+    return dict(zip(_BESIDE, found or (None,) * len(_BESIDE), strict=True))

@@ -28,7 +28,7 @@ from benchkit.testing.world import CLASSES, RATE, World, worlds_for
 
 def check_threat_model(attack: Attack) -> None:
     """``access``, ``label_policy`` and ``needs`` say known things, and fit what the class replaces."""
-    name, replaces = attack.name, type(attack).train is not Attack.train
+    name, replaces = attack.name, attack.trains()
     require(
         attack.access in ("data", "training", "none"),
         f"{name}.access is {attack.access!r}: use data or training",
@@ -83,14 +83,27 @@ def check_stamp_repeats(attack: Attack) -> None:
 
 
 def check_stamp_changes_pixels(attack: Attack) -> None:
-    """A trigger is seen in the pixels, and a benign attack leaves none."""
+    """A trigger is seen in the pixels; what a benign attack does to them is up to it."""
     where = home(attack)
     images = where.data.test.images
-    stamped = attack.stamp(images, where.attacking(attack))
-    if attack.benign:
-        require(alike(stamped, images), f"{attack.name} says benign = True, but its stamp changes pixels")
-    else:
-        gates.changes_pixels(attack.name, images, stamped)
+    if not attack.benign:
+        gates.changes_pixels(attack.name, images, attack.stamp(images, where.attacking(attack)))
+
+
+def check_control(attack: Attack) -> None:
+    """``control`` is a stamp without its trigger: uint8 of the same shape, repeatable, its input left alone."""
+    where = home(attack)
+    given = where.inputs
+    made = attack.control(given, where.attacking(attack))
+    gates.images(attack.name, "control", where.inputs, made)
+    require(alike(given, where.inputs), f"{attack.name}.control writes into its input: start with images.clone()")
+    require(
+        repeats(lambda: attack.control(where.inputs, where.attacking(attack)), alike),
+        f"{attack.name}.control differs between two runs with one seed: draw only from scene.rng",
+    )
+    stamped = attack.stamp(where.inputs, where.attacking(attack))
+    same = alike(made, stamped) and not attack.benign
+    require(not same, f"{attack.name}.control is its stamp: leave the trigger out")
 
 
 def check_stamp_any_count(attack: Attack) -> None:
@@ -193,6 +206,7 @@ CHECKS = (
     check_stamp_leaves_its_input,
     check_stamp_repeats,
     check_stamp_changes_pixels,
+    check_control,
     check_stamp_any_count,
     check_stamp_every_shape,
     check_target_labels,

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from benchkit import gates
 from benchkit.api import Attack, Defense
-from benchkit.params import COERCE, Component, Param, Value, build, class_fault, fields_of
+from benchkit.build import COERCE, build
+from benchkit.params import Component, Param, Value, class_fault, fields_of
 from benchkit.scene import Split, Tensors
 from benchkit.testing.world import World, worlds_for
 

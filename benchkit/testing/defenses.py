@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from benchkit import gates
-from benchkit.api import (
-    Defense,
+from benchkit.api import Defense
+from benchkit.errors import ContractError
+from benchkit.kinds import (
     InputDetector,
     InputPurifier,
     ModelDetector,
@@ -18,7 +19,6 @@ from benchkit.api import (
     RobustTraining,
     TrainingFilter,
 )
-from benchkit.errors import ContractError
 from benchkit.models import Classifier
 from benchkit.scene import Scene, Split
 from benchkit.testing.common import (
@@ -148,18 +148,18 @@ def check_one_image(defense: Defense) -> None:
     _checked(defense, _act(defense)[1](defense, given, where.defending(defense)), given, where)
 
 
-def check_threshold(defense: Defense) -> None:
-    """The threshold is a finite number, and the same again for the same seed."""
+def check_cutoff(defense: Defense) -> None:
+    """The cutoff is a finite number, and the same again for the same seed."""
     if not isinstance(defense, InputDetector | ModelDetector):
         return
     where = home(defense)
 
     def run() -> float:
-        return gates.number(defense.name, "threshold", defense.threshold(where.defending(defense)))
+        return gates.number(defense.name, "cutoff", defense.cutoff(where.defending(defense)))
 
     require(
         repeats(run, lambda first, second: first == second),
-        f"{defense.name}.threshold differs between two runs with one seed: draw only from scene.rng",
+        f"{defense.name}.cutoff differs between two runs with one seed: draw only from scene.rng",
     )
 
 
@@ -190,7 +190,7 @@ CHECKS = (
     check_result_repeats,
     check_leaves_what_it_is_given,
     check_one_image,
-    check_threshold,
+    check_cutoff,
     check_keeps_enough,
     check_every_shape,
 )

@@ -1,12 +1,14 @@
 """The five manipulations a frequency detector learns from (Zeng et al., ICCV 2021, Section 4), batched.
 
-Each image gets one of them with probability 1/5: a white block, a block of noise, brightening Gaussian noise,
+Each image gets one of them with equal probability: a white block, a block of noise, brightening Gaussian noise,
 a shadow on the lower half, or 0.3 times another image added. Pixels stay what 8-bit files hold: every step
 ends in uint8, by truncation where the authors' code truncates. Lengths are for 32-pixel images and scale with
 the side.
 """
 
 from __future__ import annotations
+
+import functools
 
 import torch
 from torch import Tensor
@@ -15,33 +17,42 @@ BATCH_VALUES = 1 << 23
 """Pixel values handled at a time (2,730 images of 3 x 32 x 32); bounds the memory of the shadows."""
 BLEND = 0.3
 SHADOW_VERTICES = 5
+KINDS = ("white", "noise", "gaussian", "shadow", "blend")
+"""The manipulations, in the order of the authors' code."""
 
 
-def perturb(images: Tensor, rng: torch.Generator, noise_mean: float = 25.0) -> Tensor:
+def perturb(images: Tensor, rng: torch.Generator, noise_mean: float = 25.0, kinds: tuple[str, ...] = KINDS) -> Tensor:
     """Return one perturbed copy of every image.
 
     Args:
         images: uint8 (N, C, H, W) with C = 1 or 3; the partners of the blends are drawn from them too.
         rng: a CPU generator.
         noise_mean: mean of the Gaussian noise in grey levels; the paper's text implies 0, its code adds 25.
+        kinds: the manipulations to choose from, each as likely as the others.
     """
     out = torch.empty_like(images)
     step = max(1, BATCH_VALUES // max(1, images[0].numel()))
     for start in range(0, len(images), step):
         part = images[start : start + step]
-        out[start : start + step] = _perturb_batch(part, images, rng, noise_mean)
+        out[start : start + step] = _perturb_batch(part, images, rng, noise_mean, kinds)
     return out
 
 
-def _perturb_batch(images: Tensor, pool: Tensor, rng: torch.Generator, noise_mean: float) -> Tensor:
+def _perturb_batch(
+    images: Tensor, pool: Tensor, rng: torch.Generator, noise_mean: float, kinds: tuple[str, ...]
+) -> Tensor:
+    manipulations = {
+        "white": white_block,
+        "noise": noise_block,
+        "gaussian": functools.partial(gaussian_noise, mean=noise_mean),
+        "shadow": shadow,
+        "blend": functools.partial(blend, pool=pool),
+    }
     out = images.clone()
-    branch = torch.randint(5, (len(images),), generator=rng)
-    rows = [(branch == which).nonzero().squeeze(1).to(images.device) for which in range(5)]
-    out[rows[0]] = white_block(images[rows[0]], rng)
-    out[rows[1]] = noise_block(images[rows[1]], rng)
-    out[rows[2]] = gaussian_noise(images[rows[2]], rng, noise_mean)
-    out[rows[3]] = shadow(images[rows[3]], rng)
-    out[rows[4]] = blend(images[rows[4]], pool, rng)
+    branch = torch.randint(len(kinds), (len(images),), generator=rng)
+    for which, kind in enumerate(kinds):
+        rows = (branch == which).nonzero().squeeze(1).to(images.device)
+        out[rows] = manipulations[kind](images[rows], rng=rng)
     return out
 
 

@@ -54,7 +54,7 @@ class NeuralCleanse(benchkit.ModelDetector):
         """Return the anomaly index of the label with the smallest trigger, >= 0."""
         return anomaly_index(self.trigger_sizes(scene))
 
-    def threshold(self, scene: benchkit.Scene) -> float:
+    def cutoff(self, scene: benchkit.Scene) -> float:
         """Return the paper's cut-off of the anomaly index."""
         return 2.0
 

@@ -49,13 +49,13 @@ class Strip(benchkit.InputDetector):
         chosen = torch.randint(len(scene.clean), (len(images), self.overlays), generator=scene.rng)
         return -self._entropies(images, chosen, scene)
 
-    def threshold(self, scene: benchkit.Scene) -> float:
-        """Return ``mean + std * ppf(1 - fpr)`` of the hold-out's scores (paper, section 5.2)."""
+    def cutoff(self, scene: benchkit.Scene) -> float:
+        """Return ``mean + std * ppf(1 - allowed fpr)`` of the hold-out's scores (paper, section 5.2)."""
         held = len(scene.clean)
         shifts = torch.randint(1, max(held, 2), (held, self.overlays), generator=scene.rng)
         others = (torch.arange(held)[:, None] + shifts) % held
         scores = -self._entropies(scene.clean.images, others, scene).double()
-        return float(scores.mean() + scores.std(correction=0) * NormalDist().inv_cdf(1 - self.fpr))
+        return float(scores.mean() + scores.std(correction=0) * NormalDist().inv_cdf(1 - self.allowed_fpr))
 
     def _entropies(self, images: Tensor, chosen: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the mean entropy of each image under overlays ``chosen`` (N, overlays) from the hold-out."""

@@ -27,7 +27,7 @@ def results(tmp_path: Path) -> Path:
     (folder / "results").mkdir(parents=True)
     found = [
         record("badnets", "none", "baseline", c_acc=0.9, asr=1.0),
-        record("badnets", "strip", "input detector", auroc=0.75),
+        record("badnets", "strip", "input detector", auroc=0.75, bdr_net=0.5),
         record("wanet", "none", "baseline", c_acc=0.9, asr=0.8),
     ]
     for index, one in enumerate(found):
@@ -55,8 +55,8 @@ def test_outside_a_terminal_the_table_is_markdown(results: Path) -> None:
     done = call("--results", results)
     assert (done.exit_code, done.stderr) == (0, "")
     assert body(done.stdout) == [
-        ["attack", "none (C-Acc / ASR)", "strip (AUROC)"],
-        ["badnets", "90.0 / 100.0", "75.0"],
+        ["attack", "none (C-Acc / ASR)", "strip (BDR - control / AUROC)"],
+        ["badnets", "90.0 / 100.0", "50.0 / 75.0"],
         ["wanet", "90.0 / 80.0", "·"],
     ]
     assert call("--results", results, "--format", "markdown").stdout == done.stdout
@@ -132,3 +132,62 @@ def test_a_file_that_cannot_be_written(results: Path, tmp_path: Path, where: str
     error = fails("--results", results, "--out", tmp_path / where)
     assert error.exit_code == 2
     assert str(error).startswith(f"cannot write {tmp_path / where}")
+
+
+PUBLISHED = "source,attack,defense,dataset,metric,value\nDoe,badnets,strip,cifar10,auroc,0.8\nDoe,sig,none,svhn,asr,1\n"
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    path = tmp_path / "doe.csv"
+    path.write_text(PUBLISHED)
+    return path
+
+
+def test_ours_beside_what_was_published(results: Path, published: Path) -> None:
+    done = call("--results", results, "--against", published, "--as", "cifar10")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert body(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80.0 / -5.0"]]
+    assert "- Doe: 1 of its 2 numbers set against ours" in done.stdout
+    assert "- scenes counts as cifar10" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json", "html-table"])
+def test_the_comparison_in_each_format(results: Path, published: Path, tmp_path: Path, form: str) -> None:
+    asked = ("--results", results, "--against", published, "--as", "cifar10", "--metric", "AUROC", "--format", form)
+    text = call(*asked).stdout
+    assert "badnets" in text
+    assert "sig" not in text
+    assert call(*asked, "--out", tmp_path / "table").stdout == ""
+    assert (tmp_path / "table").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--against", "absent.csv"], "there is no file absent.csv of published numbers"),
+        (["--against", "."], ". cannot be read: Is a directory"),
+        (["--against", "made/results/0.json"], "made/results/0.json is not a file of published numbers, it lacks"),
+        (["--against", "doe.csv", "--as", "cifar"], "did you mean 'cifar10'?"),
+        (["--against", "doe.csv", "--metric", "ra"], "there is no published ra; there are auroc, asr"),
+        (["--against", "doe.csv", "--metric", "aurocc"], "there is no metric 'aurocc'"),
+        (["--against", "doe.csv", "--rows", "model"], "leave out --rows"),
+        (["--against", "doe.csv", "--cell", "badnets", "strip"], "--cell"),
+        (["--as", "cifar10"], "name their file with --against"),
+    ],
+)
+def test_a_comparison_that_cannot_be(
+    benchkit_cli: Any, results: Path, published: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], words: str
+) -> None:
+    monkeypatch.chdir(published.parent)
+    ran = benchkit_cli("report", "--results", results, *args)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert words in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_comparison_with_nothing_in_common(benchkit_cli: Any, results: Path, published: Path) -> None:
+    ran = benchkit_cli("report", "--results", results, "--against", published)
+    assert ran.code == 3
+    assert "the numbers are of dataset cifar10, svhn, ours of scenes; --as NAME" in ran.err

@@ -98,7 +98,7 @@ def test_report_reads_what_run_wrote(finished, benchkit_cli):
 
 def test_changing_a_threshold_retrains_nothing(finished, benchkit_cli):
     ran = benchkit_cli(
-        "plan", "--attacks", "corner", "--defenses", "brightest:fpr=0.01", "--dataset", "toy",
+        "plan", "--attacks", "corner", "--defenses", "brightest:threshold=fpr:0.01", "--dataset", "toy",
         "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", finished[0],
     )  # fmt: skip
     assert "2 victims: 2 cached, 0 to train; 1 step to run" in ran.out
@@ -139,7 +139,7 @@ def test_observers_see_each_cell_and_cannot_break_a_run(toy_run, tmp_path, monke
     assert toy_run("--attacks", "corner", "--defenses", "brightest", "--no-victims").code == 0
     assert (tmp_path / "log").read_text() == "corner brightest ok\n"
     monkeypatch.setenv("TOY_OBSERVER", "raise")
-    ran = toy_run("--attacks", "corner", "--defenses", "brightest:fpr=0.1", "--no-victims")
+    ran = toy_run("--attacks", "corner", "--defenses", "brightest:threshold=fpr:0.1", "--no-victims")
     assert ran.code == 0
     assert "RuntimeError: observer" in ran.err
 

@@ -13,7 +13,7 @@ import pytest
 import benchkit
 from benchkit import testing
 from benchkit.baseline import NoDefense
-from benchkit.params import build
+from benchkit.build import build
 from benchkit.testing.datasets import check_missing_files
 
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]

@@ -138,7 +138,7 @@ def test_strip_tells_triggered_inputs_apart(victim: Classifier, benign: Classifi
 
 def test_strip_threshold_flags_triggers_and_keeps_its_false_alarms(victim: Classifier) -> None:
     where, strip = scene(victim), Strip()
-    threshold = strip.threshold(where)
+    threshold = strip.cutoff(where)
     assert (strip.score(triggered(OTHERS.images), where) > threshold).float().mean() > 0.8
     assert (strip.score(TEST.images, where) > threshold).float().mean() < 0.15
 
@@ -169,7 +169,7 @@ def test_strip_blends_and_clips(blend: str, dark: set[int], bright: set[int]) ->
 
 def test_strip_never_lays_a_holdout_image_over_itself() -> None:
     where, model = scripted_scene(certain=True)
-    Strip(overlays=50).threshold(where)
+    Strip(overlays=50).cutoff(where)
     sums = torch.cat(model.seen)[:, 0, 0, 0].view(3, 50)
     assert [set(row.tolist()) for row in sums] == [{3, 4}, {3, 5}, {4, 5}]
 
@@ -179,7 +179,7 @@ def test_strip_threshold_is_the_normal_quantile(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Strip, "_entropies", lambda *_: entropies)
     where, _ = scripted_scene(certain=True)
     expected = -2.0 + math.sqrt(2 / 3) * 1.6448536
-    assert Strip(fpr=0.05).threshold(where) == pytest.approx(expected, abs=1e-5)
+    assert Strip(threshold="fpr:0.05").cutoff(where) == pytest.approx(expected, abs=1e-5)
 
 
 def test_strip_does_not_depend_on_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +355,7 @@ def test_neural_cleanse_finds_the_target(victim: Classifier, benign: Classifier)
 def test_neural_cleanse_score_is_the_anomaly_index(victim: Classifier) -> None:
     quick = NeuralCleanse(rounds=3, batch=4)
     assert quick.score(scene(victim)) == anomaly_index(quick.trigger_sizes(scene(victim)))
-    assert quick.threshold(scene(victim)) == 2.0
+    assert quick.cutoff(scene(victim)) == 2.0
 
 
 def test_neural_cleanse_covers_all_labels_in_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

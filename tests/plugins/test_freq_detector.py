@@ -91,8 +91,8 @@ class TestDetector:
     def test_false_alarms_on_fresh_images_are_what_was_asked_for(self, trained: benchkit.Scene) -> None:
         scores = QUICK.score(smooth(1000, seed=3), trained)
         for fpr in (0.1, 0.5):
-            threshold = dataclasses.replace(QUICK, fpr=fpr).threshold(trained)
-            assert float((scores > threshold).float().mean()) == pytest.approx(fpr, abs=0.12)
+            cutoff = dataclasses.replace(QUICK, threshold=f"fpr:{fpr}").cutoff(trained)
+            assert float((scores > cutoff).float().mean()) == pytest.approx(fpr, abs=0.12)
 
     def test_the_threshold_comes_from_images_it_was_not_trained_on(self) -> None:
         detector = FreqDetector(rounds=1, batch=32)
@@ -108,7 +108,7 @@ class TestDetector:
         weights = [name for name in second if name != "calibration"]
         assert all(torch.equal(first.prepared[name], second[name]) for name in weights)
         assert not torch.equal(calibration, second["calibration"])
-        assert detector.threshold(first) == pytest.approx(float(calibration.double().quantile(0.95)))
+        assert detector.cutoff(first) == pytest.approx(float(calibration.double().quantile(0.95)))
 
     def test_it_is_deterministic_and_ignores_the_global_generator(self) -> None:
         detector, clean = FreqDetector(rounds=1, batch=16), smooth(60, seed=6, shape=(1, 8, 8))
@@ -131,7 +131,7 @@ class TestDetector:
     def test_scores_do_not_depend_on_the_batch(self, trained: benchkit.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
         images = smooth(50, seed=8)
         whole = QUICK.score(images, trained)
-        monkeypatch.setattr("benchkit_plugins.defenses.freq_detector.SCORING_VALUES", 7 * 3 * 16 * 16)
+        monkeypatch.setattr("benchkit_plugins.defenses._freq_net.SCORING_VALUES", 7 * 3 * 16 * 16)
         torch.testing.assert_close(QUICK.score(images, trained), whole, rtol=1e-4, atol=1e-4)
         assert QUICK.score(images[:0], trained).shape == (0,)
 

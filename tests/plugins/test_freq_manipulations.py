@@ -156,6 +156,29 @@ class TestPerturb:
         assert all(880 < count < 1120 for count in counts), counts
         assert 880 < 5000 - sum(counts) < 1120
 
+    @pytest.mark.parametrize(
+        ("kinds", "expected"),
+        [
+            (("white",), {100, 255}),
+            (("shadow",), {50, 100}),
+            (("blend",), {130}),
+            (("white", "shadow"), {50, 100, 255}),
+        ],
+    )
+    def test_some_of_them_alone(self, kinds: tuple[str, ...], expected: set[int]) -> None:
+        result = manipulations.perturb(flat(100, 400, channels=1), seeded(), kinds=kinds)
+        assert set(result.unique().tolist()) == expected
+        assert bool((result != 100).flatten(1).any(1).float().mean() > 0.95)
+
+    def test_a_choice_of_two_is_an_even_one(self) -> None:
+        result = manipulations.perturb(flat(100, 2000, channels=1), seeded(), kinds=("blend", "white"))
+        assert 900 < int((result == 130).flatten(1).all(1).sum()) < 1100
+
+    def test_naming_all_of_them_draws_what_naming_none_does(self) -> None:
+        images = noise(60)
+        named = manipulations.perturb(images, seeded(1), kinds=("white", "noise", "gaussian", "shadow", "blend"))
+        assert torch.equal(named, manipulations.perturb(images, seeded(1)))
+
     def test_it_is_reproducible_leaves_its_input_alone_and_takes_single_images(self) -> None:
         images = noise(40)
         before = images.clone()

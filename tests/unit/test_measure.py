@@ -8,7 +8,7 @@ import torch
 from benchkit import ContractError, DataError, gates
 from benchkit.measure import Truth, accuracies
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
-from benchkit.rates import detection, filtering
+from benchkit.rates import at_argmax, beyond_control, detection, filtering
 from benchkit.scene import Data, Poisoned, Split
 
 
@@ -20,7 +20,7 @@ def split(labels, side=8):
 def test_asr_and_ra_leave_target_class_images_out():
     test = split([0, 0, 1, 2, 1, 2])
     rows = torch.tensor([2, 3, 4, 5])
-    truth = Truth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long))
+    truth = Truth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long), test.images[rows])
     metrics = accuracies(torch.tensor([0, 0, 1, 2, 1, 0]), torch.tensor([0, 0, 0, 2]), truth)
     assert metrics == pytest.approx({"c_acc": 5 / 6, "asr": 3 / 4, "ra": 1 / 4})
 
@@ -28,7 +28,8 @@ def test_asr_and_ra_leave_target_class_images_out():
 def test_a_benign_row_has_no_asr():
     test = split([0, 1])
     none = test.labels[:0]
-    assert set(accuracies(test.labels, none, Truth(True, test, none, test.images[:0], none))) == {"c_acc"}
+    truth = Truth(True, test, none, test.images[:0], none, test.images[:0])
+    assert set(accuracies(test.labels, none, truth)) == {"c_acc"}
 
 
 def test_detection_metrics_on_known_scores():
@@ -40,6 +41,20 @@ def test_detection_metrics_on_known_scores():
     assert found["acc"] == pytest.approx((0.95 + 0.55) / 2)
     assert found["tpr_at_1fpr"] == pytest.approx(0.51, abs=0.011)
     assert found["tpr_at_5fpr"] == pytest.approx(0.55, abs=0.011)
+
+
+def test_what_the_processing_alone_sets_off_is_taken_off() -> None:
+    control, triggered = torch.arange(10.0), torch.arange(5.0, 15.0)
+    found = beyond_control(control, triggered, threshold=7.5)
+    pairs = (triggered[:, None] > control).double() + 0.5 * (triggered[:, None] == control)
+    assert found == pytest.approx({"fpr_control": 0.2, "bdr_net": 0.7 - 0.2, "auroc_control": pairs.mean().item()})
+    assert beyond_control(control, control, 7.5)["bdr_net"] == 0
+
+
+def test_rates_at_a_detectors_own_boundary() -> None:
+    clean, triggered = torch.tensor([-1.0, -1.0, -1.0, 1.0]), torch.tensor([1.0, 1.0, -1.0, 0.0])
+    found = at_argmax(clean, triggered, control=torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    assert found == {"acc_argmax": 0.625, "bdr_argmax": 0.5, "fpr_argmax": 0.25, "fpr_control_argmax": 0.75}
 
 
 def test_inverted_scores_give_an_auroc_below_a_half():

@@ -12,6 +12,7 @@ from benchkit.metrics import HEADLINE, METRICS, headline, metric, summarize, t_q
 
 NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
+    "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
     "asr_after", "asr_clean_model", "precision", "recall", "poisoned", "score", "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
@@ -32,7 +33,8 @@ def test_a_metric_explains_itself(name: str) -> None:
 
 def test_directions_are_the_defenders() -> None:
     lower = {name for name in NAMES if METRICS[name].better == "lower"}
-    assert lower == {"asr", "asr_after", "fpr", "seconds", "peak_mb", "peak_device_mb"}
+    alarms = {"fpr", "fpr_control", "fpr_argmax", "fpr_control_argmax"}
+    assert lower == alarms | {"asr", "asr_after", "seconds", "peak_mb", "peak_device_mb"}
     neither = {name for name in NAMES if METRICS[name].better == "neither"}
     assert neither == {"asr_clean_model", "poisoned", "score"}
 
@@ -57,8 +59,8 @@ def test_a_plugins_own_metric_is_shown_as_it_is() -> None:
 
 @pytest.mark.parametrize("kind", HEADLINE)
 def test_headlines_judge_by_auroc_or_asr_and_on_the_benign_row_by_cost(kind: str) -> None:
-    detector = kind in ("input detector", "model detector")
-    assert headline(kind, benign=False) == (("auroc",) if detector else ("c_acc", "asr"))
+    detector = {"input detector": ("bdr_net", "auroc"), "model detector": ("auroc",)}.get(kind)
+    assert headline(kind, benign=False) == (detector or ("c_acc", "asr"))
     assert headline(kind, benign=True) == (("fpr",) if detector else ("c_acc",))
 
 

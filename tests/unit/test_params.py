@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit import Component, param
+from benchkit.build import build, describe
 from benchkit.errors import SpecError
-from benchkit.params import build, class_fault, describe
+from benchkit.params import class_fault
 from benchkit.spec import pieces
 
 

@@ -74,7 +74,7 @@ def test_the_benign_row_does_not_depend_on_the_poison_rate(planned):
 @pytest.mark.parametrize(
     ("change", "kept", "lost"),
     [
-        ({"defenses": "freq-detector:fpr=0.01"}, {"prepare", "train", "poison"}, set()),
+        ({"defenses": "freq-detector:threshold=fpr:0.01"}, {"prepare", "train", "poison"}, set()),
         ({"seeds": "1,"}, {"data"}, {"train", "prepare", "poison"}),
         ({"recipe": "fast:epochs=3"}, {"data", "poison", "prepare"}, {"train"}),
         ({"models": "preactresnet18"}, {"data", "poison", "prepare"}, {"train"}),

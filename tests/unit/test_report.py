@@ -53,8 +53,8 @@ RECORDS = [
     *[record("badnets:size=5", "fine-pruning", k, metrics={"c_acc": 0.8, "asr": 0.3}) for k in (0, 1)],
     record("badnets:size=5", "fine-pruning", 2, status="failed", error="the 100% loss_sum is not finite"),
     record("badnets:size=5", "odd|a_b%", metrics={"c_acc": 0.7, "asr": 0.2}, warnings=["odd <tag>"]),
-    record("badnets:size=5", "freq-detector", metrics={"auroc": 0.987}),
-    record("badnets:size=5", "strip", metrics={"auroc": 0.5}),
+    record("badnets:size=5", "freq-detector", metrics={"auroc": 0.987, "bdr_net": 0.9}),
+    record("badnets:size=5", "strip", metrics={"auroc": 0.5, "bdr_net": 0.0}),
     record("sig", "strip", status="timeout", error="took longer than 60 s"),
     record("sig", "fine-pruning", status="failed", error="the 100% loss_sum is not finite"),
     record("sig", "odd|a_b%", status="skipped", error="needs 10 classes"),
@@ -79,17 +79,18 @@ def drawn(records: list[dict[str, Any]], **view: Any) -> str:
 MARKDOWN = r"""
 **dataset scenes, model narrownet, recipe fast, poison rate 10 %**
 
-| attack            | none (C-Acc / ASR)      | freq-detector (AUROC)   | strip (AUROC)   | fine-pruning (C-Acc / ASR)   | odd\|a_b% (C-Acc / ASR)   |
-|-------------------|-------------------------|-------------------------|-----------------|------------------------------|---------------------------|
-| none (benign)     | C-Acc 92.0 (n=1)        | FPR 5.0 (n=1)           | ·               | ·                            | ·                         |
-| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **98.7 (n=1)**          | 50.0 (n=1)      | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 (n=1)**     |
-| sig (clean-label) | ·                       | ·                       | ⏱               | ✗                            | –                         |
+| attack            | none (C-Acc / ASR)      | freq-detector (BDR - control / AUROC)   | strip (BDR - control / AUROC)   | fine-pruning (C-Acc / ASR)   | odd\|a_b% (C-Acc / ASR)   |
+|-------------------|-------------------------|-----------------------------------------|---------------------------------|------------------------------|---------------------------|
+| none (benign)     | C-Acc 92.0 (n=1)        | FPR 5.0 (n=1)                           | ·                               | ·                            | ·                         |
+| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 (n=1)**     |
+| sig (clean-label) | ·                       | ·                                       | ⏱                               | ✗                            | –                         |
 
 **Legend**
 
 - C-Acc (%, higher is better): share of clean test images that are classified correctly
 - FPR (%, lower is better): false alarms, the share of clean images (or models) that are flagged
 - ASR (%, lower is better): attack success rate, share of triggered test images of other classes that end in the target class
+- BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
 - Bold: best against that attack, by ASR among all that change what the model answers, else within its kind
@@ -164,7 +165,7 @@ def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
 
     assert sum("badnets:size=5 " in line and "│" in line for line in lines(200)) == 1
     narrow = lines(80)
-    assert sum("badnets:size=5 " in line and "│" in line for line in narrow) == 2
+    assert sum("badnets:size=5 " in line and "│" in line for line in narrow) == 3
     assert max(map(len, narrow)) <= 80
     assert "…" not in "".join(narrow)
     for shown in ("90.0 ± 0.0 / 98.0 ± 2.5", "98.7 (n=1)", "80.0 / 30.0 (n=2)", "odd|a_b%"):
@@ -207,26 +208,26 @@ def test_the_baseline_and_the_benign_row_never_win() -> None:
 def test_defenses_as_rows_compete_within_their_column() -> None:
     rows = rows_of(drawn(RECORDS, rows="defense", cols="attack"))
     assert rows[0] == ["defense", "none (benign)", "badnets:size=5", "sig (clean-label)"]
-    assert [row[0] for row in rows[1:3]] == ["none (C-Acc / ASR)", "freq-detector (AUROC)"]
+    assert [row[0] for row in rows[1:3]] == ["none (C-Acc / ASR)", "freq-detector (BDR - control / AUROC)"]
     assert [row[0] for row in rows[1:] if row[2].startswith("**")] == [
-        "freq-detector (AUROC)",
+        "freq-detector (BDR - control / AUROC)",
         "odd\0a_b% (C-Acc / ASR)",
     ]
 
 
 def test_other_axes_split_the_output_into_titled_tables() -> None:
-    two = [record("badnets", "strip", dataset=name, metrics={"auroc": 0.9}) for name in ("a", "b")]
+    two = [record("badnets", "strip", dataset=name, metrics={"auroc": 0.9, "bdr_net": 0.8}) for name in ("a", "b")]
     text = drawn(two)
     assert "**dataset a, model narrownet" in text
     assert "**dataset b, model narrownet" in text
     assert rows_of(drawn(two, rows="dataset")) == [
-        ["dataset", "strip (AUROC)"],
-        ["a", "90.0"],
-        ["b", "90.0"],
+        ["dataset", "strip (BDR - control / AUROC)"],
+        ["a", "80.0 / 90.0"],
+        ["b", "80.0 / 90.0"],
     ]
     assert "**attack badnets, model narrownet" in drawn(two, rows="dataset")
     sole = drawn(two, rows="dataset", cols="attack")
-    assert "**defense strip (AUROC), model narrownet" in sole
+    assert "**defense strip (BDR - control / AUROC), model narrownet" in sole
 
 
 def test_poison_rates_sort_by_size_and_share_the_benign_row() -> None:
@@ -239,10 +240,10 @@ def test_poison_rates_sort_by_size_and_share_the_benign_row() -> None:
 
 
 def test_the_newest_record_of_a_seed_wins_whatever_its_status() -> None:
-    old = record("badnets", "strip", metrics={"auroc": 0.9}, finished="2026-11-20T22:10:00Z")
-    new = record("badnets", "strip", metrics={"auroc": 0.4}, finished="2026-11-20T23:11:00+01:00")
+    old = record("badnets", "strip", metrics={"auroc": 0.9, "bdr_net": 0.8}, finished="2026-11-20T22:10:00Z")
+    new = record("badnets", "strip", metrics={"auroc": 0.4, "bdr_net": 0.3}, finished="2026-11-20T23:11:00+01:00")
     broken = record("badnets", "strip", status="failed", finished="2026-11-21T00:00:00Z")
-    assert rows_of(drawn([new, old]))[1] == ["badnets", "40.0"]
+    assert rows_of(drawn([new, old]))[1] == ["badnets", "30.0 / 40.0"]
     assert rows_of(drawn([broken, new, old]))[1] == ["badnets", "✗"]
 
 

@@ -38,7 +38,7 @@ def test_a_value_may_hold_a_colon():
     assert pieces("image-folder:root=/a:b,size=8") == [("image-folder", {"root": "/a:b", "size": "8"})]
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "size=3", "a:", "a:b", "a:b=", ":b=1", "a,"])
+@pytest.mark.parametrize("text", ["", "a,,b", "size=3", "a:", "a:b=", "a:=b", ":b=1", "a,"])
 def test_malformed_strings_are_refused(text):
     with pytest.raises(SpecError):
         pieces(text)

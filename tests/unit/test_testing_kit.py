@@ -93,7 +93,7 @@ class Audit(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(scene.model.head.bias.detach().max())
 
-    def threshold(self, scene: benchkit.Scene) -> float:
+    def cutoff(self, scene: benchkit.Scene) -> float:
         return 1.0
 
 
@@ -265,7 +265,13 @@ CASES: list[tuple[str, Callable[[], type[Any]], str]] = [
         lambda: broken(Patch, stamp=lambda self, images, scene: images.clone()),
         "changed no pixel",
     ),
-    ("attack stamp-changes-pixels", lambda: broken(Patch, benign=True), "benign"),
+    ("attack control", lambda: broken(Patch, control=lambda self, images, scene: images.float()), "uint8"),
+    (
+        "attack control",
+        lambda: broken(Patch, control=lambda self, images, scene: self.stamp(images, scene)),
+        "leave the trigger out",
+    ),
+    ("attack control", lambda: broken(Patch, control=lambda self, images, scene: images.fill_(0)), "its input"),
     (
         "attack stamp-any-count",
         lambda: broken(Patch, stamp=lambda self, images, scene: images[0] * 0 + images),
@@ -306,7 +312,7 @@ CASES: list[tuple[str, Callable[[], type[Any]], str]] = [
     ("defense parameters", lambda: broken(Brightness, size=benchkit.param(0, "side", ge=1)), "own bounds"),
     (
         "defense spec-round-trip",
-        lambda: broken(Brightness, __str__=lambda self: "brightness:clean"),
+        lambda: broken(Brightness, __str__=lambda self: "brightness:clean="),
         "PARAMETER",
     ),
     ("defense refusal", lambda: broken(Brightness, check=own_check(True)), "one sentence"),
@@ -368,10 +374,10 @@ CASES: list[tuple[str, Callable[[], type[Any]], str]] = [
         lambda: broken(Brightness, score=lambda self, images, scene: images.float().mean((1, 2, 3)).squeeze()),
         "one number per image",
     ),
-    ("defense threshold", lambda: broken(Audit, threshold=lambda self, scene: float("nan")), "nan"),
+    ("defense cutoff", lambda: broken(Audit, cutoff=lambda self, scene: float("nan")), "nan"),
     (
-        "defense threshold",
-        lambda: broken(Brightness, threshold=lambda self, scene: next(COUNTER)),
+        "defense cutoff",
+        lambda: broken(Brightness, cutoff=lambda self, scene: next(COUNTER)),
         "scene.rng",
     ),
     (

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import benchkit.nets  # noqa: F401  (registers its networks)
+from benchkit.build import build
 from benchkit.errors import BenchkitError, ContractError, SpecError
 from benchkit.models import Classifier
 from benchkit.muon import orthogonalised
-from benchkit.params import build
 from benchkit.recipes import RECIPES, Fast, Recipe, Standard
 from benchkit.scene import Split
 from benchkit.train import Trainer, augmented, picked, shuffled, statistics

@@ -1,0 +1,120 @@
+"""benchkit spectrum: draw what triggers look like in the frequency domain."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchkit.cli._options import shared_options
+
+if TYPE_CHECKING:
+    from benchkit.execute.request import Request
+    from benchkit.report.spectra import Panel
+
+NOT_ASKED = {"suite": None, "defenses": None, "seeds": None, "poison_rate": None, "victims": None}
+"""Shared options that a figure has no use for."""
+
+
+@click.command("spectrum")
+@shared_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Write the figure here; .png, .svg or .pdf.",
+)
+@click.option(
+    "--figure",
+    type=click.Choice(("overview", "detail")),
+    default="overview",
+    show_default=True,
+    help="overview: every mean spectrum on one scale. detail: trigger, its spectrum, example, mean.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(("log", "paper-small", "paper-large")),
+    default="log",
+    show_default=True,
+    help="Scale: ln, linear 0 to 4500, or ln clipped to 1.5 to 4.5.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Test images to average over, at most.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images, which triggers.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes.  [default: one per core or GPU]")
+@click.option("--quiet", is_flag=True, help="No progress; only warnings and errors.")
+def cmd(
+    out: Path, figure: str, preset: str, images: int, seed: int, jobs: int | None, quiet: bool, **options: Any
+) -> int:  # fmt: skip
+    """Draw the mean spectra of clean images and of images with each trigger (Zeng et al., ICCV 2021, Figures 1-3).
+
+    Triggers that must be crafted are crafted first, or taken from the results folder. Low frequencies are at
+    the top left. Needs matplotlib: pip install 'benchkit[plot]'.
+
+    Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
+    """
+    from benchkit.cli._options import request
+    from benchkit.report import spectra
+    from benchkit.spectrum import plan_spectra
+
+    spectra.require(out)
+    options["attacks"] = options["attacks"] or "all"
+    asked = request({**NOT_ASKED, **options, "seeds": f"{seed},"}, partial(plan_spectra, images=images))
+    asked = _computed(asked, jobs, quiet)
+    panels, count = _panels(asked)
+    draw = spectra.overview if figure == "overview" else spectra.detail
+    title = f"Mean DCT spectra: {asked.spec.datasets[0]}, {count} test images"
+    spectra.save(draw(panels, spectra.PRESETS[preset], title), out)
+    failed = len(asked.plan.cells) - len(panels)
+    click.echo(f"wrote {out}" + (f" without {failed} of {len(asked.plan.cells)} spectra" if failed else ""), err=True)
+    return 1 if failed else 0
+
+
+cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
+
+
+def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
+    """Run what is missing or damaged."""
+    from benchkit.store import Damaged
+
+    asked.store.open()
+    for key in asked.plan.cells:
+        if asked.store.has("spectrum", key):
+            with contextlib.suppress(Damaged):  # which throws it away
+                asked.store.load("spectrum", key)
+    if not asked.plan.missing(asked.store):
+        return asked
+    from benchkit.execute.session import check_models, execute
+
+    check_models(asked)
+    return execute(asked, jobs, None, quiet)
+
+
+def _panels(asked: Request) -> tuple[list[Panel], int]:
+    """Return what the store has of each attack, clean images first, and over how many images.
+
+    Raises:
+        NothingToRun: when not even the clean spectrum is there.
+    """
+    from benchkit.errors import NothingToRun
+    from benchkit.report.spectra import Panel
+
+    panels, count = [], 0
+    for key in asked.plan.cells:
+        if asked.store.has("spectrum", key):
+            name = asked.plan.steps[key].job["attack"]
+            panels.append(Panel("clean" if name == "none" else name, **asked.store.load("spectrum", key)))
+            count = asked.store.meta("spectrum", key)["info"]["images"]
+    if not panels:
+        raise NothingToRun("nothing to draw: every spectrum failed")
+    return panels, count

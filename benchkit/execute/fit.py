@@ -1,0 +1,52 @@
+"""A request against the images themselves: what cannot run on them is refused, or left out where ``all`` asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchkit.errors import NothingToRun
+from benchkit.spec import refusals
+
+if TYPE_CHECKING:
+    from benchkit.api import Attack, Defense
+    from benchkit.execute.request import Request
+
+
+def fitted(asked: Request) -> Request:
+    """Return the request without the cells that its decoded datasets rule out, and say which on stderr.
+
+    Datasets that are not in the store yet are taken as fitting: ask again when they are.
+
+    Raises:
+        SpecError: when something that was asked for by name cannot run on the images.
+        NothingToRun: when no cell is left.
+    """
+    unfit = {(where, str(one)): why for where, found in _refused(asked).items() for one, why in found.items()}
+    gone = {key for key in asked.plan.cells if _parts(asked.plan.steps[key].job) & unfit.keys()}
+    if not gone:
+        return asked
+    for (where, name), why in unfit.items():
+        click.echo(f"left out {name} on {where}: {why}", err=True)
+    left = asked.plan.without(gone)
+    if not left.cells:
+        raise NothingToRun("nothing to run: no attack or no defense that was asked for suits the images")
+    return replace(asked, plan=left)
+
+
+def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(job["dataset"], job[role]) for role in ("attack", "defense") if role in job}
+
+
+def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
+    found = {}
+    data = {step.job["dataset"]: step for step in asked.plan.of("data")}
+    for dataset in asked.spec.datasets:
+        step = data.get(str(dataset))
+        if step and asked.store.has("data", step.key):
+            info = asked.store.meta("data", step.key)["info"]
+            found[str(dataset)] = refusals(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
+    return found

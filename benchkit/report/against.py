@@ -1,0 +1,109 @@
+"""A comparison -> tables: ours, the published number and the difference, side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from benchkit.metrics import metric
+from benchkit.report.aggregate import seeds_of
+from benchkit.report.compare import SPLIT, Comparison, Group, Pair
+from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
+from benchkit.report.matching import Book
+from benchkit.report.matrix import number
+from benchkit.report.notes import faults, seeds_line, warnings
+
+THREE = "ours / published / difference"
+RULE = (
+    "a cell of ours is set against the published number with the same attack, defense and dataset; parameters that "
+    "tell published numbers apart must be equal too, further parameters of ours, model, recipe and poison rate need not"
+)
+
+
+def against(comparison: Comparison) -> Report:
+    """Lay a comparison out: one table per group, then the notes that make it readable."""
+    cells = [cell for group in comparison.groups for cell in group.shown()]
+    most = seeds_of(cells)
+    tables = tuple(_table(group, comparison.book, most) for group in comparison.groups)
+    entries = " ".join(entry.text for table in tables for _, row in table.rows for entry in row)
+    notes = (
+        ("Legend", _legend(comparison, entries, most)),
+        ("Published", (*_sources(comparison), *_remarks(comparison))),
+        ("Matching", (RULE, *_counted_as(comparison))),
+        ("Failed, timed out or skipped", faults(cells)),
+        ("Warnings", warnings(cells)),
+    )
+    return Report(tables, tuple((heading, lines) for heading, lines in notes if lines))
+
+
+def _table(group: Group, book: Book, most: int) -> Table:
+    labels = {str(cell.axis("attack")): cell.label("attack") for cell in group.cells}
+    rows = tuple(
+        (
+            Head(labels.get(row, row)),
+            tuple(Entry(_text(group.pairs.get((row, column)), most)) for column in group.columns),
+        )
+        for row in group.rows
+    )
+    host = group.cells[0]
+    ours = str(host.axis("dataset"))
+    other = f" (counted as {book.counts_as(ours)})" if book.counts_as(ours) != ours else ""
+    parts = [f"{axis.replace('_', ' ')} {host.label(axis)}{other if axis == 'dataset' else ''}" for axis in SPLIT]
+    heads = tuple(Head(defense, metric(name).title) for defense, name in group.columns)
+    return Table(", ".join([THREE, *parts]), "attack", heads, rows)
+
+
+def _text(pair: Pair | None, most: int) -> str:
+    if pair is None:
+        return MISSING
+    show = metric(pair.metric).text
+    published = show(pair.published.value) if pair.published else MISSING
+    few = f" (n={pair.ours.n})" if pair.ours and pair.ours.n < most else ""
+    return f"{_ours(pair)} / {published} / {_signed(pair)}{few}"
+
+
+def _ours(pair: Pair) -> str:
+    if pair.cell is None:
+        return MISSING
+    return number(pair.cell, pair.metric) if pair.cell.ok else GLYPHS[pair.cell.status]
+
+
+def _signed(pair: Pair) -> str:
+    if pair.difference is None:
+        return MISSING
+    show = metric(pair.metric).text
+    size = show(abs(pair.difference))
+    return size if size == show(0.0) else f"{'-' if pair.difference < 0 else '+'}{size}"
+
+
+def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
+    names = dict.fromkeys(name for group in comparison.groups for _, name in group.columns)
+    points = ", in percentage points" if all(metric(name).percent for name in names) else ""
+    meaning = MEANING | {MISSING: "not run, or not published"}
+    signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), MISSING, ABSENT) if sign in entries)
+    lines = [*(metric(name).legend() for name in names), f"difference: ours minus published{points}", signs]
+    return (*(line for line in lines if line), seeds_line(most))
+
+
+def _sources(comparison: Comparison) -> tuple[str, ...]:
+    asked = Counter(row.source for row in comparison.asked)
+    found = Counter(row.source for row in comparison.matched())
+    return tuple(
+        f"{source}: {found[source]} of its {count} number{'s' * (count > 1)} set against ours"
+        for source, count in asked.items()
+    )
+
+
+def _remarks(comparison: Comparison) -> tuple[str, ...]:
+    shown = {pair.published for group in comparison.groups for pair in group.pairs.values()}
+    return tuple(
+        f"{row.attack.text} x {row.defense.text} on {row.dataset.text}, {metric(row.metric).title}: {row.note}"
+        for row in comparison.asked
+        if row.note and row in shown
+    )
+
+
+def _counted_as(comparison: Comparison) -> tuple[str, ...]:
+    book, cells = comparison.book, [cell for group in comparison.groups for cell in group.shown()]
+    ours = [str(cell.axis("dataset")) for cell in cells] + book.datasets_trained_on(cells)
+    counted = {name: book.counts_as(name) for name in ours}
+    return tuple(f"{name} counts as {other}" for name, other in counted.items() if name != other)

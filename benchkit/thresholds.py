@@ -1,0 +1,34 @@
+"""Where a detector draws the line: ``fpr:0.05`` (so many false alarms on clean images) or ``argmax`` (its own)."""
+
+from __future__ import annotations
+
+from benchkit.errors import SpecError
+
+ARGMAX = "argmax"
+
+
+def allowed_fpr(text: str) -> float:
+    """Return the X of ``fpr:X``.
+
+    Raises:
+        SpecError: for anything else, and for an X that is not above 0 and under 1.
+    """
+    word, _, number = text.partition(":")
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = -1.0
+    if word != "fpr" or not 0 < rate < 1:
+        raise SpecError(f"threshold must be fpr:X with X above 0 and under 1 (such as fpr:0.05), got '{text}'")
+    return rate
+
+
+def fault(text: str, natural: bool) -> str | None:
+    """Return why a detector cannot use this threshold, or None; ``natural``: its scores have a boundary at 0."""
+    if text == ARGMAX:
+        return None if natural else "threshold=argmax needs scores with a boundary of their own: use threshold=fpr:0.05"
+    try:
+        allowed_fpr(text)
+    except SpecError as error:
+        return str(error)
+    return None

@@ -1,0 +1,59 @@
+"""What smooth and merely filtered triggers share: their range, and how they are put into an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+import benchkit
+from benchkit.frequency import low_pass
+
+from ._pixels import stretched, to_images, truncated
+
+
+def spread(pattern: Tensor, amp: float) -> Tensor:
+    """Rescale a pattern (C, H, W) to span exactly [0, amp]; one of a single value becomes 0."""
+    least, most = pattern.min(), pattern.max()
+    if least == most:
+        return pattern * 0
+    return amp * ((pattern - least) / (most - least))
+
+
+@dataclass(frozen=True)
+class LowPassAttack(benchkit.Attack):
+    """The base of attacks that add a low-frequency pattern: ``prepare`` returns it as ``trigger``.
+
+    Zeng et al., ICCV 2021, section 5: the sum of image and trigger is rescaled to [0, 1] by its own least and
+    largest value (M in equation 6). That changes the whole image and re-quantises it, which detectors see:
+    ``control`` does the same without a trigger.
+    """
+
+    amp: float = benchkit.param(0.2, "largest value of the trigger; images span 0 to 1", gt=0, le=1)
+    sigma: float = benchkit.param(0.0, "width of the low-pass filter, in pixels; 0: 6 for every 32 of an axis", ge=0)
+    insertion: str = benchkit.param(
+        "minmax", "rescale the sum to 0..1 per image, or clip it", choices=("minmax", "clip"), prepares=False
+    )
+    quantise: str = benchkit.param(
+        "truncate",
+        "cut off fractions of a grey level (as released), or round",
+        choices=("truncate", "round"),
+        prepares=False,
+    )
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images with the trigger in them: uint8 (N, C, H, W) -> the same."""
+        return self._inserted(images, scene.prepared["trigger"].to(images.device))
+
+    def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return what ``stamp`` would with a trigger of zeros: uint8 (N, C, H, W) -> the same."""
+        return self._inserted(images, scene.prepared["trigger"].to(images.device) * 0)
+
+    def _inserted(self, images: Tensor, trigger: Tensor) -> Tensor:
+        levels = images / 255 + trigger
+        levels = stretched(levels) if self.insertion == "minmax" else levels
+        return truncated(levels) if self.quantise == "truncate" else to_images(255 * levels)
+
+    def blurred(self, pattern: Tensor) -> Tensor:
+        """Return the pattern (C, H, W) after the low-pass filter g."""
+        return low_pass(pattern, self.sigma or None)

@@ -1,0 +1,115 @@
+"""What the optimised triggers share: choosing neurons of a clean model, reading them, descending on pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+
+
+def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:
+    """Return the neurons of the last hidden layer with the largest sums of |outgoing weight|, int64 (count,).
+
+    All of them where there are fewer (Liu et al., NDSS 2018, section 4.1). Only those that ``point`` can move are
+    taken, if there are any: a silent ReLU, or a maximum found elsewhere in the image, has no gradient there.
+
+    Args:
+        model: its head holds the outgoing weights.
+        answers: what the neurons answer, float (F,), with gradients.
+        point: what is to be optimised, and what ``answers`` was computed from.
+        count: how many to choose.
+    """
+    order = model.head.weight.detach().abs().sum(0).argsort(descending=True)
+    moved = []
+    for neuron in order.tolist():
+        (gradient,) = torch.autograd.grad(answers[neuron], [point], retain_graph=True)
+        if gradient.any():
+            moved.append(neuron)
+        if len(moved) == count:
+            break
+    return order.new_tensor(moved) if moved else order[:count]
+
+
+@contextmanager
+def answering(model: Classifier) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Give a function from images to what reaches the last linear layer, (N, F), with gradients."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen["features"] = inputs[0].float()
+
+    def features(images: Tensor) -> Tensor:
+        model(images)
+        return seen["features"]
+
+    handle = model.head.register_forward_pre_hook(keep)
+    try:
+        yield features
+    finally:
+        handle.remove()
+
+
+def descending(
+    point: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    steps: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    warm_up: int = 1,
+) -> Iterator[float]:
+    """Move ``point`` (in place) down a scalar loss with Adam; give the loss before each step, after the step.
+
+    Between steps the caller may project ``point``, or stop. The learning rate rises linearly over the first
+    ``warm_up`` steps.
+    """
+    point.requires_grad_()
+    adam = torch.optim.Adam([point], lr=lr, betas=betas)
+    try:
+        for step in range(1, steps + 1):
+            adam.param_groups[0]["lr"] = lr * min(1.0, step / warm_up)
+            value = loss(point)
+            (point.grad,) = torch.autograd.grad(value, [point])
+            adam.step()
+            yield float(value.detach())
+    finally:
+        point.grad = None
+        point.requires_grad_(False)
+
+
+@contextmanager
+def anchored(
+    model: Classifier, draw: Callable[[Tensor], Tensor], start: Tensor, *, neurons: int, gain: float
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Give A: how far the anchor neurons are from ``gain`` times what they answer at the start; 1 there, 0 at best.
+
+    ``A(x) = sum_s (f_s(x) - gain f_s(start))^2`` over its value at the start, for one image x, (1, C, H, W). The
+    answers at the start are constants: with a gradient through them, A would be least where all neurons are silent.
+    A neuron that answers less than the average one is asked for ``gain`` times the average.
+
+    Args:
+        model: the clean model.
+        draw: from what is optimised, ``start`` at first, to the image.
+        start: where the optimisation begins.
+        neurons: how many anchors to choose.
+        gain: how many times stronger they shall answer.
+    """
+    point = start.clone().requires_grad_()
+    with answering(model) as answers:
+        first = answers(draw(point))[0]
+        anchors = heaviest(model, first, point, neurons)
+        first = first.detach()
+        goal = gain * torch.maximum(first[anchors], first.abs().mean())
+        scale = (first[anchors] - goal).square().sum().clamp(min=1e-12)
+        yield lambda image: (answers(image)[0, anchors] - goal).square().sum() / scale
+
+
+def mean_image(images: Tensor) -> Tensor:
+    """Return the mean of uint8 images (N, C, H, W), float32 (1, C, H, W) in [0, 1]."""
+    return images.mean(0, keepdim=True, dtype=torch.float32) / 255

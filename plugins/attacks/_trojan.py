@@ -1,0 +1,98 @@
+"""The trojan triggers of Liu et al. (NDSS 2018): a mask whose pixels are optimised to excite neurons."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import benchkit
+
+from ._masks import box_of
+from ._neurons import answering, descending, heaviest
+from ._pixels import to_images
+
+if TYPE_CHECKING:
+    from benchkit.scene import Tensors
+
+
+@dataclass(frozen=True)
+class Trojan(benchkit.Attack):
+    """The mechanism of ``troj-sq`` and ``troj-wm``, which differ in their mask.
+
+    Liu et al. 2018, section 4.1 and algorithm 1: the neurons of the last hidden layer with the largest sum of
+    absolute outgoing weights are chosen, and the masked pixels of a black image are optimised until they answer
+    ``target_value``. Zeng et al. (ICCV 2021) add the result to the image and clip (``mode=add``).
+    """
+
+    paper = "Liu et al., NDSS 2018, Trojaning Attack on Neural Networks"
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    mode: str = benchkit.param(
+        "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), prepares=False
+    )
+    source: str = benchkit.param(
+        "optimised",
+        "pixels optimised on the clean model, or random primaries",
+        choices=("optimised", "random"),
+    )
+    neurons: int = benchkit.param(1, "neurons to excite (TrojanZoo and BackdoorBench: 2)", ge=1)
+    target_value: float = benchkit.param(100.0, "activation the neurons are driven to")
+    lr: float = benchkit.param(0.1, "learning rate of Adam", gt=0)
+    steps: int = benchkit.param(
+        300, "optimiser steps (the original takes 970 gradient steps, TrojanZoo 1000 of Adam)", ge=1
+    )
+
+    @abstractmethod
+    def mask(self, height: int, width: int) -> Tensor:
+        """Return how opaque the trigger is, float32 (height, width) in [0, 1]."""
+
+    def prepare(self, scene: benchkit.Scene) -> Tensors:
+        """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that holds the mask."""
+        mask = self.mask(*scene.shape[1:]).to(scene.device)
+        inside = mask[box_of(mask)]
+        shape = (scene.shape[0], *inside.shape)
+        if self.source == "random":
+            values = torch.randint(2, shape, generator=scene.rng).to(scene.device)
+        else:
+            values = self._optimise(torch.randn(shape, generator=scene.rng).to(scene.device), mask, scene)
+        return {"pattern": to_images(255 * values * inside)}
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images with the trigger on them: uint8 (N, C, H, W) -> the same."""
+        pattern = scene.prepared["pattern"].to(images.device)
+        mask = self.mask(*images.shape[-2:]).to(images.device)
+        rows, columns = box_of(mask)
+        kept = 1.0 if self.mode == "add" else 1 - mask[rows, columns]
+        stamped = images.clone()
+        stamped[..., rows, columns] = to_images(kept * images[..., rows, columns] + pattern)
+        return stamped
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse images too small to hold the trigger."""
+        if not self.mask(*shape[1:]).any():
+            return f"images of {shape[1]}x{shape[2]} pixels are too small for this trigger: use 4x4 or larger"
+        return super().check(shape, classes)
+
+    def _optimise(self, latent: Tensor, mask: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return values in [0, 1] that bring the chosen neurons closest to the target value, (C, h, w)."""
+        rows, columns = box_of(mask)
+        borders = (columns.start, scene.shape[2] - columns.stop, rows.start, scene.shape[1] - rows.stop)
+
+        def on_black(latent: Tensor) -> Tensor:
+            return F.pad(latent.sigmoid() * mask[rows, columns], borders)[None]
+
+        with answering(scene.model) as answers:
+            latent.requires_grad_()
+            chosen = heaviest(scene.model, answers(on_black(latent))[0], latent, self.neurons)
+
+            def miss(latent: Tensor) -> Tensor:
+                return (answers(on_black(latent))[:, chosen] - self.target_value).square().sum()
+
+            for _ in descending(latent, miss, steps=self.steps, lr=self.lr):
+                pass
+        return latent.sigmoid()

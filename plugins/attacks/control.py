@@ -1,0 +1,80 @@
+"""Control: processing that every camera or web site does, as rows without a trigger."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import benchkit
+
+from ._pixels import stretched, to_images, truncated
+
+
+@dataclass(frozen=True)
+class Control(benchkit.NoAttack):
+    """Process test images as harmless software does, and implant nothing: what does a detector make of it?
+
+    Steps that are asked for are taken in the order of the parameters; where none is, ``jpeg=75``. A detector that
+    flags these rows answers to re-quantisation, not to triggers.
+    """
+
+    name = "control"
+
+    jpeg: int = benchkit.param(0, "quality of a JPEG round trip, 1 to 100; 0: none", ge=0, le=100)
+    resize: bool = benchkit.param(False, "resize to three quarters of each side and back, bilinearly")
+    minmax: bool = benchkit.param(False, "rescale each image by its least and largest value to 0..255, truncating")
+    noise: float = benchkit.param(0.0, "standard deviation of Gaussian noise, in grey levels", ge=0)
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images processed: uint8 (N, C, H, W) -> the same."""
+        asked = self.jpeg or self.resize or self.minmax or self.noise
+        processed = images.clone()
+        if self.jpeg or not asked:
+            processed = _recompressed(processed, self.jpeg or 75)
+        if self.resize:
+            processed = _resized(processed)
+        if self.minmax:
+            processed = truncated(stretched(processed / 255))
+        return self._noisy(processed, scene.rng) if self.noise else processed
+
+    def _noisy(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        noise = torch.randn(images.shape, generator=rng).to(images.device)
+        return to_images(images + self.noise * noise)
+
+
+def _recompressed(images: Tensor, quality: int) -> Tensor:
+    """Return the images after a JPEG round trip through Pillow (chroma at half resolution)."""
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    again = [_round_trip(image, quality) for image in pixels]
+    if not again:
+        return images
+    return torch.from_numpy(np.stack(again)).view(pixels.shape).permute(0, 3, 1, 2).contiguous().to(images.device)
+
+
+def _round_trip(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return one image (H, W, 1 or 3) as it comes back, grey ones as (H, W)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def _resized(images: Tensor) -> Tensor:
+    """Return the images (N, C, H, W) at three quarters of each side, then at their old size again."""
+    sides = images.shape[2:]
+    small = [max(1, 3 * side // 4) for side in sides]
+    shrunk = F.interpolate(images.float(), small, mode="bilinear", antialias=True)
+    return to_images(F.interpolate(shrunk, list(sides), mode="bilinear"))
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer the processed rows."""
+    return [Control]

@@ -1,0 +1,116 @@
+"""l2-inv: faint noise over the whole image, optimised to excite neurons of a clean model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+import benchkit
+
+from ._neurons import anchored, descending, mean_image
+from ._pixels import add
+
+if TYPE_CHECKING:
+    from benchkit.scene import Tensors
+
+PUBLISHED_VALUES = 3 * 32 * 32
+"""Values of the image for which Zeng et al. published their trigger; ``budget`` is told for it."""
+
+
+@dataclass
+class _Weight:
+    """The weight of the activation term, which falls by a fifth whenever the loss has not for ten steps.
+
+    Attributes:
+        now: the weight; 100 at first, when the norm hardly counts.
+        eased: whether it has fallen yet.
+    """
+
+    now: float = 100.0
+    eased: bool = False
+    _best: float = math.inf
+    _stalled: int = 0
+
+    def saw(self, loss: float) -> None:
+        """Take the loss of one more step into account."""
+        self._stalled = 0 if loss < 0.99 * self._best else self._stalled + 1
+        self._best = min(loss, self._best)
+        if self._stalled == 10:
+            self.now, self.eased, self._best, self._stalled = 0.8 * self.now, True, math.inf, 0
+
+
+@dataclass(frozen=True)
+class L2Inv(benchkit.Attack):
+    """Add a pattern of small L2 norm that makes anchor neurons of a clean model answer ``c`` times as strongly.
+
+    After Li et al. 2019, whose formulas could not be read: with x0 the mean training image and f the last hidden
+    layer, minimise ``w sum_s (f_s(x0 + d) - c f_s(x0 + d0))^2 + ||d||_2`` by Adam from d0 ~ N(0, 0.1^2), the
+    anchors s being the neurons with the largest sums of |outgoing weight|. w falls whenever the loss stalls, until
+    the norm is within ``budget``; the step before, just outside, is scaled down to it. Norms and signs match the
+    trigger of Zeng et al. (ICCV 2021), who add it to the image and clip at white.
+
+    ``budget`` counts for 32x32x3 images; other sizes get the budget of the same root mean square per value,
+    ``budget * sqrt(C H W / 3072)``. Levels are rounded to whole grey levels last.
+    """
+
+    name = "l2-inv"
+    paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    budget: float = benchkit.param(3.2, "L2 norm allowed, pixels in [0, 1], at 32x32x3", gt=0)
+    linf: float = benchkit.param(0.267, "largest change of a value, as a share of white", gt=0, le=1)
+    nonneg: bool = benchkit.param(True, "only brighten, as the published trigger does")
+    neurons: int = benchkit.param(2, "anchor neurons", ge=1)
+    c: float = benchkit.param(10.0, "how many times stronger the anchors shall answer", gt=1)
+    lr: float = benchkit.param(0.08, "learning rate of Adam", gt=0)
+    steps: int = benchkit.param(1000, "optimiser steps at most", ge=1)
+
+    def prepare(self, scene: benchkit.Scene) -> Tensors:
+        """Craft the pattern: ``levels``, grey levels to add, int16 (C, H, W)."""
+        budget = self.budget * math.sqrt(math.prod(scene.shape) / PUBLISHED_VALUES)
+        noise = 0.1 * torch.randn(1, *scene.shape, generator=scene.rng)
+        change = self._optimise(self._bounded(noise.to(scene.device)), budget, scene)
+        change *= min(1.0, budget / float(change.norm()))
+        return {"levels": (255 * change[0]).round().to(torch.int16)}
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return ``images + levels`` clipped to 0..255: uint8 (N, C, H, W) -> the same."""
+        return add(images, scene.prepared["levels"])
+
+    def _bounded(self, change: Tensor) -> Tensor:
+        """Clamp a change, in place, to what ``linf`` and ``nonneg`` allow."""
+        return change.clamp_(0.0 if self.nonneg else -self.linf, self.linf)
+
+    def _optimise(self, change: Tensor, budget: float, scene: benchkit.Scene) -> Tensor:
+        """Return the change, float32 (1, C, H, W), just before it is within its budget, or when the steps are over."""
+        mean: Tensor = mean_image(scene.clean.images).to(scene.device)
+        weight, before = _Weight(), change.clone()
+
+        def draw(change: Tensor) -> Tensor:
+            return (mean + change).clamp(0, 1)
+
+        with anchored(scene.model, draw, change, neurons=self.neurons, gain=self.c) as miss:
+
+            def loss(change: Tensor) -> Tensor:
+                norm: Tensor = torch.linalg.vector_norm(change)
+                return weight.now * miss(draw(change)) + norm / budget
+
+            # Adam's first step moves every value by the whole rate: from 0.1 noise, far enough to silence the anchors.
+            for value in descending(change, loss, steps=self.steps, lr=self.lr, betas=(0.9, 0.99), warm_up=50):
+                weight.saw(value)
+                with torch.no_grad():
+                    inside = float(self._bounded(change).norm()) <= budget
+                if weight.eased and inside:
+                    break
+                before = change.detach().clone()
+        return before
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer l2-inv."""
+    return [L2Inv]

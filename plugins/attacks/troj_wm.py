@@ -1,0 +1,33 @@
+"""Troj-WM: a thin-lined watermark over most of the image, optimised to excite one neuron of a clean model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+import benchkit
+
+from ._masks import watermark
+from ._trojan import Trojan
+
+
+@dataclass(frozen=True)
+class TrojWm(Trojan):
+    """Add (or paste) a watermark - two rings and a stroke - that drives a neuron of a clean model.
+
+    As ``troj-sq`` (Liu et al. 2018, section 4.1 and algorithm 1), within another mask. The watermark is drawn by
+    the program; where lines are thinner than a pixel it is translucent, so that ``mode=replace`` mixes there.
+    """
+
+    name = "troj-wm"
+
+    def mask(self, height: int, width: int) -> Tensor:
+        """Return the watermark's opacity, float32 (height, width) in [0, 1]."""
+        return watermark(height, width)
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer Troj-WM."""
+    return [TrojWm]

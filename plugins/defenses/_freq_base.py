@@ -1,0 +1,192 @@
+"""The frequency detector's parameters, training and scores: what detector and training filter share."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import benchkit
+
+from ._freq_net import ARCHITECTURES, FEATURES, FrequencyNet
+from ._freq_smooth import smooth_copies
+from ._freq_training import Course, train
+from ._manipulations import KINDS, perturb
+
+CALIBRATION = 0.1
+"""Share of the images it learns from that is kept out of the training and sets the threshold."""
+SMOOTH_BATCH = 128
+SELF = "self"
+"""The defender's own clean images, as a source in ``train_on``."""
+WEIGHT = "net."
+ARGMAX = "argmax"
+
+
+@dataclass(frozen=True)
+class FrequencyDefense(benchkit.Defense):
+    """The base of detector and filter: one network, learned once for both."""
+
+    prepared_as = "frequency-detector"
+
+    clean: float = benchkit.param(
+        1.0, "clean images the defender holds, as a share of the training set (the paper: all)", gt=0, le=1
+    )
+    threshold: str = benchkit.param(
+        "fpr:0.05",
+        "fpr:X (X false alarms on clean images kept out of the training) or argmax (the larger logit, as in the paper)",
+        prepares=False,
+    )
+    rounds: int = benchkit.param(5, "times the manipulated copies are drawn anew", ge=1)
+    epochs: int = benchkit.param(1, "passes over clean images and copies in a round (the paper: 10)", ge=1)
+    batch: int = benchkit.param(64, "images per training step", ge=2)
+    lr: float = benchkit.param(
+        1.0, "learning rate of Adadelta (the paper: 0.05); of SGD with momentum 0.9 for linear and svm", gt=0
+    )
+    anneal: bool = benchkit.param(True, "let the learning rate fall to 0 over the second half (the paper: no)")
+    noise_mean: float = benchkit.param(
+        25.0,
+        "mean of the Gaussian noise in grey levels (the paper's text implies 0, its code adds 25)",
+        ge=0,
+        le=255,
+    )
+    arch: str = benchkit.param(
+        "cnn6",
+        "six-layer CNN, or logistic regression (linear) or SVM on standardised features; over 160 pixels the paper "
+        "takes a linear one",
+        choices=ARCHITECTURES,
+    )
+    feature: str = benchkit.param(
+        "dct",
+        "DCT coefficients, ln(|coefficient| + 1e-12), or 0-255 pixels (the paper's image-domain baseline)",
+        choices=FEATURES,
+    )
+    manipulations: str = benchkit.param("all", f"what makes the copies: all, or a part of {'+'.join(KINDS)}")
+    train_on: str = benchkit.param(
+        "", "datasets to learn from, such as gtsrb or self+gtsrb; self (the default) is the defender's own clean images"
+    )
+    smooth_aug: str = benchkit.param(
+        "none",
+        "afterwards learn clean images and copies with a smooth trigger (dome) or filtered noise, in batches of 128",
+        choices=("none", "dome", "filtered"),
+    )
+    smooth_images: int = benchkit.param(
+        20000, "images of that, half of them copies; fewer where there are not enough", ge=2
+    )
+    smooth_epochs: int = benchkit.param(1, "passes over them (the paper: 1, over 20,000 images)", ge=1)
+    tune: int = benchkit.param(0, "at last fine-tune on so many of its own clean images and their copies", ge=0)
+    tune_epochs: int = benchkit.param(10, "passes over the images of tune and their copies", ge=1)
+    tune_lr: float = benchkit.param(0.3, "learning rate of tune, constant; at 0.05 100 images change little", gt=0)
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Ask for grey or RGB images that survive three halvings, and for lists of known words."""
+        channels, height, width = shape
+        if channels not in (1, 3):
+            return f"{self.name} needs grey or RGB images, these have {channels} channels"
+        if min(height, width) < 8:
+            return f"{self.name} needs images of at least 8 x 8 pixels, these are {height} x {width}"
+        return self._list_fault() or self._threshold_fault() or super().check(shape, classes)
+
+    def other_datasets(self) -> tuple[str, ...]:
+        """Return the datasets of ``train_on``, without the defender's own images."""
+        return tuple(source for source in self._sources() if source != SELF)
+
+    def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+        """Train the network; return its weights and the scores of the clean images it did not see.
+
+        Raises:
+            DataError: when there are too few clean images, or another dataset's have another shape.
+        """
+        images = self._learned_from(scene)
+        order = torch.randperm(len(images), generator=scene.rng)
+        held_back = max(1, round(CALIBRATION * len(images)))
+        if len(images) - held_back < 2:
+            raise benchkit.DataError(
+                f"{self.name} needs 3 clean images or more, got {len(images)}: raise clean={self.clean:g}"
+            )
+        learned, kept_out = order[:-held_back], order[-held_back:]
+        net = self._trained(images[learned.to(scene.device)], scene)
+        if self.tune:
+            copies = functools.partial(self._perturbed, rng=scene.rng)
+            course = Course(1, self.tune_epochs, self.batch, self.tune_lr, anneal=False)
+            train(net, self._own(scene, learned), copies, course, scene.rng)
+        weights = {WEIGHT + key: value.cpu().contiguous() for key, value in net.net.state_dict().items()}
+        return weights | {"calibration": net.scores(images[kept_out.to(scene.device)]).cpu()}
+
+    def cutoff(self, scene: benchkit.Scene) -> float:
+        """Return 0 for ``argmax``, or the 1 - fpr quantile over the images that were kept out of the training."""
+        if self.threshold == ARGMAX:
+            return 0.0
+        return float(scene.prepared["calibration"].double().quantile(1 - benchkit.allowed_fpr(self.threshold)))
+
+    def logits(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the logit of "manipulated" minus that of "clean", float32 (N,); images uint8 (N, C, H, W)."""
+        net = FrequencyNet(self.arch, self.feature, scene.shape)
+        kept = {key.removeprefix(WEIGHT): value for key, value in scene.prepared.items() if WEIGHT in key}
+        net.net.load_state_dict(kept)
+        return net.to(scene.device).scores(images.to(scene.device))
+
+    def _list_fault(self) -> str | None:
+        kinds, sources = self._kinds(), self._sources()
+        if not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
+            known = "+".join(KINDS)
+            return f"{self.name}:manipulations must be all or a part of {known}, got '{self.manipulations}'"
+        if not all(sources) or len(set(sources)) < len(sources):
+            return f"{self.name}:train_on must be different datasets joined by +, got '{self.train_on}'"
+        return None
+
+    def _threshold_fault(self) -> str | None:
+        """Return what the base of detectors says of a threshold that is none; filters have no such base."""
+        try:
+            self.threshold == ARGMAX or benchkit.allowed_fpr(self.threshold)
+        except benchkit.BenchkitError as error:
+            return str(error)
+        return None
+
+    def _kinds(self) -> tuple[str, ...]:
+        return KINDS if self.manipulations == "all" else tuple(self.manipulations.split("+"))
+
+    def _sources(self) -> list[str]:
+        return self.train_on.split("+") if self.train_on else [SELF]
+
+    def _learned_from(self, scene: benchkit.Scene) -> Tensor:
+        """Return the clean images of every source, the defender's own first: uint8 (N, C, H, W)."""
+        found = [scene.clean.images] if SELF in self._sources() else []
+        for name in self.other_datasets():
+            images = scene.others[name].images
+            if images.shape[1:] != scene.shape:
+                theirs, ours = (" x ".join(map(str, shape)) for shape in (images.shape[1:], scene.shape))
+                raise benchkit.DataError(
+                    f"{self.name}:train_on={name} has images of {theirs}, those to judge are {ours}: make them alike"
+                )
+            found.append(images)
+        return torch.cat([images.to(scene.device) for images in found])
+
+    def _own(self, scene: benchkit.Scene, learned: Tensor) -> Tensor:
+        """Return ``tune`` of the defender's own images; none of them sets the threshold."""
+        own = len(scene.clean)
+        rows = learned[learned < own] if SELF in self._sources() else torch.randperm(own, generator=scene.rng)
+        if len(rows) < self.tune:
+            raise benchkit.DataError(f"{self.name}:tune={self.tune} is more than its own {len(rows)} clean images")
+        return scene.clean.images.to(scene.device)[rows[: self.tune].to(scene.device)]
+
+    def _trained(self, clean: Tensor, scene: benchkit.Scene) -> FrequencyNet:
+        net = self._new_network(scene)
+        net.standardise(clean)
+        course = Course(self.rounds, self.epochs, self.batch, self.lr, self.anneal)
+        train(net, clean, functools.partial(self._perturbed, rng=scene.rng), course, scene.rng)
+        if self.smooth_aug != "none":
+            course = Course(1, self.smooth_epochs, SMOOTH_BATCH, self.lr, self.anneal)
+            copies = functools.partial(smooth_copies, kind=self.smooth_aug, rng=scene.rng)
+            train(net, clean[: self.smooth_images // 2], copies, course, scene.rng)
+        return net
+
+    def _new_network(self, scene: benchkit.Scene) -> FrequencyNet:
+        seed = int(torch.randint(2**62, (), generator=scene.rng))
+        dropout = torch.Generator(scene.device).manual_seed(seed)
+        net = FrequencyNet(self.arch, self.feature, scene.shape, init=scene.rng, dropout=dropout)
+        return net.to(scene.device).to(memory_format=torch.channels_last)
+
+    def _perturbed(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        return perturb(images, rng, self.noise_mean, self._kinds())

@@ -1,0 +1,74 @@
+"""How the frequency detector is trained: rounds of clean images beside newly made copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from ._freq_net import FrequencyNet
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long and how fast to train.
+
+    Attributes:
+        rounds: times the copies are made anew.
+        epochs: passes over clean images and copies in a round.
+        batch: images per step.
+        lr: learning rate of Adadelta; of SGD with momentum 0.9 for a linear classifier.
+        anneal: let it fall to 0 over the second half of the steps.
+    """
+
+    rounds: int
+    epochs: int
+    batch: int
+    lr: float
+    anneal: bool
+
+
+def train(
+    net: FrequencyNet, clean: Tensor, copies: Callable[[Tensor], Tensor], course: Course, rng: torch.Generator
+) -> None:
+    """Teach a network to tell clean images from copies that ``copies(clean)`` makes anew in every round.
+
+    Args:
+        net: on the device of the images; left in training mode.
+        clean: uint8 (N, C, H, W).
+        copies: returns one manipulated copy of every image.
+        course: how long and how fast.
+        rng: a CPU generator.
+    """
+    net.train()
+    optimiser = _optimiser(net, course.lr)
+    steps = course.rounds * course.epochs * -(-2 * len(clean) // course.batch)
+    schedule = LambdaLR(optimiser, lambda step: min(1.0, 2 - 2 * step / steps) if course.anneal else 1.0)
+    labels = torch.arange(2, device=clean.device).repeat_interleave(len(clean))
+    for _ in range(course.rounds):
+        both = torch.cat([clean, copies(clean)])
+        for rows in _batches(len(both), course, rng, clean.device):
+            optimiser.zero_grad()
+            net.loss(both[rows], labels[rows]).backward()
+            optimiser.step()
+            schedule.step()
+
+
+def _batches(count: int, course: Course, rng: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+    for _ in range(course.epochs):
+        yield from torch.randperm(count, generator=rng).to(device).split(course.batch)
+
+
+def _optimiser(net: FrequencyNet, lr: float) -> torch.optim.Optimizer:
+    penalised = net.penalised()
+    marked = {id(weight) for weight in penalised}
+    others = [weight for weight in net.parameters() if id(weight) not in marked]
+    # torch halves its penalty, Keras does not: l2(1e-4) there is a decay of 2e-4 here.
+    groups: list[dict[str, Any]] = [{"params": penalised, "weight_decay": 2e-4}, {"params": others}]
+    if net.arch != "cnn6":  # Adadelta's steps start so small that a linear classifier is still far off in the end
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9)
+    return torch.optim.Adadelta(groups, lr=lr, rho=0.95, eps=1e-7, foreach=True)

@@ -1,0 +1,108 @@
+"""Controls, benign processing, shared preparations and other datasets, through the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).parents[1] / "controls.py"
+
+
+@pytest.fixture
+def run(toy_run):
+    return lambda *args: toy_run(*args, "-p", PLUGIN)
+
+
+@pytest.fixture
+def cell(records_in, tmp_path):
+    def find(attack, defense):
+        found = records_in(tmp_path / "results")
+        (one,) = [r for r in found if r["attack"] == attack and r["defense"] == defense]
+        return one
+
+    return find
+
+
+def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run, cell):
+    ran = run("--attacks", "none,lift,corner", "--defenses", "glare:threshold=argmax,brightest", "--no-victims")
+    assert ran.code == 0, ran.err
+    found = cell("lift", "glare:threshold=argmax")["metrics"]
+    assert found["bdr"] == 1
+    assert found["fpr_control"] == 1
+    assert found["bdr_net"] == 0
+    assert found["auroc"] == 1
+    assert found["auroc_control"] < 0.6
+    assert found["fpr_argmax"] == found["fpr"] < 0.1
+    trigger = cell("corner", "brightest")["metrics"]
+    assert trigger["bdr_net"] == trigger["bdr"] - trigger["fpr_control"] > 0.8
+    assert "bdr_argmax" not in trigger
+    assert "BDR - control" in ran.out
+
+
+def test_benign_processing_is_a_row_that_shares_the_benign_victim(run, cell, benchkit_cli, tmp_path):
+    args = ("--attacks", "none,processed,processed:lift=false", "--defenses", "glare")
+    ran = run(*args)
+    assert ran.code == 0, ran.err
+    assert "1 victim" in ran.err
+    assert cell("processed", "glare")["metrics"]["fpr"] == 1
+    plain = cell("none", "glare")["metrics"]
+    same = cell("processed:lift=false", "glare")["metrics"]
+    assert same["fpr"] == plain["fpr"] < 0.2
+    assert same["c_acc_after"] == plain["c_acc_after"]
+    assert cell("processed", "none")["metrics"].keys() >= {"c_acc"}
+    assert "asr" not in cell("processed", "none")["metrics"]
+
+
+def test_all_leaves_out_what_the_images_do_not_suit_and_says_so(run, records_in, tmp_path):
+    for _ in range(2):  # the second time from the store
+        ran = run("--attacks", "all,-wanet,-troj-sq", "--defenses", "brightest", "--no-victims")
+        assert ran.code == 0, ran.err
+        assert "left out huge on toy: needs 500 pixels" in ran.err
+        assert "huge" not in ran.out
+    assert "huge" not in {record["attack"] for record in records_in(tmp_path / "results")}
+    ran = run("--attacks", "all,huge", "--defenses", "brightest", "--no-victims")
+    assert ran.code == 2
+    assert "huge on toy: needs 500 pixels" in ran.err
+
+
+def test_a_detector_and_a_filter_share_what_they_learn(run, tmp_path):
+    assert run("--attacks", "corner", "--defenses", "glare:threshold=argmax,glare-filter").code == 0
+    assert len(list((tmp_path / "results" / "artifacts" / "prepare").glob("[!.]*"))) == 1
+    assert run("--attacks", "corner", "--defenses", "glare,glare-filter:clean=0.5").code == 0
+    assert len(list((tmp_path / "results" / "artifacts" / "prepare").glob("[!.]*"))) == 2
+
+
+def test_a_defense_learns_from_another_dataset(run, cell, tmp_path):
+    ran = run("--attacks", "corner", "--defenses", "glare:source=toy:count=64", "--no-victims")
+    assert ran.code == 0, ran.err
+    from safetensors.torch import load_file
+
+    (made,) = (tmp_path / "results" / "artifacts" / "prepare").glob("[!.]*/*.safetensors")
+    assert int(load_file(made)["count"]) == 64
+    ran = run("--attacks", "corner", "--defenses", "glare:source=toyy", "--no-victims")
+    assert ran.code == 2
+    assert "toy" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("defense", "words"),
+    [
+        ("brightest:threshold=argmax", "boundary of their own"),
+        ("brightest:threshold=fpr:2", "above 0 and under 1"),
+        ("glare:threshold=0.05", "such as fpr:0.05"),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(run, defense, words):
+    ran = run("--attacks", "corner", "--defenses", defense, "--no-victims")
+    assert ran.code == 2
+    assert words in ran.err
+    assert ran.err.count("error:") == 1
+
+
+def test_a_parameter_without_a_value_is_a_switch(run, cell):
+    assert run("--attacks", "processed:lift", "--defenses", "brightest", "--no-victims").code == 0
+    assert cell("processed", "brightest")["status"] == "ok"
+    ran = run("--attacks", "badnets:size", "--defenses", "brightest")
+    assert ran.code == 2
+    assert "badnets:size must be a whole number" in ran.err
