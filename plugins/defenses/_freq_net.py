@@ -94,8 +94,9 @@ class FrequencyNet(nn.Module):
         self.net: Cnn6 | Linear = Cnn6(shape, init, dropout) if arch == "cnn6" else Linear(shape)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits."""
-        seen = features(images, self.feature)
+        """Return the logits; only the network itself runs in what autocast allows, never the transform."""
+        with torch.autocast(images.device.type, enabled=False):
+            seen = features(images, self.feature)
         if self.arch == "cnn6":
             seen = seen.contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.net(seen)
