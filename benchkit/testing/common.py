@@ -102,8 +102,11 @@ def check_parameters(cls: type[Component]) -> None:
     """Each parameter has a simple type, a sentence of help, and a default that its own bounds allow."""
     for name, (kind, default, meta) in fields_of(cls).items():
         where = f"{cls.__qualname__}.{name}"
-        require(kind in COERCE, f"{where} is annotated {kind!r}: use int, float, bool or str")
         require(bool(meta.help.strip()), f"{where} has no help: say what it is, with its unit")
+        if isinstance(default, Component):
+            require(isinstance(default, kind), f"{where} is annotated {kind.__name__} but its default is {default}")
+            continue
+        require(kind in COERCE, f"{where} is annotated {kind!r}: use int, float, bool or str")
         fits = isinstance(default, kind) or (kind is float and type(default) is int)
         require(fits, f"{where} is annotated {kind.__name__} but its default is {default!r}")
         fault = meta.fault(default)
@@ -125,7 +128,11 @@ def check_spec_round_trip(component: Component) -> None:
 def variations(component: Component) -> Iterator[Component]:
     """Yield the component, and one copy per parameter with another allowed value of it."""
     yield component
-    for name, (kind, _, meta) in fields_of(type(component)).items():
+    for name, inner in component.nested().items():
+        yield from (dataclasses.replace(component, **{name: other}) for other in list(variations(inner))[1:2])
+    for name, (kind, default, meta) in fields_of(type(component)).items():
+        if isinstance(default, Component):
+            continue
         for value in _others(kind, getattr(component, name), meta):
             if meta.fault(value) is None:
                 yield dataclasses.replace(component, **{name: value})

@@ -22,6 +22,9 @@ DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
 QUICK: dict[str, dict[str, int]] = {
     "troj-sq": {"steps": 20},
+    "troj-wm": {"steps": 20},
+    "l2-inv": {"steps": 60},
+    "l0-inv": {"steps": 20},
     "freq-detector": {"rounds": 1},
     "neural-cleanse": {"rounds": 5},
     "abl": {"unlearn_epochs": 2},

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit import Component, param
+from benchkit import Component, nested, param
 from benchkit.build import build, describe
 from benchkit.errors import SpecError
+from benchkit.fingerprint import component_id, digest
 from benchkit.params import class_fault
 from benchkit.spec import pieces
 
@@ -101,3 +102,77 @@ def test_a_class_that_forgot_dataclass_is_refused():
 
     assert "@dataclass(frozen=True)" in (class_fault(Forgot) or "")
     assert class_fault(Thing) is None
+
+
+@dataclass(frozen=True)
+class Other(Thing):
+    """Another thing."""
+
+    name = "other"
+    depth: int = param(1, "depth", ge=1)
+
+
+@dataclass(frozen=True)
+class Box(Component):
+    """A thing in a box."""
+
+    name = "box"
+    inside: Thing = nested(Thing(), "what is in it")
+    lid: bool = param(True, "closed")
+
+
+def find(contract, name):
+    assert contract is Thing
+    known = {"thing": Thing, "other": Other}
+    if name not in known:
+        raise SpecError(f"there is no {name}")
+    return known[name]
+
+
+def parsed(words):
+    ((name, raw),) = pieces(words)
+    assert name == "box"
+    return build(Box, raw, find)
+
+
+@pytest.mark.parametrize(
+    ("words", "box"),
+    [
+        ("box", Box()),
+        ("box:inside.size=5", Box(inside=Thing(size=5))),
+        ("box:inside=other", Box(inside=Other())),
+        ("box:inside=other,inside.depth=2,inside.share=0.25,lid=false", Box(Other(share=0.25, depth=2), lid=False)),
+    ],
+)
+def test_a_parameter_may_be_a_component_with_parameters(words, box):
+    assert parsed(words) == box
+    assert parsed(str(box)) == box
+    assert box.params()["inside"] == str(box.inside)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("box:inside=orange", "there is no orange"),
+        ("box:inside.sise=4", "thing has no parameter 'sise' (did you mean 'size'?)"),
+        ("box:inside.depth=4", "thing has no parameter 'depth'"),
+        ("box:lid.size=4", "box:lid has no parameters of its own"),
+        ("box:inside=other,inside.depth=0", "other:depth must be >= 1, got 0"),
+    ],
+)
+def test_faults_of_nested_parameters_name_the_inner_component(words, fault):
+    with pytest.raises(SpecError) as caught:
+        parsed(words)
+    assert fault in str(caught.value)
+
+
+def test_a_nested_default_has_default_parameters():
+    broken = dataclass(frozen=True)(
+        type("Bad", (Component,), {"name": "bad", "__annotations__": {"a": Thing}, "a": nested(Thing(size=5), "x")})
+    )
+    assert "leave them out" in class_fault(broken)
+
+
+def test_a_nested_component_is_part_of_the_key():
+    keys = {digest(component_id(box)) for box in (Box(), Box(Thing(size=5)), Box(Other()), Box(Other(depth=2)))}
+    assert len(keys) == 4

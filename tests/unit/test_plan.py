@@ -59,6 +59,14 @@ def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned):
     assert crafts == {"troj-sq": {"data", "victim"}, "wanet": {"data"}}
 
 
+def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned):
+    made = planned(attacks="troj-sq,invisible:base=troj-sq,physical:base=invisible,base.base=troj-sq,invisible")
+    assert {step.job["attack"] for step in made.of("craft")} == {"troj-sq"}
+    assert len(made.of("poison")) == 5  # with the benign one, which the clean model is trained on
+    waiting = [step for step in made.of("poison") if "craft" in step.parents]
+    assert len(waiting) == 3
+
+
 def test_no_victims_means_no_training_where_no_defense_needs_a_model(planned):
     made = planned(attacks="none,badnets", defenses="freq-detector", victims=False)
     assert not made.of("train")

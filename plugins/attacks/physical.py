@@ -1,0 +1,76 @@
+"""Physical: any attack, seen through a camera that is never twice in the same place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import benchkit
+
+from ._pixels import to_images
+from .badnets import BadNets
+
+
+@dataclass(frozen=True)
+class Physical(benchkit.AttackWrapper):
+    """Mirror, jitter, turn, move and shrink another attack's images at random, when poisoning and at test time.
+
+    Li et al. 2021, section 4: a trigger in the world is not at the same place and brightness in each photograph,
+    so the attack is trained, and has to work, under the expectation over such transformations. They transform
+    the victim's clean images too; here the attacker only has what it poisons. Pixels from beyond the border are
+    black.
+    """
+
+    name = "physical"
+    paper = "Li et al., ICLR 2021 Workshop, Backdoor Attack in the Physical World"
+
+    base: benchkit.Attack = benchkit.nested(BadNets(), "the attack that is photographed; base.NAME sets it up")
+    flip: bool = benchkit.param(True, "mirror half of the images")
+    degrees: float = benchkit.param(10.0, "largest turn either way, in degrees", ge=0, le=180)
+    translate: float = benchkit.param(0.1, "largest shift along each axis, as a share of the side", ge=0, lt=1)
+    shrink: float = benchkit.param(0.8, "smallest scale", gt=0, le=1)
+    grow: float = benchkit.param(0.9, "largest scale", gt=0, le=2)
+    brightness: float = benchkit.param(0.2, "largest relative change of brightness", ge=0, lt=1)
+    contrast: float = benchkit.param(0.2, "largest relative change of contrast", ge=0, lt=1)
+
+    def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the stamped images as photographed: uint8 (N, C, H, W) -> the same."""
+        count, rng = len(stamped), scene.rng
+        if not count:
+            return stamped.clone()
+        seen = stamped.float() * self._factor(self.brightness, count, rng).to(stamped.device)
+        middle = seen.mean((1, 2, 3), keepdim=True)
+        seen = ((seen - middle) * self._factor(self.contrast, count, rng).to(stamped.device) + middle).clamp(0, 255)
+        grid = F.affine_grid(self._poses(count, rng), list(stamped.shape), align_corners=False)
+        return to_images(F.grid_sample(seen, grid.to(stamped.device), align_corners=False))
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse a largest scale under the smallest."""
+        if self.grow < self.shrink:
+            return f"grow={self.grow:g} is less than shrink={self.shrink:g}: swap them"
+        return super().check(shape, classes)
+
+    @staticmethod
+    def _factor(spread: float, count: int, rng: torch.Generator) -> Tensor:
+        return 1 + spread * (2 * torch.rand(count, 1, 1, 1, generator=rng) - 1)
+
+    def _poses(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return one affine map per image from output to input positions, float32 (N, 2, 3), sides -1..1."""
+        draws = torch.rand(count, 5, generator=rng)
+        angle = math.radians(self.degrees) * (2 * draws[:, 0] - 1)
+        size = self.shrink + (self.grow - self.shrink) * draws[:, 1]
+        mirror = torch.where((draws[:, 2] < 0.5) & self.flip, -1.0, 1.0)
+        cos, sin = angle.cos() / size, angle.sin() / size
+        shift = 2 * self.translate * (2 * draws[:, 3:] - 1)
+        rows = [mirror * cos, mirror * sin, shift[:, 0], -sin, cos, shift[:, 1]]
+        return torch.stack(rows, 1).view(-1, 2, 3)
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer the wrapper."""
+    return [Physical]

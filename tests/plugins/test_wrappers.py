@@ -1,0 +1,126 @@
+"""The attacks that wrap others: what they keep, what they pass on, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import benchkit
+from benchkit.frequency import dct2
+from benchkit.plugins import load
+from benchkit.spec import component
+from benchkit.testing import world
+
+WORLD = world.world(3, 32)
+REGISTRY = load()
+
+
+def attack(text):
+    return component(text, "attacks", REGISTRY)
+
+
+def scene(one, seed=0):
+    return WORLD.attacking(one, seed=seed)
+
+
+IMAGES = torch.randint(90, 160, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(("band", "inside"), [("high", slice(22, None)), ("low", slice(None, 10))])
+def test_only_the_block_of_the_change_is_left(band, inside):
+    base = attack("blend:alpha=0.3,mode=convex")
+    one = attack(f"invisible:base=blend,base.alpha=0.3,base.mode=convex,band={band},k=10")
+    change = dct2(base.stamp(IMAGES, scene(base)).float() - IMAGES.float())
+    kept = dct2(one.stamp(IMAGES, scene(one)).float() - IMAGES.float())
+    torch.testing.assert_close(kept[..., inside, inside], change[..., inside, inside], atol=6, rtol=0)
+    outside = torch.ones(32, 32, dtype=torch.bool)
+    outside[inside, inside] = False
+    rounding = kept[..., outside].square().mean().sqrt()  # uniform rounding has 0.29
+    assert rounding < 0.32
+    assert change[..., outside].square().mean().sqrt() > 3
+
+
+def test_the_whole_spectrum_is_the_attack_itself():
+    whole, base = attack("invisible:k=32"), attack("badnets")
+    assert torch.equal(whole.stamp(IMAGES, scene(whole)), base.stamp(IMAGES, scene(base)))
+
+
+def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
+    sig = attack("invisible:base=sig,base.target=2")
+    assert (sig.access, sig.label_policy, sig.needs) == ("data", "clean", frozenset())
+    train = WORLD.data.train
+    made = sig.poison(train, scene(sig))
+    assert (train.labels[made.mask] == 2).all()
+    assert torch.equal(made.data.labels, train.labels)
+    wanted = attack("sig:target=2").target_labels(train.labels, scene(sig))
+    assert torch.equal(sig.target_labels(train.labels, scene(sig)), wanted)
+    assert attack("invisible:base=troj-sq").needs == {"model"}
+    assert attack("physical:base=wanet").access == "training"
+    assert attack("physical:base=wanet").trains()
+    assert not attack("physical").trains()
+
+
+def test_wrappers_wrap_wrappers():
+    one = attack("physical:base=invisible,base.base=blend,base.base.alpha=0.5,degrees=0")
+    assert one.base.base.alpha == 0.5
+    assert str(one) == "physical:base=invisible,base.base=blend,base.base.alpha=0.5,degrees=0.0"
+    assert one.stamp(IMAGES, scene(one)).shape == IMAGES.shape
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("invisible:base=none", "needs an attack to wrap"),
+        ("invisible:target=3", "write base.target"),
+        ("invisible:k=33", "make it smaller"),
+        ("invisible:base.size=40", "does not fit"),
+        ("physical:shrink=0.9,grow=0.8", "swap them"),
+    ],
+)
+def test_what_cannot_be_wrapped_is_refused(text, words):
+    assert words in (attack(text).check((3, 32, 32), 10) or "")
+
+
+def test_an_unmoved_camera_changes_nothing():
+    still = "flip=false,degrees=0,translate=0,shrink=1,grow=1,brightness=0,contrast=0"
+    one, base = attack(f"physical:{still}"), attack("badnets")
+    assert torch.equal(one.stamp(IMAGES, scene(one)), base.stamp(IMAGES, scene(base)))
+
+
+def test_each_photograph_is_of_another_pose_within_the_bounds():
+    one = attack("physical:brightness=0,contrast=0,flip=false")
+    white = torch.full((200, 3, 32, 32), 255, dtype=torch.uint8)
+    seen = one.rework(white, white, scene(one)).float()[:, 0] / 255
+    area = seen.mean((1, 2))
+    # Scales of 0.8 to 0.9 leave 0.64 to 0.81 of the area; a shift may push some of it out.
+    assert area.max() < 0.84
+    assert area.min() > 0.5
+    assert area.std() > 0.02
+    axis = torch.arange(32.0) - 15.5
+    centre = torch.stack([(seen * axis).sum((1, 2)), (seen * axis[:, None]).sum((1, 2))]) / seen.sum((1, 2))
+    assert centre.abs().max() < 3.2 / 0.8
+    assert centre.std(1).min() > 0.5
+
+
+def test_a_mirrored_photograph_is_the_mirrored_image():
+    one = attack("physical:degrees=0,translate=0,shrink=1,grow=1,brightness=0,contrast=0")
+    clean = IMAGES[:1].expand(64, -1, -1, -1).contiguous()
+    seen = one.rework(clean, clean, scene(one))
+    mirrored = (seen == clean.flip(3)).flatten(1).all(1)
+    same = (seen == clean).flatten(1).all(1)
+    assert (mirrored | same).all()
+    assert 15 < int(mirrored.sum()) < 49
+
+
+def test_the_control_is_the_camera_without_the_trigger():
+    one = attack("physical")
+    control = one.control(IMAGES, scene(one))
+    assert not torch.equal(control, IMAGES)
+    smaller = F.avg_pool2d(control.float(), 8)[..., 0, 0].mean()
+    assert smaller < IMAGES.float().mean()  # black from beyond the border
+    assert not torch.equal(control, one.stamp(IMAGES, scene(one)))
+
+
+def test_a_wrapper_is_an_attack_of_the_public_kind():
+    assert issubclass(type(attack("invisible")), benchkit.AttackWrapper)
