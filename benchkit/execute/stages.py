@@ -122,16 +122,19 @@ def make_audit(bench: Bench, job: Job) -> Result:
 
 
 def make_spectrum(bench: Bench, job: Job) -> Result:
-    """Average the spectra of random test images with an attack's trigger; keep the first, clean and stamped."""
+    """Average the spectra of random test images with an attack's trigger; keep one, clean and stamped."""
     attack, test = bench.attack(job), bench.data(job).test
     order = torch.randperm(len(test), generator=generator(job["seed"], "spectrum"))
     clean = test.images[order[: job["images"]].to(test.images.device)]
     returned = attack.stamp(clean.clone(), bench.attacker(job, "stamp"))
     stamped = gates.images(attack.name, "stamp", clean, returned)
+    # Most triggers only brighten: on a bright image there would be little to see.
+    middling = (clean.flatten(1).float() - 100).square().mean(1).argsort()
+    example = int(middling[len(middling) // 4])
     return {
         "spectra": channel_spectra(stamped),
-        "clean": clean[0].clone(),
-        "stamped": stamped[0].clone(),
+        "clean": clean[example].clone(),
+        "stamped": stamped[example].clone(),
     }, {"images": len(clean)}
 
 
