@@ -77,7 +77,7 @@ class FrequencyDefense(benchkit.Defense):
     smooth_epochs: int = benchkit.param(1, "passes over them (the paper: 1, over 20,000 images)", ge=1)
     tune: int = benchkit.param(0, "at last fine-tune on so many of its own clean images and their copies", ge=0)
     tune_epochs: int = benchkit.param(10, "passes over the images of tune and their copies", ge=1)
-    tune_lr: float = benchkit.param(0.3, "learning rate of tune, constant; at 0.05 100 images change little", gt=0)
+    tune_lr: float = benchkit.param(0.05, "learning rate of smooth_aug and tune, constant", gt=0)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Ask for grey or RGB images that survive three halvings, and for lists of known words."""
@@ -109,7 +109,7 @@ class FrequencyDefense(benchkit.Defense):
         net = self._trained(images[learned.to(scene.device)], scene)
         if self.tune:
             copies = functools.partial(self._perturbed, rng=scene.rng)
-            course = Course(1, self.tune_epochs, self.batch, self.tune_lr, anneal=False)
+            course = Course(1, self.tune_epochs, self.batch, self.tune_lr, anneal=False, settled=True)
             train(net, self._own(scene, learned), copies, course, scene.rng)
         weights = {WEIGHT + key: value.cpu().contiguous() for key, value in net.net.state_dict().items()}
         return weights | {"calibration": net.scores(images[kept_out.to(scene.device)]).cpu()}
@@ -177,7 +177,7 @@ class FrequencyDefense(benchkit.Defense):
         course = Course(self.rounds, self.epochs, self.batch, self.lr, self.anneal)
         train(net, clean, functools.partial(self._perturbed, rng=scene.rng), course, scene.rng)
         if self.smooth_aug != "none":
-            course = Course(1, self.smooth_epochs, SMOOTH_BATCH, self.lr, self.anneal)
+            course = Course(1, self.smooth_epochs, SMOOTH_BATCH, self.tune_lr, anneal=False, settled=True)
             copies = functools.partial(smooth_copies, kind=self.smooth_aug, rng=scene.rng)
             train(net, clean[: self.smooth_images // 2], copies, course, scene.rng)
         return net
