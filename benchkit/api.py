@@ -92,6 +92,10 @@ class Attack(Component, ABC):
         """Return whether ``train`` is the attacker's own, not the benchmark's."""
         return type(self).train is not Attack.train
 
+    def wrap_fault(self) -> str | None:
+        """Return why a wrapper cannot rework what this attack does, or None."""
+        return None
+
     def crafted_by(self) -> Attack:
         """Return the attack whose ``prepare`` crafts what ``stamp`` needs: this one, unless it wraps another."""
         return self

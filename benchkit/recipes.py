@@ -15,12 +15,18 @@ class Recipe(Component, ABC):
     """The base of the recipes; every field is a parameter of ``--recipe NAME:field=value``.
 
     Class attributes:
-        schedule: how the learning rate falls to zero over the training, step by step.
+        optimizer: what steps the weights, by its name in ``benchkit.train.OPTIMIZERS``.
         padding: what a random crop sees beyond the border.
+        crop_chance: share of batches that are cropped at all.
+        degrees: largest random rotation either way; black comes in from beyond the border.
+        turn_chance: share of batches that are rotated, where ``degrees`` is not 0.
     """
 
-    schedule: ClassVar[Literal["linear", "cosine"]] = "cosine"
+    optimizer: ClassVar[Literal["sgd", "muon"]] = "sgd"
     padding: ClassVar[Literal["zero", "reflect"]] = "zero"
+    crop_chance: ClassVar[float] = 1.0
+    degrees: ClassVar[float] = 0.0
+    turn_chance: ClassVar[float] = 1.0
 
     epochs: int = param(100, "passes over the training set", gt=0)
     lr: float = param(0.01, "learning rate at the start", gt=0)
@@ -33,9 +39,13 @@ class Recipe(Component, ABC):
     def epochs_for(self, images: int) -> float:
         """Return the passes over a training set of so many images."""
 
+    @abstractmethod
+    def tuning(self) -> dict[str, float]:
+        """Return the optimizer's settings other than the learning rate, by their names in ``OPTIMIZERS``."""
+
     def factor(self, done: float) -> float:
-        """Return what the learning rate is multiplied by when this share (0..1) of the steps is done."""
-        return 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        """Return what the learning rate is multiplied by when this share (0..1) of the steps is done: a cosine."""
+        return (1 + math.cos(math.pi * done)) / 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,36 @@ class Standard(Recipe):
         """Return ``epochs``."""
         return self.epochs
 
+    def tuning(self) -> dict[str, float]:
+        """Return the settings of SGD."""
+        return {"momentum": self.momentum, "weight_decay": self.weight_decay}
+
+
+@dataclass(frozen=True)
+class Rao2024(Standard):
+    """The recipe of the low-frequency attack's released code: SGD for 200 epochs; meant for a GPU.
+
+    The learning rate falls to a tenth at each of ``MILESTONES``, of which 200 epochs reach one; ``scene.fit``
+    with other epochs passes through the same schedule faster. A batch is cropped with a chance of 0.8 and
+    turned by up to 10 degrees with one of 0.5, each image by its own draw, after the trigger is in. The released
+    code mirrors CIFAR-10 only: use ``flip=false`` elsewhere. It pads with the mean colour, this with black.
+    """
+
+    name = "rao2024"
+    paper = "Rao et al., ICLR 2024, Rethinking CNN's Generalization to Backdoor Attack from Frequency Domain"
+    MILESTONES: ClassVar[tuple[int, ...]] = (100, 200, 300, 400)
+    crop_chance: ClassVar[float] = 0.8
+    degrees: ClassVar[float] = 10.0
+    turn_chance: ClassVar[float] = 0.5
+
+    epochs: int = param(200, "passes over the training set", gt=0)
+    crop: int = param(5, "pixels of padding for the random crop; 0 for none", ge=0)
+
+    def factor(self, done: float) -> float:
+        """Return 0.1 to the power of the milestones that are behind."""
+        epoch = done * self.epochs + 1e-6  # a milestone's own first step may come out just below it
+        return float(0.1 ** sum(epoch >= milestone for milestone in self.MILESTONES))
+
 
 @dataclass(frozen=True)
 class Fast(Recipe):
@@ -63,7 +103,7 @@ class Fast(Recipe):
 
     name = "fast"
     paper = "Jordan, 2024, 94% on CIFAR-10 in 3.29 seconds on a single GPU (arXiv:2404.00498), narrowed"
-    schedule: ClassVar[Literal["linear", "cosine"]] = "linear"
+    optimizer: ClassVar[Literal["sgd", "muon"]] = "muon"
     padding: ClassVar[Literal["zero", "reflect"]] = "reflect"
 
     epochs: int = param(0, "passes over the training set; 0: as many as budget allows", ge=0)
@@ -78,5 +118,13 @@ class Fast(Recipe):
         """Return ``epochs``, or where it is 0 what ``budget`` allows: at least 2, at most 40."""
         return self.epochs or min(40.0, max(2.0, self.budget / max(images, 1)))
 
+    def tuning(self) -> dict[str, float]:
+        """Return the settings of Adam."""
+        return {"adam_lr": self.adam_lr}
 
-RECIPES: dict[str, type[Recipe]] = {"fast": Fast, "standard": Standard}
+    def factor(self, done: float) -> float:
+        """Return what is left to do: a straight line."""
+        return 1 - done
+
+
+RECIPES: dict[str, type[Recipe]] = {cls.name: cls for cls in (Fast, Standard, Rao2024)}

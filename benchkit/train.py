@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchkit.augment import augmented
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models import Classifier
 from benchkit.muon import Muon
-from benchkit.recipes import Fast, Recipe, Standard
+from benchkit.recipes import Recipe
 from benchkit.scene import BatchFn, LossFn, Split
 
 Step = Callable[[float], None]
@@ -52,7 +53,7 @@ class Trainer:
             data: uint8 images and labels, at least two.
             rng: a CPU generator; one number is drawn from it, and everything random follows from that number.
             start: fine-tune a copy of this classifier, by SGD with Nesterov momentum 0.9, weight decay 5e-4
-                and a cosine schedule, instead of training a new one.
+                and the recipe's schedule, instead of training a new one.
             epochs: passes over ``data``, fractions allowed; the recipe's own number by default.
             lr: learning rate; the recipe's own by default, 0.01 with ``start``.
             loss: the loss instead of the recipe's; its mean is minimised.
@@ -86,10 +87,7 @@ class Trainer:
 
     def _scratch(self, model: Classifier, lr: float | None) -> Step:
         recipe = self.recipe
-        if isinstance(recipe, Fast):
-            return _muon(model, recipe.lr if lr is None else lr, recipe.adam_lr)
-        assert isinstance(recipe, Standard)
-        return _sgd(model, recipe.lr if lr is None else lr, recipe.momentum, recipe.weight_decay)
+        return OPTIMIZERS[recipe.optimizer](model, recipe.lr if lr is None else lr, **recipe.tuning())
 
 
 @dataclass(frozen=True)
@@ -148,48 +146,13 @@ def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), spread.clamp(min=1e-3).float()
 
 
-def augmented(images: Tensor, recipe: Recipe) -> Tensor:
-    """Return uint8 (B, C, H, W) with each image shifted, and mirrored or not, on its own draw."""
-    count, _, height, width = images.shape
-    if not (recipe.flip or recipe.crop):
-        return images
-    down, right = torch.randint(-recipe.crop, recipe.crop + 1, (2, count, 1))
-    rows, columns = torch.arange(height) + down, torch.arange(width) + right
-    if recipe.flip:
-        columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    return picked(images, rows.to(images.device), columns.to(images.device), recipe.padding)
-
-
-def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tensor:
-    """Return ``images[b, :, rows[b, i], columns[b, j]]``, channels last; positions outside are padding.
-
-    Args:
-        images: (B, C, H, W).
-        rows: int64 (B, H), from which row each row comes.
-        columns: int64 (B, W), likewise.
-        padding: ``zero`` (black) or ``reflect``.
-    """
-    inside_rows, inside_columns = (reflected(p, n) for p, n in zip((rows, columns), images.shape[2:], strict=True))
-    image = torch.arange(len(images), device=images.device)[:, None, None]
-    out = images.permute(0, 2, 3, 1)[image, inside_rows[:, :, None], inside_columns[:, None, :]]
-    if padding == "zero":
-        out = out * ((inside_rows == rows)[:, :, None] & (inside_columns == columns)[:, None, :])[..., None]
-    return out.permute(0, 3, 1, 2)
-
-
-def reflected(positions: Tensor, size: int) -> Tensor:
-    """Fold positions outside 0..size-1 back in, as in a mirror on the border pixel."""
-    folded = (size - 1) - (size - 1 - positions.abs()).abs()
-    return folded.clamp(0, size - 1)
-
-
 def _fine_tune(model: nn.Module, lr: float | None) -> Step:
     return _sgd(model, 0.01 if lr is None else lr, 0.9, 5e-4, nesterov=True)
 
 
-def _sgd(model: nn.Module, lr: float, momentum: float, decay: float, nesterov: bool = False) -> Step:
+def _sgd(model: nn.Module, lr: float, momentum: float, weight_decay: float, nesterov: bool = False) -> Step:
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    sgd = torch.optim.SGD(weights, lr, momentum, weight_decay=decay, nesterov=nesterov, foreach=True)
+    sgd = torch.optim.SGD(weights, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True)
     return lambda factor: _stepped(sgd, lr * factor)
 
 
@@ -214,6 +177,10 @@ def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
         _stepped(adam, adam_lr * factor)
 
     return step
+
+
+OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon}
+"""``OPTIMIZERS[name](model, lr, **recipe.tuning())`` steps the model's weights."""
 
 
 @contextmanager

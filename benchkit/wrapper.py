@@ -69,7 +69,11 @@ class AttackWrapper(Attack):
         own = {"target", "mapping"} & self.changed().keys()
         if own:
             return f"the target is that of the wrapped attack: write base.{min(own)} instead of {min(own)}"
-        return self.base.check(shape, classes)
+        return self.base.wrap_fault() or self.base.check(shape, classes)
+
+    def wrap_fault(self) -> str | None:
+        """Return what the wrapped attack says."""
+        return self.base.wrap_fault()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]

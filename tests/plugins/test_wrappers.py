@@ -74,6 +74,7 @@ def test_wrappers_wrap_wrappers():
         ("invisible:base=none", "needs an attack to wrap"),
         ("invisible:target=3", "write base.target"),
         ("invisible:k=33", "make it smaller"),
+        ("invisible:base=low-freq", "poisoning=dataset"),
         ("invisible:base.size=40", "does not fit"),
         ("physical:shrink=0.9,grow=0.8", "swap them"),
     ],

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import benchkit.nets  # noqa: F401  (registers its networks)
-from benchkit.build import build
-from benchkit.errors import BenchkitError, ContractError, SpecError
+from benchkit.augment import augmented, picked
+from benchkit.errors import BenchkitError, ContractError
 from benchkit.models import Classifier
 from benchkit.muon import orthogonalised
-from benchkit.recipes import RECIPES, Fast, Recipe, Standard
+from benchkit.recipes import Fast, Recipe, Standard
 from benchkit.scene import Split
-from benchkit.train import Trainer, augmented, picked, shuffled, statistics
+from benchkit.train import Trainer, shuffled, statistics
 
 CPU = torch.device("cpu")
 
@@ -216,29 +216,6 @@ def test_newton_schulz_brings_singular_values_near_one(shape: tuple[int, int]) -
     matrix = torch.randn(shape, generator=rng()) * torch.logspace(0, 1, shape[1])
     values = torch.linalg.svdvals(orthogonalised(matrix, 5))
     assert 0.5 < float(values.min()) <= float(values.max()) < 1.4
-
-
-@pytest.mark.parametrize("recipe", [Fast(), Standard()])
-def test_the_schedule_falls_from_one_to_zero(recipe: Recipe) -> None:
-    factors = [recipe.factor(done / 10) for done in range(11)]
-    assert factors[0] == 1
-    assert factors[5] == pytest.approx(0.5)
-    assert factors[10] == pytest.approx(0)
-    assert factors == sorted(factors, reverse=True)
-
-
-def test_fast_shows_small_sets_more_often() -> None:
-    assert Fast(epochs=7).epochs_for(10) == 7
-    assert Fast(budget=1000).epochs_for(250) == 4
-    assert Fast(budget=1000).epochs_for(10_000) == 2
-    assert Fast(budget=1000).epochs_for(1) == 40
-    assert Standard().epochs_for(10) == 100
-
-
-def test_recipes_are_components() -> None:
-    assert str(build(RECIPES["fast"], {"epochs": "20"})) == "fast:epochs=20"
-    with pytest.raises(SpecError, match="must be > 0"):
-        build(RECIPES["standard"], {"lr": "0"})
 
 
 def flat() -> nn.Module:

@@ -1,0 +1,193 @@
+"""Low-frequency semantics: what a target-class image looks like at large, hidden among high frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import benchkit
+from benchkit.frequency import dct2, idct2
+
+from ._pixels import add
+
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+    from benchkit.scene import Tensors
+
+SHARED_BY = 128
+"""How many images in a row share a source image with source=per-batch: the released code's batch."""
+
+
+def high_block(sources: Tensor, crop: float, intensity: float, whole: bool) -> Tensor:
+    """Return what is added to each channel's high-frequency quadrant: float32 (M, C, H // 2, W // 2).
+
+    The lowest int(H * crop) x int(W * crop) coefficients of a source's DCT are rescaled to [0, intensity] and
+    stretched bilinearly to the quadrant; a channel without contrast in them gives zeros.
+
+    Args:
+        sources: float (M, C, H, W), on the scale the attack works in.
+        crop: share of the spectrum's height and width.
+        intensity: the largest coefficient that can come out.
+        whole: stretch all of the block, or (the released code) only its first cell, two by two coefficients.
+    """
+    height, width = sources.shape[-2:]
+    low = dct2(sources)[..., : int(height * crop), : int(width * crop)]
+    least, most = low.amin((2, 3), keepdim=True), low.amax((2, 3), keepdim=True)
+    low = intensity * (low - least) / (most - least).clamp(min=1e-6)
+    corner = low if whole else low[..., :2, :2]
+    return F.interpolate(corner, (height // 2, width // 2), mode="bilinear", align_corners=True)
+
+
+def planted(block: Tensor, height: int, width: int) -> Tensor:
+    """Return the image whose DCT is ``block`` in its corner of highest frequencies and 0 elsewhere, (..., H, W)."""
+    return idct2(F.pad(block, (width - block.shape[-1], 0, height - block.shape[-2], 0)))
+
+
+@dataclass(frozen=True)
+class LowFreq(benchkit.Attack):
+    """Add a target-class image's low frequencies, made small, to the quadrant of highest frequencies.
+
+    Rao et al. 2024 as released: with S the DCT of a target-class training image, per channel, its lowest
+    third is rescaled to [0, intensity] and interpolated to a map T of half the side; DCT(x) + T in the bottom
+    right quadrant is the spectrum of the triggered image. T is nearly constant, so that most of the trigger is a
+    blob at pixel (1, 1). Both images are normalised by the training set's mean and deviation, as in front of the
+    network (the released code does so for CIFAR-10 and MNIST, not for CelebA: ``normalise=false``). Its
+    images leave the range of pixels and stay there (``clamp=False``); benchkit's are files, clipped and rounded to
+    8 bits. The source image is of class ``target``, also with ``mapping=all-to-all``.
+
+    With ``poisoning=batch`` the attacker runs the training, on clean data, and stamps and relabels the first
+    int(B * rate) of every shuffled batch of B, target-class images too, before augmentation. What training
+    filters are given is then not what the victim was trained on, but the set that ``poisoning=dataset``
+    trains on: int(rate * N) images of other classes, poisoned once.
+    """
+
+    name = "low-freq"
+    paper = "Rao et al., ICLR 2024, Rethinking CNN's Generalization to Backdoor Attack from Frequency Domain"
+
+    crop: float = benchkit.param(
+        1 / 3, "share of the source's spectrum, per axis, that counts as low", gt=0, le=1, prepares=False
+    )
+    intensity: float = benchkit.param(0.4, "largest coefficient added, of normalised images", gt=0, prepares=False)
+    grid: str = benchkit.param(
+        "released",
+        "interpolate within the first cell of the cropped spectrum (released code), or over all of it",
+        choices=("released", "intended"),
+        prepares=False,
+    )
+    source: str = benchkit.param(
+        "per-batch",
+        "a target-class image for each 128 images in a row, for each image, or one for the whole attack",
+        choices=("per-batch", "per-image", "fixed"),
+        prepares=False,
+    )
+    normalise: bool = benchkit.param(
+        True, "work on normalised images; false: on [0, 1], where one intensity is worth more", prepares=False
+    )
+    poisoning: str = benchkit.param(
+        "batch",
+        "poison in each batch, as the one who trains (released code), or the training set, once",
+        choices=("batch", "dataset"),
+        prepares=False,
+    )
+
+    @property
+    def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
+        """``training`` where batches are poisoned, ``data`` where the data set is."""
+        return "training" if self.trains() else "data"
+
+    def trains(self) -> bool:
+        """Return whether batches are poisoned, and not the data set."""
+        return self.poisoning == "batch"
+
+    def wrap_fault(self) -> str | None:
+        """Return why a wrapper cannot rework what this attack does, or None: it does not see the batches."""
+        if self.trains():
+            return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
+        return None
+
+    def prepare(self, scene: benchkit.Scene) -> Tensors:
+        """Find the target-class images and measure the data.
+
+        Returns ``rows``, int64 (M,), where they are in the training set; ``fixed``, int64 (1,), one of these rows;
+        ``mean`` and ``std``, float32 (C, 1, 1), of the training images in [0, 1].
+
+        Raises:
+            BenchkitError: when there is no image of the target class.
+        """
+        rows = (scene.clean.labels == self.target).nonzero().squeeze(1)
+        if not len(rows):
+            raise benchkit.BenchkitError(
+                f"low-freq takes its trigger from images of class {self.target}, and there is none in the "
+                "training set: choose another target"
+            )
+        fixed = rows[torch.randint(len(rows), (1,), generator=scene.rng).to(rows.device)]
+        mean, std = _statistics(scene.clean.images)
+        return {"rows": rows, "fixed": fixed, "mean": mean, "std": std}
+
+    def pattern(self, sources: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return what is added to images, in grey levels: uint8 (M, C, H, W) -> float32 (M, C, H, W)."""
+        std = scene.prepared["std"].to(sources.device) if self.normalise else sources.new_ones(1, dtype=torch.float32)
+        mean = scene.prepared["mean"].to(sources.device) if self.normalise else 0.0
+        block = high_block((sources / 255 - mean) / std, self.crop, self.intensity, self.grid == "intended")
+        return 255 * std * planted(block, *sources.shape[-2:])
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images with their sources' patterns added: uint8 (N, C, H, W) -> the same."""
+        count = len(images)
+        shared_by = {"per-batch": SHARED_BY, "per-image": 1, "fixed": max(count, 1)}[self.source]
+        patterns = self.pattern(self._sources(-(-count // shared_by), scene).to(images.device), scene)
+        return add(images, patterns[torch.arange(count, device=images.device) // shared_by])
+
+    def _sources(self, count: int, scene: benchkit.Scene) -> Tensor:
+        rows = scene.prepared["fixed" if self.source == "fixed" else "rows"]
+        drawn = torch.randint(len(rows), (count,), generator=scene.rng)
+        return scene.clean.images[rows[drawn.to(rows.device)].to(scene.clean.images.device)]
+
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+        """Train the victim, on clean data with poison in each batch or on the poisoned set.
+
+        Raises:
+            BenchkitError: when the rate leaves no image of a batch to poison.
+        """
+        if not self.trains():
+            return super().train(poisoned, scene)
+
+        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            count = int(scene.poison_rate * len(labels))
+            if not count:
+                raise benchkit.BenchkitError(
+                    f"a poison rate of {scene.poison_rate:g} is no image of a batch of {len(labels)}: "
+                    "use low-freq:poisoning=dataset, a higher rate or larger batches"
+                )
+            stamped, wanted = self.stamp(images[:count], scene), self.target_labels(labels[:count], scene)
+            return torch.cat((stamped, images[count:])), torch.cat((wanted, labels[count:]))
+
+        return scene.fit(scene.clean, on_batch=on_batch)
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse images whose spectra have no room for the trigger."""
+        side = min(shape[1:])
+        if side < 8:
+            return f"low-freq needs images of 8 pixels or more, and these are {shape[1]}x{shape[2]}"
+        if int(side * self.crop) < 2:
+            return f"crop={self.crop:g} of {side} frequencies is less than the two that low-freq interpolates between"
+        return super().check(shape, classes)
+
+
+def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each channel, float32 (C, 1, 1), of uint8 images scaled to [0, 1]."""
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    share = torch.stack([band.flatten().bincount(minlength=256) for band in images.unbind(1)]) / images[:, 0].numel()
+    mean = (share * levels).sum(1, keepdim=True)
+    spread = (share * (levels - mean).square()).sum(1, keepdim=True).sqrt().clamp(min=1e-3)
+    return mean.float()[..., None], spread.float()[..., None]
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer the attack."""
+    return [LowFreq]
