@@ -53,6 +53,7 @@ class Attack(Component, ABC):
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
         label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
+        alone: False for attacks that stand on another one: ``all`` leaves them out.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
             ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
     """
@@ -61,6 +62,7 @@ class Attack(Component, ABC):
     label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "dirty"
     needs: ClassVar[frozenset[str]] = frozenset()
     benign: ClassVar[bool] = False
+    alone: ClassVar[bool] = True
 
     target: int = param(0, "class the trigger leads to", ge=0)
     mapping: str = param(

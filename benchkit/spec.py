@@ -81,13 +81,19 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
     chosen: list[Component] = []
     for name, raw in pieces(text):
         if name == "all":
-            chosen += [build(registry.get(kind, each), raw, registry.find) for each in sorted(registry.kind(kind))]
+            chosen += [build(cls, raw, registry.find) for cls in _everything(kind, registry)]
         elif name.startswith("-"):
             registry.get(kind, name[1:])
             chosen = [one for one in chosen if one.name != name[1:]]
         else:
             chosen.append(build(registry.get(kind, name), raw, registry.find))
     return list(dict.fromkeys(chosen))
+
+
+def _everything(kind: str, registry: Registry) -> list[type[Any]]:
+    """Return what ``all`` stands for: every component that needs no other to stand on."""
+    classes = [registry.get(kind, name) for name in sorted(registry.kind(kind))]
+    return [cls for cls in classes if getattr(cls, "alone", True)]
 
 
 def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:

@@ -25,6 +25,8 @@ class AttackWrapper(Attack):
     crafts (once for itself and all its wrappers), and which images it poisons.
     """
 
+    alone = False
+
     base: Attack = nested(NoAttack(), "the attack that is wrapped; base.NAME=VALUE sets its parameters")
 
     @abstractmethod

@@ -139,3 +139,10 @@ def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp
         found.append(fingerprint.code_of("fpkg.plug"))
     assert found[0] == found[1]
     assert len(set(found)) == 3
+
+
+def test_all_leaves_wrappers_to_be_named(registry):
+    everything = make({**OPTIONS, "attacks": "all"}, registry).attacks
+    assert {"badnets", "smooth", "none"} <= {one.name for one in everything}
+    assert not {"invisible", "physical"} & {one.name for one in everything}
+    assert "invisible" in {one.name for one in make({**OPTIONS, "attacks": "all,invisible"}, registry).attacks}
