@@ -16,11 +16,11 @@ from benchkit.kinds import (
     ModelDetector,
     ModelRepair,
     RobustTraining,
+    Thresholded,
     TrainingFilter,
 )
 from benchkit.params import Component, nested, param
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
-from benchkit.thresholds import allowed_fpr
 from benchkit.wrapper import AttackWrapper
 
 __version__ = "0.1.0"
@@ -47,9 +47,9 @@ __all__ = [
     "Scene",
     "Source",
     "Split",
+    "Thresholded",
     "TrainingFilter",
     "__version__",
-    "allowed_fpr",
     "hookimpl",
     "nested",
     "param",

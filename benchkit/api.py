@@ -53,7 +53,6 @@ class Attack(Component, ABC):
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
         label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
-        alone: False for attacks that stand on another one: ``all`` leaves them out.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
             ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
     """
@@ -62,7 +61,6 @@ class Attack(Component, ABC):
     label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "dirty"
     needs: ClassVar[frozenset[str]] = frozenset()
     benign: ClassVar[bool] = False
-    alone: ClassVar[bool] = True
 
     target: int = param(0, "class the trigger leads to", ge=0)
     mapping: str = param(
@@ -142,15 +140,12 @@ class Defense(Component, ABC):
         kind: the kind's name; set by the kind.
         measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
             the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
-        prepared_as: defenses of one module that say the same here share what ``prepare`` returns, where the
-            parameters that it depends on are equal.
     """
 
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
-    prepared_as: ClassVar[str] = ""
 
     clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
 

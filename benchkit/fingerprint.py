@@ -50,7 +50,7 @@ def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
     params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
     params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}
     code = component.version or code_of(*_lineage(type(component)))
-    shared = getattr(component, "prepared_as", "") if prepare else ""
+    shared = component.prepared_as if prepare else ""
     return {"name": shared or component.name, "params": params, "code": code}
 
 

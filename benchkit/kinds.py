@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class InputDetector(Defense, ABC):
-    """Scores single inputs at inference time; higher is more suspicious.
+class Thresholded(Defense, ABC):
+    """The base of defenses that score images and draw a line; itself no kind.
 
     Class attributes:
         natural: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
     """
 
-    stage: ClassVar[str] = "inference"
-    kind: ClassVar[str] = "input detector"
     natural: ClassVar[bool] = False
 
     threshold: str = param(
@@ -39,21 +37,32 @@ class InputDetector(Defense, ABC):
     def score(self, images: Tensor, scene: Scene) -> Tensor:
         """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
 
+    def calibration(self, scene: Scene) -> Tensor:
+        """Return scores of clean images, float (M,), that set the threshold: those of the hold-out by default."""
+        return self.score(scene.clean.images, scene)
+
     @property
     def allowed_fpr(self) -> float:
         """The X of ``threshold=fpr:X``. Raises SpecError for any other threshold."""
         return allowed_fpr(self.threshold)
 
     def cutoff(self, scene: Scene) -> float:
-        """Return the score above which an input is flagged: the 1 - fpr quantile over the clean hold-out, or 0."""
+        """Return the score above which an image is flagged: the 1 - fpr quantile over ``calibration``, or 0."""
         if self.threshold == ARGMAX:
             return 0.0
-        scores = self.score(scene.clean.images, scene).double()
-        return float(scores.quantile(1 - self.allowed_fpr))
+        return float(self.calibration(scene).double().quantile(1 - self.allowed_fpr))
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this detector cannot run on such images, or with such a threshold, or None."""
         return fault(self.threshold, self.natural) or super().check(shape, classes)
+
+
+@dataclass(frozen=True)
+class InputDetector(Thresholded, ABC):
+    """Scores single inputs at inference time; higher is more suspicious."""
+
+    stage: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "input detector"
 
 
 @dataclass(frozen=True)

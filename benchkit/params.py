@@ -86,11 +86,21 @@ class Component:
 
     A component is a frozen dataclass whose fields are its parameters. ``str(component)`` is its
     canonical spec (``badnets:size=5``, non-default values only) and parses back to an equal one.
+
+    Class attributes:
+        name: what users type.
+        paper: author, venue and year, title.
+        version: pins what keys say of the code, instead of a fingerprint of it.
+        alone: False for components that stand on another one: ``all`` leaves them out.
+        prepared_as: components of one module that say the same here share what ``prepare`` returns, where the
+            parameters that it depends on are equal.
     """
 
     name: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     version: ClassVar[str | None] = None
+    alone: ClassVar[bool] = True
+    prepared_as: ClassVar[str] = ""
 
     def __str__(self) -> str:
         changed = [f"{name}={value}" for name, value in self.changed().items()]

@@ -56,25 +56,22 @@ class Plan:
 
     def missing(self, store: Store) -> dict[str, Step]:
         """Return the steps that must run, in plan order: unfinished cells and what they lack."""
-        needed: set[str] = set()
-        todo = list(self.cells)
-        while todo:
-            step = self.steps[todo.pop()]
-            if step.key not in needed and not self.done(step, store):
-                needed.add(step.key)
-                todo += [key for _, key in step.parents.values()]
-        return {key: step for key, step in self.steps.items() if key in needed}
+        return self._behind(self.cells, lambda step: not self.done(step, store))
 
     def without(self, cells: set[str]) -> Plan:
         """Return the plan without these cells and the steps that only they need."""
         kept = [key for key in self.cells if key not in cells]
-        needed, todo = set[str](), list(kept)
+        return Plan(self._behind(kept, lambda step: True), kept)
+
+    def _behind(self, cells: Iterable[str], wanted: Callable[[Step], bool]) -> dict[str, Step]:
+        """Return these cells and their ancestors, in plan order, up to the steps that are not wanted."""
+        found, todo = set[str](), list(cells)
         while todo:
             step = self.steps[todo.pop()]
-            if step.key not in needed:
-                needed.add(step.key)
+            if step.key not in found and wanted(step):
+                found.add(step.key)
                 todo += [key for _, key in step.parents.values()]
-        return Plan({key: step for key, step in self.steps.items() if key in needed}, kept)
+        return {key: step for key, step in self.steps.items() if key in found}
 
     def of(self, stage: str) -> list[Step]:
         """Return the steps of one stage."""

@@ -93,7 +93,7 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
 def _everything(kind: str, registry: Registry) -> list[type[Any]]:
     """Return what ``all`` stands for: every component that needs no other to stand on."""
     classes = [registry.get(kind, name) for name in sorted(registry.kind(kind))]
-    return [cls for cls in classes if getattr(cls, "alone", True)]
+    return [cls for cls in classes if cls.alone]
 
 
 def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:

@@ -16,9 +16,8 @@ from ._trojan import Trojan
 class TrojSq(Trojan):
     """Add (or paste) a square near the bottom-right corner that drives a neuron of a clean model.
 
-    Liu et al. 2018, section 4.1 and algorithm 1: the neurons of the last hidden layer with the largest sum of
-    absolute outgoing weights are chosen, and the square on a black image is optimised until they answer
-    ``target_value``. Zeng et al. (ICCV 2021) add the square to the image and clip (``mode=add``).
+    Liu et al. 2018, section 4.1: the neuron is one of the last hidden layer; algorithm 1 optimises the square's
+    pixels on a black image. ``mode=add`` is what Zeng et al. (ICCV 2021) do with it.
     """
 
     name = "troj-sq"

@@ -21,22 +21,17 @@ SMOOTH_BATCH = 128
 SELF = "self"
 """The defender's own clean images, as a source in ``train_on``."""
 WEIGHT = "net."
-ARGMAX = "argmax"
 
 
 @dataclass(frozen=True)
-class FrequencyDefense(benchkit.Defense):
+class FrequencyDefense(benchkit.Thresholded):
     """The base of detector and filter: one network, learned once for both."""
 
     prepared_as = "frequency-detector"
+    natural = True
 
     clean: float = benchkit.param(
         1.0, "clean images the defender holds, as a share of the training set (the paper: all)", gt=0, le=1
-    )
-    threshold: str = benchkit.param(
-        "fpr:0.05",
-        "fpr:X (X false alarms on clean images kept out of the training) or argmax (the larger logit, as in the paper)",
-        prepares=False,
     )
     rounds: int = benchkit.param(5, "times the manipulated copies are drawn anew", ge=1)
     epochs: int = benchkit.param(1, "passes over clean images and copies in a round (the paper: 10)", ge=1)
@@ -86,7 +81,7 @@ class FrequencyDefense(benchkit.Defense):
             return f"{self.name} needs grey or RGB images, these have {channels} channels"
         if min(height, width) < 8:
             return f"{self.name} needs images of at least 8 x 8 pixels, these are {height} x {width}"
-        return self._list_fault() or self._threshold_fault() or super().check(shape, classes)
+        return self._list_fault() or super().check(shape, classes)
 
     def other_datasets(self) -> tuple[str, ...]:
         """Return the datasets of ``train_on``, without the defender's own images."""
@@ -114,14 +109,12 @@ class FrequencyDefense(benchkit.Defense):
         weights = {WEIGHT + key: value.cpu().contiguous() for key, value in net.net.state_dict().items()}
         return weights | {"calibration": net.scores(images[kept_out.to(scene.device)]).cpu()}
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
-        """Return 0 for ``argmax``, or the 1 - fpr quantile over the images that were kept out of the training."""
-        if self.threshold == ARGMAX:
-            return 0.0
-        return float(scene.prepared["calibration"].double().quantile(1 - benchkit.allowed_fpr(self.threshold)))
+    def calibration(self, scene: benchkit.Scene) -> Tensor:
+        """Return the scores of the images that were kept out of the training."""
+        return scene.prepared["calibration"]
 
-    def logits(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the logit of "manipulated" minus that of "clean", float32 (N,); images uint8 (N, C, H, W)."""
+    def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the logit of "manipulated" minus that of "clean"; above 0 the network says manipulated."""
         net = FrequencyNet(self.arch, self.feature, scene.shape)
         kept = {key.removeprefix(WEIGHT): value for key, value in scene.prepared.items() if WEIGHT in key}
         net.net.load_state_dict(kept)
@@ -134,14 +127,6 @@ class FrequencyDefense(benchkit.Defense):
             return f"{self.name}:manipulations must be all or a part of {known}, got '{self.manipulations}'"
         if not all(sources) or len(set(sources)) < len(sources):
             return f"{self.name}:train_on must be different datasets joined by +, got '{self.train_on}'"
-        return None
-
-    def _threshold_fault(self) -> str | None:
-        """Return what the base of detectors says of a threshold that is none; filters have no such base."""
-        try:
-            self.threshold == ARGMAX or benchkit.allowed_fpr(self.threshold)
-        except benchkit.BenchkitError as error:
-            return str(error)
         return None
 
     def _kinds(self) -> tuple[str, ...]:

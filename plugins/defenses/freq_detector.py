@@ -29,11 +29,6 @@ class FreqDetector(FrequencyDefense, benchkit.InputDetector):
 
     name = "freq-detector"
     paper = "Zeng et al., ICCV 2021, Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective"
-    natural = True
-
-    def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the logit of "manipulated" minus that of "clean"; above 0 the network says manipulated."""
-        return self.logits(images, scene)
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class FreqFilter(FrequencyDefense, benchkit.TrainingFilter):
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return the score minus the cutoff, float32 (N,): above 0 for the rows to drop."""
-        return (self.logits(train.images, scene).double() - self.cutoff(scene)).float()
+        return (self.score(train.images, scene).double() - self.cutoff(scene)).float()
 
 
 @benchkit.hookimpl

@@ -84,7 +84,7 @@ def prepared(detector: Any, clean: Tensor, **more: Any) -> benchkit.Scene:
 
 
 def auroc(detector: Any, where: benchkit.Scene, clean: Tensor, stamped: Tensor) -> float:
-    scores = detector.logits(torch.cat([clean, stamped]), where)
+    scores = detector.score(torch.cat([clean, stamped]), where)
     return float(roc_auc_score([0] * len(clean) + [1] * len(stamped), scores))
 
 
@@ -325,7 +325,7 @@ class TestFilter:
         natural_images = natural(200, seed=1)
         screen = made("freq-filter:arch=linear,rounds=1,threshold=argmax")
         where = prepared(screen, natural_images)
-        expected = screen.logits(natural_images, where)
+        expected = screen.score(natural_images, where)
         torch.testing.assert_close(screen.suspicion(split(natural_images), where), expected)
 
     def test_both_share_one_training(self) -> None:
