@@ -15,6 +15,7 @@ from benchkit.errors import ContractError
 from benchkit.models import Classifier
 from benchkit.rates import Metrics, at_argmax, beyond_control, detection, filtering, mean
 from benchkit.scene import Poisoned, Scene, Split
+from benchkit.visibility import visibility
 
 PROBE = 16
 """Images that are scored twice under one seed, to prove that a defense repeats itself."""
@@ -101,10 +102,11 @@ def _labels(model: Classifier) -> Predict:
 
 
 def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> Metrics:
-    """Return what the attack did to the undefended victim, and what its trigger does to a clean model."""
+    """Return what the attack did to the undefended victim and to a clean model, and how much of it can be seen."""
     metrics = _baseline(truth)
     if not truth.benign:
         metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
+        metrics |= visibility(truth.test.images[truth.rows], truth.triggered)
     return metrics
 
 

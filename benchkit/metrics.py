@@ -115,6 +115,12 @@ _ALL = (
     ),
     Metric("precision", "precision", "higher", True, "share of the dropped training images that were poisoned"),
     Metric("recall", "recall", "higher", True, "share of the poisoned training images that were dropped"),
+    Metric(
+        "psnr", "PSNR", "neither", False, "how far triggered images are from clean ones, in dB; higher is less visible"
+    ),
+    Metric("ssim", "SSIM", "neither", False, "structural similarity of triggered and clean images; 1 is equal"),
+    Metric("linf", "L-inf", "neither", False, "largest change of a pixel (0 to 1), mean over images"),
+    Metric("l2", "L2", "neither", False, "Euclidean norm of the change of an image (pixels 0 to 1), mean over images"),
     Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
     Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),
     Metric(

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchkit import ContractError, DataError, gates
-from benchkit.measure import Truth, accuracies
+from benchkit.baseline import NoDefense
+from benchkit.measure import Truth, accuracies, measure
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
 from benchkit.rates import at_argmax, beyond_control, detection, filtering
 from benchkit.scene import Data, Poisoned, Split
@@ -30,6 +31,22 @@ def test_a_benign_row_has_no_asr():
     none = test.labels[:0]
     truth = Truth(True, test, none, test.images[:0], none, test.images[:0])
     assert set(accuracies(test.labels, none, truth)) == {"c_acc"}
+
+
+def test_the_attacks_own_row_says_how_visible_its_trigger_is() -> None:
+    test = split([0, 1, 2], side=16)
+    rows = torch.tensor([1, 2])
+    stamped = test.images[rows].clone()
+    stamped[..., 0, 0] = 255 - stamped[..., 0, 0]
+    judged = dict.fromkeys(("clean", "benign_clean"), test.labels)
+    judged |= dict.fromkeys(("triggered", "benign_triggered"), test.labels[rows])
+    wanted = torch.zeros(2, dtype=torch.long)
+    truth = Truth(False, test, rows, stamped, wanted, test.images[rows], judged=judged)
+    metrics, _ = measure(NoDefense(), lambda purpose: None, truth)  # type: ignore[arg-type, return-value]
+    change = (stamped.float() - test.images[rows].float()) / 255
+    assert metrics["l2"] == pytest.approx(change.flatten(1).norm(dim=1).mean().item(), rel=1e-5)
+    assert metrics["linf"] == pytest.approx(change.flatten(1).abs().amax(1).mean().item(), rel=1e-5)
+    assert metrics["ssim"] < 1
 
 
 def test_detection_metrics_on_known_scores():

@@ -13,7 +13,8 @@ from benchkit.metrics import HEADLINE, METRICS, headline, metric, summarize, t_q
 NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
-    "asr_after", "asr_clean_model", "precision", "recall", "poisoned", "score", "seconds", "peak_mb", "peak_device_mb",
+    "asr_after", "asr_clean_model", "psnr", "ssim", "linf", "l2", "precision", "recall", "poisoned", "score",
+    "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def test_directions_are_the_defenders() -> None:
     alarms = {"fpr", "fpr_control", "fpr_argmax", "fpr_control_argmax"}
     assert lower == alarms | {"asr", "asr_after", "seconds", "peak_mb", "peak_device_mb"}
     neither = {name for name in NAMES if METRICS[name].better == "neither"}
-    assert neither == {"asr_clean_model", "poisoned", "score"}
+    assert neither == {"asr_clean_model", "poisoned", "score", "psnr", "ssim", "linf", "l2"}
 
 
 @pytest.mark.parametrize(
