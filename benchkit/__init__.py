@@ -21,6 +21,7 @@ from benchkit.kinds import (
 )
 from benchkit.params import Component, nested, param
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
+from benchkit.shadows import Shadows
 from benchkit.wrapper import AttackWrapper
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ __all__ = [
     "Poisoned",
     "RobustTraining",
     "Scene",
+    "Shadows",
     "Source",
     "Split",
     "Thresholded",

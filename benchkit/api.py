@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.models import Classifier
+    from benchkit.shadows import Shadows
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,10 @@ class Defense(Component, ABC):
     def other_datasets(self) -> tuple[str, ...]:
         """Return the datasets, as on the command line, whose training splits ``prepare`` wants in ``scene.others``."""
         return ()
+
+    def shadows(self) -> Shadows | None:
+        """Return which shadow models ``prepare`` wants in ``scene.shadows``, or None."""
+        return None
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this defense cannot run on such images, or None. Called before anything runs."""

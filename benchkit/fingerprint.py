@@ -20,6 +20,7 @@ NEUTRAL = {
     "benchkit.build",
     "benchkit.params",
     "benchkit.scene",
+    "benchkit.shadows",
     "benchkit.errors",
     "benchkit.hookspecs",
     "benchkit.thresholds",

@@ -120,6 +120,16 @@ def data(name: str, loaded: Any) -> Data:
     return loaded
 
 
+def split(what: str, returned: Any, shape: tuple[int, int, int], classes: int) -> Split:
+    """Check a training set that a plugin made, for images of this shape. Raises ContractError."""
+    if not isinstance(returned, Split):
+        raise ContractError(f"{what} must be a benchkit.Split, got {type(returned).__name__}")
+    fault = _split_fault(returned, classes)
+    if fault or tuple(returned.images.shape[1:]) != shape:
+        raise ContractError(f"{what} {fault or 'has images of another shape'}")
+    return returned
+
+
 def _split_fault(split: Split, classes: int) -> str | None:
     import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -63,6 +64,8 @@ _ALL = (
         True,
         "chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing",
     ),
+    Metric("auroc_low", "AUROC low", "neither", True, "lower end of its 95 % bootstrap interval over a population"),
+    Metric("auroc_high", "AUROC high", "neither", True, "upper end of its 95 % bootstrap interval over a population"),
     Metric("acc", "ACC", "higher", True, "share of right verdicts, over as many clean as triggered test images"),
     Metric("bdr", "BDR", "higher", True, "backdoor detection rate, the share of triggered inputs flagged"),
     Metric("fpr", "FPR", "lower", True, "false alarms, the share of clean images (or models) that are flagged"),
@@ -122,6 +125,7 @@ _ALL = (
     Metric("linf", "L-inf", "neither", False, "largest change of a pixel (0 to 1), mean over images"),
     Metric("l2", "L2", "neither", False, "Euclidean norm of the change of an image (pixels 0 to 1), mean over images"),
     Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
+    Metric("models", "models", "neither", False, "backdoored models that a model detector judged, and as many benign"),
     Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),
     Metric(
         "seconds",
@@ -187,8 +191,8 @@ def summarize(values: Sequence[float]) -> Summary:
     mean = math.fsum(values) / n
     if n < 3:
         return Summary(mean, None, n)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    return Summary(mean, t_quantile(n - 1) * math.sqrt(variance / n), n)
+    # Exact, so that equal values have no spread; a rounded mean would leave them one of 1e-15.
+    return Summary(mean, t_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n), n)
 
 
 @functools.cache

@@ -12,21 +12,33 @@ A, B, C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalised(matrix: Tensor, steps: int) -> Tensor:
-    """Return (R, S) with its singular values moved near 1, by Newton-Schulz iteration in bfloat16."""
+    """Return (R, S), or K of them (K, R, S), with singular values moved near 1.
+
+    Newton-Schulz iteration in bfloat16.
+    """
     x = matrix.bfloat16()
-    x = x / (x.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = x / (_norm(x, 2) + 1e-7)
+    fused = torch.addmm if x.dim() == 2 else torch.baddbmm
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
-    return (x.T if tall else x).to(matrix.dtype)
+        gram = x @ x.mT
+        x = fused(x, fused(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+    return (x.mT if tall else x).to(matrix.dtype)
+
+
+def _norm(stack: Tensor, inner: int) -> Tensor:
+    """Return the norm over the last ``inner`` axes, which stay with length 1."""
+    axes = tuple(range(-inner, 0))
+    found: Tensor = stack.norm() if stack.dim() == inner else torch.linalg.vector_norm(stack, dim=axes, keepdim=True)
+    return found
 
 
 class Muon:
     """Muon (Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks").
 
-    Before each update a filter bank (O, I, h, w) is scaled to Frobenius norm sqrt(O), so ``lr`` is a
+    ``params`` are filter banks (O, I, h, w), or stacks of them (K, O, I, h, w), one for each of K models.
+    Before each update a filter bank is scaled to Frobenius norm sqrt(O), so ``lr`` is a
     relative step; normalisation layers behind convolutions make their scale immaterial.
     """
 
@@ -36,13 +48,20 @@ class Muon:
         self.lr, self.momentum, self.steps = lr, momentum, steps
 
     @torch.no_grad()
-    def step(self, factor: float) -> None:
-        """Update every filter bank that has a gradient, with learning rate ``lr * factor``."""
+    def step(self, factor: float | Tensor) -> None:
+        """Update every filter bank that has a gradient, with learning rate ``lr * factor``.
+
+        Args:
+            factor: a number, or one for each model of the stacks: float32 (K,).
+        """
         for weight, buffer in zip(self.params, self.buffers, strict=True):
             if weight.grad is None:
                 continue
             buffer.mul_(self.momentum).add_(weight.grad)
             nesterov = weight.grad.add(buffer, alpha=self.momentum)
-            update = orthogonalised(nesterov.flatten(1), self.steps).view_as(nesterov)
-            weight.mul_(weight.shape[0] ** 0.5 / (weight.norm() + 1e-7))
-            weight.add_(update, alpha=-self.lr * factor)
+            update = orthogonalised(nesterov.flatten(-3), self.steps).view_as(nesterov)
+            weight.mul_(weight.shape[-4] ** 0.5 / (_norm(weight, 4) + 1e-7))
+            if isinstance(factor, Tensor):
+                weight.sub_(update * (self.lr * factor).view(-1, 1, 1, 1, 1))
+            else:
+                weight.add_(update, alpha=-self.lr * factor)

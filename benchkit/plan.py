@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoAttack
 from benchkit.fingerprint import code_of, component_id, digest
 from benchkit.params import Component
-from benchkit.spec import Spec
-from benchkit.store import Store
+from benchkit.recipes import Recipe
+from benchkit.spec import Spec, recipe
+from benchkit.steps import Plan, Step
 
+MANY = ("benchkit.ensemble", "benchkit.train", "benchkit.models", "benchkit.protocol")
 CODE = {
     "poison": ("benchkit.api", "benchkit.protocol"),
     "craft": ("benchkit.protocol",),
@@ -21,61 +23,16 @@ CODE = {
     "judge": ("benchkit.models",),
     "prepare": ("benchkit.protocol",),
     "audit": ("benchkit.protocol",),
+    "shadows": MANY,
+    "population": (*MANY, "benchkit.api"),
     "cell": ("benchkit.measure", "benchkit.protocol"),
     "spectrum": ("benchkit.frequency", "benchkit.protocol"),
 }
 """The harness's own code that each stage's result depends on."""
 OTHER = "other "
 """What the roles of a defense's other datasets begin with, before the text it asked with."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One unit of work. ``parents`` maps a role to the (stage, key) it reads; ``job`` is JSON for a worker."""
-
-    stage: str
-    key: str
-    parents: Mapping[str, tuple[str, str]]
-    job: Mapping[str, Any]
-    label: str
-
-
-@dataclass
-class Plan:
-    """Every step by key, in the order to prefer, and the keys of the cells among them."""
-
-    steps: dict[str, Step] = field(default_factory=dict)
-    cells: list[str] = field(default_factory=list)
-
-    def done(self, step: Step, store: Store) -> bool:
-        """Say whether a step's result is in the store."""
-        if step.stage != "cell":
-            return store.has(step.stage, step.key)
-        record = store.record(step.job)
-        return record is not None and record["status"] == "ok"
-
-    def missing(self, store: Store) -> dict[str, Step]:
-        """Return the steps that must run, in plan order: unfinished cells and what they lack."""
-        return self._behind(self.cells, lambda step: not self.done(step, store))
-
-    def without(self, cells: set[str]) -> Plan:
-        """Return the plan without these cells and the steps that only they need."""
-        kept = [key for key in self.cells if key not in cells]
-        return Plan(self._behind(kept, lambda step: True), kept)
-
-    def _behind(self, cells: Iterable[str], wanted: Callable[[Step], bool]) -> dict[str, Step]:
-        """Return these cells and their ancestors, in plan order, up to the steps that are not wanted."""
-        found, todo = set[str](), list(cells)
-        while todo:
-            step = self.steps[todo.pop()]
-            if step.key not in found and wanted(step):
-                found.add(step.key)
-                todo += [key for _, key in step.parents.values()]
-        return {key: step for key, step in self.steps.items() if key in found}
-
-    def of(self, stage: str) -> list[Step]:
-        """Return the steps of one stage."""
-        return [step for step in self.steps.values() if step.stage == stage]
+SHADOWS, AUDIT, BENIGN_AUDIT = "shadows ", "audit ", "benign audit "
+"""What the roles of steps begin with that come in numbers."""
 
 
 def plan(
@@ -90,11 +47,11 @@ def plan(
         model_code: code fingerprint of a model that a plugin provides ("" for timm's).
     """
     made = Plan()
-    codes = {name: model_code(name) for name in spec.models}
+    code_for = functools.cache(model_code)
     for dataset in spec.datasets:
         for name in spec.models:
             for seed in spec.seeds:
-                Corner(made, spec, dataset, fingerprints, name, codes[name], seed).lay()
+                Corner(made, spec, dataset, fingerprints, name, code_for, seed).lay()
     return made
 
 
@@ -107,7 +64,7 @@ class Corner:
     dataset: Dataset
     fingerprints: Mapping[Dataset, str]
     model: str
-    model_code: str
+    model_code: Callable[[str], str]
     seed: int
 
     def lay(self) -> None:
@@ -177,15 +134,49 @@ class Corner:
         identity = {"defense": component_id(defense, prepare=True), "seed": self.seed}
         others = dict(self.spec.others)
         wanted = {OTHER + text: self.data(others[text]) for text in defense.other_datasets()}
-        parents, job = {"data": self.data(), **wanted}, {"defense": str(defense)}
+        parents, job = {"data": self.data(), **wanted, **self.shadows(defense)}, {"defense": str(defense)}
         return {"prepare": self.add("prepare", identity, parents, job, f"prepare {defense}")}
 
-    def audit(self, attack: Attack, rate: float, defense: Defense) -> tuple[str, str]:
-        """Add the step in which a model detector scores one victim."""
-        parents = {"data": self.data(), "victim": self.train(attack, rate), **self.prepare(defense)}
+    def shadows(self, defense: Defense) -> dict[str, tuple[str, str]]:
+        """Add the steps that train the shadow models a defense wants, some in each; return them as parents."""
+        wanted = defense.shadows()
+        if wanted is None:
+            return {}
+        net = self._net(wanted.model or self.model, recipe(wanted.recipe))
+        same = {"shadows": component_id(wanted, prepare=True), **net, "seed": self.seed}
+        job = {"defense": str(defense), "model": net["model"], "recipe": wanted.recipe}
+        found = {}
+        for first, end in batches(wanted.count):
+            label = f"train shadow models {first} to {end - 1} for {defense.name}"
+            which = {"numbers": [first, end]}
+            step = self.add("shadows", same | which, {"data": self.data()}, job | which, label)
+            found[f"{SHADOWS}{first}"] = step
+        return found
+
+    def suspects(self, attack: Attack, rate: float) -> list[tuple[str, str]]:
+        """Add the steps that train what a model detector judges: the victim, or a population of its like."""
+        if not self.spec.population:
+            return [self.train(attack, rate)]
+        attack = NoAttack() if attack.benign else attack
+        same = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
+        job = {"attack": str(attack), "poison_rate": rate}
+        parents = {"data": self.data(), **self.craft(attack)}
+        found = []
+        for first, end in batches(self.spec.population):
+            label = f"train {self.model} on {attack}, models {first} to {end - 1}"
+            which = {"numbers": [first, end]}
+            found.append(self.add("population", same | which, parents, job | which, label))
+        return found
+
+    def audits(self, role: str, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
+        """Add the steps in which a model detector scores its suspects; return them as parents."""
         identity = {"defense": identified(defense), "seed": self.seed}
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
-        return self.add("audit", identity, parents, job, f"audit {attack} by {defense}")
+        found = {}
+        for number, step in enumerate(self.suspects(attack, rate)):
+            parents = {"data": self.data(), "suspects": step, **self.prepare(defense)}
+            found[f"{role}{number}"] = self.add("audit", identity, parents, job, f"audit {attack} by {defense}")
+        return found
 
     def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
         """Add the shared steps that a cell reads; return them as parents."""
@@ -196,8 +187,8 @@ class Corner:
         if "poison" in uses:
             parents["poison"] = self.poison(attack, rate)
         if "audit" in uses:
-            parents["audit"] = self.audit(attack, rate, defense)
-            parents["benign_audit"] = self.audit(NoAttack(), 0.0, defense)
+            parents |= self.audits(AUDIT, attack, rate, defense)
+            parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)
         elif "victim" in uses or "model" in defense.needs:
             parents["victim"] = self.train(attack, rate)
         return parents
@@ -236,11 +227,24 @@ class Corner:
             self.plan.steps[key] = Step(stage, key, parents, full, label + where)
         return stage, key
 
-    def _net(self) -> dict[str, Any]:
-        return {"model": self.model, "model_code": self.model_code, "recipe": identified(self.spec.recipe)}
+    def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:
+        name = name or self.model
+        return {"model": name, "model_code": self.model_code(name), "recipe": identified(how or self.spec.recipe)}
 
 
 @functools.cache
 def identified(component: Component) -> dict[str, Any]:
     """Return ``component_id``, worked out once per component."""
     return component_id(component)
+
+
+def batches(count: int) -> Iterator[tuple[int, int]]:
+    """Split models 0..count-1 into the parts that one step trains: (first, end), larger ones further on.
+
+    The parts do not depend on the count, but for the last: more models than before are trained on top of them.
+    """
+    first = 0
+    while first < count:
+        size = 8 if first < 128 else 64 if first < 1024 else 256
+        yield first, min(first + size, count)
+        first += size

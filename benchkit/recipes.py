@@ -22,7 +22,7 @@ class Recipe(Component, ABC):
         turn_chance: share of batches that are rotated, where ``degrees`` is not 0.
     """
 
-    optimizer: ClassVar[Literal["sgd", "muon"]] = "sgd"
+    optimizer: ClassVar[Literal["sgd", "muon", "adam"]] = "sgd"
     padding: ClassVar[Literal["zero", "reflect"]] = "zero"
     crop_chance: ClassVar[float] = 1.0
     degrees: ClassVar[float] = 0.0
@@ -103,7 +103,7 @@ class Fast(Recipe):
 
     name = "fast"
     paper = "Jordan, 2024, 94% on CIFAR-10 in 3.29 seconds on a single GPU (arXiv:2404.00498), narrowed"
-    optimizer: ClassVar[Literal["sgd", "muon"]] = "muon"
+    optimizer: ClassVar[Literal["sgd", "muon", "adam"]] = "muon"
     padding: ClassVar[Literal["zero", "reflect"]] = "reflect"
 
     epochs: int = param(0, "passes over the training set; 0: as many as budget allows", ge=0)
@@ -127,4 +127,33 @@ class Fast(Recipe):
         return 1 - done
 
 
-RECIPES: dict[str, type[Recipe]] = {cls.name: cls for cls in (Fast, Standard, Rao2024)}
+@dataclass(frozen=True)
+class Mntd(Recipe):
+    """The recipe of Meta Neural Analysis for its small networks: Adam at one learning rate, on images as they are.
+
+    Shadow models see their 1,000 CIFAR-10 images 100 times; target models, with 25,000, take ``epochs=4``.
+    """
+
+    name = "mntd"
+    paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
+    optimizer: ClassVar[Literal["sgd", "muon", "adam"]] = "adam"
+
+    lr: float = param(1e-3, "learning rate of Adam", gt=0)
+    batch: int = param(100, "images in a batch", ge=2)
+    flip: bool = param(False, "mirror images at random (this moves a trigger that sits in a corner)")
+    crop: int = param(0, "pixels of padding for the random crop; 0 for none", ge=0)
+
+    def epochs_for(self, images: int) -> float:
+        """Return ``epochs``."""
+        return self.epochs
+
+    def tuning(self) -> dict[str, float]:
+        """Return nothing: Adam's own settings stay."""
+        return {}
+
+    def factor(self, done: float) -> float:
+        """Return 1."""
+        return 1.0
+
+
+RECIPES: dict[str, type[Recipe]] = {cls.name: cls for cls in (Fast, Standard, Rao2024, Mntd)}

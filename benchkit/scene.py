@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +98,7 @@ class Scene:
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
         prepared: what the component's own ``prepare`` returned.
         others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
+        shadows: in ``prepare``, the shadow models that a defense asked for, by number, in eval mode.
         poison_rate: share of the whole training set an attacker may poison (0 for defenders).
     """
 
@@ -111,6 +112,7 @@ class Scene:
     granted: Classifier | None = field(default=None, repr=False)
     trainer: Trainer | None = field(default=None, repr=False)
     others: Mapping[str, Split] = field(default_factory=dict, repr=False)
+    shadows: Sequence[Classifier] = field(default=(), repr=False)
 
     @property
     def model(self) -> Classifier:

@@ -16,7 +16,7 @@ from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
 
-SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "victims")
+SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Spec:
     """A validated request: the axes of the matrix and how to train.
 
     Attributes:
+        population: models of each kind, backdoored and benign, that a model detector judges; 0: the victims alone.
         others: the datasets that defenses asked for, by the text they asked with.
         optional: components that only ``all`` asked for: left out where the images do not suit them.
     """
@@ -36,6 +37,7 @@ class Spec:
     poison_rates: tuple[float, ...]
     recipe: Recipe
     victims: bool = True
+    population: int = 0
     others: tuple[tuple[str, Dataset], ...] = ()
     optional: frozenset[Component] = frozenset()
 
@@ -145,6 +147,15 @@ def poison_rates(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(rates))
 
 
+def population(text: str) -> int:
+    """Return how many models of each kind a model detector judges: 0, or 2 and more."""
+    if not text.isdecimal() or text == "1":
+        raise SpecError(
+            f"population must be a whole number of models, 2 or more, or 0 for the victims alone, got '{text}'"
+        )
+    return int(text)
+
+
 def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
     """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always there."""
     text = {key: str(value) for key, value in options.items()}
@@ -162,6 +173,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         poison_rates=poison_rates(text["poison_rate"]),
         recipe=recipe(text["recipe"]),
         victims=victims,
+        population=population(text["population"]),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
         optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from benchkit.api import Attack, Dataset
 from benchkit.baseline import NoAttack
 from benchkit.errors import SpecError
-from benchkit.plan import Corner, Plan, identified
+from benchkit.plan import Corner, identified
 from benchkit.spec import Spec
+from benchkit.steps import Plan
 
 
 def plan_spectra(
@@ -28,7 +29,7 @@ def plan_spectra(
             raise SpecError(f"a figure shows one {noun}, got {len(named)}: draw one figure for each")
     made = Plan()
     (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
-    corner = _Panels(made, spec, dataset, fingerprints, model, model_code(model), seed)
+    corner = _Panels(made, spec, dataset, fingerprints, model, model_code, seed)
     for attack in dict.fromkeys([NoAttack(), *spec.attacks]):
         corner.spectrum(attack, images)
     return made

@@ -17,8 +17,9 @@ from benchkit.muon import Muon
 from benchkit.recipes import Recipe
 from benchkit.scene import BatchFn, LossFn, Split
 
-Step = Callable[[float], None]
-"""Updates the weights from their gradients, with learning rates multiplied by the argument."""
+Step = Callable[["float | Tensor"], None]
+"""Updates the weights from their gradients, with learning rates multiplied by the argument; where the weights are
+those of K models, stacked, a float32 tensor (K,) gives each model its own factor."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,17 @@ class Trainer:
         Raises:
             BenchkitError: when the loss stops being finite.
         """
-        if len(data) < 2:
-            raise ContractError(f"training needs at least two images, got {len(data)}")
-        data = data.to(self.device)
-        seed = int(torch.randint(2**62, (), generator=rng))
-        with seeded(seed):
-            model, fixed = self._fresh(data) if start is None else (start.copy(), [])
+        data = trainable(data).to(self.device)
+        with seeded(drawn(rng)):
+            model, fixed = self.fresh(data) if start is None else (start.copy(), [])
             step = self._scratch(model, lr) if start is None else _fine_tune(model, lr)
             run = Run(model, self.recipe, step, loss or self._loss, on_batch)
             with holding(fixed):
                 run(data, self.recipe.epochs_for(len(data)) if epochs is None else epochs)
         return model.eval()
 
-    def _fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
+    def fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
+        """Return an untrained classifier for ``data``, drawn from torch's global generator, and what stays fixed."""
         model = Classifier(self.build(), *statistics(data.images))
         fixed = []
         if hasattr(model.net, "init_from"):
@@ -102,14 +101,13 @@ class Run:
 
     def __call__(self, data: Split, epochs: float) -> None:
         """Train for so many passes; raise BenchkitError when the loss stops being finite."""
-        batches = max(1, round(len(data) / self.recipe.batch))
-        total = max(1, round(epochs * batches))
+        batches, total = lengths(self.recipe, len(data), epochs)
         self.model.train()
         losses = data.images.new_zeros((), dtype=torch.float32)
         for done, rows in enumerate(shuffled(len(data), batches, total)):
             losses += self._batch(data, rows.to(data.labels.device), self.recipe.factor(done / total))
             if (done + 1) % batches == 0 or done + 1 == total:
-                _check(losses, done + 1, total)
+                require_finite(losses, done + 1, total)
 
     def _batch(self, data: Split, rows: Tensor, factor: float) -> Tensor:
         images, labels = data.images[rows], data.labels[rows]
@@ -122,17 +120,39 @@ class Run:
         return loss.detach()
 
 
-def _check(losses: Tensor, done: int, total: int) -> None:
+def trainable(data: Split) -> Split:
+    """Return ``data``; raise ContractError where it has fewer than two images."""
+    if len(data) < 2:
+        raise ContractError(f"training needs at least two images, got {len(data)}")
+    return data
+
+
+def drawn(rng: torch.Generator) -> int:
+    """Draw the one number that everything random in a training follows from."""
+    return int(torch.randint(2**62, (), generator=rng))
+
+
+def lengths(recipe: Recipe, images: int, epochs: float) -> tuple[int, int]:
+    """Return how many batches a pass over so many images has, and how many the whole training has."""
+    batches = max(1, round(images / recipe.batch))
+    return batches, max(1, round(epochs * batches))
+
+
+def require_finite(losses: Tensor, done: int, total: int) -> None:
+    """Raise BenchkitError unless the sum of the losses so far is finite."""
     if not bool(losses.isfinite()):
         raise BenchkitError(f"training diverged by step {done} of {total}: lower the learning rate")
 
 
-def shuffled(images: int, batches: int, total: int) -> Iterator[Tensor]:
-    """Yield ``total`` batches of row numbers, ``batches`` to a pass; sizes differ by one at most."""
+def shuffled(images: int, batches: int, total: int, rng: torch.Generator | None = None) -> Iterator[Tensor]:
+    """Yield ``total`` batches of row numbers, ``batches`` to a pass; sizes differ by one at most.
+
+    The order is drawn from ``rng``, a CPU generator; by default torch's global one.
+    """
     order: tuple[Tensor, ...] = ()
     for done in range(total):
         if done % batches == 0:
-            order = torch.randperm(images).tensor_split(batches)
+            order = torch.randperm(images, generator=rng).tensor_split(batches)
         yield order[done % batches]
 
 
@@ -153,33 +173,50 @@ def _fine_tune(model: nn.Module, lr: float | None) -> Step:
 def _sgd(model: nn.Module, lr: float, momentum: float, weight_decay: float, nesterov: bool = False) -> Step:
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     sgd = torch.optim.SGD(weights, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True)
-    return lambda factor: _stepped(sgd, lr * factor)
+    return lambda factor: _stepped(sgd, lr, factor)
 
 
-def _stepped(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def _adam(model: nn.Module, lr: float) -> Step:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    adam = torch.optim.Adam(weights, lr, fused=True)
+    return lambda factor: _stepped(adam, lr, factor)
+
+
+def _stepped(optimizer: torch.optim.Optimizer, lr: float, factor: float | Tensor) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr if isinstance(factor, Tensor) else lr * factor
+    if not isinstance(factor, Tensor):
+        optimizer.step()
+        return
+    before = [weight.clone() for weight in _weights(optimizer)]
     optimizer.step()
+    # torch's optimizers know one learning rate: of a full step, each model goes its own share of the way.
+    for old, weight in zip(before, _weights(optimizer), strict=True):
+        weight.copy_(old.lerp(weight, factor.view(-1, *[1] * (old.dim() - 1))))
+
+
+def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [weight.detach() for group in optimizer.param_groups for weight in group["params"]]
 
 
 def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
     """Muon for dense convolution filters, Adam for everything else."""
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
     # VGG's 4096 x 25088 bank would cost teraflops a step to orthogonalise.
-    convs = [conv for conv in convs if min(conv.weight.flatten(1).shape) <= 1024]
+    convs = [conv for conv in convs if min(conv.weight.flatten(-3).shape[-2:]) <= 1024]
     filters = {id(conv.weight): conv.weight for conv in convs}
     muon = Muon(filters.values(), lr)
     others = [weight for weight in model.parameters() if id(weight) not in filters]
     adam = torch.optim.Adam(others, adam_lr, foreach=True)
 
-    def step(factor: float) -> None:
+    def step(factor: float | Tensor) -> None:
         muon.step(factor)
-        _stepped(adam, adam_lr * factor)
+        _stepped(adam, adam_lr, factor)
 
     return step
 
 
-OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon}
+OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon, "adam": _adam}
 """``OPTIMIZERS[name](model, lr, **recipe.tuning())`` steps the model's weights."""
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "plan": "plan",
     "report": "report",
     "spectrum": "spectrum",
+    "scan": "scan",
     "plugins": "plugins",
     "show": "show",
     "new": "new",

@@ -13,14 +13,14 @@ from benchkit.errors import DeviceError, NothingToRun, SpecError
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
-    from benchkit.plan import Plan
     from benchkit.plugins import Registry
+    from benchkit.steps import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 RESULTS = Path("benchkit-results")
 CPU_DEFAULTS = {"models": "narrownet", "recipe": "fast"}
 GPU_DEFAULTS = {"models": "preactresnet18", "recipe": "standard"}
-DEFAULTS = {"attacks": "all", "defenses": "", "seeds": "0,", "poison_rate": "0.1", "victims": True}
+DEFAULTS = {"attacks": "all", "defenses": "", "seeds": "0,", "poison_rate": "0.1", "population": "0", "victims": True}
 
 OPTIONS = [
     click.argument("suite", required=False, type=click.Path(path_type=Path, dir_okay=False)),
@@ -33,6 +33,8 @@ OPTIONS = [
     click.option("--poison-rate", metavar="LIST", help="Share of the training set poisoned.  [default: 0.1]"),
     click.option("--recipe", metavar="NAME",
                  help="fast or standard, with parameters.  [default: fast, or standard on a GPU]"),
+    click.option("--population", metavar="N",
+                 help="Judge model detectors by N backdoored and N benign models.  [default: the victims alone]"),
     click.option("--victims/--no-victims", default=None,
                  help="Train victims for the no-defense column.  [default: yes]"),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."),
@@ -44,6 +46,12 @@ OPTIONS = [
     click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE",
                  help="Load a loose plugin file; may be repeated."),
 ]  # fmt: skip
+
+shard_option = click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only part I of N, from 1 on: whole victims; copy the results folders of all parts together.",
+)
 
 
 def shared_options(command: F) -> F:
@@ -67,13 +75,15 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     from benchkit.plan import plan
     from benchkit.plugins import load
     from benchkit.scene import Source
+    from benchkit.shard import shard
     from benchkit.spec import make
     from benchkit.store import Store
 
+    part = shard(options["shard"]) if options.get("shard") is not None else None
     registry = load(options["plugins"])
     for problem in registry.problems:
         click.echo(f"warning: {problem}", err=True)
-    devices = devices_of(options["device"])
+    devices = devices_of(options["device"], options.get("elsewhere", False))
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
     for dataset in spec.sources():
@@ -82,19 +92,20 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
     if not planned.cells:
         raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")
-    asked = Request(registry, spec, source, planned, Store(options["results"]), devices, tuple(options["plugins"]))
+    files = tuple(options["plugins"])
+    planned = part.of(planned) if part else planned
+    # A shard is cut before anything is left out, so that every job cuts alike whatever it has decoded already.
+    asked = Request(registry, spec, source, planned, Store(options["results"]), devices, files, str(part or ""))
     return fitted(asked)
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
     """Merge, from weak to strong: defaults, the suite file, the command line."""
-    from benchkit.spec import read_suite
+    from benchkit.spec import SUITE_KEYS, read_suite
 
     suite = read_suite(options["suite"]) if options["suite"] else {}
-    asked = {
-        name: options[name] for name in ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe")
-    }
-    given = {name: value for name, value in {**asked, "victims": options["victims"]}.items() if value is not None}
+    asked = {name: options[name] for name in SUITE_KEYS}
+    given = {name: value for name, value in asked.items() if value is not None}
     if not (suite or "attacks" in given or "defenses" in given):
         raise SpecError("nothing was asked for: name --attacks and --defenses, or a suite file")
     embedded = {"datasets": ",".join(name for name, one in registry.datasets.items() if one.cls.embedded)}
@@ -111,14 +122,18 @@ def data_root(given: Path | None) -> Path:
     return Path(named) if named else user_cache_path("benchkit") / "data"
 
 
-def devices_of(text: str) -> list[str]:
+def devices_of(text: str, elsewhere: bool = False) -> list[str]:
     """Return device names (``cpu``, ``cuda:N``) for ``auto``, ``cpu``, ``cuda`` or ``cuda:0,cuda:1``.
+
+    Args:
+        text: what the user wrote.
+        elsewhere: the steps run on other machines, which may have GPUs where this one has none.
 
     Raises:
         DeviceError: when a device is not there.
     """
     words = [word.strip() for word in text.split(",")]
-    if words == ["cpu"]:
+    if words == ["cpu"] or (elsewhere and words == ["cuda"]):
         return words
     import torch
 

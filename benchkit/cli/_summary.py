@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from benchkit.plan import Plan
+from collections.abc import Collection
+
 from benchkit.spec import Spec
+from benchkit.steps import Plan, Step
 from benchkit.store import Store
 
 
-def summary(made: Plan, store: Store, spec: Spec) -> str:
-    """Return the one line that says how large the product is and what is left to train."""
+def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
+    """Return the one line that says how large the product, or this shard of it, is and what is left to train."""
     missing = made.missing(store)
     victims = made.of("train")
     cached = sum(1 for step in victims if made.done(step, store))
@@ -22,11 +24,24 @@ def summary(made: Plan, store: Store, spec: Spec) -> str:
         _count(len(spec.seeds), "seed"),
         *([_count(len(spec.poison_rates), "poison rate")] if len(spec.poison_rates) > 1 else []),
     ]
+    shard = f", shard {part}" if part else ""
     return (
-        f"{' x '.join(axes)} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
-        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
+        f"{' x '.join(axes)}{shard} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
+        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; {_others(made, missing)}"
         f"{_count(len(missing), 'step')} to run"
     )
+
+
+def _others(made: Plan, missing: Collection[str]) -> str:
+    """Return how many models are trained for model detectors: shadow models, and populations to judge."""
+    steps = made.of("shadows") + made.of("population")
+    todo = sum(_models(step) for step in steps if step.key in missing)
+    return f"{_count(sum(map(_models, steps)), 'model')} for model detectors, {todo} to train; " if steps else ""
+
+
+def _models(step: Step) -> int:
+    first, end = step.job["numbers"]
+    return int(end - first)
 
 
 def _count(number: int, noun: str) -> str:

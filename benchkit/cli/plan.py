@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from benchkit.cli._options import shared_options
+from benchkit.cli._options import shard_option, shared_options
 
-STAGES = ("data", "poison", "craft", "train", "judge", "prepare", "audit", "cell")
+STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "population", "audit", "cell")
 
 
 @click.command("plan")
 @shared_options
+@shard_option
 def cmd(**options: Any) -> None:
     """Print what a run would do: the product, the steps, what is cached and what is missing."""
     from benchkit.cli._options import request
@@ -21,7 +22,7 @@ def cmd(**options: Any) -> None:
 
     asked = request(options)
     missing = asked.plan.missing(asked.store)
-    click.echo(summary(asked.plan, asked.store, asked.spec))
+    click.echo(summary(asked.plan, asked.store, asked.spec, asked.part))
     total = Counter(step.stage for step in asked.plan.steps.values())
     cached = Counter(step.stage for step in asked.plan.steps.values() if asked.plan.done(step, asked.store))
     todo = Counter(step.stage for step in missing.values())

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._options import shared_options
+from benchkit.cli._options import shard_option, shared_options
+from benchkit.execute.request import RETRIES
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
+
+
+def _slots(ctx: click.Context, option: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "auto":
+        return value
+    if not (value.isdecimal() and int(value)):
+        raise click.BadParameter(f"'{value}' is neither a whole number from 1 on nor auto")
+    return int(value)
 
 
 @click.command("run")
@@ -19,32 +29,75 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="Worker processes.  [default: one per core, or per GPU]",
+    help="Worker processes; each computes with (cores / N) threads, one alone with all.  "
+    "[default: one per core, or per GPU]",
+)
+@click.option(
+    "--slots-per-device",
+    metavar="N|auto",
+    callback=_slots,
+    help="Worker processes on each GPU; auto: as many as its memory holds.  [default: 1]",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds allowed per step.")
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=RETRIES,
+    show_default=True,
+    metavar="N",
+    help="How often a step whose process died is tried again.",
+)
+@shard_option
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What runs the steps: processes of this machine, or a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    metavar="ADDRESS",
+    help="The Ray cluster: auto or HOST:PORT.  [default: $RAY_ADDRESS, else a Ray of its own on this machine]",
+)
 @click.option("--quiet", is_flag=True, help="No progress; only warnings, errors and the matrix.")
-def cmd(jobs: int | None, timeout: float | None, quiet: bool, **options: Any) -> int:
+def cmd(
+    jobs: int | None,
+    slots_per_device: Any,
+    timeout: float | None,
+    retries: int,
+    executor: Any,
+    ray_address: str | None,
+    quiet: bool,
+    **options: Any,
+) -> int:
     """Run attacks against defenses and print the matrix.
 
     Everything that was computed before is taken from the results folder. SUITE is a TOML file with the same
     options; options on the command line win.
 
+    Ctrl-C finishes the steps that have begun; pressed twice, it stops at once.
+
     Exit codes: 0 every cell is there, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
     from benchkit.cli._options import request
     from benchkit.cli._summary import summary
+    from benchkit.execute.request import Means
+    from benchkit.execute.session import check_models, devices, execute
 
-    asked = request(options)
-    missing = bool(asked.plan.missing(asked.store))
-    if missing:
-        from benchkit.execute.session import check_models, execute
-
-        check_models(asked)
+    begun = time.monotonic()
+    asked = request(options | {"elsewhere": executor == "ray"})
+    means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address)
+    devices(asked, means)
+    check_models(asked)
     asked.store.open()
-    click.echo(summary(asked.plan, asked.store, asked.spec), err=True)
-    if missing:
-        asked = execute(asked, jobs, timeout, quiet)
-    return _print(asked)
+    click.echo(summary(asked.plan, asked.store, asked.spec, asked.part), err=True)
+    asked, done = execute(asked, means)
+    code = _print(asked)
+    if not quiet:
+        click.echo(done.summary(len(asked.plan.cells), time.monotonic() - begun), err=True)
+    return code
 
 
 def _print(asked: Request) -> int:

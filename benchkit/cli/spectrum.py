@@ -94,10 +94,11 @@ def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
                 asked.store.load("spectrum", key)
     if not asked.plan.missing(asked.store):
         return asked
+    from benchkit.execute.request import Means
     from benchkit.execute.session import check_models, execute
 
     check_models(asked)
-    return execute(asked, jobs, None, quiet)
+    return execute(asked, Means(jobs=jobs, quiet=quiet))[0]
 
 
 def _panels(asked: Request) -> tuple[list[Panel], int]:

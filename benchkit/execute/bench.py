@@ -12,7 +12,7 @@ from torch import Tensor
 from benchkit import gates
 from benchkit.api import Attack, Defense
 from benchkit.models import Classifier, create
-from benchkit.plan import OTHER
+from benchkit.plan import OTHER, SHADOWS
 from benchkit.plugins import Registry
 from benchkit.protocol import generator, holdout_rows, victim_rows
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
@@ -106,10 +106,36 @@ class Bench:
 
     def model(self, job: Job, role: str) -> Classifier:
         """Return a fresh copy of the model that a ``train`` step left."""
-        state = self.tensors(job, role)
+        return self._restored(job, self.tensors(job, role))
+
+    def _restored(self, job: Job, state: Mapping[str, Tensor]) -> Classifier:
         model = Classifier(self.build(job), state["mean"], state["std"])
         model.restore(state)
         return model.eval()
+
+    def models(self, job: Job, role: str) -> list[Classifier]:
+        """Return the models of one architecture that a step left stacked."""
+        found = [
+            dict(zip(state, one, strict=True))
+            for state in [self.tensors(job, role)]
+            for one in zip(*state.values(), strict=True)
+        ]
+        first = self._restored(job, found[0])
+        rest = [first.copy() for _ in found[1:]]
+        for model, state in zip(rest, found[1:], strict=True):
+            model.restore(state)
+        return [first, *rest]
+
+    def suspects(self, job: Job) -> list[Classifier]:
+        """Return the models that a model detector is to judge."""
+        stage, _ = job["parents"]["suspects"]
+        return [self.model(job, "suspects")] if stage == "train" else self.models(job, "suspects")
+
+    def shadows(self, job: Job) -> list[Classifier]:
+        """Return the shadow models that a step may learn from, by number."""
+        wanted = self.defense(job).shadows()
+        theirs = {**job, "model": wanted.model or job["model"]} if wanted else job
+        return [one for role in job["parents"] if role.startswith(SHADOWS) for one in self.models(theirs, role)]
 
     def build(self, job: Job) -> torch.nn.Module:
         """Return a network of the step's architecture, with random weights."""
@@ -141,22 +167,28 @@ class Bench:
             trainer=self.trainer(job) if fit else None,
         )
 
-    def defender(self, job: Job, purpose: str, *, fit: bool = True, grant: bool | None = None) -> Scene:
+    def defender(
+        self, job: Job, purpose: str, *, fit: bool = True, grant: bool = False, suspect: Classifier | None = None
+    ) -> Scene:
         """Return what the defender of a step may have: never the trigger, the target, the mask or the test set.
 
         Args:
-            grant: hand over the victim; by default where the defense declares that it needs it.
+            fit: hand over the benchmark's trainer.
+            grant: hand over the victim, also where the defense does not declare that it needs it.
+            suspect: the model to hand a copy of instead of the victim.
         """
         defense = self.defense(job)
         train = self.data(job).train
-        granted = "model" in defense.needs if grant is None else grant
+        if suspect is None and (grant or "model" in defense.needs) and "victim" in job["parents"]:
+            suspect = self.model(job, "victim")
         return self.scene(
             job,
             train[holdout_rows(train, job["seed"], defense.clean)],
             ("defender", purpose),
             prepared=self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")),
-            granted=self.model(job, "victim") if granted and "victim" in job["parents"] else None,
+            granted=suspect.copy() if suspect else None,
             trainer=self.trainer(job) if fit else None,
+            shadows=self.shadows(job),
             others={role.removeprefix(OTHER): self.train_split(job, role) for role in _others(job)},
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,12 @@ class Meter:
             import torch
 
             self.cost["peak_device_mb"] = round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+
+
+def added(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the cost of several steps: their seconds together, the peaks of the worst."""
+    peaks = {name: max(cost[name] for cost in costs) for name in costs[0] if name != "seconds"}
+    return {"seconds": round(sum(cost["seconds"] for cost in costs), 3), **peaks}
 
 
 def _reset_peak() -> None:

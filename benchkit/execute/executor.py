@@ -15,7 +15,8 @@ class Outcome:
 
     ``done``: ``value`` holds what the step returned. ``error``: it raised (a failed cell). ``fatal``: the run cannot
     go on (a user's mistake, a full disk). ``damaged``: a parent artifact (``value``) must be made again. ``oom``: the
-    device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped.
+    device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped. ``free_device_mb`` is
+    the GPU memory that this worker could still use when the job had ended (MiB), where that is known.
     """
 
     key: str
@@ -23,15 +24,17 @@ class Outcome:
     value: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
+    free_device_mb: float | None = None
 
 
 class Executor(Protocol):
     """Runs jobs; tensors never pass through it, only JSON."""
 
     slots: int
+    """How many jobs may be in flight now; it may change."""
 
-    def submit(self, job: Mapping[str, Any]) -> None:
-        """Start a job; at most ``slots`` are in flight."""
+    def submit(self, job: Mapping[str, Any]) -> str | None:
+        """Start a job; at most ``slots`` are in flight. Return the name of the slot it runs in, if slots have one."""
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what has ended within so many seconds, perhaps nothing."""

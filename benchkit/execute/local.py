@@ -14,6 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from benchkit.execute.executor import Outcome
+from benchkit.execute.interrupts import deaf_children
+from benchkit.execute.packing import Packing
 
 PRELOAD = ["benchkit.execute.worker", "timm", "sklearn.metrics"]
 """Imported once in the fork server, so that a worker starts in a tenth of a second."""
@@ -22,6 +24,7 @@ PRELOAD = ["benchkit.execute.worker", "timm", "sklearn.metrics"]
 @dataclass
 class _Worker:
     device: str
+    name: str
     process: BaseProcess
     pipe: Connection
     job: Mapping[str, Any] | None = None
@@ -34,23 +37,34 @@ def cores() -> int:
 
 
 class LocalExecutor:
-    """Workers on this machine, one for each entry of ``devices`` (``cpu`` or ``cuda:N``, repeats allowed)."""
+    """Workers on this machine, one for each entry of ``devices`` (``cpu`` or ``cuda:N``, repeats allowed).
 
-    def __init__(self, devices: Sequence[str], setup: Mapping[str, Any], timeout: float | None = None) -> None:
-        self.devices, self.timeout = list(devices), timeout or float("inf")
-        self.setup = {**setup, "threads": max(1, cores() // len(self.devices))}
+    With a ``packing`` there may be more of them later; threads are for the most there may ever be.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        setup: Mapping[str, Any],
+        timeout: float | None = None,
+        packing: Packing | None = None,
+    ) -> None:
+        self.devices, self.timeout, self.packing = list(devices), timeout or float("inf"), packing
+        most = max(packing.limit, len(self.devices)) if packing else len(self.devices)
+        self.setup = {**setup, "threads": max(1, cores() // most)}
         self.slots = len(self.devices)
         self._context = _context(self.setup["threads"])
         self._workers: list[_Worker] = []
 
-    def submit(self, job: Mapping[str, Any]) -> None:
-        """Give a job to an idle worker, starting one if need be."""
+    def submit(self, job: Mapping[str, Any]) -> str:
+        """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``."""
         worker = next((one for one in self._workers if one.job is None), None) or self._start()
         worker.job, worker.deadline = job, time.monotonic() + self.timeout
         try:
             worker.pipe.send_bytes(json.dumps(dict(job)).encode())
         except OSError:
             worker.process.kill()  # it died while idle; wait() sees its sentinel and reports the job as lost
+        return worker.name
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return the outcomes of jobs that ended within ``timeout`` seconds."""
@@ -69,18 +83,20 @@ class LocalExecutor:
     def _start(self) -> _Worker:
         taken = [one.device for one in self._workers]
         free = next(one for one in self.devices if taken.count(one) < self.devices.count(one))
+        names = {one.name for one in self._workers}
+        name = next(name for name in (f"{free}/{number}" for number in range(len(names) + 1)) if name not in names)
         ours, theirs = self._context.Pipe()
         from benchkit.execute.launch import launch
 
         process = self._context.Process(target=launch, args=(theirs, {**self.setup, "device": free}))  # type: ignore[attr-defined]
         process.start()
         theirs.close()
-        self._workers.append(_Worker(free, process, ours))
+        self._workers.append(_Worker(free, name, process, ours))
         return self._workers[-1]
 
     def _ended(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
-        key = worker.job["key"]
+        key, stage = worker.job["key"], worker.job["stage"]
         try:
             answer = json.loads(worker.pipe.recv_bytes())
         except (EOFError, OSError):
@@ -91,7 +107,17 @@ class LocalExecutor:
         worker.job = None
         if answer["state"] == "oom":
             self._drop(worker)
-        return Outcome(key, **answer)
+        outcome = Outcome(key, **answer)
+        self._repack(worker.device, stage, outcome)
+        return outcome
+
+    def _repack(self, device: str, stage: str, outcome: Outcome) -> None:
+        change = self.packing.change(device, stage, outcome, self.devices) if self.packing else 0
+        if change > 0:
+            self.devices.append(device)
+        elif change < 0:
+            self.devices.remove(device)
+        self.slots = len(self.devices)
 
     def _expired(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
@@ -120,5 +146,10 @@ def _context(threads: int) -> BaseContext:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
+        from multiprocessing import forkserver, resource_tracker
+
         context.set_forkserver_preload(PRELOAD)
+        resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it starts
+        with deaf_children():
+            forkserver.ensure_running()
     return context

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from benchkit.plan import Plan
     from benchkit.plugins import Registry
     from benchkit.scene import Source
     from benchkit.spec import Spec
+    from benchkit.steps import Plan
     from benchkit.store import Store
+
+RETRIES = 2
+"""How often a step whose process died is tried again, unless told otherwise."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run as asked for: validated, planned, nothing executed."""
+    """A run as asked for: validated, planned, nothing executed; ``part`` says which shard, if it is one."""
 
     registry: Registry
     spec: Spec
@@ -24,3 +27,27 @@ class Request:
     store: Store
     devices: list[str]
     plugin_files: tuple[str, ...]
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what a run is executed; none of it changes a result.
+
+    Attributes:
+        jobs: worker processes; None: one per core, or per slot of a GPU. At most so many with ``slots_per_device``.
+        slots_per_device: workers on each GPU; "auto": as many as its memory holds; None: one, unless ``jobs`` says.
+        timeout: seconds allowed per step.
+        retries: how often a step whose process died is tried again.
+        quiet: show no progress.
+        executor: what runs the steps.
+        ray_address: the Ray cluster that does; None: one of our own, on this machine.
+    """
+
+    jobs: int | None = None
+    slots_per_device: int | Literal["auto"] | None = None
+    timeout: float | None = None
+    retries: int = RETRIES
+    quiet: bool = False
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None

@@ -3,48 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.errors import BenchkitError
-from benchkit.execute.executor import Outcome
+from benchkit.errors import BenchkitError, SpecError
+from benchkit.execute.executor import Executor, Outcome
 from benchkit.execute.fit import fitted
+from benchkit.execute.history import History
+from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.local import LocalExecutor, cores
+from benchkit.execute.packing import Packing
+from benchkit.execute.progress import Progress
 from benchkit.execute.records import describe
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
-from benchkit.plan import Plan, Step
 from benchkit.spec import component
+from benchkit.steps import Plan, Step
 from benchkit.store import Record
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Request
+    from benchkit.execute.request import Means, Request
+
+TRAINING = ("train", "shadows", "population")
+"""The stages that build a network."""
 
 
-def execute(asked: Request, jobs: int | None, timeout: float | None, quiet: bool) -> Request:
-    """Run what is missing of a request; return it without what the images ruled out.
+@dataclass(frozen=True)
+class _Running:
+    """What the walks of one run share."""
+
+    executor: Executor
+    view: View
+    means: Means
+    history: History
+    stopped: Callable[[], bool]
+
+
+def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
+    """Run what is missing of a request; return it without what the images ruled out, and what was done.
 
     Raises:
         BenchkitError: when the request cannot be run; cells that fail are records instead.
+        KeyboardInterrupt: after Ctrl-C, when the steps in flight have ended, or at once after a second one.
     """
-    executor = LocalExecutor(_slots(asked, jobs), _setup(asked), timeout)
+    history = History(asked.store, asked.devices[0])
+    progress = Progress(history)
+    progress.expect(asked.plan.missing(asked.store))
+    if not progress.left:
+        return asked, progress
+    executor = _executor(asked, means)
     try:
-        with make_view(asked.plan, asked.store, executor.slots, quiet) as view:
-            _load_data(asked, executor, view)
+        with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
+            running = _Running(executor, view, means, history, interrupts.asked)
+            _load_data(asked, running)
             asked = fitted(asked)
-            _walk(asked, asked.plan, executor, view)
+            progress.expect(asked.plan.missing(asked.store))
+            _walk(asked, asked.plan, running)
     finally:
         executor.close()
-    return asked
+        history.save()
+    return asked, progress
 
 
-def _slots(asked: Request, jobs: int | None) -> list[str]:
-    """Return one device name per worker: a CPU has as many slots as cores, a GPU one, unless told otherwise."""
-    if asked.devices == ["cpu"]:
-        return ["cpu"] * (jobs or cores())
-    count = jobs or len(asked.devices)
-    return [asked.devices[index % len(asked.devices)] for index in range(count)]
+def _executor(asked: Request, means: Means) -> Executor:
+    """Return what runs the steps."""
+    if means.executor == "ray":
+        from benchkit.execute.ray import RayExecutor
+
+        each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
+        setup, device = _setup(asked), asked.devices[0]
+        return RayExecutor(setup, means.ray_address, device, each, means.jobs, means.timeout)
+    return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means))
+
+
+def devices(asked: Request, means: Means) -> list[str]:
+    """Return one device name per worker: a CPU has as many as cores, a GPU one, unless told otherwise.
+
+    Raises:
+        SpecError: when a CPU is asked for slots, or a cluster to find out how many a GPU holds.
+    """
+    if means.executor == "ray" and means.slots_per_device == "auto":
+        raise SpecError("--slots-per-device auto is for GPUs of this machine: with --executor ray give a number")
+    there, each = asked.devices, means.slots_per_device
+    if there == ["cpu"]:
+        if each is not None:
+            raise SpecError("--slots-per-device is for GPUs: on the CPU say with --jobs how many workers there are")
+        return there * (means.jobs or cores())
+    fixed = len(there) * (each if isinstance(each, int) else 1)
+    count = means.jobs or fixed if each is None else min(means.jobs or fixed, fixed)
+    return [there[index % len(there)] for index in range(count)]
+
+
+def _packing(asked: Request, means: Means) -> Packing | None:
+    """Return what adds workers as memory allows: once a step that trains a network has shown what it needs."""
+    if means.slots_per_device != "auto":
+        return None
+    stages = {step.stage for step in asked.plan.missing(asked.store).values()}
+    return Packing(min(cores(), means.jobs or cores()), stages & set(TRAINING) or {"cell"})
 
 
 def _setup(asked: Request) -> dict[str, Any]:
@@ -62,27 +119,37 @@ def check_models(asked: Request) -> None:
     Raises:
         SpecError: naming the first that nobody knows.
     """
-    if not any(step.stage == "train" for step in asked.plan.missing(asked.store).values()):
-        return
-    from benchkit.models import require_known
+    missing = asked.plan.missing(asked.store).values()
+    names = dict.fromkeys(step.job["model"] for step in missing if step.stage in TRAINING)
+    if names:
+        from benchkit.models import require_known
 
-    hook = asked.registry.manager.hook.benchkit_model
-    for name in asked.spec.models:
-        require_known(name, hook)
+        for name in names:
+            require_known(name, asked.registry.manager.hook.benchkit_model)
 
 
-def _load_data(asked: Request, executor: LocalExecutor, view: View) -> None:
+def _load_data(asked: Request, running: _Running) -> None:
     """Decode the datasets first, so that a missing one stops the run at once."""
     steps = {step.job["dataset"]: step for step in asked.plan.of("data")}
     only = Plan(asked.plan.steps, [step.key for step in steps.values()])
-    failed = _walk(asked, only, executor, view)
+    failed = _walk(asked, only, running)
     for key, error in failed.items():
         raise BenchkitError(f"could not {asked.plan.steps[key].label}: {error}")
 
 
-def _walk(asked: Request, plan: Plan, executor: LocalExecutor, view: View) -> dict[str, str]:
+def _walk(asked: Request, plan: Plan, running: _Running) -> dict[str, str]:
     """Walk a plan; return the steps that failed with their errors."""
-    walk = Walk(plan, asked.store, executor, view, _failed_record(asked), _observers(asked))
+    walk = Walk(
+        plan,
+        asked.store,
+        running.executor,
+        running.view,
+        _failed_record(asked),
+        _observers(asked),
+        running.means.retries,
+        running.history.expected,
+        running.stopped,
+    )
     walk.run()
     return walk.failed
 

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from benchkit import gates
 from benchkit.execute.bench import Bench, Job
-from benchkit.execute.cost import Meter
+from benchkit.execute.cost import Meter, added
+from benchkit.execute.many import make_population, make_shadows
 from benchkit.execute.records import describe
 from benchkit.frequency import channel_spectra
 from benchkit.kinds import ModelDetector
-from benchkit.measure import Truth, audit, measure
+from benchkit.measure import audit, measure
+from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS
+from benchkit.population import Verdicts
 from benchkit.protocol import generator
 from benchkit.spec import component
+from benchkit.truth import Truth
 
 Result = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """An artifact: its tensors, and JSON to keep beside them."""
@@ -111,14 +115,19 @@ def make_judge(bench: Bench, job: Job) -> Result:
 def make_prepare(bench: Bench, job: Job) -> Result:
     """Run a defense's attack-free preparation."""
     defense = bench.defense(job)
-    return gates.tensors(defense.name, defense.prepare(bench.defender(job, "prepare", fit=False, grant=False))), {}
+    tensors = gates.tensors(defense.name, defense.prepare(bench.defender(job, "prepare", fit=False)))
+    learned_from = [
+        bench.store.meta(*step)["cost"] for role, step in job["parents"].items() if role.startswith(SHADOWS)
+    ]
+    return tensors, {"shadows": added(learned_from)} if learned_from else {}
 
 
 def make_audit(bench: Bench, job: Job) -> Result:
-    """Let a model detector score one victim."""
+    """Let a model detector score one victim, or some of a population."""
     defense = bench.defense(job)
     assert isinstance(defense, ModelDetector)
-    return {}, audit(defense, partial(bench.defender, job))
+    verdicts = [audit(defense, partial(bench.defender, job, suspect=suspect)) for suspect in bench.suspects(job)]
+    return {}, {name: [verdict[name] for verdict in verdicts] for name in ("score", "threshold")}
 
 
 def make_spectrum(bench: Bench, job: Job) -> Result:
@@ -144,7 +153,9 @@ STAGES: dict[str, Callable[[Bench, Job], Result]] = {
     "poison": make_poison,
     "train": make_train,
     "judge": make_judge,
+    "shadows": make_shadows,
     "prepare": make_prepare,
+    "population": make_population,
     "audit": make_audit,
     "spectrum": make_spectrum,
 }
@@ -155,10 +166,11 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
     if found and found["status"] == "ok":
         return {"made": False, "record": found}
     with Meter(bench.device) as meter:
-        metrics, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
+        findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
     record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
+    record |= findings.exhibits
     costs = {"cell": meter.cost, **_parent_costs(bench, job)}
-    record["metrics"], record["costs"] = {**metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
+    record["metrics"], record["costs"] = {**findings.metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
     record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
     bench.store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
@@ -168,10 +180,6 @@ def truth(bench: Bench, job: Job) -> Truth:
     """Gather what only the measurement may know."""
     stamped = bench.triggered(job)
     parents = job["parents"]
-    scores = {}
-    if "audit" in parents:
-        scores = dict(bench.store.meta(*parents["audit"])["info"])
-        scores["benign"] = bench.store.meta(*parents["benign_audit"])["info"]["score"]
     return Truth(
         benign=bench.attack(job).benign,
         test=bench.tested(job),
@@ -182,8 +190,15 @@ def truth(bench: Bench, job: Job) -> Truth:
         train=bench.poisoned(job) if "poison" in parents else None,
         plain=bench.attack(job).access != "training",
         judged=bench.tensors(job, "judge"),
-        audit=scores,
+        audited=_verdicts(bench, job, AUDIT),
+        benign_audited=_verdicts(bench, job, BENIGN_AUDIT),
     )
+
+
+def _verdicts(bench: Bench, job: Job, role: str) -> Verdicts:
+    """Return the scores and thresholds that audits of one role came to."""
+    found = [bench.store.meta(*step)["info"] for name, step in job["parents"].items() if name.startswith(role)]
+    return Verdicts(*([value for info in found for value in info[name]] for name in ("score", "threshold")))
 
 
 def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
@@ -194,13 +209,14 @@ def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
-    own = [cost for role, cost in costs.items() if role in ("cell", "prepare", "audit")]
-    worst = {name: max(cost[name] for cost in own) for name in own[0] if name != "seconds"}
-    return {"seconds": round(sum(cost["seconds"] for cost in own), 3), **worst}
+    own = ("cell", "prepare", "shadows", AUDIT.strip())
+    return added([cost for role, cost in costs.items() if role.split()[0] in own])
 
 
 def _parent_costs(bench: Bench, job: Job) -> dict[str, Any]:
-    return {role: bench.store.meta(stage, key)["cost"] for role, (stage, key) in job["parents"].items()}
+    metas = {role: bench.store.meta(stage, key) for role, (stage, key) in job["parents"].items()}
+    shadows = metas.get("prepare", {}).get("info", {}).get("shadows")
+    return {role: meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
 
 
 def _device_name(device: torch.device) -> str:

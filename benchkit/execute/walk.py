@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.executor import Executor, Outcome
-from benchkit.plan import Plan, Step
+from benchkit.execute.order import Expected, Rank, ranks
+from benchkit.execute.request import RETRIES
+from benchkit.steps import Plan, Step
 from benchkit.store import Record, Store
 
-RETRIES = 2
-"""How often a step whose process died is tried again, and how often a damaged parent is made again."""
+REPAIRS = 2
+"""How often a step may find a parent damaged, which is made again each time."""
 STATUS = {"error": "failed", "oom": "failed", "lost": "failed", "timeout": "timeout"}
 HEARTBEAT = 0.5
 
@@ -21,18 +23,30 @@ HEARTBEAT = 0.5
 class View(Protocol):
     """Watches a walk."""
 
-    def started(self, step: Step) -> None:
-        """A step was handed to the executor."""
+    def started(self, step: Step, where: str) -> None:
+        """A step was handed to the executor, which runs it in the slot of this name ("" where slots have none)."""
 
     def ended(self, step: Step, outcome: Outcome) -> None:
         """A step ended, one way or another."""
 
+    def dropped(self, step: Step) -> None:
+        """A step will not run, or not again: it failed, or what it needs did."""
+
     def tick(self) -> None:
         """Half a second went by."""
 
+    def stopping(self, steps: int) -> None:
+        """Ctrl-C was pressed; so many steps are brought to their end."""
+
 
 class Walk:
-    """One execution of a plan's missing steps."""
+    """One execution of a plan's missing steps.
+
+    Args:
+        retries: how often a step whose process died is tried again.
+        expected: seconds that a step will take, or None; the order follows from it, never a result.
+        stopped: says whether to start nothing new.
+    """
 
     def __init__(
         self,
@@ -42,15 +56,20 @@ class Walk:
         view: View,
         failed_record: Callable[[Step, str, Outcome], Record],
         finished: Callable[[Record], None],
+        retries: int = RETRIES,
+        expected: Expected = lambda step: None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.plan, self.store, self.executor, self.view = plan, store, executor, view
         self.failed_record, self.finished = failed_record, finished
-        self.order = {key: place for place, key in enumerate(plan.steps)}
+        self.allowed = {"lost": retries, "damaged": REPAIRS}
+        self.stopped = stopped
+        self.order = ranks(plan, expected)
         self.unmet: dict[str, set[str]] = {}
         self.children: dict[str, set[str]] = defaultdict(set)
-        self.ready: list[tuple[int, str]] = []
+        self.ready: list[tuple[Rank, str]] = []
         self.flying: set[str] = set()
-        self.tries: Counter[str] = Counter()
+        self.tries: Counter[tuple[str, str]] = Counter()
         self.failed: dict[str, str] = {}
         self.alone: set[str] = set()
 
@@ -59,18 +78,34 @@ class Walk:
 
         Raises:
             BenchkitError: when an outcome is fatal; steps in flight are abandoned.
+            KeyboardInterrupt: when it was stopped, after the steps in flight have ended.
         """
         for key in self.plan.missing(self.store):
             self.require(key)
-        while self.ready or self.flying:
+        while (self.ready or self.flying) and not self.stopped():
             self.fill()
-            outcomes = self.executor.wait(HEARTBEAT)
-            for outcome in outcomes:
-                self.flying.discard(outcome.key)
-                self.view.ended(self.plan.steps[outcome.key], outcome)
-                self.take(outcome)
-            if not outcomes:
-                self.view.tick()
+            if not self.stopped():
+                self.collect()
+        if self.stopped():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the steps in flight, then say that the walk was stopped."""
+        if self.flying:
+            self.view.stopping(len(self.flying))
+        while self.flying:
+            self.collect()
+        raise KeyboardInterrupt
+
+    def collect(self) -> None:
+        """Wait a moment for steps to end, and draw the consequences."""
+        outcomes = self.executor.wait(HEARTBEAT)
+        for outcome in outcomes:
+            self.flying.discard(outcome.key)
+            self.view.ended(self.plan.steps[outcome.key], outcome)
+            self.take(outcome)
+        if not outcomes:
+            self.view.tick()
 
     def require(self, key: str) -> None:
         """Put a step, and those of its ancestors that are not in the store, on the list."""
@@ -88,24 +123,24 @@ class Walk:
 
     def fill(self) -> None:
         """Submit ready steps while there are free slots; a step that ran out of memory runs alone."""
-        while self.ready and len(self.flying) < self.executor.slots:
+        while self.ready and len(self.flying) < self.executor.slots and not self.stopped():
             if self.alone and self.flying and (self.ready[0][1] in self.alone or self.alone & self.flying):
                 return
             _, key = heapq.heappop(self.ready)
             self.flying.add(key)
             del self.unmet[key]
-            self.view.started(self.plan.steps[key])
-            self.executor.submit(self.plan.steps[key].job)
+            where = self.executor.submit(self.plan.steps[key].job)
+            self.view.started(self.plan.steps[key], where or "")
 
     def take(self, outcome: Outcome) -> None:
         """Draw the consequences of one outcome."""
         key = outcome.key
-        self.tries[key] += 1
+        self.tries[key, outcome.state] += 1
         if outcome.state == "done":
             self.succeed(key, outcome.value)
         elif outcome.state == "fatal":
             raise BenchkitError(outcome.error)
-        elif outcome.state in ("damaged", "lost") and self.tries[key] <= RETRIES:
+        elif self.tries[key, outcome.state] <= self.allowed.get(outcome.state, 0):
             self.require(key)
         elif outcome.state == "oom" and key not in self.alone:
             self.alone.add(key)
@@ -130,6 +165,7 @@ class Walk:
         step = self.plan.steps[key]
         self.alone.discard(key)
         self.failed[key] = outcome.error
+        self.view.dropped(step)
         if step.stage == "cell" and not self.plan.done(step, self.store):
             record = self.failed_record(step, status, outcome)
             self.store.write_record(record)

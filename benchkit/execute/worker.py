@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
         except (EOFError, OSError):
             return
         bench = bench or make_bench(setup)
-        connection.send_bytes(json.dumps(outcome_of(bench, job)).encode())
+        answer = {**outcome_of(bench, job), "free_device_mb": free_device_mb(bench.device)}
+        connection.send_bytes(json.dumps(answer).encode())
 
 
 def make_bench(setup: Mapping[str, Any]) -> Bench:
@@ -66,6 +68,15 @@ def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "oom", "error": "out of memory on this machine: use fewer --jobs"}
     except Exception as error:
         return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc()}
+
+
+def free_device_mb(device: torch.device) -> float | None:
+    """Return what is free on a GPU or only kept in reserve by this process (MiB); None on a CPU."""
+    if device.type != "cuda":
+        return None
+    with suppress(RuntimeError):  # the device may have failed, and the step has said so
+        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)) / 2**20
+    return None
 
 
 def _sentence(job: Mapping[str, Any], error: Exception) -> str:

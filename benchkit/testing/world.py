@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from benchkit.scene import Data, Poisoned, Scene, Split, Tensors
 from benchkit.train import Trainer
 
 CLASSES = 4
+SHADOWS = 24
+"""Shadow models that a defense gets to learn from at most."""
 RATE = 0.15
 CPU = torch.device("cpu")
 SHAPES = ((3, 16), (1, 16), (3, 32), (1, 32), (3, 64), (1, 64))
@@ -115,7 +118,7 @@ class World:
     def preparing(self, component: Attack | Defense, *, seed: int = 0) -> Scene:
         """Return the scene of ``prepare``: no trainer, and a model only for attacks that declare one."""
         if isinstance(component, Defense):
-            return self._scene(self.holdout, seed)
+            return dataclasses.replace(self._scene(self.holdout, seed), shadows=self._shadows(component))
         return self._scene(self.data.train, seed, model=self._granted(component, lambda: self.clean_model))
 
     def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:
@@ -127,6 +130,14 @@ class World:
         """Return a defender's scene: the hold-out, a trainer, and the victim where it is declared."""
         model = self._granted(defense, lambda: self.victim)
         return self._scene(self.holdout, seed, ready=prepared(defense, self), model=model, trainer=self.trainer)
+
+    def _shadows(self, defense: Defense) -> list[Classifier]:
+        """Return the first few shadow models that a defense describes, of the world's own small network."""
+        wanted = defense.shadows()
+        numbers = range(min(SHADOWS, wanted.count)) if wanted else ()
+        scenes = [self._scene(self.holdout, number) for number in numbers]
+        splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
+        return [self.trainer.fit(split, rng=scene.rng, epochs=1) for split, scene in zip(splits, scenes, strict=True)]
 
     def _granted(self, component: Attack | Defense, model: Callable[[], Classifier]) -> Classifier | None:
         return model().copy() if "model" in component.needs else None

@@ -32,6 +32,13 @@ WANTED = ("--attacks", "badnets", "--defenses", "freq-detector")
         (["--dataset", "image-folder:root=/nowhere"], "/nowhere"),
         (["--dataset", "cifar10", "--data-root", "/nowhere"], "--download"),
         (["--jobs", "0"], "--jobs"),
+        (["--device", "cpu", "--slots-per-device", "2"], "--jobs"),
+        (["--device", "cpu", "--slots-per-device", "auto"], "--jobs"),
+        (["--slots-per-device", "0"], "whole number from 1 on"),
+        (["--slots-per-device", "-1"], "whole number from 1 on"),
+        (["--slots-per-device", "many"], "whole number from 1 on"),
+        (["--retries", "-1"], "--retries"),
+        *((["--shard", text], "such as 1/4") for text in ("0/4", "5/4", "1", "1/0", "-1/4", "a/b", "1/4/2", "", "²/4")),
         (["--frobnicate"], "--frobnicate"),
     ],
 )

@@ -148,15 +148,20 @@ def test_every_suite_can_be_planned(path):
     columns = len(spec.defenses)
     benign = sum(attack.benign for attack in spec.attacks)
     rows = benign + (len(spec.attacks) - benign) * len(spec.poison_rates)
-    assert len(made.cells) == rows * columns * len(spec.seeds) * len(spec.datasets)
+    assert len(made.cells) == rows * columns * len(spec.seeds) * len(spec.datasets) * len(spec.models)
 
 
 def test_nothing_is_pickled_or_evaluated():
     banned = re.compile(r"\b(import pickle|pickle\.|torch\.load\(|yaml\.load\(|eval\(|exec\(|torch\.save\()")
+    # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True.
+    foreign = 'found: Any = torch.load(path, map_location="cpu", weights_only=True)'
     allowed = {"model.eval(", ".eval("}
+    loads = []
     for path in [*ROOT.glob("benchkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
-        hits = [line for line in path.read_text().splitlines() if banned.search(line)]
-        assert not [line for line in hits if not any(word in line for word in allowed)], path
+        hits = [line.strip() for line in path.read_text().splitlines() if banned.search(line)]
+        loads += [path.relative_to(ROOT).as_posix() for line in hits if line == foreign]
+        assert not [line for line in hits if line != foreign and not any(word in line for word in allowed)], path
+    assert loads == ["benchkit/scan/weights.py"]
 
 
 def test_functions_and_files_stay_small():

@@ -102,24 +102,120 @@ def test_a_killed_worker_costs_only_its_own_step(undisturbed, tmp_path, records_
     assert [comparable(one) for one in records_in(results)] == undisturbed[0]
 
 
+class Watched:
+    """A run whose stderr can be read while it goes on."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.results, self.log = folder / "results", folder / "stderr"
+        with self.log.open("w") as file:
+            self.process = start(self.results, *more, stdout=subprocess.DEVNULL, stderr=file)
+
+    def until(self, words: str) -> None:
+        """Wait until stderr holds these words."""
+        deadline = time.monotonic() + 100
+        while words not in self.log.read_text():
+            assert time.monotonic() < deadline, f"'{words}' never came"
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+
+    def press(self) -> None:
+        """Press Ctrl-C, as a terminal does: every process of the group receives the signal."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for the end; return the exit code and stderr."""
+        return self.process.wait(timeout=250), self.log.read_text()
+
+    def nobody_is_left(self) -> bool:
+        for _ in range(50):
+            if not workers_of(self.process):
+                return True
+            time.sleep(0.1)
+        return False
+
+
+@pytest.fixture
+def watch(tmp_path):
+    """Return a function that starts a run and lets its stderr be watched; none outlives the test."""
+    made = []
+
+    def begin(*more: str) -> Watched:
+        made.append(Watched(tmp_path, *more))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.wait()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_says_so_and_leaves_no_process_and_no_half_file(tmp_path, number, code):
-    results = tmp_path / "results"
-    process = start(results)
-    deadline = time.monotonic() + 100
-    while not list((results / "artifacts" / "poison").glob("[!.]*/manifest.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    ended, _, err = finish(process)
-    assert ended == code, err
+def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(undisturbed, watch, records_in, comparable):
+    run = watch("--jobs", "2")
+    run.until("poison badnets")
+    run.press()
+    code, err = run.ended()
+    assert code == 130, err
+    _, said, after = err.partition("finishing ")
+    assert said, err
+    steps = int(after.split()[0])
+    assert steps in (1, 2)
+    assert "press Ctrl-C again to stop at once" in after
+    assert after.count("\n[") == steps, "not every step in flight was finished, or another was begun"
+    assert "goes on from there" in after
+    assert "Traceback" not in err
+    assert run.nobody_is_left()
+    made = len(list((run.results / "artifacts").glob("*/[!.]*/manifest.json"))) + len(records_in(run.results))
+    assert made == err.count("\n["), "a finished step was not kept"
+    code, out, err = finish(start(run.results))
+    assert code == 0, err
+    assert out == undisturbed[1]
+    assert [comparable(one) for one in records_in(run.results)] == undisturbed[0]
+
+
+@pytest.mark.slow
+def test_interrupted_twice_it_stops_at_once(watch):
+    run = watch("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--jobs", "1")
+    run.until("load toy")
+    time.sleep(1)  # the only step left is the one that sleeps for a minute
+    run.press()
+    run.until("finishing 1 step; press Ctrl-C again")
+    begun = time.monotonic()
+    run.press()
+    code, err = run.ended()
+    assert code == 130, err
+    assert time.monotonic() - begun < 25, "the sleeping step was waited for"
     assert "goes on from there" in err
     assert "Traceback" not in err
-    for _ in range(50):
-        if not workers_of(process):
-            break
-        time.sleep(0.1)
-    assert not workers_of(process)
+    assert run.nobody_is_left()
+
+
+@pytest.mark.slow
+def test_interrupted_while_workers_start_nothing_breaks(watch):
+    run = watch()
+    run.until("steps to run")
+    time.sleep(0.3)
+    run.press()
+    code, err = run.ended()
+    assert code == 130, err
+    assert "goes on from there" in err
+    assert "Traceback" not in err
+    assert "died" not in err
+    assert run.nobody_is_left()
+
+
+@pytest.mark.slow
+def test_terminated_it_stops_at_once_and_leaves_no_process(watch):
+    run = watch()
+    run.until("poison ")
+    run.process.send_signal(signal.SIGTERM)
+    code, err = run.ended()
+    assert code == 143, err
+    assert "goes on from there" in err
+    assert "finishing" not in err
+    assert "Traceback" not in err
+    assert run.nobody_is_left()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -34,6 +35,11 @@ def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
     assert "[1/" in err
     assert "| corner " in out
     assert "C-Acc / ASR" in out
+    total = re.search(r"^8 cells, (\d+) steps run: .* of computing in .* s, peak memory \d+ MiB$", err, re.MULTILINE)
+    assert total
+    assert f"{total[1]} steps to run" in err
+    assert err.count("MiB") == 1
+    assert "MiB" not in out
 
 
 def test_records_say_what_was_measured_and_assumed(finished, records_in):
@@ -69,6 +75,7 @@ def test_a_second_run_only_reads(finished, benchkit_cli):
     assert again.code == 0
     assert "8 done" in again.err
     assert "0 steps to run" in again.err
+    assert "8 cells, 0 steps run, " in again.err
     assert again.out == finished[2]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

@@ -6,8 +6,13 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
+from benchkit.ensemble import fit_many
 from benchkit.frequency import dct2
+from benchkit.recipes import Mntd
+from benchkit.scene import Split
+from benchkit.train import Trainer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -32,3 +37,33 @@ def test_a_run_on_the_gpu_measures_what_it_measures_on_the_cpu(toy_run, records_
 def test_the_dct_on_the_gpu_is_the_one_on_the_cpu():
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     torch.testing.assert_close(dct2(images.cuda()).cpu(), dct2(images), rtol=1e-4, atol=1e-2)
+
+
+def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_other(monkeypatch):
+    # In bfloat16, or in cuDNN's TF32, sums in another order differ by 1e-3 and more.
+    monkeypatch.setattr("benchkit.models.compute_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
+    rng = torch.Generator().manual_seed(0)
+    splits = []
+    for size in (64, 96, 64, 48):
+        labels = torch.randint(0, 3, (size,), generator=rng)
+        images = torch.randint(0, 100, (size, 3, 16, 16), generator=rng) + 50 * labels[:, None, None, None]
+        splits.append(Split(images.byte(), labels))
+
+    def small():
+        maps = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2)
+        return nn.Sequential(*maps, nn.Flatten(), nn.Linear(72, 3))
+
+    trainer = Trainer(Mntd(epochs=3, batch=16), small, torch.device("cuda"))
+
+    def rngs():
+        return [torch.Generator().manual_seed(number) for number in range(len(splits))]
+
+    alone = fit_many(trainer, splits, rngs(), stacked=1)
+    for stacked in (None, 2):
+        for one, other in zip(alone, fit_many(trainer, splits, rngs(), stacked=stacked), strict=True):
+            assert other.head.weight.is_cuda
+            theirs = other.state()
+            for name, value in one.state().items():
+                torch.testing.assert_close(theirs[name], value, rtol=1e-3, atol=1e-3)
+    assert (alone[0].head.weight - alone[1].head.weight).abs().max() > 0.01

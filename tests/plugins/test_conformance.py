@@ -26,6 +26,7 @@ QUICK: dict[str, dict[str, int]] = {
     "l2-inv": {"steps": 60},
     "l0-inv": {"steps": 20},
     "freq-detector": {"rounds": 1},
+    "mna": {"models": 8, "epochs": 2, "repeats": 2},
     "neural-cleanse": {"rounds": 5},
     "abl": {"unlearn_epochs": 2},
 }

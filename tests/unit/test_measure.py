@@ -7,10 +7,11 @@ import torch
 
 from benchkit import ContractError, DataError, gates
 from benchkit.baseline import NoDefense
-from benchkit.measure import Truth, accuracies, measure
+from benchkit.measure import accuracies, measure
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
 from benchkit.rates import at_argmax, beyond_control, detection, filtering
 from benchkit.scene import Data, Poisoned, Split
+from benchkit.truth import Truth
 
 
 def split(labels, side=8):
@@ -42,7 +43,11 @@ def test_the_attacks_own_row_says_how_visible_its_trigger_is() -> None:
     judged |= dict.fromkeys(("triggered", "benign_triggered"), test.labels[rows])
     wanted = torch.zeros(2, dtype=torch.long)
     truth = Truth(False, test, rows, stamped, wanted, test.images[rows], judged=judged)
-    metrics, _ = measure(NoDefense(), lambda purpose: None, truth)  # type: ignore[arg-type, return-value]
+    found, _ = measure(NoDefense(), lambda purpose: None, truth)  # type: ignore[arg-type, return-value]
+    metrics = found.metrics
+    assert {name: uri[:22] for name, uri in found.exhibits["gallery"].items()} == dict.fromkeys(
+        ("clean", "stamped", "difference x5", "spectrum of the change"), "data:image/png;base64,"
+    )
     change = (stamped.float() - test.images[rows].float()) / 255
     assert metrics["l2"] == pytest.approx(change.flatten(1).norm(dim=1).mean().item(), rel=1e-5)
     assert metrics["linf"] == pytest.approx(change.flatten(1).abs().amax(1).mean().item(), rel=1e-5)

@@ -13,8 +13,8 @@ from benchkit.metrics import HEADLINE, METRICS, headline, metric, summarize, t_q
 NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
-    "asr_after", "asr_clean_model", "psnr", "ssim", "linf", "l2", "precision", "recall", "poisoned", "score",
-    "seconds", "peak_mb", "peak_device_mb",
+    "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "psnr", "ssim", "linf", "l2", "precision",
+    "recall", "poisoned", "score", "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
 
@@ -37,7 +37,18 @@ def test_directions_are_the_defenders() -> None:
     alarms = {"fpr", "fpr_control", "fpr_argmax", "fpr_control_argmax"}
     assert lower == alarms | {"asr", "asr_after", "seconds", "peak_mb", "peak_device_mb"}
     neither = {name for name in NAMES if METRICS[name].better == "neither"}
-    assert neither == {"asr_clean_model", "poisoned", "score", "psnr", "ssim", "linf", "l2"}
+    assert neither == {
+        "asr_clean_model",
+        "auroc_low",
+        "auroc_high",
+        "models",
+        "poisoned",
+        "score",
+        "psnr",
+        "ssim",
+        "linf",
+        "l2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -102,3 +113,8 @@ def test_the_report_loads_nothing_heavy() -> None:
     code = f"import benchkit.cli.report, sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_equal_values_have_no_spread() -> None:
+    assert summarize([0.1 + 0.2] * 3).ci95 == 0
+    assert summarize([3.884013961] * 7).ci95 == 0

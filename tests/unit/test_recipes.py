@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchkit.augment import augmented, shifted, turned
 from benchkit.build import build
 from benchkit.errors import SpecError
-from benchkit.recipes import RECIPES, Fast, Rao2024, Recipe, Standard
+from benchkit.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
 from benchkit.testing.world import network, world
 from benchkit.train import OPTIMIZERS, Trainer
 
@@ -32,6 +32,31 @@ def test_rao2024_has_the_numbers_of_the_released_code() -> None:
     assert (recipe.lr, recipe.batch, recipe.epochs_for(50_000), recipe.crop, recipe.flip) == (0.01, 128, 200, 5, True)
     assert (recipe.optimizer, recipe.tuning()) == ("sgd", {"momentum": 0.9, "weight_decay": 5e-4})
     assert (recipe.crop_chance, recipe.degrees, recipe.turn_chance, recipe.smoothing) == (0.8, 10, 0.5, 0)
+
+
+def test_mntd_has_the_numbers_of_the_paper() -> None:
+    recipe = Mntd()
+    assert (recipe.optimizer, recipe.tuning(), recipe.lr, recipe.batch) == ("adam", {}, 1e-3, 100)
+    assert (recipe.epochs_for(1000), recipe.crop, recipe.flip, recipe.degrees, recipe.smoothing) == (
+        100,
+        0,
+        False,
+        0,
+        0,
+    )
+    assert [recipe.factor(done / 4) for done in range(5)] == [1] * 5
+    assert torch.equal(augmented(RAMP, recipe), RAMP)
+
+
+def test_adam_takes_the_step_of_its_paper() -> None:
+    layer = nn.Linear(2, 1)
+    layer.weight.grad, layer.bias.grad = torch.tensor([[3.0, -0.2]]), torch.zeros(1)
+    before = layer.weight.detach().clone()
+    step = OPTIMIZERS["adam"](layer, 0.01, **Mntd().tuning())
+    step(1.0)  # the first step is one learning rate long, whatever the gradient
+    torch.testing.assert_close(layer.weight.detach(), before - torch.tensor([[0.01, -0.01]]))
+    step(0.5)
+    torch.testing.assert_close(layer.weight.detach(), before - torch.tensor([[0.015, -0.015]]))
 
 
 @pytest.mark.parametrize("recipe", [Fast(), Standard()])
@@ -75,9 +100,9 @@ def test_settings_reach_the_optimizer() -> None:
     torch.testing.assert_close(still.weight.detach(), before * 0.95)
 
 
-def test_rao2024_trains() -> None:
+@pytest.mark.parametrize("recipe", [Rao2024(epochs=10, batch=32, flip=False), Mntd(epochs=10, batch=32)])
+def test_recipes_train(recipe: Recipe) -> None:
     where = world(3, 32)
-    recipe = Rao2024(epochs=10, batch=32, flip=False)
     model = Trainer(recipe, lambda: network(3), CPU).fit(where.data.train, rng=torch.Generator().manual_seed(0))
     right = model.logits(where.data.test.images).argmax(1) == where.data.test.labels
     assert float(right.float().mean()) > 0.9
@@ -112,7 +137,7 @@ def test_images_are_mirrored_on_their_own_cropped_or_not() -> None:
     assert 0.4 < float((flips.sum(1) == 3).float().mean() / (20 / 64)) < 1.5
 
 
-@pytest.mark.parametrize("recipe", [Fast(), Standard()])
+@pytest.mark.parametrize("recipe", [Fast(), Standard(), Mntd()])
 def test_recipes_without_chances_draw_no_coins(recipe: Recipe) -> None:
     torch.manual_seed(0)
     made = augmented(RAMP, recipe)

@@ -18,6 +18,7 @@ OPTIONS = {
     "poison_rate": "0.1",
     "recipe": "fast",
     "victims": True,
+    "population": "0",
 }
 
 

@@ -1,0 +1,238 @@
+"""Jumbo learning: data sets for shadow models, half of them poisoned, each with a random trigger of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import benchkit
+from benchkit.frequency import idct2, low_pass
+
+from ._freq_smooth import eigen_dome
+
+if TYPE_CHECKING:
+    Trigger = Callable[[Tensor], Tensor]
+    """Stamps images: uint8 (N, C, H, W) -> a new tensor of the same shape."""
+
+SMALL = (2, 3, 4, 5)
+"""Sides of small patches; the fifth size is the whole image."""
+SHARE = 0.25
+"""How often each further kind of trigger comes up beside the standard ones."""
+SIGMA_STEPS = 16
+"""Widths of the low-pass filter between the least and the largest; the filter keeps a matrix for each."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A pattern laid over a rectangle: x' = (1 - m) x + m ((1 - a) x + a t), m the rectangle (Xu et al., eq. 5).
+
+    Attributes:
+        top, left: where the rectangle starts.
+        alpha: a, the pattern's weight; 1 replaces the pixels.
+        pattern: t, float32 (C, h, w) in [0, 1].
+    """
+
+    top: int
+    left: int
+    alpha: float
+    pattern: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        height, width = self.pattern.shape[1:]
+        window = (..., slice(self.top, self.top + height), slice(self.left, self.left + width))
+        stamped = images.clone()
+        mixed = (1 - self.alpha) * images[window] + self.alpha * 255 * self.pattern.to(images.device)
+        stamped[window] = mixed.round().to(torch.uint8)  # a mixture of pixels: nothing to clamp
+        return stamped
+
+    @classmethod
+    def drawn(cls, shape: tuple[int, ...], rng: torch.Generator) -> Patch:
+        """Draw a patch for images of this shape (C, H, W), in the ranges of the released code.
+
+        The side is 2, 3, 4, 5 or the whole image's, equally often. A small one has a ~ U(0.2, 0.6), where
+        more than 0.5 becomes 1, and a corner uniform in 0..side - 1 - p (it never touches the far borders);
+        a whole one has a ~ U(0.05, 0.2).
+        """
+        channels, height, width = shape
+        sides = [(side, side) for side in SMALL if side < min(height, width)]
+        down, across = (*sides, (height, width))[integer(len(sides) + 1, rng)]
+        small = (down, across) != (height, width)
+        alpha = uniform(0.2, 0.6, rng) if small else uniform(0.05, 0.2, rng)
+        pattern = _noise((channels, down, across), rng) if channels > 1 else _binary(down, across, rng)
+        top, left = (integer(max(1, side - size), rng) for side, size in ((height, down), (width, across)))
+        return cls(top, left, 1.0 if alpha > 0.5 else alpha, pattern)
+
+
+def _noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Return values of U(-e, 1 + e) clipped to [0, 1], with e ~ U(0, 1): a third of them at each end, at most."""
+    beyond = uniform(0, 1, rng)
+    return ((1 + 2 * beyond) * torch.rand(shape, generator=rng) - beyond).clamp(0, 1)
+
+
+def _binary(height: int, width: int, rng: torch.Generator) -> Tensor:
+    """Return 1 to h w - 1 white pixels at random places, the rest black (the released code for MNIST)."""
+    pixels = height * width
+    white = 1 + integer(pixels - 1, rng)
+    return (torch.randperm(pixels, generator=rng) < white).float().view(1, height, width)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A low-frequency pattern, added; each image is then rescaled to 0..1 by its own least and largest value.
+
+    Attributes:
+        pattern: float32 (C, H, W), spans 0 to an amplitude of 0.1..0.3.
+    """
+
+    pattern: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        return (255 * _stretched(images / 255 + self.pattern.to(images.device))).round().to(torch.uint8)
+
+    @classmethod
+    def drawn(cls, shape: tuple[int, ...], rng: torch.Generator) -> Smooth:
+        """Draw the dome that the smooth attack converges to, in random colours, or noise after a low-pass filter.
+
+        Equally often; the filter is 4 to 8 pixels wide for every 32 of the image.
+        """
+        channels, height, width = shape
+        if integer(2, rng):
+            pattern = torch.rand(channels, 1, 1, generator=rng) * eigen_dome(height, width)
+        else:
+            sigma = (4 + 4 * integer(SIGMA_STEPS + 1, rng) / SIGMA_STEPS) * min(height, width) / 32
+            pattern = low_pass(torch.rand(shape, generator=rng), sigma)
+        return cls(uniform(0.1, 0.3, rng) * _stretched(pattern[None])[0])
+
+
+def _stretched(unit: Tensor) -> Tensor:
+    """Rescale each image (N, C, H, W) by its own least and largest value to [0, 1]; one of a single value stays."""
+    least, most = unit.amin((1, 2, 3), keepdim=True), unit.amax((1, 2, 3), keepdim=True)
+    return torch.where(most > least, (unit - least) / (most - least).clamp(min=1e-9), unit.clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class HighBlock:
+    """A smooth, positive map on the highest frequencies, nearly an impulse in the image's corner; added, clipped.
+
+    Attributes:
+        pattern: float32 (C, H, W), in grey levels.
+    """
+
+    pattern: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        return (images + self.pattern.to(images.device)).clamp(0, 255).round().to(torch.uint8)
+
+    @classmethod
+    def drawn(cls, shape: tuple[int, ...], deviation: Tensor, rng: torch.Generator) -> HighBlock:
+        """Draw a map for each channel, stretched from 2 x 2 values to a block in the corner of the spectrum.
+
+        The block takes a quarter to a half of each axis; the largest coefficient, on images divided by their
+        ``deviation`` ((C, 1, 1), in grey levels), is at most U(0.05, 0.6).
+        """
+        channels, height, width = shape
+        down, across = (size // 4 + integer(size // 2 - size // 4 + 1, rng) for size in (height, width))
+        corners = uniform(0.05, 0.6, rng) * torch.rand(1, channels, 2, 2, generator=rng)
+        block = F.interpolate(corners, (down, across), mode="bilinear", align_corners=True)[0]
+        return cls(deviation.cpu() * idct2(F.pad(block, (width - across, 0, height - down, 0))))
+
+
+KINDS = ("standard", "smooth", "low-freq")
+
+
+def sampler_fault(sampler: str, shape: tuple[int, int, int]) -> str | None:
+    """Return why there is no such sampler for images of this shape, or None."""
+    kinds = sampler.split("+")
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or len(set(kinds)) < len(kinds):
+        return f"jumbo={sampler} is not one or more of {', '.join(KINDS)}, each once, joined by +"
+    if min(shape[1:]) < 8:
+        return f"the shadow models' triggers need images of 8 pixels or more, and these are {shape[1]}x{shape[2]}"
+    return None
+
+
+@dataclass(frozen=True)
+class Jumbo(benchkit.Shadows):
+    """Even numbers are benign, odd ones hold a backdoor: trigger, target and poison rate are drawn for each.
+
+    Xu et al.: the target is uniform; a share of U(0.05, 0.5) of the model's images, without replacement and
+    target-class ones included, is *added* as triggered copies of that label. ``standard`` triggers are
+    :class:`Patch`; ``smooth`` ones are the upgrade of Zeng et al., ``low-freq`` ones stand for Rao et al.'s. Beside
+    ``standard``, each further kind comes up in a quarter of the models; without it, all kinds equally often.
+
+    Two things differ from the released code. Benign models get as many copies as a poisoned one would, as they
+    are: both kinds then take equally many steps, and nobody can tell them apart by how long they were trained.
+    And each model draws its own images, with replacement, where there all of them have the same.
+    """
+
+    name = "jumbo"
+    paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
+
+    sampler: str = benchkit.param("standard", "kinds of triggers, joined by +: standard, smooth, low-freq")
+    images: int = benchkit.param(0, "clean images of each model, with replacement; 0: as many as are held", ge=0)
+
+    def split(self, number: int, scene: benchkit.Scene) -> benchkit.Split:
+        """Return one model's training set: uint8 (N, C, H, W), int64 labels; its N is the same for both kinds.
+
+        Raises:
+            DataError: when the hold-out is too small.
+        """
+        require_images(scene)
+        clean, rng = scene.clean, scene.rng
+        rows = torch.randint(len(clean), (self.images or len(clean),), generator=rng)
+        own = clean[rows.to(clean.labels.device)]
+        copied = torch.randperm(len(own), generator=rng)[: int(len(own) * uniform(0.05, 0.5, rng))]
+        copies = own[copied.to(own.labels.device)]
+        if number % 2:
+            target = integer(scene.classes, rng)
+            copies = benchkit.Split(self.trigger(scene)(copies.images), torch.full_like(copies.labels, target))
+        return benchkit.Split(torch.cat((own.images, copies.images)), torch.cat((own.labels, copies.labels)))
+
+    def trigger(self, scene: benchkit.Scene) -> Trigger:
+        """Draw a trigger for the scene's images."""
+        kind = self._kind(scene.rng)
+        if kind == "smooth":
+            return Smooth.drawn(scene.shape, scene.rng)
+        if kind == "low-freq":
+            return HighBlock.drawn(scene.shape, _deviation(scene.clean.images), scene.rng)
+        return Patch.drawn(scene.shape, scene.rng)
+
+    def _kind(self, rng: torch.Generator) -> str:
+        kinds = self.sampler.split("+")
+        if "standard" not in kinds:
+            return kinds[integer(len(kinds), rng)]
+        further = [kind for kind in kinds if kind != "standard"]
+        at = int(uniform(0, 1, rng) / SHARE)
+        return further[at] if at < len(further) else "standard"
+
+
+def require_images(scene: benchkit.Scene) -> None:
+    """Raise DataError unless there are two images for every class."""
+    if len(scene.clean) < 2 * scene.classes:
+        raise benchkit.DataError(
+            f"{len(scene.clean)} clean images are too few to train shadow models of {scene.classes} classes on: "
+            "give the defender more of them with a larger clean="
+        )
+
+
+def _deviation(images: Tensor) -> Tensor:
+    """Return each channel's deviation in grey levels, float32 (C, 1, 1)."""
+    return images.double().transpose(0, 1).flatten(1).std(1, unbiased=False).float().view(-1, 1, 1)
+
+
+def integer(below: int, rng: torch.Generator) -> int:
+    """Draw one of 0..below - 1."""
+    return int(torch.randint(below, (), generator=rng))
+
+
+def uniform(low: float, high: float, rng: torch.Generator) -> float:
+    """Draw a number from U(low, high)."""
+    return low + (high - low) * float(torch.rand((), generator=rng, dtype=torch.float64))

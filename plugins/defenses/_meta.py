@@ -1,0 +1,179 @@
+"""Meta neural analysis: small networks that read a classifier's answers to a few tuned queries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+
+    Sample = tuple[Classifier, bool]
+    """A model, and whether it holds a backdoor."""
+
+WEIGHTS = ("queries", "hidden_weight", "hidden_bias", "weight", "bias")
+
+
+class MetaClassifiers(nn.Module):
+    """Several independent meta-classifiers (R of them); a model is asked all their queries in one pass.
+
+    Each asks its own queries and passes the logits of all of them through one hidden layer to one score. They
+    share no weights, so that the gradient of their summed loss is each one's own. The weights are:
+    ``queries`` (R, Q, C, H, W), in the models' input space [0, 1] but free to leave it, ``hidden_weight``
+    (R, hidden, Q K), ``hidden_bias`` and ``weight`` (R, hidden), ``bias`` (R,); float32.
+
+    Args:
+        weights: these tensors, by name.
+        standardise: bring each model's logits to mean 0 for each query and deviation 1 over all of them.
+        dropout: leave the models' dropout on, which draws from torch's global generator.
+    """
+
+    queries: Tensor
+    hidden_weight: Tensor
+    hidden_bias: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weights: Mapping[str, Tensor], *, standardise: bool, dropout: bool) -> None:
+        super().__init__()
+        self.standardise, self.dropout = standardise, dropout
+        for name in WEIGHTS:
+            self.register_parameter(name, nn.Parameter(weights[name].clone()))
+
+    def forward(self, model: Classifier) -> Tensor:
+        """Return the scores of one model, float32 (R,), higher = more suspicious."""
+        repeats, count = self.queries.shape[:2]
+        with _answering(model, self.dropout):
+            logits = model(self.queries.flatten(0, 1)).view(repeats, count, -1)
+        if self.standardise:
+            logits = logits - logits.mean(2, keepdim=True)
+            logits = logits / logits.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)
+        hidden = F.relu(torch.einsum("rhi,ri->rh", self.hidden_weight, logits.flatten(1)) + self.hidden_bias)
+        scores: Tensor = (self.weight * hidden).sum(1) + self.bias
+        return scores
+
+    @torch.no_grad()
+    def scores(self, models: Sequence[Classifier]) -> Tensor:
+        """Return the scores of several models, float32 (M, R)."""
+        return torch.stack([self(model) for model in models])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the weights as they are now."""
+        return {name: value.detach().clone() for name, value in self.named_parameters()}
+
+
+def fresh(queries: Tensor, classes: int, hidden: int) -> dict[str, Tensor]:
+    """Return the weights to start from: nn.Linear's, drawn from torch's global generator, around the queries."""
+    repeats, inside = len(queries), queries.shape[1] * classes
+
+    def drawn(*shape: int, fan: int) -> Tensor:
+        return ((2 * torch.rand(repeats, *shape) - 1) / math.sqrt(fan)).to(queries.device)
+
+    return {
+        "queries": queries,
+        "hidden_weight": drawn(hidden, inside, fan=inside),
+        "hidden_bias": drawn(hidden, fan=inside),
+        "weight": drawn(hidden, fan=hidden),
+        "bias": drawn(fan=hidden),
+    }
+
+
+@contextmanager
+def _answering(model: Classifier, dropout: bool) -> Iterator[None]:
+    """Put the model's dropout layers in training mode for a while; batch normalisation stays as it is."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)] if dropout else []
+    for layer in layers:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.eval()
+
+
+class TwoClass:
+    """Backdoored against benign: binary cross-entropy with logits."""
+
+    def loss(self, meta: MetaClassifiers, sample: Sample) -> Tensor:
+        """Return the loss of one model, summed over the meta-classifiers."""
+        scores = meta(sample[0])
+        wanted = torch.full_like(scores, float(sample[1]))
+        return F.binary_cross_entropy_with_logits(scores, wanted, reduction="sum")
+
+
+class OneClass:
+    """Benign models alone: a one-class network (Xu et al., Section V-D; Chalapathy et al., 2018).
+
+    With s the benign score, the negative of what ``meta`` returns: |w|^2 / 2 + |V|^2 / 2 + max(0, r - s) / nu - r,
+    V the hidden layer's weights; after every step r becomes the nu-quantile of the scores of this epoch so far.
+    """
+
+    def __init__(self, nu: float, per_epoch: int) -> None:
+        self.nu, self.per_epoch = nu, per_epoch
+        self.seen: list[Tensor] = []
+        self.r: Tensor | float = 0.0
+
+    def loss(self, meta: MetaClassifiers, sample: Sample) -> Tensor:
+        """Return the loss of one benign model, summed over the meta-classifiers."""
+        benign = -(meta(sample[0]) - meta.bias)  # the one-class network has no bias; its gradient here is zero
+        size = (meta.weight.square().sum() + meta.hidden_weight.square().sum()) / 2
+        loss = size + (F.relu(self.r - benign) / self.nu - self.r).sum()
+        self.seen = [*([] if len(self.seen) == self.per_epoch else self.seen), benign.detach()]
+        self.r = torch.stack(self.seen).quantile(self.nu, 0)
+        return loss
+
+
+@dataclass(frozen=True)
+class Course:
+    """How meta-classifiers are trained: Adam, one model a step, in an order drawn for each epoch."""
+
+    epochs: int
+    lr: float
+    tune: bool
+
+    def run(
+        self, meta: MetaClassifiers, goal: TwoClass | OneClass, samples: list[Sample], held: list[Sample] | None
+    ) -> None:
+        """Train; with ``held``, each meta-classifier ends as it was when it ranked these models best (the last time).
+
+        The order comes from torch's global generator.
+        """
+        meta.queries.requires_grad_(self.tune)
+        weights = [weight for weight in meta.parameters() if weight.requires_grad]
+        optimiser = torch.optim.Adam(weights, self.lr, foreach=True)
+        best, state = torch.full((len(meta.bias),), -1.0, device=meta.bias.device), meta.state()
+        for _ in range(self.epochs):
+            for at in torch.randperm(len(samples)).tolist():
+                loss = goal.loss(meta, samples[at])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            if held is not None:
+                ranked = ranking(meta.scores([model for model, _ in held]), [bad for _, bad in held])
+                _update(state, meta.state(), ranked >= best)
+                best = best.maximum(ranked)
+        if held is not None:
+            meta.load_state_dict(state)
+
+
+def _update(state: dict[str, Tensor], new: Mapping[str, Tensor], where: Tensor) -> None:
+    """Take over the weights of some of the meta-classifiers."""
+    for name, value in new.items():
+        state[name][where] = value[where]
+
+
+def ranking(scores: Tensor, backdoored: Sequence[bool]) -> Tensor:
+    """Return the AUC of each column of scores (M, R), float32 (R,); 0.5 where one kind is missing."""
+    labels = torch.tensor(backdoored, device=scores.device)
+    benign, bad = scores[~labels], scores[labels]
+    if not len(benign) or not len(bad):
+        return scores.new_full((scores.shape[1],), 0.5)
+    wins = (bad[:, None] > benign).float() + 0.5 * (bad[:, None] == benign).float()
+    return wins.mean((0, 1))

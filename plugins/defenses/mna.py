@@ -1,0 +1,186 @@
+"""Meta neural analysis (MNTD): learn from shadow models what a backdoor does to a model's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import benchkit
+
+from ._jumbo import Jumbo, require_images, sampler_fault
+from ._meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, fresh
+
+LEAST_HELD = 16
+"""Shadow models that validate, where that is a quarter of them at most; one in nine of many, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Mna(benchkit.ModelDetector):
+    """Train many small models, half of them with random backdoors; learn to tell the halves by their answers.
+
+    The answers are the logits of a few query images, which are optimised together with the small network that
+    reads them (query tuning). Shadow models, triggers and network follow the paper and its released code; see
+    :class:`Jumbo` for the former. ``jumbo=standard+smooth`` is the upgrade of Zeng et al. (ICCV 2021, Section 5.4),
+    who do not say how they "consider the smooth trigger generation". ``one_class`` is the paper's variant that sees
+    no backdoored model; its score, too, is higher for the more suspicious.
+
+    What differs from the released code: models are asked in eval mode, not with dropout on (``probe_mode=train``;
+    batch normalisation is in eval mode always). Both kinds of shadow models take equally many steps. The five
+    meta-classifiers, whose AUCs the paper averages, are one detector here, the mean of their scores, each in
+    standard deviations of its validation scores; they visit the models in a common order. Of epochs with equal
+    validation AUC the last one counts.
+
+    The paper trains 4,608 models of a CNN of its own (``arch=mntd_cnn``) by ``recipe=mntd`` on 2 % of CIFAR-10, and
+    judges models trained alike. Here victims are trained by another recipe, for longer. What a meta-classifier learns
+    from shadow models that are worse than victims does not carry over to these, so the defaults are a run of the
+    victims' own recipe and architecture, cut to a third but in smaller batches, on all images. (From 250 images of
+    ``scenes``, 5 %, no shadow model learned anything in the time there is.) The cutoff stays rough, as few benign
+    shadow models set it, and those are not quite victims.
+    """
+
+    name = "mna"
+    paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
+
+    clean: float = benchkit.param(
+        1.0, "clean images the defender holds, as a share of the training set (the paper: 2 % of CIFAR-10)", gt=0, le=1
+    )
+    models: int = benchkit.param(48, "shadow models, half of them backdoored (the paper: 4,608)", ge=4)
+    jumbo: str = benchkit.param(
+        "standard", "triggers of the shadow models, joined by +: standard (the paper's), smooth, low-freq"
+    )
+    arch: str = benchkit.param("victim", "architecture of the shadow models: victim, or a name such as mntd_cnn")
+    recipe: str = benchkit.param(
+        "fast:budget=20000;batch=50", "how the shadow models are trained, with ; for , (the paper: mntd)"
+    )
+    images: int = benchkit.param(0, "clean images of each shadow model, with replacement; 0: as many as held", ge=0)
+    queries: int = benchkit.param(10, "inputs a model is asked", ge=1)
+    hidden: int = benchkit.param(20, "width of the meta-classifier's hidden layer", ge=1)
+    lr: float = benchkit.param(1e-3, "learning rate of Adam for the meta-classifier", gt=0)
+    epochs: int = benchkit.param(10, "passes of the meta-classifier over the shadow models", ge=1)
+    tune_queries: bool = benchkit.param(True, "optimise the queries together with the meta-classifier")
+    logits: str = benchkit.param(
+        "raw", "take logits as they are, or bring each model's to one scale", choices=("raw", "standardised")
+    )
+    one_class: bool = benchkit.param(False, "learn from benign shadow models alone")
+    nu: float = benchkit.param(0.1, "share of benign models the one-class boundary leaves out", gt=0, lt=1)
+    probe_mode: str = benchkit.param(
+        "eval", "ask models in eval mode, or (train, as released) with dropout on", choices=("eval", "train")
+    )
+    repeats: int = benchkit.param(5, "meta-classifiers whose scores are averaged", ge=1)
+    threshold: str = benchkit.param(
+        "fpr:0.05",
+        "score that a share of the validation's benign models exceeds, or the median of both kinds (as released)",
+        prepares=False,
+    )
+
+    def shadows(self) -> benchkit.Shadows:
+        """Return the shadow models: jumbo learning's."""
+        architecture = "" if self.arch == "victim" else self.arch
+        return Jumbo(self.models, self.clean, architecture, self.recipe.replace(";", ","), self.jumbo, self.images)
+
+    def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+        """Train the meta-classifiers on the shadow models.
+
+        Returns their weights (see :class:`MetaClassifiers`), ``centre`` and ``spread``, float32 (R,), of each
+        one's scores, and the validation models' averaged scores: ``benign_scores`` and ``backdoored_scores``, (M / 2,).
+
+        Raises:
+            DataError: when there are too few clean images.
+        """
+        require_images(scene)
+        samples = [(model.requires_grad_(False), bool(number % 2)) for number, model in enumerate(scene.shadows)]
+        held = samples[len(samples) - validating(len(samples)) :]
+        learned = samples[: len(samples) - len(held)]
+        with _seeded(scene.rng):
+            meta = self._meta(fresh(self._queries(scene), scene.classes, self.hidden))
+            course = Course(self.epochs, self.lr, self.tune_queries)
+            if self.one_class:
+                benign = [sample for sample in learned if not sample[1]]
+                course.run(meta, OneClass(self.nu, len(benign)), benign, None)
+            else:
+                course.run(meta, TwoClass(), learned, held)
+            scores = meta.scores([model for model, _ in held])
+        centre, spread = scores.mean(0), scores.std(0).clamp(min=1e-6)
+        averaged = ((scores - centre) / spread).mean(1)
+        backdoored = torch.tensor([bad for _, bad in held], device=averaged.device)
+        found = {
+            **meta.state(),
+            "centre": centre,
+            "spread": spread,
+            "benign_scores": averaged[~backdoored],
+            "backdoored_scores": averaged[backdoored],
+        }
+        return {name: value.cpu().contiguous() for name, value in found.items()}
+
+    def score(self, scene: benchkit.Scene) -> float:
+        """Return the mean of the meta-classifiers' scores, each in deviations from its validation models' mean."""
+        kept = {name: value.to(scene.device) for name, value in scene.prepared.items()}
+        asked, answers = kept["queries"].shape[1] * scene.classes, kept["hidden_weight"].shape[2]
+        if asked != answers:
+            raise benchkit.ContractError(f"the meta-classifier reads {answers} logits, the victim gives {asked}")
+        with _seeded(scene.rng):
+            scores = self._meta(kept).scores([scene.model])[0]
+        return float(((scores - kept["centre"]) / kept["spread"]).mean())
+
+    def cutoff(self, scene: benchkit.Scene) -> float:
+        """Return the validation models' median score, or the quantile over the benign ones."""
+        benign = scene.prepared["benign_scores"].double()
+        if self.threshold == "median":
+            return float(torch.cat((benign, scene.prepared["backdoored_scores"].double())).quantile(0.5))
+        return float(benign.quantile(1 - _false_alarms(self.threshold)))
+
+    def _meta(self, weights: dict[str, Tensor]) -> MetaClassifiers:
+        weights = {name: weights[name] for name in WEIGHTS}
+        return MetaClassifiers(weights, standardise=self.logits == "standardised", dropout=self.probe_mode == "train")
+
+    def _queries(self, scene: benchkit.Scene) -> Tensor:
+        """Draw the first queries, float32 (R, Q, C, H, W), with the clean images' mean and deviation per channel."""
+        pixels = scene.clean.images.double().transpose(0, 1).flatten(1) / 255
+        mean, deviation = (x.float().view(-1, 1, 1).to(scene.device) for x in (pixels.mean(1), pixels.std(1)))
+        noise = torch.randn(self.repeats, self.queries, *scene.shape).to(scene.device)
+        return mean + deviation * noise
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse counts, triggers, thresholds and architectures that make no sense."""
+        if self.models % 2:
+            return f"models={self.models} cannot be half backdoored: give an even number"
+        if self.threshold != "median" and not 0 < _false_alarms(self.threshold) < 1:
+            return f"threshold={self.threshold} is neither fpr:X, X above 0 and under 1, nor median"
+        if self.images and self.images < 2 * classes:
+            return f"images={self.images} are too few for {classes} classes: give {2 * classes} or more, or 0 for all"
+        if not self.arch.strip() or not self.recipe.strip():
+            return "arch and recipe must not be empty: write victim or a model's name, and a recipe such as mntd"
+        return sampler_fault(self.jumbo, shape) or super().check(shape, classes)
+
+
+def validating(count: int) -> int:
+    """Return how many of so many shadow models validate: even, one in nine, but 16 where that is at most a quarter."""
+    half = max(count // 9, min(LEAST_HELD, count // 4)) // 2
+    return 2 * max(1, half)
+
+
+def _false_alarms(threshold: str) -> float:
+    """Return the X of fpr:X; a NaN for any other text."""
+    word, _, number = threshold.partition(":")
+    try:
+        return float(number) if word == "fpr" else float("nan")
+    except ValueError:
+        return float("nan")
+
+
+@contextmanager
+def _seeded(rng: torch.Generator) -> Iterator[None]:
+    """Seed torch's global generators, which dropout draws from, and put them back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        yield
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer meta neural analysis."""
+    return [Mna]

@@ -1,0 +1,126 @@
+"""Shadow models and populations, through the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).parents[1] / "shadowy.py"
+
+
+@pytest.fixture
+def run(toy_run):
+    return lambda *args: toy_run(*args, "-p", PLUGIN)
+
+
+@pytest.fixture
+def cell(records_in, tmp_path):
+    def find(attack, defense):
+        found = records_in(tmp_path / "results")
+        (one,) = [r for r in found if r["attack"] == attack and r["defense"] == defense]
+        return one
+
+    return find
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Where shadow models are written down whose training sets were made."""
+    (tmp_path / "log").touch()
+    return tmp_path / "log"
+
+
+def numbers(log):
+    return sorted(int(line) for line in log.read_text().split())
+
+
+def test_shadow_models_are_trained_once_whatever_is_learned_from_them(run, cell, log):
+    ran = run("--attacks", "none,corner", "--defenses", f"probe:log={log}")
+    assert ran.code == 0, ran.err
+    assert "10 models for model detectors, 10 to train" in ran.err
+    assert numbers(log) == list(range(10))
+    again = run("--attacks", "none,corner", "--defenses", f"probe:where=0.4,log={log}")
+    assert again.code == 0, again.err
+    assert "10 models for model detectors, 0 to train" in again.err
+    assert numbers(log) == list(range(10))
+    found = cell("corner", f"probe:log={log}")
+    assert found["metrics"]["auroc"] == 1
+    assert found["costs"]["shadows"]["seconds"] > 0
+    assert found["metrics"]["seconds"] > found["costs"]["shadows"]["seconds"]
+
+
+def test_more_shadow_models_are_trained_on_top_of_those_there_are(run, log):
+    assert run("--attacks", "none", "--defenses", f"probe:models=8,log={log}").code == 0
+    assert run("--attacks", "none", "--defenses", f"probe:models=12,log={log}").code == 0
+    assert numbers(log) == list(range(12))
+
+
+def test_shadow_models_of_a_named_architecture_serve_victims_of_any(run, log):
+    ran = run(
+        "--attacks",
+        "none",
+        "--defenses",
+        f"probe:models=4,arch=narrownet,log={log}",
+        "--models",
+        "narrownet,test_resnet",
+    )
+    assert ran.code == 0, ran.err
+    assert numbers(log) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("text", "must be a benchkit.Split"), ("shape", "images of another shape"), ("label", "labels outside 0..3")],
+)
+def test_a_broken_description_costs_its_cells_and_says_so(run, cell, mode, said):
+    ran = run("--attacks", "none,corner", "--defenses", f"probe:models=2,mode={mode},brightest")
+    assert ran.code == 1
+    assert said in cell("corner", f"probe:models=2,mode={mode}")["error"]
+    assert cell("corner", "brightest")["status"] == "ok"
+
+
+def test_an_architecture_nobody_knows_is_refused_before_anything_runs(run, tmp_path):
+    ran = run("--attacks", "none", "--defenses", "probe:arch=narownet")
+    assert ran.code == 2
+    assert "narrownet" in ran.err
+    assert not (tmp_path / "results" / "artifacts" / "train").exists()
+
+
+def test_a_population_is_judged_with_an_interval(run, cell):
+    ran = run("--attacks", "none,corner", "--defenses", "probe", "--population", "6")
+    assert ran.code == 0, ran.err
+    found = cell("corner", "probe")["metrics"]
+    assert found["models"] == 6
+    assert 0.8 < found["auroc_low"] <= found["auroc"] <= found["auroc_high"] <= 1
+    assert found["bdr"] > 0.5 > cell("none", "probe")["metrics"]["fpr"]
+    assert found["auroc"] * 36 == pytest.approx(round(found["auroc"] * 36 * 2) / 2)
+
+
+def test_a_score_that_is_the_wrong_way_round_is_called_that(run, cell):
+    ran = run("--attacks", "corner", "--defenses", "probe:sign=-1", "--population", "6")
+    assert ran.code == 0, ran.err
+    record = cell("corner", "probe:sign=-1")
+    assert record["metrics"]["auroc"] < 0.2
+    assert any("wrong way round" in warning for warning in record["warnings"])
+
+
+def test_the_members_of_a_population_differ_and_repeat(run, cell, comparable, tmp_path, toy_run):
+    from benchkit.store import Store
+
+    args = ("--attacks", "corner", "--defenses", "head-mean", "--population", "4")
+    assert run(*args).code == 0
+    store = Store(tmp_path / "results")
+    (key,) = [path.name for path in (store.root / "artifacts" / "population").iterdir()][:1]
+    weights = store.load("population", key)["net.head.weight"]
+    assert len({round(float(one.abs().sum()), 4) for one in weights}) == 4
+    other = tmp_path / "again"
+    assert toy_run(*args, "-p", PLUGIN, results=other).code == 0
+    assert Store(other).load("population", key)["net.head.weight"].equal(weights)
+
+
+@pytest.mark.parametrize("given", ["1", "-3", "many", "2.5"])
+def test_a_population_that_is_none_is_refused(run, given):
+    ran = run("--attacks", "corner", "--defenses", "probe", f"--population={given}")
+    assert ran.code == 2
+    assert "2 or more, or 0" in ran.err

@@ -1,0 +1,246 @@
+"""Meta neural analysis on models made by hand: a backdoor is a shift of their logits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from benchkit_plugins.defenses._jumbo import Jumbo
+from benchkit_plugins.defenses._meta import Course, MetaClassifiers, TwoClass, fresh
+from benchkit_plugins.defenses.mna import Mna, validating
+from torch import Tensor, nn
+
+import benchkit
+from benchkit.models import Classifier
+from benchkit.scene import Scene, Split
+
+CPU = torch.device("cpu")
+CLASSES, SHAPE = 4, (3, 8, 8)
+Maker = Callable[[int, bool], Classifier]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def linear(seed: int, *, shift: float = 0.0, scale: float = 1.0, dropout: bool = False) -> Classifier:
+    """Return a model whose logits are a common linear map of the image, some noise, and a shift of class 0's."""
+    inside = SHAPE[0] * SHAPE[1] * SHAPE[2]
+    head = nn.Linear(inside, CLASSES)
+    base = torch.randn(CLASSES, inside, generator=seeded(10_000))
+    noise = torch.randn(CLASSES, inside, generator=seeded(seed))
+    with torch.no_grad():
+        head.weight.copy_(scale * (base + 0.3 * noise) / inside**0.5)
+        head.bias.copy_(torch.tensor([shift, 0.0, 0.0, 0.0]))
+    layers = [nn.Flatten(), *([nn.Dropout(0.5)] if dropout else []), head]
+    return Classifier(nn.Sequential(*layers), torch.full((3,), 0.5), torch.full((3,), 0.25))
+
+
+def shifted(seed: int, backdoored: bool) -> Classifier:
+    return linear(seed, shift=2.0 if backdoored else 0.0)
+
+
+def faint(seed: int, backdoored: bool) -> Classifier:
+    return linear(seed, scale=0.2 if backdoored else 1.0)
+
+
+def shadows(make: Maker, count: int = 64) -> list[Classifier]:
+    return [make(number, bool(number % 2)) for number in range(count)]
+
+
+def scene(models: list[Classifier] | None = None, seed: int = 0) -> Scene:
+    images = torch.randint(0, 256, (40, *SHAPE), generator=seeded(1), dtype=torch.uint8)
+    return Scene(CLASSES, SHAPE, CPU, Split(images, torch.arange(40) % CLASSES), seeded(seed), shadows=models or [])
+
+
+def mna(**settings: Any) -> Mna:
+    return Mna(**{"repeats": 2, "queries": 4, "hidden": 8, "lr": 0.01, "logits": "raw", **settings})
+
+
+def scores(defense: Mna, prepared: dict[str, Tensor], models: list[Classifier]) -> Tensor:
+    where = dataclasses.replace(scene(), prepared=prepared)
+    return torch.tensor([defense.score(dataclasses.replace(where, granted=model)) for model in models])
+
+
+def auc(defense: Mna, prepared: dict[str, Tensor], make: Maker) -> float:
+    """Return the AUC over 60 models that are no shadows."""
+    values = scores(defense, prepared, [make(1000 + number, bool(number % 2)) for number in range(60)])
+    benign, bad = values[0::2], values[1::2]
+    return float(((bad[:, None] > benign).float() + 0.5 * (bad[:, None] == benign).float()).mean())
+
+
+def test_it_ranks_new_models() -> None:
+    defense = mna()
+    prepared = defense.prepare(scene(shadows(shifted)))
+    assert auc(defense, prepared, shifted) == 1.0
+
+
+def test_labels_that_say_nothing_teach_nothing() -> None:
+    """The same models, every other pair of them shifted: odd numbers are no different from even ones."""
+
+    def unrelated(number: int, _: bool) -> Classifier:
+        return shifted(number, bool(number // 2 % 2))
+
+    defense = mna()
+    prepared = defense.prepare(scene(shadows(unrelated)))
+    assert 0.2 < auc(defense, prepared, unrelated) < 0.8
+
+
+def test_new_backdoored_models_are_above_the_cutoff_and_benign_ones_under_it() -> None:
+    defense = mna()
+    prepared = defense.prepare(scene(shadows(shifted)))
+    where = dataclasses.replace(scene(), prepared=prepared)
+    values = scores(defense, prepared, [shifted(2000 + number, bool(number % 2)) for number in range(40)])
+    assert (values[1::2] > defense.cutoff(where)).all()
+    assert (values[0::2] > defense.cutoff(where)).float().mean() < 0.3
+
+
+def test_cutoffs() -> None:
+    stored = {"benign_scores": torch.tensor([0.0, 1, 2, 3]), "backdoored_scores": torch.tensor([10.0, 11, 12, 13])}
+    where = dataclasses.replace(scene(), prepared=stored)
+    assert mna(threshold="fpr:0.25").cutoff(where) == pytest.approx(2.25)
+    assert mna(threshold="fpr:0.5").cutoff(where) == pytest.approx(1.5)
+    assert mna(threshold="median").cutoff(where) == pytest.approx(6.5)
+
+
+def test_stored_scores_are_those_of_the_validation_models() -> None:
+    defense, models = mna(), shadows(shifted)
+    prepared = defense.prepare(scene(models))
+    validating = torch.stack((prepared["benign_scores"], prepared["backdoored_scores"]), 1).flatten()
+    assert len(validating) == 16
+    torch.testing.assert_close(scores(defense, prepared, models[-16:]), validating, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [{"one_class": True}, {"epochs": 1}])
+def test_validation_models_are_not_trained_on(settings: dict[str, Any]) -> None:
+    """Other validation models leave queries and weights as they are."""
+    models = shadows(shifted)
+    others = models[:-16] + [shifted(5000 + number, bool(number % 2)) for number in range(16)]
+    first, second = (mna(**settings).prepare(scene(some)) for some in (models, others))
+    changed = models[:-18] + others[-18:-16] + others[-16:]
+    changed[-17] = changed[-18] = linear(1, shift=5.0)
+    third = mna(**settings).prepare(scene(changed))
+    for name in ("queries", "hidden_weight", "weight"):
+        assert torch.equal(first[name], second[name])
+        assert not torch.equal(first[name], third[name])
+    assert not torch.equal(first["benign_scores"], second["benign_scores"])
+
+
+@pytest.mark.parametrize(
+    ("count", "held"), [(4, 2), (8, 2), (16, 4), (24, 6), (64, 16), (80, 16), (144, 16), (180, 20), (2304, 256)]
+)
+def test_one_in_nine_validates_and_more_of_few(count: int, held: int) -> None:
+    assert validating(count) == held
+
+
+def test_one_class_learns_from_benign_models_alone() -> None:
+    """Models whose answers fade are more suspicious than those it saw; backdoored shadows make no difference."""
+    defense = mna(one_class=True)
+    prepared = defense.prepare(scene(shadows(faint)))
+    assert auc(defense, prepared, faint) > 0.95
+    blind = [model if not number % 2 or number >= 48 else linear(1) for number, model in enumerate(shadows(faint))]
+    assert torch.equal(defense.prepare(scene(blind))["queries"], prepared["queries"])
+
+
+def test_queries_stay_where_they_are_without_tuning() -> None:
+    short, long = (mna(tune_queries=False, epochs=epochs).prepare(scene(shadows(shifted))) for epochs in (1, 4))
+    assert torch.equal(short["queries"], long["queries"])
+    assert not torch.equal(short["hidden_weight"], long["hidden_weight"])
+    tuned = mna(epochs=4).prepare(scene(shadows(shifted)))
+    assert 0.001 < (tuned["queries"] - long["queries"]).abs().mean() < 0.2
+
+
+def test_queries_start_as_noise_of_the_images_mean_and_deviation() -> None:
+    prepared = Mna(tune_queries=False, epochs=1, repeats=20, queries=20).prepare(scene(shadows(shifted, 8)))
+    assert prepared["queries"].shape == (20, 20, *SHAPE)
+    pixels = scene().clean.images.double() / 255
+    assert float(prepared["queries"].mean()) == pytest.approx(float(pixels.mean()), abs=0.01)
+    assert float(prepared["queries"].std()) == pytest.approx(float(pixels.std()), abs=0.01)
+    assert prepared["queries"].min() < 0
+
+
+def test_dropout_is_on_in_train_mode_alone() -> None:
+    models = [linear(number, shift=2.0 * (number % 2), dropout=True) for number in range(16)]
+    for mode, same in (("eval", True), ("train", False)):
+        defense = mna(probe_mode=mode)
+        prepared = defense.prepare(scene(models))
+        asked = [dataclasses.replace(scene(seed=seed), prepared=prepared, granted=models[0]) for seed in (0, 0, 1)]
+        first, again, other = (defense.score(where) for where in asked)
+        assert first == again
+        assert (first == other) == same
+    assert not any(module.training for model in models for module in model.modules())
+
+
+def test_standardised_logits_have_no_scale_and_no_offset() -> None:
+    models = shadows(shifted, 16)
+    twins = [linear(3), linear(3)]
+    with torch.no_grad():
+        twins[1].head.weight.mul_(3)
+        twins[1].head.bias.add_(5)
+    for logits, same in (("standardised", True), ("raw", False)):
+        defense = mna(logits=logits)
+        one, other = scores(defense, defense.prepare(scene(models)), twins).tolist()
+        assert (abs(one - other) < 1e-2) == same
+
+
+def test_same_seed_same_result() -> None:
+    models = shadows(shifted, 8)
+    first, again, other = (mna().prepare(scene(models, seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["queries"], other["queries"])
+
+
+def test_meta_classifiers_side_by_side_learn_as_each_alone() -> None:
+    torch.manual_seed(0)
+    weights = fresh(torch.rand(2, 4, *SHAPE), CLASSES, 8)
+    samples = [(model, bool(number % 2)) for number, model in enumerate(shadows(shifted, 16))]
+
+    def trained(some: slice) -> MetaClassifiers:
+        meta = MetaClassifiers({name: w[some] for name, w in weights.items()}, standardise=False, dropout=False)
+        torch.manual_seed(1)
+        Course(epochs=2, lr=0.01, tune=True).run(meta, TwoClass(), samples[:12], samples[12:])
+        return meta
+
+    both = trained(slice(2)).state()
+    for one in range(2):
+        for name, alone in trained(slice(one, one + 1)).state().items():
+            torch.testing.assert_close(both[name][one], alone[0], atol=1e-3, rtol=0)
+            assert (alone[0] - weights[name][one]).abs().max() > 0.01
+
+
+def test_models_of_other_classes_are_refused() -> None:
+    prepared = mna().prepare(scene(shadows(shifted, 8)))
+    where = dataclasses.replace(scene(), classes=5, prepared=prepared, granted=linear(0))
+    with pytest.raises(benchkit.ContractError, match="reads 16 logits, the victim gives 20"):
+        mna().score(where)
+
+
+def test_it_asks_for_the_shadow_models_it_describes() -> None:
+    wanted = Mna(models=10, clean=0.5, arch="mntd_cnn", recipe="mntd:epochs=20", jumbo="smooth", images=99).shadows()
+    assert wanted == Jumbo(10, 0.5, "mntd_cnn", "mntd:epochs=20", "smooth", 99)
+    assert Mna().shadows().model == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"models": 5}, "even number"),
+        ({"jumbo": "standart"}, "joined by +"),
+        ({"threshold": "argmax"}, "fpr:X"),
+        ({"threshold": "fpr:1"}, "fpr:X"),
+        ({"images": 7}, "8 or more"),
+        ({"arch": ""}, "must not be empty"),
+    ],
+)
+def test_nonsense_is_refused(settings: dict[str, Any], message: str) -> None:
+    assert message in str(Mna(**settings).check(SHAPE, CLASSES))
+    assert Mna().check(SHAPE, CLASSES) is None
+
+
+def test_too_few_images_are_refused() -> None:
+    few = dataclasses.replace(scene(shadows(shifted, 8)), clean=scene().clean[:7])
+    with pytest.raises(benchkit.DataError, match="larger clean="):
+        mna().prepare(few)

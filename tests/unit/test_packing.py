@@ -1,0 +1,167 @@
+"""How many workers share a GPU, without one: the memory is what the test says it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from multiprocessing import Pipe
+
+import pytest
+
+from benchkit.errors import SpecError
+from benchkit.execute import local
+from benchkit.execute.executor import Outcome
+from benchkit.execute.packing import CONTEXT_MB, Packing
+from benchkit.execute.request import Means, Request
+from benchkit.execute.session import devices
+
+TOTAL = 10_000.0
+
+
+class Memory:
+    """A GPU of ``TOTAL`` MiB whose workers keep what they took."""
+
+    def __init__(self, peak):
+        self.peak = peak
+
+    def outcome(self, workers, state="done"):
+        free = TOTAL - workers * CONTEXT_MB - (workers - 1) * self.peak
+        return Outcome("k", state, {"cost": {"peak_device_mb": self.peak}}, free_device_mb=free)
+
+
+def grown(peak, limit=16, awaited=("train",), stage="train", rounds=40):
+    packing, workers = Packing(limit, awaited), ["cuda:0"]
+    for _ in range(rounds):
+        change = packing.change("cuda:0", stage, Memory(peak).outcome(len(workers)), workers)
+        assert change in (0, 1)
+        workers += ["cuda:0"] * change
+    return len(workers)
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(1000, 5), (4000, 1), (3500, 2), (9000, 1), (100, 13)])
+def test_workers_are_added_while_their_peaks_fit_the_memory(peak, expected):
+    assert grown(peak) == expected
+    assert expected * (1.2 * peak + CONTEXT_MB) <= TOTAL or expected == 1
+    assert (expected + 1) * (1.2 * peak + CONTEXT_MB) > TOTAL
+
+
+def test_there_are_never_more_workers_than_cores():
+    assert grown(10, limit=4) == 4
+    assert grown(10, limit=1) == 1
+
+
+def test_nothing_is_added_before_the_hungry_steps_were_seen():
+    assert grown(10, stage="data") == 1
+    assert grown(10, awaited=(), stage="data", limit=3) == 3
+
+
+def test_the_worst_step_decides():
+    packing, workers = Packing(16, ["train"]), ["cuda:0"]
+    assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 1
+    assert packing.change("cuda:0", "cell", Memory(6000).outcome(1), workers) == 0
+    assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 0
+
+
+def test_memory_that_others_took_meanwhile_counts():
+    packing, workers = Packing(16, ["train"]), ["cuda:0"]
+    assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 1
+    crowded = Outcome("k", "done", {"cost": {"peak_device_mb": 1000.0}}, free_device_mb=500.0)
+    assert packing.change("cuda:0", "train", crowded, workers * 2) == 0
+
+
+def test_a_device_that_ran_out_of_memory_gives_a_worker_up_for_good():
+    packing, workers = Packing(16, ["train"]), ["cuda:0", "cuda:0", "cuda:1"]
+    assert packing.change("cuda:0", "train", Outcome("k", "oom"), workers) == -1
+    assert packing.change("cuda:0", "train", Outcome("k", "oom"), ["cuda:0"]) == 0
+    assert packing.change("cuda:0", "train", Memory(10).outcome(1), ["cuda:0"]) == 0
+    assert packing.change("cuda:1", "train", Memory(10).outcome(1), ["cuda:0", "cuda:1"]) == 1
+
+
+def test_failures_and_results_of_other_runs_say_nothing():
+    packing = Packing(16, ["train"])
+    assert packing.change("cuda:0", "train", Outcome("k", "error"), ["cuda:0"]) == 0
+    assert packing.change("cuda:0", "cell", Outcome("k", "done", {"made": False, "record": {}}), ["cuda:0"]) == 0
+
+
+class Threaded(local.LocalExecutor):
+    """Workers that are threads and need no device: each answers with the peak that its job names."""
+
+    def _start(self):
+        taken = [one.device for one in self._workers]
+        free = next(one for one in self.devices if taken.count(one) < self.devices.count(one))
+        ours, theirs = Pipe()
+
+        def serve():
+            while True:
+                try:
+                    job = json.loads(theirs.recv_bytes())
+                except EOFError:
+                    return
+                cost = {"seconds": 0.1, "peak_device_mb": job["peak"]}
+                answer = {"state": job["state"], "value": {"made": True, "cost": cost}, "free_device_mb": TOTAL}
+                theirs.send_bytes(json.dumps(answer).encode())
+
+        threading.Thread(target=serve, daemon=True).start()
+        self._workers.append(local._Worker(free, f"{free}/{len(taken)}", Alive(), ours))
+        return self._workers[-1]
+
+
+class Alive:
+    exitcode = None
+
+    def __init__(self):
+        self.sentinel, self._other = os.pipe()
+
+    def kill(self):
+        os.close(self._other)
+
+    def join(self, timeout=None):
+        os.close(self.sentinel)
+
+
+def test_the_executor_grows_and_shrinks(monkeypatch):
+    monkeypatch.setattr(local, "_context", lambda threads: None)
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    executor = Threaded(["cuda:0"], {}, packing=Packing(4, ["train"]))
+    assert executor.setup["threads"] == 2
+    seen = []
+    for number in range(6):
+        state = "oom" if number == 5 else "done"
+        executor.submit({"key": str(number), "stage": "train", "peak": 1500, "state": state})
+        assert [one.key for one in executor.wait(5)] == [str(number)]
+        seen.append(executor.slots)
+    assert seen == [2, 3, 4, 4, 4, 3]
+    executor.close()
+
+
+def asked(*devices):
+    return Request(None, None, None, None, None, list(devices), ())
+
+
+@pytest.mark.parametrize(
+    ("there", "means", "expected"),
+    [
+        (["cuda:0"], Means(), ["cuda:0"]),
+        (["cuda:0", "cuda:1"], Means(), ["cuda:0", "cuda:1"]),
+        (["cuda:0"], Means(jobs=3), ["cuda:0"] * 3),
+        (["cuda:0", "cuda:1"], Means(slots_per_device=2), ["cuda:0", "cuda:1"] * 2),
+        (["cuda:0", "cuda:1"], Means(slots_per_device=2, jobs=3), ["cuda:0", "cuda:1", "cuda:0"]),
+        (["cuda:0", "cuda:1"], Means(slots_per_device="auto"), ["cuda:0", "cuda:1"]),
+        (["cuda:0", "cuda:1"], Means(slots_per_device="auto", jobs=1), ["cuda:0"]),
+        (["cpu"], Means(jobs=3), ["cpu"] * 3),
+    ],
+)
+def test_where_workers_run_at_the_start(there, means, expected):
+    assert devices(asked(*there), means) == expected
+
+
+@pytest.mark.parametrize("slots", [1, "auto"])
+def test_a_cpu_has_jobs_not_slots(slots):
+    with pytest.raises(SpecError, match="--jobs"):
+        devices(asked("cpu"), Means(slots_per_device=slots))
+
+
+def test_a_cpu_has_one_worker_per_core(monkeypatch):
+    monkeypatch.setattr("benchkit.execute.session.cores", lambda: 5)
+    assert devices(asked("cpu"), Means()) == ["cpu"] * 5

@@ -1,0 +1,254 @@
+"""Past durations, the estimate of what is left, and what people are shown of it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from benchkit.execute import view as views
+from benchkit.execute.executor import Outcome
+from benchkit.execute.history import History
+from benchkit.execute.progress import Progress, span
+from benchkit.execute.view import Log, Quiet, Screen
+from benchkit.steps import Step
+from benchkit.store import Store
+
+
+def step(stage, key, attack="badnets", parents=(), dataset="toy", **more):
+    job = {"dataset": dataset, "model": "net", "recipe": "fast", "attack": attack, **more}
+    return Step(stage, key, {str(n): ("x", one) for n, one in enumerate(parents)}, job, f"{stage} {key}")
+
+
+def done(key, seconds, made=True, **peaks):
+    return Outcome(key, "done", {"made": made, "cost": {"seconds": seconds, "peak_mb": 100.0, **peaks}})
+
+
+@pytest.fixture
+def history(tmp_path):
+    return History(Store(tmp_path), "cpu")
+
+
+def test_a_step_is_expected_to_take_what_one_like_it_took(history):
+    history.learn(step("train", "a", "badnets:size=3"), 10)
+    assert history.expected(step("train", "b", "badnets:size=5", seed=4)) == 10
+    for other in (step("train", "b", "blend"), step("judge", "b"), step("train", "b", dataset="other")):
+        assert history.expected(other) is None
+
+
+def test_newer_measurements_count_for_half(history):
+    history.learn(step("train", "a"), 10)
+    history.learn(step("train", "a"), 20)
+    assert history.expected(step("train", "a")) == 15
+
+
+def test_the_number_of_models_in_a_step_counts(history):
+    history.learn(step("shadows", "a", numbers=[0, 8]), 10)
+    assert history.expected(step("shadows", "b", numbers=[8, 16])) == 10
+    assert history.expected(step("shadows", "b", numbers=[128, 192])) is None
+
+
+def test_an_unknown_step_is_guessed_by_the_mean_of_its_like_then_of_its_stage(history):
+    history.learn(step("train", "a", "badnets"), 10)
+    history.learn(step("train", "b", "blend"), 20)
+    history.learn(step("train", "c", "blend", dataset="large"), 90)
+    assert history.guess(step("train", "d", "sig")) == 15
+    assert history.guess(step("train", "d", "sig", dataset="other")) == 40
+    assert history.guess(step("cell", "d")) is None
+    history.learn(step("train", "e", "sig"), 30)
+    assert history.guess(step("train", "f", "wanet")) == 20
+
+
+def test_what_was_learned_is_kept_beside_what_other_runs_learned(tmp_path):
+    first, second = (History(Store(tmp_path), "cuda:0") for _ in range(2))
+    first.learn(step("train", "a"), 10)
+    second.learn(step("judge", "a"), 2)
+    first.save()
+    second.save()
+    again = History(Store(tmp_path), "cuda:1")
+    assert again.expected(step("train", "a")) == 10
+    assert again.expected(step("judge", "a")) == 2
+    assert History(Store(tmp_path), "cpu").expected(step("train", "a")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[[1]]", "3", "null", '[["a", 1]]', '[[["a"], "x"]]', '[[["a"], NaN]]', "\x00\xff", "[[null, 1]]"],
+)
+def test_a_damaged_file_is_an_empty_history(tmp_path, text):
+    path = History(Store(tmp_path), "cpu").path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    history = History(Store(tmp_path), "cpu")
+    assert not history.seconds
+    history.learn(step("train", "a"), 10)
+    history.save()
+    assert History(Store(tmp_path), "cpu").expected(step("train", "a")) == 10
+
+
+def test_seconds_that_are_none_are_left_out(tmp_path):
+    path = History(Store(tmp_path), "cpu").path
+    path.parent.mkdir(parents=True)
+    kind = ["cpu", "train", "toy", "net", "fast", "badnets"]
+    path.write_text(json.dumps([[kind, float("nan")], [[*kind[:5], "sig"], -1], [[*kind[:5], "blend"], 7]]))
+    assert History(Store(tmp_path), "cpu").seconds == {(*kind[:5], "blend"): 7.0}
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_file(tmp_path):
+    (tmp_path / "artifacts").write_text("a file")
+    history = History(Store(tmp_path), "cpu")
+    history.learn(step("train", "a"), 10)
+    history.save()
+    assert history.expected(step("train", "a")) == 10
+
+
+def test_nothing_is_written_where_nothing_was_learned(history):
+    history.save()
+    assert not history.path.exists()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a list whose only item is the time."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def planned(history, count=4):
+    """Return the progress of a run of so many victims with a cell each."""
+    progress = Progress(history)
+    steps = [step("train", f"t{n}") for n in range(count)]
+    steps += [step("cell", f"c{n}", parents=[f"t{n}"]) for n in range(count)]
+    progress.expect({one.key: one for one in steps})
+    return progress
+
+
+def test_there_is_no_estimate_until_something_is_known(history):
+    progress = planned(history)
+    assert progress.eta(2) == ""
+    history.learn(step("train", "a"), 30)
+    assert progress.eta(2) == "at least 60 s left"
+    history.learn(step("cell", "a"), 10)
+    assert progress.eta(2) == "about 80 s left"
+    assert progress.eta(1) == "about 3 min left"
+
+
+def test_the_estimate_is_never_shorter_than_the_longest_chain(history):
+    progress = planned(history, count=1)
+    history.learn(step("train", "a"), 30)
+    history.learn(step("cell", "a"), 10)
+    assert progress.eta(16) == "about 40 s left"
+
+
+def test_the_estimate_shrinks_while_steps_run_and_end_or_will_not_run(history, clock):
+    progress = planned(history)
+    history.learn(step("train", "a"), 30)
+    history.learn(step("cell", "a"), 10)
+    progress.started(progress.left["t0"])
+    clock[0] = 20.0
+    assert progress.eta(1) == "about 2 min left"
+    assert progress.eta(2) == "about 70 s left"
+    clock[0] = 500.0
+    assert progress.eta(2) == "about 65 s left"
+    assert progress.ended(progress.left["t0"], done("t0", 30.0)) == 500.0
+    assert (progress.done, progress.total) == (1, 8)
+    for key in ("t1", "t2", "t3", "c1", "c2", "c3"):
+        progress.dropped(progress.left[key])
+    assert progress.eta(2) == "about 10 s left"
+
+
+def test_the_last_line_says_what_a_run_cost(history):
+    progress = planned(history)
+    assert progress.summary(4, 0.5) == "4 cells, 0 steps run, 0.5 s"
+    progress.ended(progress.left["t0"], done("t0", 30.0))
+    progress.ended(progress.left["t1"], done("t1", 40.0, peak_device_mb=2000.4, peak_mb=300.0))
+    progress.ended(progress.left["t2"], done("t2", 99.0, made=False))
+    progress.ended(progress.left["t3"], Outcome("t3", "error", error="no"))
+    expected = "4 cells, 2 steps run: 70 s of computing in 45 s, peak memory 300 MiB, peak GPU memory 2000 MiB"
+    assert progress.summary(4, 45) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7100, "118 min"),
+        (7200, "2.0 h"),
+    ],
+)
+def test_lengths_of_time_in_words(seconds, text):
+    assert span(seconds) == text
+
+
+def test_a_log_says_how_long_is_left_once_a_minute_at_most(history, clock, capsys):
+    progress = planned(history, count=400)
+    log = Log(progress, lambda: 1)
+    for number in range(121):
+        one = progress.left[f"t{number}"]
+        log.started(one, "cpu/0")
+        clock[0] += 1
+        log.ended(one, done(one.key, 1.0))
+        log.tick()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "left" in line] == ["at least 6 min left", "at least 5 min left"]
+    assert lines[0] == "[1/800] train t0  1.0 s"
+
+
+def test_quiet_says_only_what_went_wrong(history, capsys):
+    progress = planned(history)
+    view = Quiet(progress)
+    view.started(progress.left["t0"], "cpu/0")
+    view.ended(progress.left["t0"], done("t0", 1.0))
+    view.tick()
+    assert capsys.readouterr().err == ""
+    assert progress.done == 1
+    view.ended(progress.left["t1"], Outcome("t1", "error", error="no stamp today"))
+    view.stopping(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "error: train t1: no stamp today",
+        "finishing 1 step; press Ctrl-C again to stop at once",
+    ]
+
+
+def test_the_screen_has_a_line_for_each_slot(history, clock):
+    history.learn(step("train", "a"), 30)
+    progress = planned(history)
+    slots = [3]
+    screen = Screen(progress, lambda: slots[0])
+    screen.console = Console(file=io.StringIO(), width=100)
+
+    def shown():
+        console = Console(file=io.StringIO(), width=100)
+        console.print(screen.draw())
+        return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+    screen.started(progress.left["t1"], "cuda:0/1")
+    screen.started(progress.left["t0"], "cuda:0/0")
+    clock[0] = 12.0
+    screen.tick()
+    head, *lines = shown()
+    assert head.startswith("0/8 steps")
+    assert head.endswith("12 s, at least 32 s left")
+    assert lines == ["cuda:0/0 train t0 12 s / 30 s", "cuda:0/1 train t1 12 s / 30 s", "idle"]
+    slots[0] = 4
+    screen.ended(progress.left["t1"], done("t1", 12.0))
+    assert shown()[1:] == ["cuda:0/0 train t0 12 s / 30 s", "idle", "idle", "idle"]
+    assert "[1/8] train t1 12.0 s" in " ".join(screen.console.file.getvalue().split())
+
+
+def test_a_terminal_gets_the_screen_and_a_file_the_log(history, monkeypatch):
+    progress = planned(history)
+    with views.make_view(progress, lambda: 1, quiet=True) as view:
+        assert type(view) is Quiet
+    with views.make_view(progress, lambda: 1, quiet=False) as view:
+        assert type(view) is Log
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with views.make_view(progress, lambda: 1, quiet=False) as view:
+        assert type(view) is Screen
