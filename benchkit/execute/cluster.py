@@ -1,0 +1,149 @@
+"""What surrounds a Ray cluster: the connection to one, and the actor that works on its nodes; torch-free."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import benchkit
+from benchkit.errors import BenchkitError, SpecError
+from benchkit.execute.local import cores
+
+if TYPE_CHECKING:
+    from benchkit.execute.bench import Bench
+
+OBJECT_STORE = 80 * 2**20
+"""Bytes of shared memory that a Ray of our own reserves: the least it accepts, as only JSON travels through it."""
+PATIENCE = 5.0
+"""Seconds after which a network file system must show a file that another node has made."""
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""Ray tells nobody that it was used, and leaves CUDA_VISIBLE_DEVICES to those who ask for no GPU."""
+
+
+class RayWorker:
+    """What an actor runs: one bench, kept between jobs. Strings travel, never tensors."""
+
+    def __init__(self, setup: Mapping[str, Any]) -> None:
+        # Before torch wakes up; Ray has set CUDA_VISIBLE_DEVICES already.
+        os.environ["OMP_NUM_THREADS"] = str(setup["threads"])
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        self.setup = setup
+        self._bench: Bench | None = None
+
+    def hello(self) -> dict[str, str]:
+        """Return this node's name, its benchkit's version, and "yes" if it sees the marker file."""
+        until = time.monotonic() + PATIENCE
+        while not (seen := Path(self.setup["marker"]).exists()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return {"node": platform.node(), "version": benchkit.__version__, "shared": "yes" if seen else ""}
+
+    def run(self, job: str) -> str:
+        """Run one job (JSON) and return what became of it (JSON)."""
+        from benchkit.execute.worker import free_device_mb, outcome_of
+
+        try:
+            bench = self._bench = self._bench or self._open()
+        except BenchkitError as error:
+            return json.dumps({"state": "fatal", "error": f"on node {platform.node()}: {error}"})
+        return json.dumps({**outcome_of(bench, json.loads(job)), "free_device_mb": free_device_mb(bench.device)})
+
+    def _open(self) -> Bench:
+        import torch
+
+        from benchkit.execute.worker import make_bench
+
+        torch.set_num_threads(self.setup["threads"])
+        return make_bench(self.setup)
+
+
+class WithoutRay(io.TextIOBase):
+    """A stdout without what Ray's own threads print there: pages about every node that died."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self.stdout = stdout
+
+    def write(self, text: str) -> int:
+        """Pass a text on, unless Ray wrote it."""
+        return len(text) if threading.current_thread().name.startswith("ray_") else self.stdout.write(text)
+
+    def flush(self) -> None:
+        """Pass on what is kept back."""
+        self.stdout.flush()
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        return self.stdout.isatty()
+
+
+def connected(address: str | None, folder: str, device: str) -> Any:
+    """Return the ray module, connected to the cluster at this address or to a new one on this machine."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise SpecError("--executor ray needs Ray: pip install 'benchkit[ray]'") from None
+    if address and address != "auto":
+        _reach(address)
+    ours: dict[str, Any] = {"num_cpus": cores(), "object_store_memory": OBJECT_STORE, "_temp_dir": folder}
+    ours |= {"include_dashboard": False} | ({} if device == "cuda" else {"num_gpus": 0})
+    try:
+        with _own_sigterm():
+            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else ours))
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if not address:
+            raise BenchkitError(f"Ray does not start on this machine: {cause(error)}") from None
+        raise SpecError(f"there is no Ray cluster to use at --ray-address '{address}': {cause(error)}") from None
+    return ray
+
+
+def _reach(address: str) -> None:
+    """Make sure that something listens there, because Ray would go on trying for many minutes.
+
+    Raises:
+        SpecError: when it does not.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        raise SpecError(f"--ray-address '{address}' is not auto or HOST:PORT: start the run on one of the nodes")
+    try:
+        socket.create_connection((host, int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"there is no Ray cluster to use at --ray-address '{address}': {error}") from None
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep our SIGTERM handler, which Ray replaces with one that ends the process at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def marker(results: Path) -> Any:
+    """Return an open file below the results folder by which a node knows that it is the same folder."""
+    from benchkit.store import explained
+
+    with explained(results):
+        (results / "artifacts").mkdir(parents=True, exist_ok=True)
+        return tempfile.NamedTemporaryFile(dir=results / "artifacts", prefix=".probe-")
+
+
+def cause(error: BaseException) -> str:
+    """Return the first sentence of the last line of what Ray says, which is the point of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].partition(". ")[0].rstrip(".") if lines else type(error).__name__

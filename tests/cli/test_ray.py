@@ -1,0 +1,195 @@
+"""Ray: a cluster of several nodes on this machine, one of which dies, gives the records of a local run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from benchkit.errors import SpecError
+
+ray = pytest.importorskip("ray", reason="needs benchkit[ray]")
+
+from benchkit.execute.ray import RayExecutor  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+TOY = Path(__file__).parents[1] / "toy.py"
+FIXED = ["--dataset", "toy", "--recipe", "fast:epochs=4,batch=32", "-p", str(TOY), "--device", "cpu"]
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+SNAG = '''
+"""A detector that meets with an accident the first time that anybody uses it."""
+
+import os, time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch, benchkit
+
+
+@dataclass(frozen=True)
+class Snag(benchkit.InputDetector):
+    """Scores the corner's brightness, after it slept or died."""
+
+    name = "snag"
+    folder: str = benchkit.param("", "where it remembers")
+    mode: str = benchkit.param("", "the accident", choices=("", "sleep", "die"))
+
+    def score(self, images: torch.Tensor, scene: benchkit.Scene) -> torch.Tensor:
+        try:
+            with (Path(self.folder) / self.mode).open("x") as file:
+                file.write(f"{os.getpid()} {os.getppid()} {torch.get_num_threads()} {os.environ['OMP_NUM_THREADS']}\\n")
+        except FileExistsError:
+            return images[..., -3:, -3:].float().mean((1, 2, 3))
+        time.sleep(300) if self.mode == "sleep" else os._exit(3)
+
+
+@benchkit.hookimpl
+def benchkit_defenses():
+    return [Snag]
+'''
+
+
+def start(results: Path, *more: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "benchkit", "run", *FIXED, "--results", results, *more]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(list(map(str, command)), **pipes)
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=250)
+    return process.returncode, out, err
+
+
+def until(ready) -> None:
+    """Wait for something, for as long as a busy machine may need."""
+    deadline = time.monotonic() + 100
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Return a cluster whose head runs no steps, in a folder with a short name, because sockets live there."""
+    from ray.cluster_utils import Cluster
+
+    folder = Path(tempfile.mkdtemp(prefix="cluster-"))
+    (folder / "ray").mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    processes = []
+    yield made
+    for node in made.list_all_nodes():
+        processes += [one.process for kind in node.all_processes.values() for one in kind]
+    made.shutdown()
+    for process in processes:
+        process.wait(30)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def add(cluster):
+    return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """Return (results folder, what the run did, its matrix, where accidents are noted) of a local run without any."""
+    folder = tmp_path_factory.mktemp("calm")
+    (folder / "snag.py").write_text(SNAG)
+    snags = ",".join(f"snag:mode={mode},folder={folder}" for mode in ("sleep", "die"))
+    matrix = ["--attacks", "none,corner", "--defenses", f"brightest,{snags}", "-p", folder / "snag.py"]
+    for mode in ("sleep", "die"):
+        (folder / mode).touch()
+    ran = finish(start(folder / "results", *matrix, "--jobs", "2"))
+    for mode in ("sleep", "die"):
+        (folder / mode).unlink()
+    return folder / "results", ran, matrix, folder
+
+
+def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(calm, cluster, tmp_path, records_in, comparable):
+    results, expected, matrix, flags = calm
+    nodes = [add(cluster), add(cluster)]
+    running = start(tmp_path, *matrix, "--executor", "ray", "--ray-address", cluster.address)
+    until(lambda: (flags / "sleep").exists() and (flags / "sleep").read_text().endswith("\n"))
+    _, raylet, threads, omp = map(int, (flags / "sleep").read_text().split())
+    (victim,) = [one for one in nodes if one.all_processes["raylet"][0].process.pid == raylet]
+    cluster.remove_node(victim, allow_graceful=False)
+    add(cluster)
+    code, out, err = finish(running)
+
+    assert (expected[0], code) == (0, 0), err
+    assert (threads, omp) == (1, 1)
+    assert out == expected[1]
+    records = [[comparable(one) for one in records_in(where)] for where in (results, tmp_path)]
+    assert records[0] == records[1]
+    assert len(records[1]) == 8
+    assert sorted(re.findall(r"^lost: \w+ x snag:\S*mode=(\w+)", err, re.MULTILINE)) == ["die", "sleep"]
+    ended = re.findall(r"^\[\d+/\d+\] (.*)  [\d.]+ s$", err, re.MULTILINE)
+    assert sorted(ended) == sorted(re.findall(r"^\[\d+/\d+\] (.*)  [\d.]+ s$", expected[2], re.MULTILINE))
+    assert len(ended) == len(set(ended))
+    assert "raylet" not in out + err
+    assert not list((tmp_path / "artifacts").glob(".probe-*"))
+
+
+def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(calm, tmp_path):
+    shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
+    more = ["--attacks", "corner", "--defenses", "brightest:mode=sleep", "--timeout", "15", "--jobs", "1"]
+    before = set(Path(tempfile.gettempdir()).glob("ray-*"))
+    code, _, err = finish(start(tmp_path, *more, "--executor", "ray"))
+    assert code == 1, err
+    assert "timeout: corner x brightest:mode=sleep" in err
+    assert "stopped after 15 s: allow more with --timeout" in err
+    assert "Traceback" not in err
+    assert set(Path(tempfile.gettempdir()).glob("ray-*")) == before
+
+
+def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    hidden = f"mount -t tmpfs tmpfs {results} && exec {sys.executable} -m ray.scripts.scripts start --block"
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("hiding a folder from a process needs privileges")
+    options = f" --address {cluster.address} --num-cpus 1 --object-store-memory {80 * 2**20}"
+    node = subprocess.Popen(["unshare", "-m", "sh", "-c", hidden + options], stdout=subprocess.DEVNULL)
+    try:
+        ended = finish(start(results, "--attacks", "none", "--executor", "ray", "--ray-address", cluster.address))
+    finally:
+        node.terminate()
+        node.wait(60)
+    assert ended[0] == 2, ended
+    assert re.search(rf"error: node \S+ cannot see the results folder {results}: put it on a path all nodes", ended[2])
+    assert "Traceback" not in ended[2]
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:9", "there is no Ray cluster to use at --ray-address '127.0.0.1:9': .*refused"),
+        ("ray://here:1", "is not auto or HOST:PORT: start the run on one of the nodes"),
+        ("here", "is not auto or HOST:PORT"),
+    ],
+)
+def test_an_address_without_a_cluster_is_one_sentence(tmp_path, address, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        RayExecutor({"results": tmp_path}, address)
+
+
+def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SpecError, match=r"pip install 'benchkit\[ray\]'"):
+        RayExecutor({"results": tmp_path})
