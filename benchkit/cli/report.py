@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
     from benchkit.report.layout import Report
 
-FORMATS = ("table", "markdown", "latex", "csv", "json", "html-table")
+FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
 
 
 @click.command("report")
@@ -78,6 +78,10 @@ def cmd(
         raise SpecError("--as says what our datasets count as in published numbers: name their file with --against")
     if against is not None and (rows or cols or cell):
         raise SpecError("--against has rows, columns and cells of its own: leave out --rows, --cols and --cell")
+    if form == "html" and (rows or cols or against):
+        raise SpecError(
+            "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
+        )
     cells = _load(results)
     metric = _known_metric(metric, cells)
     if against is not None:
@@ -131,10 +135,12 @@ def _pick(cells: list[Cell], attack: str, defense: str) -> list[Cell]:
 
 def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
     from benchkit.report.export import to_csv, to_json
+    from benchkit.report.html import to_html
     from benchkit.report.page import page
 
-    if form in ("csv", "json"):
-        _emit({"csv": to_csv, "json": to_json}[form](cells, view.metric), out)
+    exports = {"csv": to_csv, "json": to_json, "html": to_html}
+    if form in exports:
+        _emit(exports[form](cells, view.metric), out)
     else:
         _show(page(cells) if detail else matrix(cells, view), form, out)
 

@@ -53,6 +53,10 @@ class Cell:
         values = [record.metrics[name] for record in self.ok if name in record.metrics]
         return summarize(values) if values else None
 
+    def warnings(self) -> set[str]:
+        """Return what the records of this cell warn of."""
+        return {text for record in self.records for text in record.warnings}
+
     def label(self, axis: str) -> str:
         """Return the cell's value on an axis as tables write it."""
         value = self.axis(axis)

@@ -17,10 +17,19 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one table cell; ``best`` marks the winner of its row."""
+    """The text of one table cell; ``best`` marks the winner of its row.
+
+    ``seeds`` is how many stand behind it, where that is fewer than elsewhere; ``warnings`` are those of its records.
+    """
 
     text: str
     best: bool = False
+    seeds: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Return the text with the number of its seeds, for formats without footnotes."""
+        return self.text if self.seeds is None else f"{self.text} (n={self.seeds})"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ _NAMES = ("attack", "defense", "dataset", "model")
 
 @dataclass(frozen=True)
 class Record:
-    """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable."""
+    """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable.
+
+    What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
+    """
 
     attack: str
     defense: str
@@ -37,6 +40,8 @@ class Record:
     defense_info: dict[str, Any]
     costs: dict[str, Any]
     versions: dict[str, str]
+    curves: dict[str, Any]
+    gallery: dict[str, Any]
     finished: float
     key: str
 
@@ -123,6 +128,8 @@ def parse(found: object) -> Record | None:
         defense_info=_mapping(found.get("defense_info")),
         costs=costs,
         versions=_versions(found),
+        curves=_mapping(found.get("curves")),
+        gallery=_mapping(found.get("gallery")),
         finished=_moment(found.get("finished")),
         key=str(found.get("key")),
     )

@@ -40,7 +40,7 @@ def matrix(cells: list[Cell], view: View) -> Report:
     """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``."""
     most = seeds_of(cells)
     cells = _measured(cells, view)
-    tables = tuple(_table(group, view, most) for group in _groups(cells, view))
+    tables = tuple(_table(group, view, most) for group in groups_of(cells, view))
     entries = [entry for table in tables for _, row in table.rows for entry in row]
     names = {name: None for cell in cells if cell.ok for name in view.shown(cell)}
     return Report(tables, notes_of(cells, list(names), entries, most))
@@ -55,7 +55,8 @@ def _measured(cells: list[Cell], view: View) -> list[Cell]:
     return [cell for cell in cells if cell.axis(view.rows) in rows and cell.axis(view.cols) in cols] or cells
 
 
-def _groups(cells: list[Cell], view: View) -> list[list[Cell]]:
+def groups_of(cells: list[Cell], view: View) -> list[list[Cell]]:
+    """Return the cells of each table of a view; a benign cell may stand in several."""
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         groups[tuple(cell.axis(axis) for axis in view.split())].append(cell)
@@ -88,7 +89,7 @@ def _without(values: tuple[object, ...], index: int) -> tuple[object, ...]:
 def _table(cells: list[Cell], view: View, most: int) -> Table:
     rows, columns = _heads(cells, view.rows, view), _heads(cells, view.cols, view)
     grid: dict[object, Cell] = {(cell.axis(view.rows), cell.axis(view.cols)): cell for cell in cells}
-    best = _best(cells, view)
+    best = best_of(cells, view)
     body = tuple(
         (head, tuple(_entry(grid.get((row, column)), view, best, most) for column in columns))
         for row, head in rows.items()
@@ -123,7 +124,8 @@ def _entry(cell: Cell | None, view: View, best: set[int], most: int) -> Entry:
     text = " / ".join(number(cell, name) for name in names)
     count = min((summary.n for summary in summaries if summary), default=most)
     prefix = "" if names == view.usual(cell) or not any(summaries) else f"{titles(names)} "
-    return Entry(f"{prefix}{text}{f' (n={count})' if count < most else ''}", id(cell) in best)
+    few = count if count < most else None
+    return Entry(f"{prefix}{text}", id(cell) in best, few, tuple(sorted(cell.warnings())))
 
 
 def number(cell: Cell, name: str) -> str:
@@ -138,7 +140,7 @@ def number(cell: Cell, name: str) -> str:
 OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
 
 
-def _best(cells: list[Cell], view: View) -> set[int]:
+def best_of(cells: list[Cell], view: View) -> set[int]:
     """Return the ids of the best defenses against each attack, each among those it can be compared with."""
     if "defense" in view.split():
         return set()

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.report.layout import FAILED, MISSING, SKIPPED, TIMEOUT, Entry, Head, Report, Table
+from benchkit.report import latex
+from benchkit.report.layout import Head, Report, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """How one text format escapes, marks, and frames; templates take ``{}``-style fields."""
+    """How one text format escapes, marks, and frames; templates take ``{}``-style fields.
 
-    tablefmt: str
+    ``tablefmt`` is tabulate's name for its tables, or draws one given what marks an entry's text.
+    """
+
+    tablefmt: str | Callable[[Table, Callable[[str, bool], str]], str]
     escape: Callable[[str], str]
     best: str
     table: str
     heading: str
     items: str
     item: str
+    preamble: str = ""
 
 
 def _markdown(text: str) -> str:
@@ -34,35 +39,17 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
-_LATEX = {char: f"\\{char}" for char in "_%&#${}"} | {
-    "\\": "\\textbackslash{}",
-    "~": "\\textasciitilde{}",
-    "^": "\\textasciicircum{}",
-    "<": "\\textless{}",
-    ">": "\\textgreater{}",
-    "|": "\\textbar{}",
-    "±": "$\\pm$",
-    FAILED: "$\\times$",
-    TIMEOUT: "$\\infty$",
-    SKIPPED: "--",
-    MISSING: "$\\cdot$",
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(char, char) for char in text)
-
-
 FORMATS = {
     "markdown": Format("github", _markdown, "**{}**", "**{title}**\n\n{table}\n", "**{}**\n", "{}\n", "- {}"),
     "latex": Format(
-        "latex_raw",
-        _latex,
+        latex.draw,
+        latex.escape,
         "\\textbf{{{}}}",
         "\\begin{{table}}\n\\centering\n\\caption{{{title}}}\n{table}\n\\end{{table}}\n",
         "\\paragraph{{{}}}",
         "\\begin{{itemize}}\n{}\n\\end{{itemize}}\n",
         "\\item {}",
+        latex.PREAMBLE,
     ),
     "html-table": Format(
         "unsafehtml",
@@ -83,21 +70,23 @@ def to_text(report: Report, name: str) -> str:
     for heading, lines in report.notes:
         items = "\n".join(form.item.format(form.escape(line)) for line in lines)
         parts += [form.heading.format(form.escape(heading)), form.items.format(items)]
-    return "\n".join(parts).rstrip("\n") + "\n"
+    return form.preamble + "\n".join(parts).rstrip("\n") + "\n"
 
 
 def _table(table: Table, form: Format) -> str:
-    from tabulate import tabulate
+    def mark(text: str, best: bool) -> str:
+        return form.best.format(form.escape(text)) if best else form.escape(text)
 
-    heads = [form.escape(table.corner), *(form.escape(head.line()) for head in table.columns)]
-    rows = [[form.escape(head.line()), *(_marked(entry, form) for entry in row)] for head, row in table.rows]
-    drawn = tabulate(rows, heads, form.tablefmt, disable_numparse=True, colalign=["left"] * len(heads))
+    drawn = _tabulated(table, form.tablefmt, mark) if isinstance(form.tablefmt, str) else form.tablefmt(table, mark)
     return form.table.format(title=form.escape(table.title), table=drawn)
 
 
-def _marked(entry: Entry, form: Format) -> str:
-    text = form.escape(entry.text)
-    return form.best.format(text) if entry.best else text
+def _tabulated(table: Table, tablefmt: str, mark: Callable[[str, bool], str]) -> str:
+    from tabulate import tabulate
+
+    heads = [mark(text, False) for text in (table.corner, *(head.line() for head in table.columns))]
+    rows = [[mark(head.line(), False), *(mark(entry.line(), entry.best) for entry in row)] for head, row in table.rows]
+    return tabulate(rows, heads, tablefmt, disable_numparse=True, colalign=["left"] * len(heads))
 
 
 def to_console(report: Report, console: Console) -> None:
@@ -137,10 +126,10 @@ def _rich(table: Table, start: int, stop: int) -> RichTable:
     names = [table.corner, *(head.line() for head, _ in table.rows)]
     drawn.add_column(_plain(table.corner), min_width=max(map(len, names)))
     for place, head in list(enumerate(table.columns))[start:stop]:
-        texts = [head.name, head.shows, *(row[place].text for _, row in table.rows)]
+        texts = [head.name, head.shows, *(row[place].line() for _, row in table.rows)]
         drawn.add_column(_stacked(head), min_width=None if head.wrap else max(map(len, texts)))
     for head, row in table.rows:
-        entries = [_plain(entry.text, "bold green" if entry.best else "") for entry in row[start:stop]]
+        entries = [_plain(entry.line(), "bold green" if entry.best else "") for entry in row[start:stop]]
         drawn.add_row(_plain(head.line()), *entries)
     return drawn
 

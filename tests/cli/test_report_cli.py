@@ -68,7 +68,7 @@ def test_the_default_folder_is_benchkit_results(results: Path, tmp_path: Path, m
     assert "badnets" in call().stdout
 
 
-@pytest.mark.parametrize("form", ["latex", "csv", "json", "html-table"])
+@pytest.mark.parametrize("form", ["latex", "csv", "json", "html", "html-table"])
 def test_each_format_can_go_to_a_file(results: Path, tmp_path: Path, form: str) -> None:
     out = tmp_path / "table"
     out.write_text("old")
@@ -103,6 +103,22 @@ def test_one_cell_in_full(results: Path) -> None:
     assert "wanet" not in text
     told = json.loads(call("--results", results, "--cell", "badnets", "strip", "--format", "json").stdout)
     assert [cell["defense"] for cell in told] == ["strip"]
+
+
+def test_the_page_holds_the_matrix_or_one_cell_of_it(results: Path) -> None:
+    page = call("--results", results, "--format", "html", "--metric", "C-Acc").stdout
+    assert page.startswith("<!doctype html>")
+    assert '"metric":"c_acc"' in page
+    assert page.count('"attack":"') == 3
+    one = call("--results", results, "--format", "html", "--cell", "badnets", "strip").stdout
+    assert one.count('"attack":"') == 1
+
+
+@pytest.mark.parametrize("more", [("--rows", "model"), ("--cols", "dataset"), ("--against", "doe.csv")])
+def test_the_page_has_its_own_rows_and_columns(results: Path, more: tuple[str, str]) -> None:
+    error = fails("--results", results, "--format", "html", *more)
+    assert error.exit_code == 2
+    assert "use html-table" in str(error)
 
 
 def test_a_cell_that_is_not_there(results: Path) -> None:

@@ -122,19 +122,30 @@ def test_the_matrix_in_markdown_is_the_golden_one() -> None:
 
 
 LATEX = r"""
+% \usepackage{booktabs,graphicx}
 \begin{table}
 \centering
 \caption{dataset scenes, model narrownet, recipe fast, poison rate 10 \%}
+\sbox0{%
 \begin{tabular}{llll}
-\hline
-attack & none (C-Acc / ASR) & fine-pruning (C-Acc / ASR) & odd\textbar{}a\_b\% (C-Acc / ASR) \\
-\hline
-badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & 80.0 / 30.0 (n=2) & \textbf{70.0 / 20.0 (n=1)} \\
+\toprule
+attack & none & fine-pruning & odd\textbar{}a\_b\% \\
+ & (C-Acc / ASR) & (C-Acc / ASR) & (C-Acc / ASR) \\
+\midrule
+badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & 80.0 / 30.0\textsuperscript{a} & \textbf{70.0 / 20.0}\textsuperscript{b,c} \\
 sig (clean-label) & $\cdot$ & $\times$ & -- \\
-\hline
-\end{tabular}
+\bottomrule
+\end{tabular}}
+\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
+
+\smallskip
+\begin{minipage}{\linewidth}\footnotesize
+\textsuperscript{a}~n=2\quad
+\textsuperscript{b}~n=1\quad
+\textsuperscript{c}~odd \textless{}tag\textgreater{}\quad
+\end{minipage}
 \end{table}
-"""
+"""  # noqa: E501
 
 
 def squeezed(text: str) -> str:

@@ -1,0 +1,155 @@
+// Everything about one cell, in a dialog.
+const shut = () => byId("cell").close();
+const heading = (text, ...rest) => (rest.flat().length ? [el("h3", null, text), ...rest] : []);
+const distinct = (texts) => [...new Set(texts)];
+
+function openCell(id) {
+  const cell = DATA.cells[id],
+    dialog = byId("cell"),
+    { records } = cell;
+  hideTip();
+  const setting = `recipe ${cell.recipe}, poison rate ${cell.rate}`;
+  const place = `${cell.dataset}, ${cell.model}, ${setting}, ${kindName(cell.kind)}`;
+  dialog.replaceChildren(
+    el(
+      "div",
+      { class: "inside" },
+      el(
+        "div",
+        { class: "bar" },
+        el("h2", { id: "cell-title" }, `${cell.attack} against ${cell.defense}`),
+        el("button", { type: "button", click: shut }, "Close"),
+      ),
+      el("p", { class: "quiet" }, place),
+      el(
+        "p",
+        { class: "quiet" },
+        `Seeds: ${records.map((one) => `${one.seed} ${FAULTS[one.status] ?? one.status}`).join(", ")}`,
+      ),
+      records
+        .filter((one) => one.status !== "ok")
+        .map((one) =>
+          el("p", { class: "box" }, `Seed ${one.seed} ${FAULTS[one.status]}: ${one.error ?? "no reason recorded"}`),
+        ),
+      distinct(records.flatMap((one) => one.warnings ?? [])).map((text) => el("p", { class: "box" }, `⚠ ${text}`)),
+      Object.keys(cell.metrics).length ? heading("Metrics", metricsTable(cell)) : [],
+      figures(records),
+      heading("Cost per stage, mean over seeds", costTable(records)),
+      settings("Attack", cell.attack_says),
+      settings("Defense", cell.defense_says),
+      heading(
+        "Versions",
+        distinct(records.map((one) => pairs(one.versions)))
+          .filter(Boolean)
+          .map((text) => el("p", { class: "quiet" }, text)),
+      ),
+    ),
+  );
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+  remember(id);
+}
+
+const pairs = (found) =>
+  Object.entries(found ?? {})
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
+function metricsTable(cell) {
+  const rows = Object.entries(cell.metrics).map(([name, found]) => {
+    const seeds = cell.records.filter((one) => name in (one.metrics ?? {})).map((one) => show(name, one.metrics[name]));
+    return el(
+      "tr",
+      null,
+      el("th", { scope: "row" }, term(name), el("div", { class: "tiny" }, definition(name))),
+      el("td", null, el("b", null, found.text), unit(name)),
+      el("td", null, found.half === null ? "" : `± ${found.half}`),
+      el("td", null, seeds.join(", ")),
+    );
+  });
+  return el(
+    "div",
+    { class: "scroll", role: "region", tabindex: "0", "aria-label": "Metrics" },
+    el(
+      "table",
+      { class: "plain stack" },
+      el(
+        "thead",
+        null,
+        el(
+          "tr",
+          null,
+          ["metric", "mean", "95 %", "each seed"].map((text) => el("th", { scope: "col" }, text)),
+        ),
+      ),
+      el("tbody", null, rows),
+    ),
+  );
+}
+
+function costTable(records) {
+  const stages = distinct(records.flatMap((one) => Object.keys(one.costs ?? {}))).sort();
+  const all = ["seconds", "peak_mb", "peak_device_mb"].filter((name) =>
+    records.some((one) => Object.values(one.costs ?? {}).some((spent) => name in spent)),
+  );
+  if (!stages.length || !all.length) return [];
+  const mean = (stage, name) => {
+    const found = records.map((one) => one.costs?.[stage]?.[name]).filter((value) => value !== undefined);
+    return found.length ? show(name, found.reduce((sum, one) => sum + one, 0) / found.length) : "";
+  };
+  return [
+    el(
+      "table",
+      { class: "plain" },
+      el(
+        "thead",
+        null,
+        el(
+          "tr",
+          null,
+          ["stage", ...all.map((name) => name.replace("_mb", " MB").replaceAll("_", " "))].map((text) =>
+            el("th", { scope: "col" }, text),
+          ),
+        ),
+      ),
+      el(
+        "tbody",
+        null,
+        stages.map((stage) =>
+          el(
+            "tr",
+            null,
+            el("th", { scope: "row" }, stage),
+            all.map((name) => el("td", null, mean(stage, name))),
+          ),
+        ),
+      ),
+    ),
+  ];
+}
+
+const settings = (title, said) =>
+  Object.keys(said).length
+    ? heading(
+        title,
+        el(
+          "dl",
+          { class: "terms" },
+          Object.entries(said).map(([name, value]) => [
+            el("dt", null, name.replaceAll("_", " ")),
+            el("dd", null, value),
+          ]),
+        ),
+      )
+    : [];
+
+function figures(records) {
+  const roc = records.filter((one) => one.curves?.roc),
+    scores = records.find((one) => one.curves?.scores);
+  const drawn = [...(roc.length ? [rocFigure(roc)] : []), ...(scores ? [scoresFigure(scores)] : [])];
+  const pictures = records.filter((one) => one.gallery);
+  return [
+    heading("Scores", drawn.length ? el("div", { class: "figures" }, drawn) : []),
+    heading("Images with this trigger", pictures.length ? galleryFigure(pictures) : []),
+  ];
+}

@@ -1,0 +1,97 @@
+// The switches, and which cells they leave.
+const scene = () => DATA.scenes[state.scene];
+const cellsHere = () => scene().cells.map((id) => ({ id, ...DATA.cells[id] }));
+const kindsThere = () => [...new Set(DATA.cells.toSorted((a, b) => a.place[1][0] - b.place[1][0]).map((c) => c.kind))];
+const namesOf = (cell) => (state.metric ? [state.metric] : cell.shown);
+const judged = (cell) => namesOf(cell).at(-1);
+
+function byPlace(axis) {
+  return (a, b) => {
+    const [[x, nameX], [y, nameY]] = [a.place[axis], b.place[axis]];
+    return x - y || (nameX < nameY ? -1 : nameX > nameY ? 1 : 0);
+  };
+}
+
+/** Return the cells to show: of the chosen kinds and names, in rows and columns that can have the metric. */
+function visible() {
+  const wanted = (text, words) =>
+    words
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .every((word) => text.toLowerCase().includes(word));
+  const cells = cellsHere().filter(
+    (cell) => !state.off.has(cell.kind) && wanted(cell.attack, state.attack) && wanted(cell.defense, state.defense),
+  );
+  if (!state.metric) return cells;
+  const having = cells.filter((cell) => cell.status !== "ok" || state.metric in cell.metrics);
+  const rows = new Set(having.map((cell) => cell.attack)),
+    columns = new Set(having.map((cell) => cell.defense));
+  return cells.filter((cell) => rows.has(cell.attack) && columns.has(cell.defense));
+}
+
+function select(label, options, value, change) {
+  const made = options.map(([key, text]) => el("option", { value: key }, text));
+  const box = el("select", { change: (event) => change(event.target.value) }, made);
+  box.value = value;
+  return el("label", null, label, box);
+}
+
+function search(label, key) {
+  const change = (event) => {
+    state[key] = event.target.value.trim();
+    draw();
+  };
+  return el("label", null, label, el("input", { type: "search", placeholder: "part of a name", input: change }));
+}
+
+/** Go to the scene that has this value on this axis and shares most with the present one. */
+function move(axis, value) {
+  const here = scene();
+  const likeness = (other) =>
+    (other[axis] === value ? 100 : 0) + Object.keys(AXES).filter((name) => other[name] === here[name]).length;
+  const likest = (best, other, index, all) => (likeness(other) > likeness(all[best]) ? index : best);
+  state.scene = DATA.scenes.reduce(likest, 0);
+  buildSwitches();
+  draw();
+  byId(`axis-${axis}`)?.focus();
+}
+
+function buildSwitches() {
+  const metrics = Object.entries(DATA.metrics)
+    .filter(([name]) => DATA.cells.some((cell) => name in cell.metrics))
+    .map(([name, { title, better }]) => [name, better === "neither" ? title : `${title} (${better} is better)`]);
+  const axes = Object.entries(AXES)
+    .map(([axis, label]) => [axis, label, [...new Set(DATA.scenes.map((one) => one[axis]))]])
+    .filter(([, , values]) => values.length > 1);
+  byId("switches").replaceChildren(
+    select("Metric", [["", "Headline numbers"], ...metrics], state.metric, (value) => {
+      state.metric = value;
+      draw();
+    }),
+    ...axes.map(([axis, label, values]) => {
+      const made = select(
+        label,
+        values.map((value) => [value, value]),
+        scene()[axis],
+        (value) => move(axis, value),
+      );
+      made.querySelector("select").id = `axis-${axis}`;
+      return made;
+    }),
+    search("Attacks", "attack"),
+    search("Defenses", "defense"),
+  );
+  const [attacks, defenses] = document.querySelectorAll("#switches input");
+  [attacks.value, defenses.value] = [state.attack, state.defense];
+}
+
+function buildKinds() {
+  const chips = kindsThere().map((kind) => {
+    const change = (event) => {
+      state.off[event.target.checked ? "delete" : "add"](kind);
+      draw();
+    };
+    return el("label", { class: "chip" }, el("input", { type: "checkbox", checked: "", change }), kindName(kind));
+  });
+  byId("kinds").append(...chips);
+}

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from benchkit.report.aggregate import Cell, cells_of
+from benchkit.report.evidence import MOST_LETTERS, MOST_PICTURES, curves_of, gallery_of
+from benchkit.report.html import embedded, page_data, to_html
+from benchkit.report.load import parse
+from benchkit.report.matrix import View, matrix
+from benchkit.report.ranks import Ranking, cliques, critical_difference, mean_ranks, rankings
+from benchkit.report.render import to_text
+
+HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028"
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def record(attack: str, defense: str, kind: str, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    found = {
+        "schema": 1, "key": f"{attack}-{defense}-{seed}", "dataset": "scenes", "model": "narrownet",
+        "recipe": "fast", "attack": attack, "defense": defense, "seed": seed, "poison_rate": 0.1,
+        "status": "ok", "error": None, "metrics": {}, "warnings": [],
+        "attack_info": {"benign": attack == "none", "params": {"target": 0}}, "defense_info": {"kind": kind},
+        "costs": {"cell": {"seconds": 1.5, "peak_mb": 512}}, "versions": {"benchkit": "0.1.0"},
+        "device": "cpu", "threads": 1, "finished": "2026-11-20T22:10:00Z",
+    }  # fmt: skip
+    return found | changes
+
+
+def cells(records: list[dict[str, Any]]) -> list[Cell]:
+    return cells_of([found for found in map(parse, records) if found])
+
+
+def grid(scores: dict[str, list[float]], metric: str, seeds: int = 3) -> list[Cell]:
+    """Each defense's number against the attacks a0, a1, ..., the same under every seed; NaN: not run."""
+    return cells([
+        record(f"a{at}", defense, "baseline" if defense == "none" else "model repair", seed, metrics={metric: value})
+        for defense, row in scores.items()
+        for at, value in enumerate(row)
+        for seed in range(seeds)
+        if not math.isnan(value)
+    ])  # fmt: skip
+
+
+def of(found: list[Ranking], metric: str) -> Ranking:
+    (one,) = [ranking for ranking in found if ranking.metric == metric]
+    return one
+
+
+class Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self.inside = dict(attrs).get("id") or tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self.inside] = self.texts.get(self.inside, "") + data
+
+
+RECORDS = [
+    record("none", "none", "baseline", poison_rate=0.0, metrics={"c_acc": 0.9}),
+    *[record("badnets", "none", "baseline", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)],
+    record("badnets", "tuned", "model repair", metrics={"c_acc": 0.8125, "asr": 0.00125}, warnings=["odd"]),
+    record("badnets", "tuned", "model repair", 1, status="failed", error="the loss is not finite"),
+    record("sig", "tuned", "model repair", poison_rate=0.05, status="timeout", error="too long"),
+]
+
+
+def test_hostile_text_travels_as_data_and_comes_out_as_it_went_in() -> None:
+    evil = [
+        record(f"{HOSTILE}1", HOSTILE, HOSTILE, status="failed", error=HOSTILE, warnings=[HOSTILE]),
+        record("a", "b", "c", dataset=HOSTILE, model=HOSTILE, recipe=HOSTILE, metrics={HOSTILE: 0.5},
+               versions={HOSTILE: HOSTILE}, attack_info={"params": {HOSTILE: HOSTILE}, "access": HOSTILE},
+               costs={HOSTILE: {"seconds": 1.0}}, gallery={HOSTILE: PIXEL}),
+    ]  # fmt: skip
+    plain, page = Elements(to_html(cells(RECORDS))), Elements(to_html(cells(evil)))
+    assert page.found == plain.found
+    data = json.loads(page.texts["data"])
+    assert not re.search("[<>&\u2028]", page.texts["data"])
+    safe = HOSTILE.replace("\u2028", "")
+    (failed,) = [cell for cell in data["cells"] if cell["status"] == "failed"]
+    assert (failed["attack"], failed["records"][0]["error"], failed["kind"]) == (f"{safe} 1", safe, HOSTILE)
+
+
+def test_the_programs_of_the_page_are_its_own_and_never_write_html() -> None:
+    page = Elements(to_html(cells(RECORDS)))
+    (policy,) = [attrs["content"] for tag, attrs in page.found if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    for text in (page.texts["style"], page.texts["script"]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+    writers = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|eval\(|Function\("
+    assert not re.search(writers, page.texts["script"])
+
+
+def test_nothing_is_fetched() -> None:
+    page = Elements(to_html(cells(RECORDS)))
+    links = [attrs[name] or "" for _, attrs in page.found for name in ("src", "href") if name in attrs]
+    assert links
+    assert all(link.startswith(("#", "data:")) for link in links)
+    addresses = re.findall(r"https?://[^\s\"']+", page.texts["script"] + page.texts["style"])
+    assert set(addresses) == {"http://www.w3.org/2000/svg"}
+
+
+def test_numbers_read_as_in_the_tables() -> None:
+    data = page_data(cells(RECORDS))
+    (tuned,) = [cell for cell in data["cells"] if (cell["attack"], cell["defense"]) == ("badnets", "tuned")]
+    texts = [tuned["metrics"][name]["text"] for name in tuned["shown"]]
+    assert " / ".join(texts) in to_text(matrix(cells(RECORDS), View()), "markdown")
+    assert texts == ["81.2", "0.1"]
+    (plain,) = [cell for cell in data["cells"] if (cell["attack"], cell["defense"]) == ("badnets", "none")]
+    assert (plain["metrics"]["asr"]["text"], plain["metrics"]["asr"]["half"]) == ("98.0", "2.5")
+    assert [one["status"] for one in tuned["records"]] == ["ok", "failed"]
+    assert data["faults"] == (
+        "✗ the loss is not finite [badnets x tuned 10 % seed 1]",
+        "⏱ too long [sig x tuned 5 % seed 0]",
+    )
+
+
+def test_a_scene_has_the_benign_row_of_another_poison_rate() -> None:
+    scenes = page_data(cells(RECORDS))["scenes"]
+    assert [(one["poison_rate"], len(one["cells"])) for one in scenes] == [("5 %", 2), ("10 %", 3)]
+    assert scenes[0]["cells"][-1] == scenes[1]["cells"][-1]
+
+
+def test_the_page_does_not_depend_on_the_order_of_records() -> None:
+    shuffled = random.Random(0).sample(RECORDS, len(RECORDS))
+    assert to_html(cells(RECORDS)) == to_html(cells(shuffled))
+
+
+def test_what_is_no_number_is_no_cost() -> None:
+    costs = {"cell": {"seconds": math.nan, "peak_mb": "much"}, "odd": 3, "victim": {"seconds": 4, "peak_mb": math.inf}}
+    (cell,) = page_data(cells([record("a", "b", "c", costs=costs)]))["cells"]
+    assert cell["records"][0]["costs"] == {"cell": {}, "victim": {"seconds": 4}}
+
+
+def test_the_page_needs_neither_torch_nor_plugins() -> None:
+    code = (
+        "import sys, json; from benchkit.report.load import parse; from benchkit.report.aggregate import cells_of\n"
+        "from benchkit.report.html import to_html\n"
+        "to_html(cells_of([parse(one) for one in json.load(sys.stdin)]))\n"
+        "print(sorted({'torch', 'timm', 'benchkit_plugins', 'rich'} & {name.split('.')[0] for name in sys.modules}))"
+    )
+    text = json.dumps(RECORDS)
+    done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_part_of_the_page_is_in_the_package() -> None:
+    names = {one.name for one in (files("benchkit.report") / "assets").iterdir()}
+    page = to_html(cells(RECORDS))
+    assert {"page.html", "page.css"} < names
+    for name in names - {"page.html"}:
+        assert (files("benchkit.report") / "assets" / name).read_text(encoding="utf-8") in page, name
+
+
+def test_embedded_json_is_ascii_without_markup() -> None:
+    assert embedded({"</script>": "a & b \u2029 ü"}) == ('{"\\u003c/script\\u003e":"a \\u0026 b \\u2029 \\u00fc"}')
+
+
+def test_curves_that_are_right_are_kept() -> None:
+    roc = {"fpr": [0, 0.5, 1], "tpr": [0, 0.9, 1]}
+    scores = {"edges": [-1, 0, 0, 1], "clean": [3, 0, 1], "triggered": [0, 0, 4]}
+    found = {"roc": roc, "scores": scores, "threshold": 0.5}
+    assert curves_of(found | {"more": 1}) == found
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"roc": {"fpr": [0, 1], "tpr": [0, 0.5, 1]}},
+        {"roc": {"fpr": [0, 2], "tpr": [0, 1]}},
+        {"roc": {"fpr": [0, math.nan], "tpr": [0, 1]}},
+        {"roc": {"fpr": "01", "tpr": "01"}},
+        {"roc": {"fpr": [0] * 3000, "tpr": [0] * 3000}},
+        {"roc": 7},
+        {"scores": {"edges": [0, 2, 1], "clean": [1, 2]}},
+        {"scores": {"edges": [1, 1], "clean": [1]}},
+        {"threshold": math.inf},
+        {"scores": {"edges": [0, 1, 2], "clean": [1, 2, 3]}},
+        {"scores": {"edges": [0, 1, 2], "clean": [1, -2]}},
+        {"scores": {"edges": [0, 1, 2]}},
+        {"scores": {"edges": [0], "clean": []}},
+    ],
+)
+def test_curves_that_make_no_sense_are_left_out(broken: dict[str, Any]) -> None:
+    assert curves_of(broken) == {}
+
+
+def test_a_gallery_holds_pictures_and_nothing_that_could_run() -> None:
+    odd = ["data:image/svg+xml;base64,AAAA", "https://example.org/a.png", "javascript:alert(1)", PIXEL + "\n", 3, None,
+           PIXEL[:30] + "A" * MOST_LETTERS]  # fmt: skip
+    found = gallery_of({str(at): src for at, src in enumerate(odd)} | {"a\nb": PIXEL})
+    assert found == [{"src": PIXEL, "caption": "a b"}]
+    assert len(gallery_of({str(at): PIXEL for at in range(99)})) == MOST_PICTURES
+
+
+def test_ranks_are_over_attacks_and_ties_share_theirs() -> None:
+    scores = {"x": {"a": 0.1, "b": 0.5}, "y": {"a": 0.1, "b": 0.2}, "z": {"a": 0.9, "b": 0.3}}
+    assert mean_ranks(scores, ["a", "b"], highest_first=False) == {"x": 2.25, "y": 1.25, "z": 2.5}
+    assert mean_ranks(scores, ["a", "b"], highest_first=True) == {"x": 1.75, "y": 2.75, "z": 1.5}
+
+
+@pytest.mark.parametrize(("defenses", "quantile"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)])
+def test_the_critical_difference_is_that_of_the_published_table(defenses: int, quantile: float) -> None:
+    # Demsar, JMLR 2006, Table 5(a)
+    expected = quantile * math.sqrt(defenses * (defenses + 1) / (6 * 14))
+    assert critical_difference(defenses, 14) == pytest.approx(expected, rel=4e-4)
+
+
+def test_cliques_are_the_longest_runs_within_the_distance() -> None:
+    assert cliques({"a": 1.0, "b": 1.5, "c": 2.4, "d": 4.0}, 1.0) == (("a", "b"), ("b", "c"))
+    assert cliques({"a": 1.0, "b": 1.5, "c": 2.0}, 1.0) == (("a", "b", "c"),)
+    assert cliques({"a": 1.0, "b": 3.0}, 1.0) == ()
+
+
+ASR = {"none": [0.9, 0.9, 0.9, 0.9], "good": [0.1, 0.1, 0.1, 0.1], "fair": [0.5, 0.5, 0.5, 0.5]}
+
+
+def test_a_ranking_with_three_seeds_is_tested() -> None:
+    found = of(rankings(grid(ASR, "asr")), "asr")
+    assert found.ranks == {"good": 1.0, "fair": 2.0, "none": 3.0}
+    assert found.means == pytest.approx({"good": 0.1, "fair": 0.5, "none": 0.9})
+    assert found.test is not None
+    # The same order each time: 12 n / (k (k + 1)) (1 + 4 + 9 - k (k + 1)^2 / 4) = 8, and exp(-8 / 2) beyond it.
+    assert found.test.statistic == pytest.approx(8)
+    assert found.test.p == pytest.approx(math.exp(-4))
+    assert found.test.distance == pytest.approx(2.3437 * math.sqrt(12 / 24), rel=1e-4)
+    assert found.test.cliques == (("good", "fair"), ("fair", "none"))
+
+
+def test_a_higher_number_may_be_the_better_one() -> None:
+    assert list(of(rankings(grid(ASR, "c_acc")), "c_acc").ranks) == ["none", "fair", "good"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        grid(ASR, "asr", seeds=2),
+        grid({name: row[:2] for name, row in ASR.items()}, "asr"),
+        grid({name: ASR[name] for name in ("good", "fair")}, "asr"),
+        grid({name: [0.5, 0.4, 0.3] for name in "xyz"}, "asr"),
+    ],
+    ids=["two seeds", "two attacks", "two defenses", "all equal"],
+)
+def test_where_there_is_too_little_nothing_is_tested(found: list[Cell]) -> None:
+    assert of(rankings(found), "asr").test is None
+
+
+def test_who_met_few_attacks_is_left_out_and_others_are_ranked_where_all_met() -> None:
+    gaps = {"x": [0.1, 0.2, 0.3, 0.4], "y": [0.2, 0.3, 0.4, math.nan], "z": [math.nan, math.nan, math.nan, 0.1]}
+    found = of(rankings(grid(gaps, "asr")), "asr")
+    assert (found.attacks, found.left_out, list(found.ranks)) == (("a0", "a1", "a2"), ("z",), ["x", "y"])
+
+
+def test_kinds_are_ranked_apart_by_what_only_they_have() -> None:
+    kinds = [("p", "input detector"), ("q", "input detector"), ("r", "model detector"), ("s", "model detector")]
+    rows = [record(a, name, kind, metrics={"auroc": 0.5, "score": 2.0}) for name, kind in kinds for a in ("a", "b")]
+    found = [(one.metric, one.kind) for one in rankings(cells(rows))]
+    assert sorted(found) == [
+        ("auroc", "input detector"), ("auroc", "model detector"), ("peak_mb", ""), ("seconds", ""),
+    ]  # fmt: skip
+
+
+def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
+    text = to_text(matrix(cells(RECORDS), View()), "latex")
+    assert r"\textbf" not in text
+    assert r"81.2 / 0.1\textsuperscript{a,b}" in text
+    assert r"\textsuperscript{a}~n=1\quad" in text
+    assert r"\textsuperscript{b}~odd\quad" in text
+    assert "% \\usepackage{booktabs,graphicx}\n" in text
+
+
+def test_latex_takes_no_name_for_a_command() -> None:
+    names = [r"\input{x}", "[1]", "*", "a~^`$#%&_{}", "中\U0001f600", "ü"]
+    text = to_text(
+        matrix(cells([record(name, "d", "model repair", metrics={"asr": 1.0}) for name in names]), View()), "latex"
+    )
+    heads = [
+        line.split(" & ")[0] for line in text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
+    ]
+    assert sorted(heads) == sorted([
+        r"\textbackslash{}input\{x\}", "{[}1{]}", "{*}",
+        r"a\textasciitilde{}\textasciicircum{}\textasciigrave{}\$\#\%\&\_\{\}", "{[}U+4E2D{]}{[}U+1F600{]}", "ü",
+    ])  # fmt: skip
