@@ -1,0 +1,240 @@
+"""benchkit scan: judge your own images or model, without a benchmark."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchkit.cli._options import shared_options
+from benchkit.errors import SpecError
+from benchkit.spec import SUITE_KEYS
+
+if TYPE_CHECKING:
+    from benchkit.execute.request import Request
+
+F = TypeVar("F", bound=Callable[..., Any])
+NOT_ASKED = (*SUITE_KEYS, "suite")
+"""Shared options that a scan has no use for."""
+FORMATS = ("table", "json", "csv")
+OUT = click.Path(path_type=Path, dir_okay=False)
+
+COMMON = [
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
+    click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+    click.option("--out", type=OUT, metavar="FILE", help="Write to this file."),
+    click.option("--jobs", type=click.IntRange(1), metavar="N",
+                 help="Processes that prepare detectors.  [default: one per core or GPU]"),
+    click.option("--quiet", is_flag=True, help="No progress; only what was found, warnings and errors."),
+]  # fmt: skip
+
+
+@click.group("scan")
+def cmd() -> None:
+    """Judge your own images, or your own model, by detectors that learn from clean images.
+
+    A detector learns once for each clean dataset; what it learned is in the results folder for the next scan, and
+    for benchkit run. Exit codes: 0 nothing over a threshold, 1 something is, 2 usage or configuration.
+    """
+
+
+def common_options(command: F) -> F:
+    """Add the options that both scans share."""
+    for option in reversed(COMMON):
+        command = option(command)
+    return shared_options(command)
+
+
+@cmd.command("images")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--defense",
+    default="freq-detector",
+    show_default=True,
+    metavar="NAME",
+    help="An input detector that needs no model, with parameters.",
+)
+@click.option(
+    "--clean", metavar="DATASET", help="Learn from its training images, which are trusted.  [default: the embedded one]"
+)
+@click.option("--size", metavar="N|WxH", help="Sides of the images of --clean, where it has a size parameter.")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="List so many images.")
+@click.option("--sheet", type=OUT, metavar="FILE.png", help="Draw those images with their scores, 200 at most.")
+@common_options
+def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Path | None, form: str, out: Path | None,
+           **options: Any) -> int:  # fmt: skip
+    """Score every image in the folder PATH and beneath it, and list the most suspicious.
+
+    Images are stretched to the size of those the detector learned from. Symbolic links and hidden files are passed
+    over. What the scan can and cannot tell is on stderr, and in the JSON: among it, how many of your own images are
+    flagged after harmless processing.
+    """
+    from benchkit.scan.images import Scan, require_input_detector
+    from benchkit.scan.ready import require_writable, write
+    from benchkit.scan.verdict import notes, to_csv, to_json, to_table
+
+    _require_png(sheet)
+    for file in (out, sheet):
+        require_writable(file)
+    asked = _request({**options, "datasets": _sized(clean, size, options["plugins"])})
+    defense = require_input_detector(_only(asked))
+    found: Scan = _scanned(asked, path, defense, top, options)
+    told = {
+        "path": str(path),
+        "defense": str(defense),
+        "clean": str(asked.spec.datasets[0]),
+        "named": clean is not None,
+        "seed": options["seed"],
+    }
+    _say(notes(found, told))
+    texts = {"table": lambda: to_table(found), "csv": lambda: to_csv(found), "json": lambda: to_json(found, told)}
+    emit(texts[form](), out)
+    if sheet:
+        from benchkit.scan.sheet import sheet as drawn
+
+        write(sheet, drawn(found))
+    return 1 if found.flagged else 0
+
+
+def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[str, Any]) -> Any:
+    from benchkit.scan.images import Scanner, scan
+    from benchkit.scan.ready import bench_of, failed, job_of, prepare
+
+    prepare(asked, options["jobs"], options["quiet"])
+    job = job_of(asked, 0)
+    if job is None:
+        raise failed(defense)
+    return scan(Scanner(bench_of(asked), job, defense), path, top)
+
+
+@cmd.command("model")
+@click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--model", required=True, metavar="NAME", help="Its architecture: a timm name, or benchkit's own.")
+@click.option(
+    "--clean",
+    required=True,
+    metavar="DATASET",
+    help="Clean images of the classes that the model tells apart, in their order.",
+)
+@click.option("--defense", "--defenses", required=True, metavar="LIST", help="Model detectors, such as neural-cleanse.")
+@click.option(
+    "--pickled-checkpoint",
+    is_flag=True,
+    help="WEIGHTS is a .pt or .pth file: read it with torch's restricted unpickler (weights_only=True).",
+)
+@common_options
+def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form: str, out: Path | None,
+          **options: Any) -> int:  # fmt: skip
+    """Let model detectors score the classifier in WEIGHTS, a safetensors file.
+
+    It is a model saved by benchkit (names net.*, mean, std) or the architecture's plain state dict; then mean and
+    deviation for its normalisation are taken from --clean, which is wrong if it was trained with others.
+    """
+    from benchkit.models import require_known
+    from benchkit.scan.model import COLUMNS, judge, notes, require_model_detectors, suspect, to_json, to_table
+    from benchkit.scan.ready import bench_of, prepare, require_writable
+    from benchkit.scan.verdict import csv_of
+
+    require_writable(out)
+    asked = _request({**options, "datasets": clean, "models": model})
+    require_model_detectors(asked.spec.defenses)
+    require_known(model, asked.registry.manager.hook.benchkit_model)
+    bench, job = bench_of(asked), _decoded(asked, options)
+    classifier, said = suspect(bench, job, weights, pickled_checkpoint)  # before detectors learn for minutes
+    prepare(asked, options["jobs"], options["quiet"])
+    verdicts = judge(asked, bench, classifier)
+    said += notes(verdicts)
+    _say(said)
+    told = {"weights": str(weights), "model": model, "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}
+    texts = {
+        "table": lambda: to_table(verdicts),
+        "csv": lambda: csv_of([one.row() for one in verdicts], COLUMNS),
+        "json": lambda: to_json(verdicts, told, said),
+    }
+    emit(texts[form](), out)
+    words = {one.word for one in verdicts}
+    return 1 if "flagged" in words else 2 if "failed" in words else 0
+
+
+def _decoded(asked: Request, options: dict[str, Any]) -> Any:
+    """Decode the clean dataset alone; return a job that reads it."""
+    from dataclasses import replace
+
+    from benchkit.scan.ready import prepare
+    from benchkit.steps import Plan
+
+    key = asked.plan.cells[0]
+    only = Plan({key: asked.plan.steps[key]}, [key])
+    prepare(replace(asked, plan=only), options["jobs"], options["quiet"])
+    return {**asked.plan.steps[key].job, "parents": {"data": ("data", key)}}
+
+
+def _request(options: dict[str, Any]) -> Request:
+    """Plan the preparation of detectors, and nothing else."""
+    from benchkit.cli._options import request
+    from benchkit.scan.ready import plan_detectors
+
+    fixed = {"attacks": "none", "victims": False, "defenses": options["defense"], "seeds": f"{options['seed']},"}
+    return request({**dict.fromkeys(NOT_ASKED), **options, **fixed}, plan_detectors)
+
+
+def _only(asked: Request) -> Any:
+    """Return the one defense of a request."""
+    if len(asked.spec.defenses) != 1:
+        raise SpecError(f"images are scored by one input detector, got {len(asked.spec.defenses)}: name one")
+    return asked.spec.defenses[0]
+
+
+def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str | None:
+    """Return the clean dataset as asked for, with ``size`` as its parameter of that name.
+
+    Raises:
+        SpecError: when the size is not that of a square, or the dataset has no such parameter.
+    """
+    if size is None:
+        return clean
+    sides = size.lower().split("x")
+    if not all(side.isdecimal() for side in sides) or len(set(sides)) != 1 or len(sides) > 2:
+        raise SpecError(f"--size must be one number or those of a square (32 or 32x32), got '{size}'")
+    from benchkit.params import fields_of
+    from benchkit.plugins import load
+    from benchkit.spec import pieces
+
+    (name, given), *_ = pieces(clean) if clean else [("", {})]
+    if not name or "size" not in fields_of(load(plugins).get("datasets", name)):
+        what = f"{name} has images of one size" if name else "the embedded dataset has images of one size"
+        raise SpecError(f"{what}: leave --size out, or name a --clean dataset with a size parameter")
+    return f"{clean}{',' if given else ':'}size={sides[0]}"
+
+
+def _require_png(sheet: Path | None) -> None:
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise SpecError(f"--sheet writes PNG: give a file that ends in .png, not {sheet.name!a}")
+
+
+def _say(sentences: list[str]) -> None:
+    for sentence in sentences:
+        click.echo(_encodable(sentence, sys.stderr.encoding), err=True)
+
+
+def emit(text: str, out: Path | None) -> None:
+    """Write a result to a file, or to standard output."""
+    if out is None:
+        click.echo(_encodable(text, sys.stdout.encoding), nl=False)
+        return
+    from benchkit.scan.ready import write
+
+    write(out, text.encode())
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """Return text that a stream can take, whatever letters file names hold."""
+    name = encoding or "utf-8"
+    return text.encode(name, "backslashreplace").decode(name)
+
+
+for one in (images, model):
+    one.params = [option for option in one.params if option.name not in NOT_ASKED]

@@ -1,0 +1,221 @@
+"""Scores for a folder of images: streamed, with the most suspicious kept and control figures on a sample."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchkit import gates
+from benchkit.errors import DataError, SpecError
+from benchkit.protocol import generator
+from benchkit.rates import mean
+from benchkit.scan.files import LOSSY, Passed, Picture, pictures, strict
+from benchkit.scan.ready import blaming, printable
+from benchkit.spec import component
+from benchkit.thresholds import ARGMAX
+
+if TYPE_CHECKING:
+    from benchkit.execute.bench import Bench
+    from benchkit.kinds import InputDetector
+    from benchkit.scan.ready import Job
+    from benchkit.scene import Scene
+
+SAMPLE = 200
+"""Images that the control figures are measured on."""
+FAULTS = 1000
+"""Unreadable files that are kept by name; the others are counted."""
+CONTROLS = {"jpeg_75": "control:jpeg=75", "one_grey_level_of_noise": "control:noise=1", "resize": "control:resize"}
+
+
+@dataclass(frozen=True, order=True)
+class Scored:
+    """An image and its score; the larger is more suspicious, of equals the one found first."""
+
+    score: float
+    earliness: int
+    picture: Picture = field(compare=False)
+
+    @property
+    def pixels(self) -> Tensor:
+        """What was scored, uint8 (C, H, W)."""
+        return torch.from_numpy(np.array(self.picture.pixels)).permute(2, 0, 1)
+
+
+@dataclass
+class Scan:
+    """What a scan found.
+
+    Attributes:
+        threshold: the score above which an image is flagged.
+        allowed: share of clean images expected above it; measured on clean images if the threshold is argmax.
+        shape: (C, H, W) of the images that the detector learned from.
+        images, flagged, resized, lossy, unreadable: numbers of images.
+        passed: what was not opened.
+        top: the most suspicious, most suspicious first.
+        faults: files that could not be read, some of them if there are very many.
+        sampled: images that the control figures are of.
+        controls: share of them flagged as they are, and after each harmless processing.
+    """
+
+    threshold: float
+    allowed: float
+    shape: tuple[int, int, int]
+    images: int = 0
+    flagged: int = 0
+    resized: int = 0
+    lossy: int = 0
+    unreadable: int = 0
+    passed: Passed = field(default_factory=Passed)
+    top: list[Scored] = field(default_factory=list)
+    faults: list[Picture] = field(default_factory=list)
+    sampled: int = 0
+    controls: dict[str, float] = field(default_factory=dict)
+
+
+class Scanner:
+    """A prepared detector: its scene, its threshold, and scores."""
+
+    def __init__(self, bench: Bench, job: Job, defense: InputDetector) -> None:
+        self.bench, self.defense, self.seed = bench, defense, int(job["seed"])
+        self.scene: Scene = bench.defender(job, "threshold", fit=False)
+        with blaming(defense):
+            self.threshold = gates.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
+            self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
+
+    def _expected(self) -> float:
+        """Return the share of the detector's own clean images above the threshold."""
+        return mean(self.defense.calibration(self._scene("calibration")).cpu() > self.threshold)
+
+    def _scene(self, purpose: str) -> Scene:
+        return replace(self.scene, rng=generator(self.seed, "defender", purpose))
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Return one checked score per image, float64 (N,), of uint8 images (N, C, H, W)."""
+        given = images.to(self.scene.device)
+        with blaming(self.defense):
+            returned = self.defense.score(given.clone(), self._scene("score"))
+        return gates.scores(self.defense.name, "score", returned, len(images))
+
+    def flagged(self, images: Tensor) -> float:
+        """Return the share of images above the threshold."""
+        return mean(self.scores(images) > self.threshold)
+
+    def processed(self, images: Tensor, control: str) -> Tensor:
+        """Return images after some harmless processing."""
+        attack = component(control, "attacks", self.bench.registry)
+        stamped: Tensor = attack.stamp(images.clone(), self._scene("control"))
+        return stamped
+
+
+def scan(scanner: Scanner, root: Path, most: int) -> Scan:
+    """Score every image beneath a folder, in memory that does not depend on how many there are.
+
+    Args:
+        most: how many of the most suspicious to keep.
+
+    Raises:
+        DataError: when there is no image, or none can be read.
+    """
+    found = Scan(scanner.threshold, scanner.allowed, scanner.scene.shape)
+    sample = _Sample(scanner.seed)
+    with strict():
+        for some in pictures(root, found.shape, found.passed):
+            readable = _sorted_out(found, some)
+            if readable:
+                _take(found, scanner, readable, sample, most)
+    _require_images(found, root)
+    found.top.sort(reverse=True)
+    found.sampled = len(sample.kept)
+    found.controls = dict(_controls(scanner, torch.stack(sample.kept)))
+    return found
+
+
+def _sorted_out(found: Scan, some: list[Picture]) -> list[Picture]:
+    """Count what could not be read; return the rest."""
+    faulty = [one for one in some if one.pixels is None]
+    found.unreadable += len(faulty)
+    found.faults += faulty[: FAULTS - len(found.faults)]
+    return [one for one in some if one.pixels is not None]
+
+
+def _take(found: Scan, scanner: Scanner, readable: list[Picture], sample: _Sample, most: int) -> None:
+    _, height, width = found.shape
+    images = torch.from_numpy(np.stack([one.pixels for one in readable if one.pixels is not None]))
+    images = images.permute(0, 3, 1, 2).contiguous()
+    scores = scanner.scores(images)
+    found.flagged += int((scores > found.threshold).sum())
+    found.resized += sum(one.size != (width, height) for one in readable)
+    found.lossy += sum(one.form in LOSSY for one in readable)
+    for image, picture, score in zip(images, readable, scores.tolist(), strict=True):
+        sample.offer(image)
+        found.images += 1
+        scored = Scored(score, -found.images, picture)
+        if len(found.top) < most:
+            heapq.heappush(found.top, scored)
+        else:
+            heapq.heappushpop(found.top, scored)
+
+
+def _require_images(found: Scan, root: Path) -> None:
+    if found.images:
+        return
+    where = printable(str(root))
+    if found.unreadable:
+        first = found.faults[0]
+        raise DataError(
+            f"none of the {found.unreadable} images in {where} can be read ({printable(first.file)}: "
+            f"{printable(first.fault)}): there is nothing to scan"
+        )
+    passed = found.passed
+    more = f" ({passed.others} other files, {passed.links} symbolic links, which are not followed)"
+    raise DataError(f"there are no images in {where}{more if passed.others or passed.links else ''}: nothing to scan")
+
+
+def _controls(scanner: Scanner, images: Tensor) -> Iterator[tuple[str, float]]:
+    yield "as_they_are", scanner.flagged(images)
+    for name, control in CONTROLS.items():
+        yield name, scanner.flagged(scanner.processed(images, control))
+
+
+class _Sample:
+    """A uniform sample of a stream of unknown length (Vitter, 1985, algorithm R)."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.seen, self.kept = random.Random(seed), 0, list[Tensor]()
+
+    def offer(self, image: Tensor) -> None:
+        """Keep an image, perhaps in place of another."""
+        self.seen += 1
+        if len(self.kept) < SAMPLE:
+            self.kept.append(image.clone())
+        elif (place := self.rng.randrange(self.seen)) < SAMPLE:
+            self.kept[place] = image.clone()
+
+
+def require_input_detector(defense: object) -> InputDetector:
+    """Return the defense if it scores images without a model.
+
+    Raises:
+        SpecError: when it is something else.
+    """
+    from benchkit.api import Defense
+    from benchkit.kinds import InputDetector
+
+    assert isinstance(defense, Defense)
+    if not isinstance(defense, InputDetector):
+        kind = defense.kind or "no detector"
+        raise SpecError(f"{defense.name} does not score images (it is: {kind}): use an input detector: freq-detector")
+    if "model" in defense.needs:
+        raise SpecError(
+            f"{defense.name} judges images by a model's answers, and a scan of images has no model: "
+            "use an input detector that needs none: freq-detector"
+        )
+    return defense

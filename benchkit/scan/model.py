@@ -1,0 +1,166 @@
+"""What model detectors say of a classifier, and where its score stands among benign shadow models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit import gates
+from benchkit.errors import BenchkitError, SpecError
+from benchkit.execute.bench import Bench
+from benchkit.kinds import ModelDetector
+from benchkit.measure import audit
+from benchkit.scan.ready import blaming, job_of
+from benchkit.scan.weights import classifier, read_weights
+
+if TYPE_CHECKING:
+    from benchkit.execute.request import Request
+    from benchkit.models import Classifier
+    from benchkit.scan.ready import Job
+
+BENIGN = "benign_scores"
+"""What ``prepare`` calls the scores of benign shadow models, float (M,), where a defense keeps them."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one detector says.
+
+    Attributes:
+        defense: the detector, with its parameters.
+        score: higher is more likely backdoored; None where it failed.
+        threshold: the score above which a model is called backdoored.
+        above: benign shadow models with a lower score.
+        shadows: benign shadow models whose scores are known; 0: none are.
+        fault: why there is no score.
+    """
+
+    defense: str
+    score: float | None = None
+    threshold: float | None = None
+    above: int = 0
+    shadows: int = 0
+    fault: str = ""
+
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        if self.score is None or self.threshold is None:
+            return "failed"
+        return "flagged" if self.score > self.threshold else "passed"
+
+    @property
+    def place(self) -> str:
+        """Where the score stands among benign shadow models, in words."""
+        return f"above {self.above} of {self.shadows}" if self.shadows else ""
+
+    def row(self) -> dict[str, Any]:
+        """Return it for programs; None where something is not known."""
+        known = self.shadows or None
+        return {
+            "defense": self.defense,
+            "verdict": self.word,
+            "score": self.score,
+            "threshold": self.threshold,
+            "benign_shadows_below": self.above if known else None,
+            "benign_shadows": known,
+            "error": self.fault or None,
+        }
+
+
+COLUMNS = tuple(Verdict("").row())
+
+
+def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector, ...]:
+    """Return the defenses if all of them score models, and there are any.
+
+    Raises:
+        SpecError: naming the first that does not.
+    """
+    for one in defenses:
+        if not isinstance(one, ModelDetector):
+            kind = getattr(one, "kind", "") or "no detector"
+            raise SpecError(f"{one} does not score models (it is: {kind}): use model detectors, such as neural-cleanse")
+    if not defenses:
+        raise SpecError("no model detector was asked for: name one, such as neural-cleanse, with --defense")
+    return tuple(one for one in defenses if isinstance(one, ModelDetector))
+
+
+def suspect(bench: Bench, job: Job, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
+    """Return the classifier in a file, and sentences on how it was read.
+
+    Raises:
+        DataError, SpecError: when the file, the architecture and the clean dataset do not fit each other.
+    """
+    state = read_weights(path, pickled)
+    clean = bench.data(job).train.images
+    sides = "x".join(map(str, clean.shape[1:]))
+    what = f"{job['model']} for {len(bench.data(job).classes)} classes of {sides} images, as in {job['dataset']}"
+    model, guessed = classifier(state, bench.build(job), clean, what)
+    note = (
+        f"the weights say nothing of normalisation: mean and deviation of {job['dataset']} were taken, and every score "
+        "is wrong if the model was trained with others"
+    )
+    return model, [note] if guessed else []
+
+
+def judge(asked: Request, bench: Bench, model: Classifier) -> list[Verdict]:
+    """Let every model detector of a prepared request score a classifier."""
+    jobs = [job_of(asked, number) for number in range(len(asked.spec.defenses))]
+    return [
+        _judged(bench, job, str(one), model) if job else Verdict(str(one), fault="it could not be prepared")
+        for job, one in zip(jobs, asked.spec.defenses, strict=True)
+    ]
+
+
+def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
+    defense = bench.defense(job)
+    assert isinstance(defense, ModelDetector)
+    try:
+        with blaming(defense):
+            found = audit(defense, partial(bench.defender, job, suspect=model))
+        benign = bench.tensors(job, "prepare").get(BENIGN)
+        if benign is None:
+            return Verdict(name, found["score"], found["threshold"])
+        scores = gates.scores(defense.name, BENIGN, benign, benign.numel())
+    except BenchkitError as error:
+        return Verdict(name, fault=str(error))
+    return Verdict(name, found["score"], found["threshold"], int((scores < found["score"]).sum()), len(scores))
+
+
+def notes(verdicts: list[Verdict]) -> list[str]:
+    """Return what the verdicts can and cannot tell."""
+    said = [f"{one.defense} failed: {one.fault}" for one in verdicts if one.fault]
+    few = [one.shadows for one in verdicts if one.shadows]
+    if few:
+        said.append(
+            f"a place among {min(few)} benign shadow models is known to one in {min(few) + 1} at best, and only if the "
+            "model was trained as they were"
+        )
+    said.append(
+        "a flag is a reason to look closer, not proof, and a model that passes is not proven clean: how often each "
+        "detector errs on models like yours, benchkit run --population measures"
+    )
+    return said
+
+
+def to_json(verdicts: list[Verdict], asked: Mapping[str, Any], said: list[str]) -> str:
+    """Return everything, for programs."""
+    return json.dumps({**asked, "verdicts": [one.row() for one in verdicts], "notes": said}, indent=1) + "\n"
+
+
+def to_table(verdicts: list[Verdict]) -> str:
+    """Return the verdicts as a table."""
+    from tabulate import tabulate
+
+    rows = [(one.defense, _number(one.score), _number(one.threshold), one.word, one.place) for one in verdicts]
+    headers = ("defense", "score", "threshold", "verdict", "among benign shadows")
+    return tabulate(rows, headers=headers, disable_numparse=True) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,147 @@
+"""A scan of images as people and programs read it: a table, JSON or CSV, and what it can and cannot tell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchkit.scan.ready import printable
+
+if TYPE_CHECKING:
+    from benchkit.scan.images import Scan, Scored
+
+Rows = Sequence[Mapping[str, Any]]
+Asked = Mapping[str, Any]
+"""What was asked for: ``path``, ``defense``, ``clean`` (a dataset), ``named`` (whether --clean was given), ``seed``."""
+SPOKEN = {"jpeg_75": "JPEG 75", "one_grey_level_of_noise": "one grey level of noise", "resize": "resizing"}
+
+
+def notes(found: Scan, asked: Asked) -> list[str]:
+    """Return the sentences that go with a scan, the most important first."""
+    return [*_finding(found, asked), *_limits(found, asked), *_passed(found)]
+
+
+def _finding(found: Scan, asked: Asked) -> list[str]:
+    expected = found.allowed * found.images
+    after = ", ".join(f"{found.controls[name]:.1%} after {said}" for name, said in SPOKEN.items())
+    told = (
+        f"{found.flagged} of {found.images} images are above the threshold {found.threshold:.4g}, which lets "
+        f"{found.allowed:.1%} of clean images like those of {asked['clean']} raise a false alarm: about {expected:.1f} "
+        "here if all were clean"
+    )
+    control = (
+        f"of {found.sampled} of these images {found.controls['as_they_are']:.1%} are flagged as they are, {after}: "
+        "where harmless processing is flagged, a flag cannot be told from it"
+    )
+    return [told, control]
+
+
+def _limits(found: Scan, asked: Asked) -> list[str]:
+    said = []
+    if not asked["named"]:
+        said.append(
+            f"the detector learned from {asked['clean']}, since --clean names nothing else: a detector that learned "
+            "other kinds of images is wrong about yours"
+        )
+    if found.resized:
+        size = f"{found.shape[2]}x{found.shape[1]}"
+        said.append(
+            f"{found.resized} of {found.images} images were resized to {size}: their scores are unreliable, since "
+            "resizing hides traces of a trigger"
+        )
+    if found.lossy:
+        said.append(
+            f"{found.lossy} of {found.images} images are JPEG or WebP: their scores are unreliable, since "
+            "compression leaves traces of its own"
+        )
+    return [*said, "an image that is not flagged is not proven clean: triggers that this detector cannot see exist"]
+
+
+def _passed(found: Scan) -> list[str]:
+    counted = (
+        (found.unreadable, "could not be read"),
+        (found.passed.links, "symbolic links were not followed"),
+        (found.passed.others, "other files were passed over"),
+    )
+    parts = [f"{count} {what}" for count, what in counted if count]
+    return [", ".join(parts)] if parts else []
+
+
+def to_json(found: Scan, asked: Asked) -> str:
+    """Return everything, for programs; names are as the system has them, escaped as JSON escapes."""
+    counts = {name: getattr(found, name) for name in ("images", "flagged", "resized", "lossy", "unreadable")}
+    told = {
+        **asked,
+        "shape": list(found.shape),
+        "threshold": found.threshold,
+        "allowed_fpr": found.allowed,
+        "expected_false_alarms": found.allowed * found.images,
+        **counts,
+        "other_files": found.passed.others,
+        "symbolic_links": found.passed.links,
+        "control_images": found.sampled,
+        "flagged_after": found.controls,
+        "notes": notes(found, asked),
+        "top": [_row(found, one) for one in found.top],
+        "unreadable_files": [{"file": one.file, "why": one.fault} for one in found.faults],
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def _row(found: Scan, one: Scored) -> dict[str, Any]:
+    picture = one.picture
+    return {
+        "file": picture.file,
+        "score": one.score,
+        "verdict": "flagged" if one.score > found.threshold else "passed",
+        "width": picture.size[0],
+        "height": picture.size[1],
+        "format": picture.form,
+    }
+
+
+def _rows(found: Scan) -> list[dict[str, Any]]:
+    """Return rows of printable text: the most suspicious images, then those that could not be read."""
+    rows = [{**_row(found, one), "file": printable(one.picture.file)} for one in found.top]
+    blank = {"score": "", "width": "", "height": "", "format": ""}
+    return rows + [
+        {**blank, "file": printable(one.file), "verdict": f"unreadable: {printable(one.fault)}"} for one in found.faults
+    ]
+
+
+COLUMNS = ("file", "score", "verdict", "width", "height", "format")
+
+
+def to_csv(found: Scan) -> str:
+    """Return the rows as CSV; a name that a spreadsheet would take for a formula gets ``./`` before it."""
+    rows = [{**row, "file": _no_formula(row["file"])} for row in _rows(found)]
+    return csv_of(rows, COLUMNS)
+
+
+def _no_formula(name: str) -> str:
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
+
+
+def csv_of(rows: Rows, columns: Sequence[str]) -> str:
+    """Return rows as CSV with a header."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def to_table(found: Scan) -> str:
+    """Return the rows as a table."""
+    from tabulate import tabulate
+
+    rows = _rows(found)
+    shown = [(row["file"], f"{row['score']:.3f}" if row["format"] else "", row["verdict"], _kind(row)) for row in rows]
+    return tabulate(shown, headers=("file", "score", "verdict", "image"), disable_numparse=True) + "\n"
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return f"{row['width']}x{row['height']} {row['format']}" if row["format"] else ""
