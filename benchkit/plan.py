@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchkit.fingerprint import code_of, component_id, digest
 from benchkit.params import Component
 from benchkit.recipes import Recipe
 from benchkit.spec import Spec, recipe
-from benchkit.steps import Plan, Step
+from benchkit.steps import Plan, Step, batches
 
 MANY = ("benchkit.ensemble", "benchkit.train", "benchkit.models", "benchkit.protocol")
 CODE = {
@@ -219,7 +219,7 @@ class Corner:
     ) -> tuple[str, str]:
         """Add a step unless the plan has it, and return its (stage, key)."""
         lineage = {role: key for role, (_, key) in parents.items()}
-        key = digest([stage, identity, lineage, code_of(*CODE[stage]) if stage in CODE else ""])
+        key = digest([stage, identity, lineage, stage_code(stage)])
         if key not in self.plan.steps:
             common = {"dataset": str(self.dataset), "model": self.model, "recipe": str(self.spec.recipe)}
             full = {**common, "seed": self.seed, **job, "stage": stage, "key": key, "parents": dict(parents)}
@@ -238,13 +238,7 @@ def identified(component: Component) -> dict[str, Any]:
     return component_id(component)
 
 
-def batches(count: int) -> Iterator[tuple[int, int]]:
-    """Split models 0..count-1 into the parts that one step trains: (first, end), larger ones further on.
-
-    The parts do not depend on the count, but for the last: more models than before are trained on top of them.
-    """
-    first = 0
-    while first < count:
-        size = 8 if first < 128 else 64 if first < 1024 else 256
-        yield first, min(first + size, count)
-        first += size
+@functools.cache
+def stage_code(stage: str) -> str:
+    """Return the fingerprint of the harness's own code behind a stage, worked out once."""
+    return code_of(*CODE[stage]) if stage in CODE else ""

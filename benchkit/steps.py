@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,3 +56,15 @@ class Plan:
     def of(self, stage: str) -> list[Step]:
         """Return the steps of one stage."""
         return [step for step in self.steps.values() if step.stage == stage]
+
+
+def batches(count: int) -> Iterator[tuple[int, int]]:
+    """Split models 0..count-1 into the parts that one step trains: (first, end), larger ones further on.
+
+    The parts do not depend on the count, but for the last: more models than before are trained on top of them.
+    """
+    first = 0
+    while first < count:
+        size = 8 if first < 128 else 64 if first < 1024 else 256
+        yield first, min(first + size, count)
+        first += size
