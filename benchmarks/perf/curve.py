@@ -1,0 +1,51 @@
+"""How good a victim is after how many seconds: BadNets at 10 %, the `fast` recipe, all of CIFAR-10.
+
+Looks for $BENCHKIT_DATA/cifar10-jpeg (by default /tmp/data/cifar10-jpeg): train/CLASS/* and test/CLASS/*. Runs only
+when it is named, takes some minutes, and needs an idle machine to say anything about seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from _inprocess import Here, asked, planned, walk
+from _perf import Figure, NotHereError
+
+from benchkit.store import Record, Store
+
+BUDGETS = (95_000, 190_000, 380_000)
+"""Images shown in all: 2, 4 and 8 passes over what is left of 50,000 without the defenders' reserve."""
+
+
+def dataset() -> Path:
+    """Return where the images are."""
+    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"
+    if not folder.is_dir():
+        raise NotHereError(f"there are no images at {folder}: set BENCHKIT_DATA to the folder that holds cifar10-jpeg")
+    return folder
+
+
+def trained(recipe: str, root: Path) -> Record:
+    """Train and judge one victim; return its record."""
+    spec = asked(attacks="badnets", datasets=f"image-folder:root={dataset()}", recipe=recipe)
+    found: list[Record] = []
+    walk(planned(spec), Store(root).open(), Here(root), found.append)
+    return found[0]
+
+
+def figures(quick: bool) -> list[Figure]:
+    """Train a victim for each budget; the reference is the smallest one's training."""
+    recipes = ["fast:epochs=1"] if quick else [f"fast:budget={budget}" for budget in BUDGETS]
+    with tempfile.TemporaryDirectory() as folder:
+        records = [trained(recipe, Path(folder)) for recipe in recipes]
+    return [figure(record, records[0]) for record in records]
+
+
+def figure(record: Record, first: Record) -> Figure:
+    """Return what became of one budget."""
+    seconds, least = (one["costs"]["victim"]["seconds"] for one in (record, first))
+    found = {name: record["metrics"][name] for name in ("c_acc", "asr")}
+    what = f"badnets, {record['recipe']}: C-Acc {found['c_acc']:.1%}, ASR {found['asr']:.1%}, in"
+    return Figure(what, "the first of these", seconds, least, *2 * (least / seconds,), seconds, "s", more=found)

@@ -1,0 +1,124 @@
+"""What benchkit itself costs: planning, walking a plan of steps that do nothing, and reading many results.
+
+These goals are seconds. The reference is the least that the same job must do: one hash of each planned step, one
+look at the disk for each walked step, and the JSON files read alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from _inprocess import Nothing, asked, planned, walk
+from _perf import Figure, Work, bounded, turns
+
+from benchkit.cli import cli
+from benchkit.execute.records import describe
+from benchkit.plugins import load
+from benchkit.spec import Spec, component
+from benchkit.steps import Plan
+from benchkit.store import Store
+
+METRICS = {"c_acc": 0.91, "asr": 0.97, "tpr": 0.9, "tpr_low": 0.89, "fpr": 0.05, "auroc": 0.95, "psnr": 30.0}
+
+
+def spec(attacks: int, defenses: int, seeds: int) -> Spec:
+    """Return a spec of so many attacks, defenses (the baseline is one of them) and seeds."""
+    return asked(
+        attacks=",".join(f"blend:alpha=0.{number + 100}" for number in range(attacks)),
+        defenses=",".join(f"shrink-pad:clean=0.{number + 100}" for number in range(defenses - 1)),
+        seeds=str(seeds),
+    )
+
+
+def hashed(made: Plan) -> None:
+    """Hash every job of a plan."""
+    for step in made.steps.values():
+        hashlib.sha256(json.dumps(dict(step.job)).encode()).hexdigest()
+
+
+def looked(made: Plan, store: Store) -> None:
+    """Look once for each result of a plan."""
+    for step in made.steps.values():
+        store.has(step.stage, step.key)
+
+
+def records(made: Plan) -> Iterator[dict[str, Any]]:
+    """Yield a made-up record for every cell."""
+    registry = load()
+    first = made.steps[made.cells[0]].job
+    names = {part: component(first[part], f"{part}s", registry) for part in ("attack", "defense")}
+    same = describe(first, names["attack"], names["defense"]) | {"status": "ok"}
+    cost = {"seconds": 1.0, "peak_mb": 500.0}
+    same["costs"] = dict.fromkeys(("cell", "data", "judge", "poison", "victim"), cost)
+    for number, key in enumerate(made.cells):
+        job = made.steps[key].job
+        metrics = {name: value + number % 7 / 100 for name, value in METRICS.items()}
+        yield same | {name: job[name] for name in ("key", "attack", "defense", "seed")} | {"metrics": metrics}
+
+
+def written(made: Plan, root: Path) -> list[Path]:
+    """Write made-up records where a run would; return their files."""
+    store, files = Store(root), []
+    for record in records(made):
+        path = store.record_path(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        files.append(path)
+    return files
+
+
+def parsed(files: list[Path]) -> None:
+    """Read JSON files and nothing else."""
+    for path in files:
+        json.loads(path.read_bytes())
+
+
+def walking(sizes: tuple[int, int, int], repetitions: int) -> Figure:
+    """Measure the walk over a plan with an empty store."""
+    made = planned(spec(*sizes))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder)).open()
+        works = {"ours": lambda: walk(made, store, Nothing()), "theirs": lambda: looked(made, store)}
+        taken = turns(works, repetitions)
+    what = f"walk {len(made.cells):,} cells of no-op steps, ms a cell"
+    least = ("one look at the disk for each step", taken["theirs"])
+    return bounded(what, taken["ours"], *least, scale=1000 / len(made.cells), unit="ms", most=5)
+
+
+def planning(sizes: tuple[int, int, int], repetitions: int) -> Figure:
+    """Measure the planning of a spec."""
+    whole = spec(*sizes)
+    made = planned(whole)
+    works = {"ours": lambda: planned(whole), "theirs": lambda: hashed(made)}
+    taken = turns(works, repetitions)
+    what = f"plan {len(made.cells):,} cells ({len(made.steps):,} steps)"
+    least = ("one SHA-256 of each step's JSON", taken["theirs"])
+    return bounded(what, taken["ours"], *least, scale=1, unit="s", most=2)
+
+
+def reporting(sizes: tuple[int, int, int], repetitions: int) -> Figure:
+    """Measure the report over many records."""
+    made = planned(spec(*sizes))
+    with tempfile.TemporaryDirectory() as folder:
+        files = written(made, Path(folder))
+        command = ["report", "--results", folder, "--format", "markdown", "--out", f"{folder}/table.md"]
+        works: dict[str, Work] = {
+            "ours": functools.partial(cli, command, standalone_mode=False),
+            "theirs": lambda: parsed(files),
+        }
+        taken = turns(works, repetitions)
+    what = f"report over {len(files):,} records"
+    least = ("the same files through json.loads alone", taken["theirs"])
+    return bounded(what, taken["ours"], *least, scale=1, unit="s", most=3)
+
+
+def figures(quick: bool) -> list[Figure]:
+    """Measure all three."""
+    small, large, repetitions = ((2, 3, 2), (2, 3, 4), 1) if quick else ((10, 10, 10), (25, 20, 20), 2)
+    return [walking(small, repetitions), planning(large, repetitions), reporting(large, repetitions)]
