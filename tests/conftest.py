@@ -64,6 +64,18 @@ def records_in() -> Callable[[Path], list[dict[str, Any]]]:
     return read
 
 
+@pytest.fixture
+def cell(records_in: Callable[[Path], list[dict[str, Any]]], tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
+    """Return a function that gives the one record of an attack and a defense in ``toy_run``'s results."""
+
+    def find(attack: str, defense: str) -> dict[str, Any]:
+        found = records_in(tmp_path / "results")
+        (one,) = [record for record in found if record["attack"] == attack and record["defense"] == defense]
+        return one
+
+    return find
+
+
 @pytest.fixture(scope="session")
 def comparable() -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return a function that strips a record of what differs between two runs of one thing: time and memory."""

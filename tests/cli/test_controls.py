@@ -14,16 +14,6 @@ def run(toy_run):
     return lambda *args: toy_run(*args, "-p", PLUGIN)
 
 
-@pytest.fixture
-def cell(records_in, tmp_path):
-    def find(attack, defense):
-        found = records_in(tmp_path / "results")
-        (one,) = [r for r in found if r["attack"] == attack and r["defense"] == defense]
-        return one
-
-    return find
-
-
 def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run, cell):
     ran = run("--attacks", "none,lift,corner", "--defenses", "glare:threshold=argmax,brightest", "--no-victims")
     assert ran.code == 0, ran.err

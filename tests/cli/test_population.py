@@ -15,16 +15,6 @@ def run(toy_run):
 
 
 @pytest.fixture
-def cell(records_in, tmp_path):
-    def find(attack, defense):
-        found = records_in(tmp_path / "results")
-        (one,) = [r for r in found if r["attack"] == attack and r["defense"] == defense]
-        return one
-
-    return find
-
-
-@pytest.fixture
 def log(tmp_path):
     """Where shadow models are written down whose training sets were made."""
     (tmp_path / "log").touch()
