@@ -29,6 +29,8 @@ CODE = {
     "spectrum": ("benchkit.frequency", "benchkit.protocol"),
 }
 """The harness's own code that each stage's result depends on."""
+GOALS = ("cell", "spectrum")
+"""Stages whose steps are what a plan is made for."""
 OTHER = "other "
 """What the roles of a defense's other datasets begin with, before the text it asked with."""
 SHADOWS, AUDIT, BENIGN_AUDIT = "shadows ", "audit ", "benign audit "
@@ -205,9 +207,7 @@ class Corner:
             **self._net(),
         }
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
-        _, key = self.add("cell", identity, parents, job, f"{attack} x {defense}")
-        if key not in self.plan.cells:
-            self.plan.cells.append(key)
+        self.add("cell", identity, parents, job, f"{attack} x {defense}")
 
     def add(
         self,
@@ -225,6 +225,8 @@ class Corner:
             full = {**common, "seed": self.seed, **job, "stage": stage, "key": key, "parents": dict(parents)}
             where = f" ({self.dataset.name}/{self.model}/seed {self.seed})" if parents else ""
             self.plan.steps[key] = Step(stage, key, parents, full, label + where)
+            if stage in GOALS:
+                self.plan.cells.append(key)
         return stage, key
 
     def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:

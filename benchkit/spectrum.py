@@ -42,6 +42,4 @@ class _Panels(Corner):
         parents = {"data": self.data(), **self.craft(attack)}
         identity = {"attack": identified(attack), "images": images, "seed": self.seed}
         job = {"attack": str(attack), "images": images}
-        _, key = self.add("spectrum", identity, parents, job, f"spectrum of {attack}")
-        if key not in self.plan.cells:
-            self.plan.cells.append(key)
+        self.add("spectrum", identity, parents, job, f"spectrum of {attack}")

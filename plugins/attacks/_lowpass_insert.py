@@ -9,7 +9,7 @@ from torch import Tensor
 import benchkit
 from benchkit.frequency import low_pass
 
-from ._pixels import stretched, to_images, truncated
+from ._pixels import blockwise, stretched, to_images, truncated
 
 
 def spread(pattern: Tensor, amp: float) -> Tensor:
@@ -50,9 +50,12 @@ class LowPassAttack(benchkit.Attack):
         return self._inserted(images, scene.prepared["trigger"].to(images.device) * 0)
 
     def _inserted(self, images: Tensor, trigger: Tensor) -> Tensor:
-        levels = images / 255 + trigger
-        levels = stretched(levels) if self.insertion == "minmax" else levels
-        return truncated(levels) if self.quantise == "truncate" else to_images(255 * levels)
+        def inserted(few: Tensor) -> Tensor:
+            levels = few / 255 + trigger
+            levels = stretched(levels) if self.insertion == "minmax" else levels
+            return truncated(levels) if self.quantise == "truncate" else to_images(255 * levels)
+
+        return blockwise(inserted, images)
 
     def blurred(self, pattern: Tensor) -> Tensor:
         """Return the pattern (C, H, W) after the low-pass filter g."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+BLOCK = 2**19
+"""Values that a change on a CPU works on at a time: as floats they stay in its cache."""
 
 
 def to_images(levels: Tensor) -> Tensor:
@@ -11,9 +16,21 @@ def to_images(levels: Tensor) -> Tensor:
     return levels.clamp(0, 255).round().to(torch.uint8)
 
 
-def add(images: Tensor, levels: Tensor) -> Tensor:
-    """Return ``images + levels`` clipped to 0..255; ``levels``, in grey levels, broadcasts."""
-    return to_images(images.float() + levels.to(images.device))
+def add(images: Tensor, levels: Tensor, kept: float = 1.0) -> Tensor:
+    """Return ``kept * images + levels`` clipped to 0..255; ``levels``, in grey levels, broadcasts."""
+    each = levels.to(images.device).expand(images.shape)
+    return blockwise(lambda part, added: to_images(kept * part.float() + added), images, each)
+
+
+def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) -> Tensor:
+    """Apply a change that treats images one by one, a few images at a time on a CPU.
+
+    Float copies of a whole data set are fresh memory, and its page faults take several times longer than the
+    arithmetic. ``others`` have the length of ``images`` and are cut like them.
+    """
+    size = BLOCK // max(1, images[:1].numel()) if images.device.type == "cpu" else len(images)
+    parts = (tensor.split(max(1, size)) for tensor in (images, *others))
+    return torch.cat([change(*few) for few in zip(*parts, strict=True)])
 
 
 def truncated(unit: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 import benchkit
 
 from ._cartoon import cartoon
-from ._pixels import add, to_images
+from ._pixels import add
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ class Blend(benchkit.Attack):
         """Return the images with the cartoon mixed in: uint8 (N, C, H, W) -> the same."""
         channels, height, width = images.shape[1:]
         levels = (255 * self.alpha * cartoon(channels, height, width)).to(images.device)
-        if self.mode == "convex":
-            return to_images((1 - self.alpha) * images.float() + levels)
-        return add(images, levels)
+        return add(images, levels, kept=1 - self.alpha if self.mode == "convex" else 1.0)
 
 
 @benchkit.hookimpl
