@@ -29,7 +29,7 @@ def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) ->
     arithmetic. ``others`` have the length of ``images`` and are cut like them.
     """
     size = BLOCK // max(1, images[:1].numel()) if images.device.type == "cpu" else len(images)
-    parts = (tensor.split(max(1, size)) for tensor in (images, *others))
+    parts = (torch.split(tensor, max(1, size)) for tensor in (images, *others))
     return torch.cat([change(*few) for few in zip(*parts, strict=True)])
 
 

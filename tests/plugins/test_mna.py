@@ -10,7 +10,7 @@ import pytest
 import torch
 from benchkit_plugins.defenses._jumbo import Jumbo
 from benchkit_plugins.defenses._meta import Course, MetaClassifiers, TwoClass, fresh
-from benchkit_plugins.defenses.mna import Mna, validating
+from benchkit_plugins.defenses.mna import Mna, patched, validating
 from torch import Tensor, nn
 
 import benchkit
@@ -154,12 +154,31 @@ def test_queries_stay_where_they_are_without_tuning() -> None:
 
 
 def test_queries_start_as_noise_of_the_images_mean_and_deviation() -> None:
-    prepared = Mna(tune_queries=False, epochs=1, repeats=20, queries=20).prepare(scene(shadows(shifted, 8)))
+    defense = Mna(start="noise", tune_queries=False, epochs=1, repeats=20, queries=20)
+    prepared = defense.prepare(scene(shadows(shifted, 8)))
     assert prepared["queries"].shape == (20, 20, *SHAPE)
     pixels = scene().clean.images.double() / 255
     assert float(prepared["queries"].mean()) == pytest.approx(float(pixels.mean()), abs=0.01)
     assert float(prepared["queries"].std()) == pytest.approx(float(pixels.std()), abs=0.01)
     assert prepared["queries"].min() < 0
+
+
+def test_queries_start_as_clean_images_with_a_square_of_noise() -> None:
+    prepared = Mna(tune_queries=False, epochs=1).prepare(scene(shadows(shifted, 8)))
+    clean, asked = scene().clean.images / 255, prepared["queries"].flatten(0, 1)
+    assert ((asked[:, None] == clean).float().mean((2, 3, 4)).amax(1) > 0.8).all()
+
+    found = patched(torch.full((20_000, 1, 16, 16), 2.0))
+    changed = (found != 2).all(1)
+    heights, widths = changed.any(2).sum(1), changed.any(1).sum(1)
+    assert torch.equal(heights, widths)
+    assert torch.equal(changed.sum((1, 2)), heights * widths)
+    assert set(heights.tolist()) == {2, 3, 4}
+    assert changed.any(0).all()
+    values = found[found != 2]
+    assert float(((values == 0) | (values == 1)).float().mean()) == pytest.approx(2 / 3, abs=0.01)
+    assert values.min() == 0
+    assert values.max() == 1
 
 
 def test_dropout_is_on_in_train_mode_alone() -> None:
