@@ -85,11 +85,16 @@ class Classifier(nn.Module):
         self.eval()
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Return (images - mean) / std as float32, channels last."""
+        """Return (images - mean) / std as float32, channels last.
+
+        Rows of pixels are worked on as a whole: over three channels alone, the loop inside costs more than the work.
+        """
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        factor = (1 / (self.std * scale)).view(1, -1, 1, 1)
-        shift = (self.mean / self.std).view(1, -1, 1, 1)
-        return (images * factor - shift).contiguous(memory_format=torch.channels_last)
+        count, channels, height, width = images.shape
+        factor = (1 / (self.std * scale)).repeat(width)
+        shift = (self.mean / self.std).repeat(width)
+        rows = images.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+        return (rows * factor - shift).view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, float32 (N, K), differentiable in float images and in the weights."""

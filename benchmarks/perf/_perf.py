@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +24,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Seconds:
-    """What one work took, a number a turn: wall time, and CPU time (all threads, and processes that ended)."""
+    """What one work took, a number a turn: wall time, and CPU time (all threads and child processes)."""
 
     wall: Sequence[float]
     cpu: Sequence[float]
@@ -113,9 +117,15 @@ def turns(works: Mapping[str, Work], repetitions: int) -> dict[str, Seconds]:
 
 
 def spent() -> float:
-    """Return the CPU seconds of this process, all threads, and of its children that have ended."""
+    """Return the CPU seconds of this process, all threads, and of its children, whether they have ended or not."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    living = sum(map(_ticks, multiprocessing.active_children()))
+    return sum(one.ru_utime + one.ru_stime for one in used) + living / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(child: BaseProcess) -> int:
+    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def images(count: int, side: int = 32) -> Tensor:
