@@ -6,21 +6,24 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchkit.claims import held, holder, sweep_locks, sweep_unfinished
+from benchkit.claims import unfinished as _new
 from benchkit.errors import StoreError
-from benchkit.fingerprint import canonical
+from benchkit.fingerprint import canonical, digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1
+IDENTITY = ("key", "dataset", "model", "attack", "defense", "seed")
+"""What a record must have in common with the cell it is found for."""
 Record = dict[str, Any]
 
 
@@ -51,15 +54,13 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.artifacts, prefix=".probe-"):
                 pass
-        self._sweep()
+        self.sweep()
         return self
 
-    def _sweep(self) -> None:
-        """Remove what processes of this machine left half-written when they were killed."""
-        for path in (*self.artifacts.glob("*/.new-*"), *self.results.rglob(".new-*")):
-            _, host, pid, _ = path.name.split("-", 3)
-            if host == _host() and not _alive(int(pid)):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    def sweep(self) -> None:
+        """Remove what processes of this machine left when they were killed: half-written files, and their locks."""
+        sweep_unfinished((*self.artifacts.glob("*/.new-*"), *self.results.rglob(".new-*")))
+        sweep_locks(self.artifacts / "locks")
 
     def path(self, stage: str, key: str) -> Path:
         """Return the folder of an artifact."""
@@ -76,8 +77,7 @@ class Store:
             Damaged: when there is no readable manifest.
         """
         try:
-            manifest = json.loads((self.path(stage, key) / "manifest.json").read_text())
-            return dict(manifest["meta"])
+            return dict(self._manifest(stage, key)["meta"])
         except (OSError, ValueError, KeyError, TypeError):
             raise self.discard(stage, key) from None
 
@@ -92,13 +92,21 @@ class Store:
 
         folder = self.path(stage, key)
         try:
-            expected = json.loads((folder / "manifest.json").read_text())["sha256"]
+            expected = self._manifest(stage, key)["sha256"]
             raw = (folder / "tensors.safetensors").read_bytes()
             if hashlib.sha256(raw).hexdigest() == expected:
                 return dict(load(raw))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             pass
         raise self.discard(stage, key)
+
+    def _manifest(self, stage: str, key: str) -> dict[str, Any]:
+        """Return an artifact's manifest; OSError, ValueError, KeyError or TypeError when it is damaged."""
+        manifest = dict(json.loads((self.path(stage, key) / "manifest.json").read_text()))
+        expected = manifest.pop("check")
+        if digest(manifest) != expected:
+            raise ValueError("the manifest does not match its checksum")
+        return manifest
 
     def save(self, stage: str, key: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Publish an artifact: written under a temporary name, synced, then renamed.
@@ -115,6 +123,7 @@ class Store:
             "bytes": len(raw),
             "meta": meta,
         }
+        manifest["check"] = digest(manifest)
         final = self.path(stage, key)
         with explained(self.root):
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -135,17 +144,19 @@ class Store:
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Hold the only right to make one key; the operating system frees it when the holder dies."""
-        from filelock import FileLock
-
-        with explained(self.root):
-            folder = self.artifacts / "locks"
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{key[:32]}.lock")
-            lock.acquire()
-        try:
+        with ExitStack() as opened:
+            with explained(self.root):
+                path = self._lock(key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                opened.enter_context(held(path))
             yield
-        finally:
-            lock.release()
+
+    def holder(self, key: str) -> str:
+        """Return who is making a key, such as ``process 4711 on node7``; "" if nobody is."""
+        return holder(self._lock(key))
+
+    def _lock(self, key: str) -> Path:
+        return self.artifacts / "locks" / f"{key[:32]}.lock"
 
     def record_path(self, record: Mapping[str, Any]) -> Path:
         """Return where the record of one cell and seed lives."""
@@ -153,12 +164,10 @@ class Store:
         return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
 
     def record(self, identity: Mapping[str, Any]) -> Record | None:
-        """Return the record with this identity and key, whatever its status, or None."""
-        try:
-            found = json.loads(self.record_path(identity).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and found.get("key") == identity["key"] else None
+        """Return the record with this identity and key, whatever its status; None when there is none, or damaged."""
+        found = read_json(self.record_path(identity))
+        whole = isinstance(found.get("status"), str) and isinstance(found.get("metrics", {}), dict)
+        return found if whole and all(found.get(name) == identity[name] for name in IDENTITY) else None
 
     def write_record(self, record: Record) -> None:
         """Write one record: readable, stable, atomic.
@@ -173,23 +182,13 @@ class Store:
             write_atomic(path, text.encode())
 
 
-def _host() -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in platform.node())
-
-
-def _new() -> str:
-    """Return the prefix of this process's unfinished files, which says who may be cleaned up after."""
-    return f".new-{_host()}-{os.getpid()}-"
-
-
-def _alive(pid: int) -> bool:
+def read_json(path: Path) -> Record:
+    """Return the JSON object in a file, or an empty one when there is none."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def slug(spec: str) -> str:

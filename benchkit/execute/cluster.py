@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -106,6 +106,12 @@ def connected(address: str | None, folder: str, device: str) -> Any:
             raise BenchkitError(f"Ray does not start on this machine: {cause(error)}") from None
         raise SpecError(f"there is no Ray cluster to use at --ray-address '{address}': {cause(error)}") from None
     return ray
+
+
+def disconnect(ray: Any) -> None:
+    """Leave the cluster, and stop Ray if it is ours; what it kept back to say is not said."""
+    with redirect_stdout(io.StringIO()):
+        ray.shutdown()
 
 
 def _reach(address: str) -> None:

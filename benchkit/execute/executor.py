@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-State = Literal["done", "error", "fatal", "damaged", "oom", "lost", "timeout"]
+State = Literal["done", "error", "fatal", "damaged", "oom", "lost", "timeout", "waiting"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,9 @@ class Outcome:
 
     ``done``: ``value`` holds what the step returned. ``error``: it raised (a failed cell). ``fatal``: the run cannot
     go on (a user's mistake, a full disk). ``damaged``: a parent artifact (``value``) must be made again. ``oom``: the
-    device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped. ``free_device_mb`` is
-    the GPU memory that this worker could still use when the job had ended (MiB), where that is known.
+    device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped. ``waiting``: it has
+    not ended, because another run is making the same. ``free_device_mb`` is the GPU memory that this worker could
+    still use when the job had ended (MiB), where that is known.
     """
 
     key: str

@@ -10,10 +10,12 @@ import click
 
 from benchkit.errors import NothingToRun
 from benchkit.spec import refusals
+from benchkit.store import Damaged
 
 if TYPE_CHECKING:
     from benchkit.api import Attack, Defense
     from benchkit.execute.request import Request
+    from benchkit.steps import Step
 
 
 def fitted(asked: Request) -> Request:
@@ -41,12 +43,20 @@ def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(job["dataset"], job[role]) for role in ("attack", "defense") if role in job}
 
 
+def _decoded(asked: Request, step: Step) -> dict[str, Any]:
+    """Return what is known of a decoded dataset; nothing while it is not in the store."""
+    try:
+        return dict(asked.store.meta("data", step.key)["info"]) if asked.store.has("data", step.key) else {}
+    except Damaged as damage:
+        click.echo(f"damaged: {step.label}: {damage}", err=True)
+        return {}
+
+
 def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
     found = {}
     data = {step.job["dataset"]: step for step in asked.plan.of("data")}
     for dataset in asked.spec.datasets:
         step = data.get(str(dataset))
-        if step and asked.store.has("data", step.key):
-            info = asked.store.meta("data", step.key)["info"]
+        if step and (info := _decoded(asked, step)):
             found[str(dataset)] = refusals(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
     return found

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
+from benchkit.claims import myself
 from benchkit.execute.executor import Outcome
 from benchkit.execute.interrupts import deaf_children
 from benchkit.execute.packing import Packing
+from benchkit.store import Store
 
 PRELOAD = ["benchkit.execute.worker", "timm", "sklearn.metrics"]
 """Imported once in the fork server, so that a worker starts in a tenth of a second."""
+PATIENCE = 5.0
+"""Seconds that a step may wait for another run before anybody is told."""
 
 
 @dataclass
@@ -29,6 +34,7 @@ class _Worker:
     pipe: Connection
     job: Mapping[str, Any] | None = None
     deadline: float = float("inf")
+    tell: float = float("inf")
 
 
 def cores() -> int:
@@ -59,7 +65,8 @@ class LocalExecutor:
     def submit(self, job: Mapping[str, Any]) -> str:
         """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``."""
         worker = next((one for one in self._workers if one.job is None), None) or self._start()
-        worker.job, worker.deadline = job, time.monotonic() + self.timeout
+        now = time.monotonic()
+        worker.job, worker.deadline, worker.tell = job, now + self.timeout, now + PATIENCE
         try:
             worker.pipe.send_bytes(json.dumps(dict(job)).encode())
         except OSError:
@@ -73,7 +80,8 @@ class LocalExecutor:
         handles: list[Any] = [handle for one in busy for handle in (one.pipe, one.process.sentinel)]
         ready = wait(handles, max(0.0, until - time.monotonic()))
         ended = [self._ended(one) for one in busy if one.pipe in ready or one.process.sentinel in ready]
-        return ended + [self._expired(one) for one in busy if one.job and one.deadline <= time.monotonic()]
+        ended += [self._expired(one) for one in busy if one.job and one.deadline <= time.monotonic()]
+        return ended + [told for one in busy if one.job and (told := self._waits(one))]
 
     def close(self) -> None:
         """Kill every worker."""
@@ -121,9 +129,23 @@ class LocalExecutor:
 
     def _expired(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
-        key = worker.job["key"]
+        key, other = worker.job["key"], self._other(worker)
         self._drop(worker)
-        return Outcome(key, "timeout", error=f"stopped after {self.timeout:g} s: allow more with --timeout")
+        why = f" of waiting for {other}, which holds this step: end that process, or" if other else ":"
+        return Outcome(key, "timeout", error=f"stopped after {self.timeout:g} s{why} allow more with --timeout")
+
+    def _waits(self, worker: _Worker) -> Outcome | None:
+        """Return, once a job, that it waits for another run, if it does."""
+        if worker.job is None or worker.tell > time.monotonic() or not (other := self._other(worker)):
+            return None
+        worker.tell = float("inf")
+        return Outcome(worker.job["key"], "waiting", error=f"{other} is doing it; if that hangs, end it")
+
+    def _other(self, worker: _Worker) -> str:
+        """Return which process holds what a worker is to make, if it is not the worker; "" where nobody does."""
+        assert worker.job is not None
+        found = Store(Path(self.setup["results"])).holder(worker.job["key"])
+        return "" if found == myself(worker.process.pid) else found
 
     def _drop(self, worker: _Worker) -> None:
         worker.process.kill()

@@ -15,7 +15,7 @@ from typing import Any
 
 import benchkit
 from benchkit.errors import BenchkitError, DeviceError, StoreError
-from benchkit.execute.cluster import RayWorker, WithoutRay, cause, connected, marker
+from benchkit.execute.cluster import RayWorker, WithoutRay, cause, connected, disconnect, marker
 from benchkit.execute.executor import Outcome
 
 FALSE_STARTS = 20
@@ -69,9 +69,9 @@ class RayExecutor:
         self._false_starts = 0
         with ExitStack() as opened:
             folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
-            self._ray = connected(address, opened.enter_context(folder), self.device)
-            opened.callback(self._ray.shutdown)
             opened.enter_context(redirect_stdout(WithoutRay(sys.stdout)))
+            self._ray = connected(address, opened.enter_context(folder), self.device)
+            opened.callback(disconnect, self._ray)
             self._need = self._resources()
             self.slots = self._capacity()
             if not self.slots:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import platform
 import time
+from calendar import timegm
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from benchkit.api import Attack, Defense
 from benchkit.protocol import overlaps
-from benchkit.store import SCHEMA, Record
+from benchkit.store import SCHEMA, Record, read_json
 
 AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate")
+
+
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record:
@@ -41,8 +46,26 @@ def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record
             "params": defense.params(),
         },
         "versions": {"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def moment(job: Mapping[str, Any], path: Path) -> str:
+    """Return when the record of a job, at this path, is finished: now (UTC), but after those it makes obsolete.
+
+    A report shows the youngest, and the clock may have gone back.
+    """
+    seed, _, _ = path.name.partition("-")
+    others = [read_json(one) for one in path.parent.glob(f"{seed}-*.json") if one != path]
+    obsolete = [one for one in others if all(one.get(name) == job[name] for name in ("recipe", "poison_rate"))]
+    now = time.strftime(MOMENT, time.gmtime())
+    return max([now, *(_second_after(one.get("finished")) for one in obsolete)])
+
+
+def _second_after(moment: object) -> str:
+    try:
+        return time.strftime(MOMENT, time.gmtime(timegm(time.strptime(str(moment), MOMENT)) + 1))
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _versions(*names: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.local import LocalExecutor, cores
 from benchkit.execute.packing import Packing
 from benchkit.execute.progress import Progress
-from benchkit.execute.records import describe
+from benchkit.execute.records import describe, moment
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
 from benchkit.spec import component
@@ -63,6 +63,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
             _walk(asked, asked.plan, running)
     finally:
         executor.close()
+        asked.store.sweep()
         history.save()
     return asked, progress
 
@@ -159,7 +160,8 @@ def _failed_record(asked: Request) -> Callable[[Step, str, Outcome], Record]:
         attack = component(step.job["attack"], "attacks", asked.registry)
         defense = component(step.job["defense"], "defenses", asked.registry)
         record = describe(step.job, attack, defense)
-        return record | {"status": status, "error": outcome.error, "traceback": outcome.trace or None}
+        when = moment(step.job, asked.store.record_path(step.job))
+        return record | {"status": status, "error": outcome.error, "traceback": outcome.trace or None, "finished": when}
 
     return make
 

@@ -13,7 +13,7 @@ from benchkit import gates
 from benchkit.execute.bench import Bench, Job
 from benchkit.execute.cost import Meter, added
 from benchkit.execute.many import make_population, make_shadows
-from benchkit.execute.records import describe
+from benchkit.execute.records import describe, moment
 from benchkit.frequency import channel_spectra
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit, measure
@@ -172,6 +172,7 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
     costs = {"cell": meter.cost, **_parent_costs(bench, job)}
     record["metrics"], record["costs"] = {**findings.metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
     record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
+    record["finished"] = moment(job, bench.store.record_path(job))
     bench.store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
 

@@ -44,6 +44,10 @@ class Quiet:
     def succeeded(self, step: Step, seconds: float) -> None:
         """Say nothing."""
 
+    def waiting(self, step: Step, why: str) -> None:
+        """Say for whom: the run may be waiting for good."""
+        self.say(f"waiting: {step.label}: {why}")
+
     def dropped(self, step: Step) -> None:
         """Say nothing: the step that failed was named."""
         self.progress.dropped(step)

@@ -29,6 +29,9 @@ class View(Protocol):
     def ended(self, step: Step, outcome: Outcome) -> None:
         """A step ended, one way or another."""
 
+    def waiting(self, step: Step, why: str) -> None:
+        """A step goes on when another run lets it."""
+
     def dropped(self, step: Step) -> None:
         """A step will not run, or not again: it failed, or what it needs did."""
 
@@ -101,8 +104,12 @@ class Walk:
         """Wait a moment for steps to end, and draw the consequences."""
         outcomes = self.executor.wait(HEARTBEAT)
         for outcome in outcomes:
+            step = self.plan.steps[outcome.key]
+            if outcome.state == "waiting":
+                self.view.waiting(step, outcome.error)
+                continue
             self.flying.discard(outcome.key)
-            self.view.ended(self.plan.steps[outcome.key], outcome)
+            self.view.ended(step, outcome)
             self.take(outcome)
         if not outcomes:
             self.view.tick()
@@ -141,6 +148,8 @@ class Walk:
         elif outcome.state == "fatal":
             raise BenchkitError(outcome.error)
         elif self.tries[key, outcome.state] <= self.allowed.get(outcome.state, 0):
+            if outcome.state == "lost" and self.tries[key, "lost"] == self.allowed["lost"]:
+                self.alone.add(key)  # perhaps this machine's memory did not suffice for it and the others
             self.require(key)
         elif outcome.state == "oom" and key not in self.alone:
             self.alone.add(key)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ from benchkit.scene import Source
 from benchkit.store import Damaged, Store
 
 FATAL = (SpecError, DataError, StoreError, DeviceError)
+DEVICE_FULL = re.compile(r"CUDA error: out of memory|CU\w+_STATUS_ALLOC_FAILED")
+HOST_FULL = re.compile(r"can't allocate memory|Cannot allocate memory|not enough memory")
+"""How torch says that memory ran out where it has no exception of its own for it."""
 
 
 def main(connection: Connection, setup: Mapping[str, Any]) -> None:
@@ -31,7 +37,8 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what happens to workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    _die_with(os.getppid())
+    os.register_at_fork(after_in_child=partial(_leave, connection))
     if setup["device"].startswith("cuda"):
         os.environ["CUDA_VISIBLE_DEVICES"] = setup["device"].partition(":")[2] or "0"
     torch.set_num_threads(setup["threads"])
@@ -61,13 +68,21 @@ def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return {"state": "oom", "error": "out of memory on the device: use fewer slots or a smaller model"}
-    except MemoryError:
-        return {"state": "oom", "error": "out of memory on this machine: use fewer --jobs"}
     except Exception as error:
+        if short := memory_short(error):
+            return {"state": "oom", "error": short}
         return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc()}
+
+
+def memory_short(error: Exception) -> str:
+    """Return in one sentence that memory ran out, if that is what an exception says; "" otherwise."""
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and DEVICE_FULL.search(text)):
+        return "out of memory on the device: use fewer slots or a smaller model"
+    kernel = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or kernel or (isinstance(error, RuntimeError) and HOST_FULL.search(text)):
+        return "out of memory on this machine: use fewer --jobs"
+    return ""
 
 
 def free_device_mb(device: torch.device) -> float | None:
@@ -89,8 +104,19 @@ def _sentence(job: Mapping[str, Any], error: Exception) -> str:
     return f"{job['stage']} raised {type(error).__name__}: {text}{place}"
 
 
-def _die_with_parent(parent: int) -> None:
-    # A worker that outlived its run would go on writing to a store that another run may be using.
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _leave(connection: Connection) -> None:
+    # What a plugin forked must not keep the pipe open when its worker has died, nor go on without it.
+    connection.close()
+    _die_with(os.getppid())
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent has ended."""
+
+    def watch() -> None:
+        # A worker that outlived its run would go on writing to a store that another run may be using.
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

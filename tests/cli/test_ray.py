@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from benchkit.errors import SpecError
 
 ray = pytest.importorskip("ray", reason="needs benchkit[ray]")
 
+from benchkit.execute.cluster import disconnect  # noqa: E402
 from benchkit.execute.ray import RayExecutor  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -187,6 +189,11 @@ def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, tmp_path)
 def test_an_address_without_a_cluster_is_one_sentence(tmp_path, address, sentence):
     with pytest.raises(SpecError, match=sentence):
         RayExecutor({"results": tmp_path}, address)
+
+
+def test_what_ray_kept_back_until_the_end_is_not_said(capsys):
+    disconnect(SimpleNamespace(shutdown=lambda: print("(raylet) a node died [repeated 3x across cluster]")))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
