@@ -12,13 +12,17 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured quantity. Records hold fractions in [0, 1] where ``percent`` is true."""
+    """One measured quantity. Records hold fractions in [0, 1] where ``percent`` is true.
+
+    ``idle`` is what guessing, or doing nothing, comes to: who does no better has won nothing.
+    """
 
     name: str
     title: str
     better: Literal["higher", "lower", "neither"]
     percent: bool
     help: str
+    idle: float | None = None
 
     def text(self, value: float) -> str:
         """Write a value as tables show it: percent with one decimal, anything else with three digits."""
@@ -56,6 +60,7 @@ _ALL = (
         "higher",
         True,
         "defense effectiveness rating, (drop in ASR - drop in C-Acc + 1) / 2; 50 means no effect",
+        idle=0.5,
     ),
     Metric(
         "auroc",
@@ -63,6 +68,7 @@ _ALL = (
         "higher",
         True,
         "chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing",
+        idle=0.5,
     ),
     Metric("auroc_low", "AUROC low", "neither", True, "lower end of its 95 % bootstrap interval over a population"),
     Metric("auroc_high", "AUROC high", "neither", True, "upper end of its 95 % bootstrap interval over a population"),
@@ -76,13 +82,16 @@ _ALL = (
         True,
         "share of control images flagged: processed as the attack's stamp does, but without its trigger",
     ),
-    Metric("bdr_net", "BDR - control", "higher", True, "BDR minus FPR control: what is owed to the trigger itself"),
+    Metric(
+        "bdr_net", "BDR - control", "higher", True, "BDR minus FPR control: what is owed to the trigger itself", 0.0
+    ),
     Metric(
         "auroc_control",
         "AUROC control",
         "higher",
         True,
         "chance that a triggered input outscores a control image; 50 is guessing",
+        idle=0.5,
     ),
     Metric("acc_argmax", "ACC argmax", "higher", True, "ACC at the detector's own boundary, as papers report it"),
     Metric("bdr_argmax", "BDR argmax", "higher", True, "BDR at the detector's own boundary"),

@@ -156,9 +156,10 @@ def best_of(cells: list[Cell], view: View) -> set[int]:
 
 
 def _winners(rivals: Iterable[Cell], name: str) -> list[Cell]:
-    """Cells that read the same share the first place; where all do, nothing was won."""
+    """Cells that read the same share the first place; where all do, or none beats guessing, nothing was won."""
     known, rivals = metric(name), list(rivals)
     means = {id(cell): summary.mean for cell in rivals if (summary := cell.summary(name))}
     first = (max if known.better == "higher" else min)(means.values())
     same = [cell for cell in rivals if known.text(means[id(cell)]) == known.text(first)]
-    return [] if known.better == "neither" or len(same) == len(rivals) else same
+    idle = known.idle is not None and first <= known.idle
+    return [] if known.better == "neither" or idle or len(same) == len(rivals) else same
