@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -18,11 +19,15 @@ COMMANDS = {
     "plan": "plan",
     "report": "report",
     "spectrum": "spectrum",
+    "gallery": "gallery",
+    "roc": "roc",
+    "export": "export",
     "scan": "scan",
     "plugins": "plugins",
     "show": "show",
     "new": "new",
     "cache": "cache",
+    "completion": "completion",
 }
 
 
@@ -75,6 +80,8 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _code() -> int:
+    if "_BENCHKIT_COMPLETE" in os.environ:
+        importlib.import_module("benchkit.cli._complete")  # knows how bash splits words
     try:
         result = cli(standalone_mode=False)
     except click.ClickException as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from benchkit.cli._complete import listed
 from benchkit.errors import DeviceError, NothingToRun, SpecError
 
 if TYPE_CHECKING:
@@ -24,14 +25,17 @@ DEFAULTS = {"attacks": "all", "defenses": "", "seeds": "0,", "poison_rate": "0.1
 
 OPTIONS = [
     click.argument("suite", required=False, type=click.Path(path_type=Path, dir_okay=False)),
-    click.option("--attacks", "--attack", metavar="LIST", help="Such as all, badnets,blend:alpha=0.3 or all,-wanet."),
-    click.option("--defenses", "--defense", metavar="LIST", help="Likewise.  [default: none, the undefended victims]"),
-    click.option("--datasets", "--dataset", metavar="LIST", help="Likewise.  [default: the embedded one]"),
-    click.option("--models", "--model", metavar="LIST",
+    click.option("--attacks", "--attack", metavar="LIST", shell_complete=listed("attacks"),
+                 help="Such as all, badnets,blend:alpha=0.3 or all,-wanet."),
+    click.option("--defenses", "--defense", metavar="LIST", shell_complete=listed("defenses"),
+                 help="Likewise.  [default: none, the undefended victims]"),
+    click.option("--datasets", "--dataset", metavar="LIST", shell_complete=listed("datasets"),
+                 help="Likewise.  [default: the embedded one]"),
+    click.option("--models", "--model", metavar="LIST", shell_complete=listed("models"),
                  help="timm names.  [default: narrownet, or preactresnet18 on a GPU]"),
     click.option("--seeds", metavar="N|LIST", help="How many (3), or which (0,5,7).  [default: seed 0]"),
     click.option("--poison-rate", metavar="LIST", help="Share of the training set poisoned.  [default: 0.1]"),
-    click.option("--recipe", metavar="NAME",
+    click.option("--recipe", metavar="NAME", shell_complete=listed("recipes"),
                  help="fast or standard, with parameters.  [default: fast, or standard on a GPU]"),
     click.option("--population", metavar="N",
                  help="Judge model detectors by N backdoored and N benign models.  [default: the victims alone]"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchkit.cli._options import shard_option, shared_options
+
+if TYPE_CHECKING:
+    from benchkit.execute.request import Request
+    from benchkit.steps import Step
 
 STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "population", "audit", "cell")
 
@@ -15,12 +20,16 @@ STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "po
 @click.command("plan")
 @shared_options
 @shard_option
-def cmd(**options: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def cmd(as_json: bool, **options: Any) -> None:
     """Print what a run would do: the product, the steps, what is cached and what is missing."""
     from benchkit.cli._options import request
     from benchkit.cli._summary import summary
 
     asked = request(options)
+    if as_json:
+        click.echo(json.dumps(_told(asked), indent=1))
+        return
     missing = asked.plan.missing(asked.store)
     click.echo(summary(asked.plan, asked.store, asked.spec, asked.part))
     total = Counter(step.stage for step in asked.plan.steps.values())
@@ -30,6 +39,32 @@ def cmd(**options: Any) -> None:
     click.echo(_table(rows))
     for component in (*asked.spec.attacks, *asked.spec.defenses):
         click.echo(f"  {component}: {_assumptions(component)}")
+
+
+def _told(asked: Request) -> dict[str, Any]:
+    """Return the plan as JSON: what was asked for, and each step with where it stands (done, to-run, not-needed)."""
+    made, spec, missing = asked.plan, asked.spec, asked.plan.missing(asked.store)
+
+    def state(step: Step) -> str:
+        return "to-run" if step.key in missing else "done" if made.done(step, asked.store) else "not-needed"
+
+    return {
+        "attacks": [{"name": str(one), "assumes": _assumptions(one)} for one in spec.attacks],
+        "defenses": [{"name": str(one), "assumes": _assumptions(one)} for one in spec.defenses],
+        "datasets": list(map(str, spec.datasets)),
+        "models": list(spec.models),
+        "seeds": list(spec.seeds),
+        "poison_rates": list(spec.poison_rates),
+        "recipe": str(spec.recipe),
+        "population": spec.population,
+        "shard": asked.part or None,
+        "cells": len(made.cells),
+        "cells_done": sum(key not in missing for key in made.cells),
+        "steps": [
+            {"stage": step.stage, "key": step.key, "of": step.label, "state": state(step)}
+            for step in made.steps.values()
+        ],
+    }
 
 
 def _table(rows: list[tuple[str, int, int, int]]) -> str:

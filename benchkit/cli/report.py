@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.metrics import METRICS
 from benchkit.report import print_report
 from benchkit.report.aggregate import AXES, Cell, cells_of
-from benchkit.report.load import read
+from benchkit.report.load import printable, read
 from benchkit.report.matrix import View, matrix
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
     metavar="[OURS=]NAME",
     help="With --against: our dataset OURS, or each that FILE does not know, counts as its dataset NAME.",
 )
+@click.option(
+    "--compare",
+    "compared",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="RUN_A RUN_B",
+    help="Instead: the cells whose numbers differ between two results folders, and what else does.",
+)
 def cmd(
     *,
     results: Path,
@@ -68,12 +77,17 @@ def cmd(
     cell: tuple[str, str] | None,
     against: Path | None,
     counted_as: tuple[str, ...],
+    compared: tuple[Path, Path] | None,
 ) -> None:
     """Show the results of runs as tables.
 
     Reads the records below DIR, whoever made them: folders from several machines may be copied together.
     Numbers are means over seeds; from three seeds on with a 95 % interval.
     """
+    if compared:
+        _compare_only(form, {"--rows": rows, "--cols": cols, "--cell": cell, "--against": against, "--as": counted_as})
+        _write_changes(compared, metric, form, out)
+        return
     if against is None and counted_as:
         raise SpecError("--as says what our datasets count as in published numbers: name their file with --against")
     if against is not None and (rows or cols or cell):
@@ -161,6 +175,29 @@ def _write_against(comparison: Comparison, form: str, out: Path | None) -> None:
         _emit({"csv": pairs_to_csv, "json": pairs_to_json}[form](comparison.pairs()), out)
     else:
         _show(against(comparison), form, out)
+
+
+def _compare_only(form: str, others: dict[str, object]) -> None:
+    """Refuse options that mean nothing to ``--compare``."""
+    asked = click.get_current_context().get_parameter_source("results") is not ParameterSource.DEFAULT
+    named = [name for name, given in {"--results": asked, **others}.items() if given]
+    if named:
+        raise SpecError(f"--compare names both folders and has a table of its own: leave out {' and '.join(named)}")
+    if form == "html":
+        raise SpecError("--format html is a page of attacks x defenses: use html-table with --compare")
+
+
+def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out: Path | None) -> None:
+    from benchkit.report.changes import changes, changes_to_csv, changes_to_json
+    from benchkit.report.runs import twins_of
+
+    a, b = (_load(folder) for folder in folders)
+    metric = _known_metric(asked, [*a, *b])
+    runs = twins_of((printable(str(folders[0])), printable(str(folders[1]))), a, b)
+    if form in ("csv", "json"):
+        _emit({"csv": changes_to_csv, "json": changes_to_json}[form](runs, metric), out)
+    else:
+        _show(changes(runs, metric), form, out)
 
 
 def _show(report: Report, form: str, out: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from benchkit.cli._complete import listed
 from benchkit.cli._options import shared_options
 from benchkit.errors import SpecError
 from benchkit.spec import SUITE_KEYS
@@ -55,10 +56,14 @@ def common_options(command: F) -> F:
     default="freq-detector",
     show_default=True,
     metavar="NAME",
+    shell_complete=listed("defenses"),
     help="An input detector that needs no model, with parameters.",
 )
 @click.option(
-    "--clean", metavar="DATASET", help="Learn from its training images, which are trusted.  [default: the embedded one]"
+    "--clean",
+    metavar="DATASET",
+    shell_complete=listed("datasets"),
+    help="Learn from its training images, which are trusted.  [default: the embedded one]",
 )
 @click.option("--size", metavar="N|WxH", help="Sides of the images of --clean, where it has a size parameter.")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="List so many images.")
@@ -112,14 +117,17 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
 
 @cmd.command("model")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--model", required=True, metavar="NAME", help="Its architecture: a timm name, or benchkit's own.")
+@click.option("--model", required=True, metavar="NAME", shell_complete=listed("models"),
+              help="Its architecture: a timm name, or benchkit's own.")  # fmt: skip
 @click.option(
     "--clean",
     required=True,
     metavar="DATASET",
+    shell_complete=listed("datasets"),
     help="Clean images of the classes that the model tells apart, in their order.",
 )
-@click.option("--defense", "--defenses", required=True, metavar="LIST", help="Model detectors, such as neural-cleanse.")
+@click.option("--defense", "--defenses", required=True, metavar="LIST", shell_complete=listed("defenses"),
+              help="Model detectors, such as neural-cleanse.")  # fmt: skip
 @click.option(
     "--pickled-checkpoint",
     is_flag=True,

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
 
 KINDS = ("attacks", "defenses", "datasets")
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=shown)
 @click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from benchkit.report.load import printable
+from benchkit.report.load import finite, printable
 
 GROUPS = ("clean", "triggered", "control")
 MOST_POINTS, MOST_PICTURES, MOST_LETTERS = 2000, 24, 300_000
@@ -47,8 +46,7 @@ def _numbers(found: object) -> list[float]:
     """Return a list of finite numbers, or an empty one."""
     if not isinstance(found, list) or len(found) > MOST_POINTS:
         return []
-    good = all(type(value) in (int, float) and math.isfinite(value) for value in found)
-    return [float(value) for value in found] if good else []
+    return [float(value) for value in found] if all(map(finite, found)) else []
 
 
 def _roc(found: object) -> dict[str, list[float]]:

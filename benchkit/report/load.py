@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ _NAMES = ("attack", "defense", "dataset", "model")
 class Record:
     """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable.
 
+    ``file`` is where it was read from, below the folder that was asked for; "" for a record from elsewhere.
     What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
     """
 
@@ -44,6 +46,7 @@ class Record:
     gallery: dict[str, Any]
     finished: float
     key: str
+    file: str
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -71,9 +74,10 @@ def read(folder: Path) -> tuple[list[Record], list[str]]:
     below = folder / "results"
     found, ignored = [], []
     for path in _files(below if below.is_dir() else folder):
-        record = _read_file(path)
+        name = os.path.relpath(path, folder)
+        record = _read_file(path, name)
         if record is None:
-            ignored.append(os.path.relpath(path, folder))
+            ignored.append(name)
         else:
             found.append(record)
     return found, _ignored_line(ignored)
@@ -91,10 +95,10 @@ def _files(folder: Path) -> list[str]:
     return paths
 
 
-def _read_file(path: str) -> Record | None:
+def _read_file(path: str, name: str) -> Record | None:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - see _files
-            return parse(json.loads(file.read()))
+            return parse(json.loads(file.read()), name)
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -107,7 +111,7 @@ def _ignored_line(ignored: list[str]) -> list[str]:
     return [f"ignored {files} not a benchkit record of schema {SCHEMA}: {some}"]
 
 
-def parse(found: object) -> Record | None:
+def parse(found: object, file: str = "") -> Record | None:
     """Return the record that a decoded JSON file holds, or None when it is not one of schema 1."""
     if not _is_record(found):
         return None
@@ -132,6 +136,7 @@ def parse(found: object) -> Record | None:
         gallery=_mapping(found.get("gallery")),
         finished=_moment(found.get("finished")),
         key=str(found.get("key")),
+        file=printable(file),
     )
 
 
@@ -159,12 +164,13 @@ def _cell_costs(costs: dict[str, Any]) -> dict[str, Any]:
 def _numbers(raw: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
     """Split values into finite numbers and the names of all others; null means not measured."""
     raw = {name: value for name, value in raw.items() if value is not None}
-    good = {
-        printable(name): float(value)
-        for name, value in raw.items()
-        if type(value) in (int, float) and math.isfinite(value)
-    }
+    good = {printable(name): float(value) for name, value in raw.items() if finite(value)}
     return good, [name for name in map(printable, raw) if name not in good]
+
+
+def finite(value: object) -> bool:
+    """Say whether a decoded value is a number that a float can hold."""
+    return isinstance(value, int | float) and type(value) is not bool and abs(value) <= sys.float_info.max
 
 
 def _versions(found: dict[str, Any]) -> dict[str, str]:

@@ -374,8 +374,9 @@ def test_what_is_not_a_record_is_refused(broken: Any) -> None:
     assert parse(whole | broken if isinstance(broken, dict) and broken else broken) is None
 
 
-def test_numbers_that_are_none_are_left_out_and_told() -> None:
-    found = parse(record("badnets", "strip", metrics={"auroc": float("nan"), "acc": 0.5, "bdr": None}))
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 10**400, "1", True])
+def test_numbers_that_are_none_are_left_out_and_told(odd: Any) -> None:
+    found = parse(record("badnets", "strip", metrics={"auroc": odd, "acc": 0.5, "bdr": None}))
     assert found is not None
     assert found.metrics == {"acc": 0.5, "seconds": 1.5, "peak_mb": 512.0}
     assert found.warnings == ("auroc is not a finite number and was left out",)

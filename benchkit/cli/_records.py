@@ -1,0 +1,73 @@
+"""The options of the commands that draw what records hold, and how they read records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from benchkit.cli._complete import listed
+from benchkit.errors import NothingToRun
+from benchkit.report.aggregate import Cell, cells_of
+from benchkit.report.load import Record, printable, read
+from benchkit.report.select import select
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAMED = 10
+"""Files with a fault that are named, each in a line of its own."""
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Write the figure here; .png, .svg or .pdf.",
+)
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("benchkit-results"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of a finished (or unfinished) run.",
+)
+
+
+def selecting(*axes: str) -> Callable[[F], F]:
+    """Add ``--results``, a list option for each of these axes, and ``--seeds``."""
+
+    def add(command: F) -> F:
+        command = click.option("--seeds", metavar="N|LIST", help="How many (3), or which (0,5,7).")(command)
+        for axis in reversed(axes):
+            example = "  Such as badnets,blend:alpha=0.3 or all,-wanet." if axis == "attack" else ""
+            names = (f"--{axis}s", f"--{axis}")
+            told = f"Only these {axis}s.{example}"
+            command = click.option(*names, metavar="LIST", shell_complete=listed(f"{axis}s"), help=told)(command)
+        return results_option(command)
+
+    return add
+
+
+def chosen_cells(results: Path, options: dict[str, str | None]) -> list[Cell]:
+    """Read the records below a folder and return the cells that ``selecting``'s options ask for.
+
+    Raises:
+        StoreError, SpecError, NothingToRun: each in one sentence.
+    """
+    records, warnings = read(results)
+    for line in warnings:
+        click.echo(f"warning: {line}", err=True)
+    if not records:
+        raise NothingToRun(f"{results} holds no results: there is nothing to draw")
+    asked = {name.removesuffix("s"): text for name, text in options.items() if name != "seeds"}
+    return cells_of(select(records, asked, options["seeds"]))
+
+
+def say_faults(faults: Sequence[tuple[Record, str]]) -> None:
+    """Warn of each record of which something was left out, by the name of its file."""
+    for record, fault in faults[:NAMED]:
+        click.echo(f"warning: {record.file}: {printable(fault)}, and was left out", err=True)
+    if len(faults) > NAMED:
+        click.echo(f"warning: likewise in {len(faults) - NAMED} more files", err=True)

@@ -1,0 +1,33 @@
+"""benchkit gallery: records -> a figure of what every trigger does to an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchkit.cli._records import chosen_cells, out_option, say_faults, selecting
+
+
+@click.command("gallery")
+@selecting("attack", "dataset", "model")
+@out_option
+def cmd(out: Path, results: Path, **options: str | None) -> None:
+    """Draw the triggers of finished runs: an image, the same with the trigger, the difference, its spectrum.
+
+    One row per attack, and per dataset where there are several. The pictures are those that the records of the
+    no-defense column hold; no image is read and nothing is stamped. Needs matplotlib: pip install 'benchkit[plot]'.
+    """
+    from benchkit.errors import NothingToRun
+    from benchkit.report import pictures, spectra
+
+    spectra.require(out)
+    rows, faults = pictures.rows_of(chosen_cells(results, options))
+    say_faults(faults)
+    if not rows:
+        raise NothingToRun(
+            f"no record of these in {results} holds a picture of a trigger: benchkit run puts them into the "
+            "no-defense column, so run these attacks with --victims (again, where an older benchkit ran them)"
+        )
+    pictures.draw(rows).save(out)
+    click.echo(f"wrote {out}", err=True)

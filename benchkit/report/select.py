@@ -1,0 +1,82 @@
+"""Which records a figure is of: ``badnets,blend:alpha=0.3`` or ``all,-wanet``, asked of what was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchkit.errors import NothingToRun, SpecError, did_you_mean
+from benchkit.params import text
+from benchkit.report.load import Record
+from benchkit.report.published import part_of
+from benchkit.spec import pieces, seeds
+
+SELECTED = ("attack", "defense", "dataset", "model")
+Params = Mapping[str, str]
+
+
+def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: str | None = None) -> list[Record]:
+    """Return the records of the components that were asked for.
+
+    A name stands for all of its variants, ``NAME:PARAMETER=VALUE`` for those that have the parameter so, and
+    ``-NAME`` takes away; the parameters count that a record states, defaults included.
+
+    Args:
+        asked: for each of ``SELECTED`` a list; None asks for all.
+        numbers: which seeds, as ``benchkit run`` reads them.
+
+    Raises:
+        SpecError: when a name or seed is in no record.
+        NothingToRun: when no record is of all that was asked for.
+    """
+    chosen = list(records)
+    for axis, wanted in asked.items():
+        if wanted is not None:
+            values = _chosen(axis, wanted, _known(records, axis))
+            chosen = [record for record in chosen if getattr(record, axis) in values]
+    if numbers is not None:
+        wanted_seeds = _seeds(numbers, {record.seed for record in records})
+        chosen = [record for record in chosen if record.seed in wanted_seeds]
+    if not chosen:
+        raise NothingToRun("no record is of all that was asked for: there is nothing to draw")
+    return chosen
+
+
+def _known(records: Iterable[Record], axis: str) -> dict[str, Params]:
+    """Return each value of an axis with every parameter that a record tells of it."""
+    found: dict[str, Params] = {}
+    for record in records:
+        value = getattr(record, axis)
+        if value not in found:
+            told = getattr(record, f"{axis}_info", {}).get("params")
+            told = told if isinstance(told, dict) else {}
+            found[value] = {str(key): text(one) for key, one in told.items()} | dict(part_of(value).stated)
+    return dict(sorted(found.items()))
+
+
+def _chosen(axis: str, wanted: str, known: Mapping[str, Params]) -> set[str]:
+    if wanted in known and set(part_of(wanted).name) & set(":,="):
+        return {wanted}  # such as a folder with a comma in its name, which reads as two components
+    words = pieces(wanted)
+    chosen = set(known) if words[0][0].startswith("-") else set()
+    for word, stated in words:
+        name = word.removeprefix("-")
+        found = {value for value, params in known.items() if _fits(name, stated, value, params)}
+        if not found:
+            spec = f"{name}:{','.join('='.join(pair) for pair in stated.items())}" if stated else name
+            hint = did_you_mean(name, [part_of(value).name for value in known])
+            raise SpecError(f"no {axis} '{spec}' in these results{hint}; there are {', '.join(known)}")
+        chosen = chosen - found if word.startswith("-") else chosen | found
+    return chosen
+
+
+def _fits(name: str, stated: Params, value: str, params: Params) -> bool:
+    same = all(params.get(key.replace("-", "_")) == one for key, one in stated.items())
+    return same and name in ("all", part_of(value).name)
+
+
+def _seeds(numbers: str, known: set[int]) -> set[int]:
+    wanted = set(seeds(numbers))
+    if "," in numbers and wanted - known:
+        missing, there = (", ".join(map(str, sorted(some))) for some in (wanted - known, known))
+        raise SpecError(f"no seed {missing} in these results; there are {there}")
+    return wanted

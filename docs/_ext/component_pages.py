@@ -1,0 +1,197 @@
+"""One Markdown page for everything that has a name and parameters, from its class alone; knows nothing of Sphinx."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchkit.api import Attack, Dataset, Defense
+from benchkit.build import describe
+from benchkit.cli.show import assumptions
+from benchkit.kinds import ModelDetector
+from benchkit.params import fields_of, text
+from benchkit.plugins import GROUP, load
+from benchkit.recipes import RECIPES
+from benchkit.wrapper import AttackWrapper
+
+CODE = re.compile(r"(?::\w+:)?(`+)(.+?)\1", re.DOTALL)
+SPECIAL = re.compile(r"([\\*_\[\]<>|{}$#~^])")
+EMBEDDED = ((3, 32, 32), 10)
+"""Shape and classes of the embedded images, on which commands to try run without a download."""
+SIDES = (64, 128, 224)
+INTRODUCTIONS = {
+    "attacks": "What poisons the training data or the training, and the benign rows without a trigger. Each page is "
+    "made from the attack's own class: what it says of itself, its parameters and what it assumes.",
+    "defenses": "Six kinds, told apart by what they see and when they act, and measured in six ways "
+    "([the protocol](../../protocol.md)). The column `none` is the undefended victim.",
+    "datasets": "`scenes` is embedded. The others are looked for in `--data-root`, else `$BENCHKIT_DATA`, else the "
+    "user's cache folder, and are downloaded only with `--download`.",
+    "recipes": "How victims are trained: `--recipe NAME:PARAMETER=VALUE`. On a CPU the default is `fast`, on a GPU "
+    "`standard`.",
+    "models": "Networks for small images that benchkit brings along. Any other name is timm's: `--model vgg16`.",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its place below ``components``, a line for the list of its kind, and its Markdown."""
+
+    kind: str
+    name: str
+    summary: str
+    label: str
+    body: str
+
+
+def prose(docstring: str) -> str:
+    """Return a docstring as Markdown: code stays as it is, and nothing else in it is markup."""
+    done, parts = 0, []
+    source = inspect.cleandoc(docstring)
+    for code in CODE.finditer(source):
+        parts += [_plain(source[done : code.start()]), f"`{' '.join(code[2].split())}`"]
+        done = code.end()
+    return "".join([*parts, _plain(source[done:])])
+
+
+def _plain(words: str) -> str:
+    return SPECIAL.sub(r"\\\1", words)
+
+
+def cell(words: str) -> str:
+    """Return text for a cell of a table."""
+    return prose(words).replace("\n", " ")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _accepts(kind: str, bounds: str) -> str:
+    if " | " in bounds:
+        return ", ".join(f"`{choice}`" for choice in bounds.split(" | "))
+    return f"{kind}, {_plain(bounds)}" if bounds else kind
+
+
+def parameters(cls: type[Any]) -> str:
+    """Return the table of a component's parameters, or a sentence where it has none."""
+    rows = [
+        (
+            f"`{row['name']}`",
+            f"`{text(row['default'])}`" if row["default"] != "" else "empty",
+            _accepts(str(row["type"]), str(row["bounds"])),
+            cell(str(row["help"])),
+        )
+        for row in describe(cls)
+    ]
+    return table(("parameter", "default", "accepts", "meaning"), rows) if rows else "It has no parameters."
+
+
+def _command(component: Any) -> str:
+    """Return a command line that puts a component to use."""
+    if isinstance(component, Attack):
+        return f"benchkit run --attacks {component.name} --defenses freq-detector{_images(component)}"
+    if isinstance(component, ModelDetector):
+        return f"benchkit run --attacks badnets --defenses {component.name} --population 8"
+    if isinstance(component, Defense):
+        defense = "" if component.name == "none" else f" --defenses {component.name}"
+        return f"benchkit run --attacks badnets{defense}{_images(component)}"
+    if isinstance(component, Dataset):
+        return f"benchkit run --attacks badnets --defenses freq-detector --dataset {_named(type(component))}"
+    return f"benchkit run --attacks badnets --recipe {component.name}"
+
+
+def _images(component: Attack | Defense) -> str:
+    """Return the dataset that a component needs, where the embedded one does not suit it."""
+    if component.check(*EMBEDDED) is None:
+        return ""
+    side = next(side for side in SIDES if component.check((3, side, side), EMBEDDED[1]) is None)
+    return f" --dataset image-folder:root=PATH,size={side}"
+
+
+def _named(cls: type[Dataset]) -> str:
+    wanted = [name for name, (_, default, _) in fields_of(cls).items() if default == ""]
+    name = f"{cls.name}:{','.join(f'{one}=PATH' for one in wanted)}" if wanted else cls.name
+    return f"{name} --download" if cls.fetch is not Dataset.fetch else name
+
+
+def _label(cls: type[Any]) -> str:
+    """Return what a list of its kind says of a component, beside its first sentence."""
+    if issubclass(cls, AttackWrapper):
+        return "wraps another attack"
+    if issubclass(cls, Attack):
+        return "benign row" if cls.benign else f"{cls.label_policy} labels"
+    return str(cls.kind) if issubclass(cls, Defense) else ""
+
+
+def _assumed(cls: type[Any]) -> Iterator[str]:
+    """Yield what a component takes for granted, as items of a list."""
+    if line := assumptions(cls, cls()):
+        head = "Threat model" if issubclass(cls, Attack) else "Assumes"
+        yield f"**{head}**: {cell(line)}."
+    if issubclass(cls, AttackWrapper):
+        yield "**Wraps another attack** (`base`), whose threat model it shares; the one above is its default's."
+    if issubclass(cls, Dataset):
+        offers = "embedded, nothing is read from the disk" if cls.embedded else "read from the disk"
+        yield f"**Images**: {offers}."
+
+
+def _component(kind: str, cls: type[Any]) -> Page:
+    known = [f"**Paper**: {_plain(cls.paper)}."] if cls.paper else []
+    known += _assumed(cls)
+    known += [f"**Class**: `{cls.__module__}.{cls.__qualname__}`."]
+    parts = [f"# {cls.name}", prose(cls.__doc__ or ""), "\n".join(f"- {item}" for item in known)]
+    parts += ["## Parameters", parameters(cls)]
+    parts += ["## Try it", f"```sh\n{_command(cls())}\nbenchkit show {cls.name}\n```"]
+    first = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
+    return Page(kind, cls.name, cell(first), _label(cls), "\n\n".join(parts))
+
+
+def _network(name: str, builder: Any) -> Page:
+    net = builder(num_classes=10)
+    weights = sum(weight.numel() for weight in net.parameters())
+    described = typing.get_type_hints(builder)["return"].__doc__
+    size = f"{weights:,} parameters for ten classes of 32 x 32 RGB images"
+    command = f"benchkit run --attacks badnets --model {name}"
+    body = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."
+    body += f"{type(net).__qualname__}`.\n\n## Try it\n\n```sh\n{command}\n```"
+    return Page("models", name, cell(inspect.cleandoc(described).split("\n\n")[0]), f"{weights:,} parameters", body)
+
+
+def networks() -> dict[str, Any]:
+    """Return the functions that build benchkit's own networks, by the names under which timm finds them."""
+    import timm
+
+    from benchkit import nets
+
+    return {name: made for name, made in vars(nets).items() if timm.is_model(name) and made.__module__ == nets.__name__}
+
+
+def pages() -> Iterator[Page]:
+    """Yield the page of every built-in; what other distributions brought along has its documentation there.
+
+    Raises:
+        RuntimeError: when a built-in plugin does not load.
+    """
+    registry = load()
+    if registry.problems:
+        raise RuntimeError("; ".join(registry.problems))
+    for kind in ("attacks", "defenses", "datasets"):
+        entries = sorted(registry.kind(kind).items())
+        yield from (_component(kind, entry.cls) for _, entry in entries if entry.plugin.dist == GROUP)
+    yield from (_component("recipes", cls) for cls in RECIPES.values())
+    yield from (_network(name, builder) for name, builder in networks().items())
+
+
+def listing(kind: str, found: list[Page]) -> str:
+    """Return the page that lists a kind."""
+    head = ("name", "what it does") if not any(page.label for page in found) else ("name", "what it is", "what it does")
+    rows = [tuple(filter(None, (f"[{page.name}]({page.name}.md)", page.label, page.summary))) for page in found]
+    names = "\n".join(page.name for page in found)
+    toctree = f"```{{toctree}}\n:hidden:\n\n{names}\n```"
+    return "\n\n".join([f"# {kind.capitalize()}", INTRODUCTIONS[kind], table(head, rows), toctree])

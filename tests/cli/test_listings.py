@@ -1,0 +1,118 @@
+"""What programs and terminals get: JSON with stable keys from every listing, and no colour where it is unwelcome."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).parents[1] / "toy.py"
+RUN = (
+    "--dataset",
+    "toy",
+    "--recipe",
+    "fast:epochs=2,batch=32",
+    "-p",
+    str(TOY),
+    "--device",
+    "cpu",
+    "--attacks",
+    "corner",
+)
+COLOUR = re.compile(r"\x1b\[[\d;]*\b(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[\d;]*)?m")
+
+
+def keys(rows: object) -> set[str]:
+    assert isinstance(rows, list)
+    assert rows
+    assert all(row.keys() == rows[0].keys() for row in rows)
+    return set(rows[0])
+
+
+def test_plugins(benchkit_cli):
+    assert keys(json.loads(benchkit_cli("plugins", "--json").out)) == {"name", "from", "version", "module"}
+    checked = json.loads(benchkit_cli("plugins", "--check", "--json").out)
+    assert checked.keys() == {"components", "problems"}
+    assert keys(checked["components"]) == {"kind", "name", "from", "version"}
+
+
+def test_show(benchkit_cli):
+    rows = json.loads(benchkit_cli("show", "badnets", "--json").out)
+    assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "parameters"}
+    assert keys(rows[0]["parameters"]) == {"name", "type", "default", "bounds", "help"}
+
+
+def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
+    where = ("--results", tmp_path / "r")
+
+    def planned():
+        return json.loads(benchkit_cli("plan", *RUN, *where, "--json").out)
+
+    before = planned()
+    assert before.keys() == {
+        "attacks", "defenses", "datasets", "models", "seeds", "poison_rates", "recipe", "population", "shard",
+        "cells", "cells_done", "steps",
+    }  # fmt: skip
+    assert keys(before["steps"]) == {"stage", "key", "of", "state"}
+    assert {one["name"] for one in before["attacks"]} == {"corner"}
+    assert (before["cells"], before["cells_done"]) == (1, 0)
+    assert {step["state"] for step in before["steps"]} == {"to-run"}
+    assert benchkit_cli("run", *RUN, *where, "--quiet").code == 0
+    after = planned()
+    assert after["cells_done"] == 1
+    assert {step["state"] for step in after["steps"]} == {"done"}
+    listed = json.loads(benchkit_cli("cache", "ls", *where, "--json").out)
+    assert keys(listed) == {"stage", "key", "bytes", "label", "path"}
+    assert {row["key"] for row in listed} == {step["key"] for step in after["steps"] if step["stage"] != "cell"}
+    benchkit_cli("cache", "prune", *where, "--yes")
+    assert {step["state"] for step in planned()["steps"]} == {"done", "not-needed"}
+    assert json.loads(benchkit_cli("cache", "ls", *where, "--json").out) == []
+
+
+def in_terminal(*arguments: object, **env: str) -> str:
+    """Return what a command writes to a terminal of 160 columns, control sequences included."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLORTERM")}
+    command = [sys.executable, "-m", "benchkit", *map(str, arguments)]
+    ran = subprocess.Popen(
+        command, stdin=child, stdout=child, stderr=child, env={**kept, "TERM": "xterm-256color", **env}
+    )
+    os.close(child)
+    seen = b""
+    try:
+        while part := os.read(parent, 65536):
+            seen += part
+    except OSError:  # how Linux says that nobody has the terminal open any more
+        pass
+    ran.wait()
+    os.close(parent)
+    return seen.decode(errors="replace")
+
+
+@pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False)])
+def test_no_color_reaches_the_live_view_and_the_tables(tmp_path, env, coloured):
+    text = in_terminal("run", *RUN, "--results", tmp_path / "r", **env)
+    assert " steps " in text
+    assert bool(COLOUR.search(text)) is coloured
+    table = in_terminal("report", "--results", tmp_path / "r", **env)
+    assert "corner" in table
+    assert "\u2502" in table
+    assert coloured or not COLOUR.search(table)
+
+
+def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_path):
+    command = [sys.executable, "-m", "benchkit", "run", *RUN, "--results", str(tmp_path / "r")]
+    env = {**os.environ, "FORCE_COLOR": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert "| corner" in ran.stdout

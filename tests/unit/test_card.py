@@ -1,0 +1,63 @@
+"""Model cards: whatever a dataset's author called a class, it is text on the card."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from benchkit.card import card, escaped
+from benchkit.plugins import load
+from benchkit.spec import component
+from benchkit.victims import _wanted
+
+HOSTILE = 'x"\n---\n`${y}` | <script>alert(1)</script> ![a](http://b) \x1b[31m'
+
+
+def _config(text: str) -> dict[str, Any]:
+    attack = {"spec": text, "paper": text, "benign": False, "target": 0}
+    config = {"architecture": text, "dataset": text, "recipe": text, "benchkit_version": "1", "seed": 0}
+    return {
+        **config,
+        "attack": attack,
+        "classes": [text],
+        "num_classes": 1,
+        "input_shape": [3, 8, 8],
+        "poison_rate": 0.1,
+    }
+
+
+def test_hostile_text_stays_text_in_a_card():
+    yaml = pytest.importorskip("yaml")
+    page = card(_config(HOSTILE), {"c_acc": 1e-7}, (HOSTILE,), "mit")
+    _, front, body = page.split("---\n", 2)
+    read = yaml.safe_load(front)
+    assert read["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(1e-7, abs=1e-6)
+    assert read["tags"] == ["backdoor", "benchkit", "image-classification"]
+    assert "\x1b" not in page
+    outside = re.sub(r"^```.*?^```$", "", body, flags=re.M | re.S)
+    assert not re.search(r"(?<!\\)(<script|!\[a|`\$|\]\()", outside)
+    table = [line for line in outside.splitlines() if line.startswith("| Attack")]
+    assert len(table) == 1
+    assert len(re.findall(r"(?<!\\)\|", table[0])) == 3
+    assert body.count("\n```") == 4
+
+
+@pytest.mark.parametrize("mark", list("\\`*_[]<>#|!~&@"))
+def test_marks_are_escaped(mark):
+    assert escaped(f"a{mark}b") == f"a\\{mark}b"
+
+
+def test_the_target_is_what_the_attack_itself_says():
+    registry = load()
+    wanted = {text: _wanted(component(text, "attacks", registry), 4, (3, 8, 8)) for text in MAPPINGS}
+    assert wanted == MAPPINGS
+
+
+MAPPINGS = {
+    "none": [],
+    "badnets:target=3": [3, 3, 3, 3],
+    "badnets:mapping=all-to-all": [1, 2, 3, 0],
+    "invisible:base=blend,base.target=1": [1, 1, 1, 1],
+}
