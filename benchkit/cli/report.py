@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from benchkit.cli._records import results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.metrics import METRICS
 from benchkit.report import print_report
@@ -25,14 +26,7 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
 
 
 @click.command("report")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("benchkit-results"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder of a finished (or unfinished) run.",
-)
+@results_option
 @click.option("--metric", metavar="M", help="Show this metric in every cell, such as asr or seconds.")
 @click.option("--rows", type=click.Choice(AXES), help="What the rows are.  [default: attack]")
 @click.option("--cols", type=click.Choice(AXES), help="What the columns are.  [default: defense]")

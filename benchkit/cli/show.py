@@ -64,7 +64,7 @@ def assumptions(cls: type[Any], component: Any) -> str:
         model = ["knows a clean model of the victim's architecture"] if "model" in component.needs else []
         return "; ".join([controls, labels, *model])
     if issubclass(cls, Defense):
-        data = f"{component.clean:.3g} of the training set as clean images"
+        data = f"clean images worth {100 * component.clean:g} % of the training set"
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"
         model = ["needs the victim model"] if "model" in cls.needs else []

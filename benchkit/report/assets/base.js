@@ -24,6 +24,15 @@ const el = (tag, attributes, ...children) => fill(document.createElement(tag), a
 const svg = (tag, attributes, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+/** A table with a head of its columns' names. */
+const plainTable = (className, heads, rows) =>
+  el(
+    "table",
+    { class: className },
+    el("thead", null, el("tr", null, heads.map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", null, rows),
+  );
+
 /** A value as tables write it: percent with one decimal, anything else with three digits. */
 function show(name, value) {
   if (known(name).percent) return (100 * value).toFixed(1);

@@ -70,20 +70,7 @@ function metricsTable(cell) {
   return el(
     "div",
     { class: "scroll", role: "region", tabindex: "0", "aria-label": "Metrics" },
-    el(
-      "table",
-      { class: "plain stack" },
-      el(
-        "thead",
-        null,
-        el(
-          "tr",
-          null,
-          ["metric", "mean", "95 %", "each seed"].map((text) => el("th", { scope: "col" }, text)),
-        ),
-      ),
-      el("tbody", null, rows),
-    ),
+    plainTable("plain stack", ["metric", "mean", "95 %", "each seed"], rows),
   );
 }
 
@@ -97,35 +84,16 @@ function costTable(records) {
     const found = records.map((one) => one.costs?.[stage]?.[name]).filter((value) => value !== undefined);
     return found.length ? show(name, found.reduce((sum, one) => sum + one, 0) / found.length) : "";
   };
-  return [
+  const heads = all.map((name) => name.replace("_mb", " MB").replaceAll("_", " "));
+  const rows = stages.map((stage) =>
     el(
-      "table",
-      { class: "plain" },
-      el(
-        "thead",
-        null,
-        el(
-          "tr",
-          null,
-          ["stage", ...all.map((name) => name.replace("_mb", " MB").replaceAll("_", " "))].map((text) =>
-            el("th", { scope: "col" }, text),
-          ),
-        ),
-      ),
-      el(
-        "tbody",
-        null,
-        stages.map((stage) =>
-          el(
-            "tr",
-            null,
-            el("th", { scope: "row" }, stage),
-            all.map((name) => el("td", null, mean(stage, name))),
-          ),
-        ),
-      ),
+      "tr",
+      null,
+      el("th", { scope: "row" }, stage),
+      all.map((name) => el("td", null, mean(stage, name))),
     ),
-  ];
+  );
+  return [plainTable("plain", ["stage", ...heads], rows)];
 }
 
 const settings = (title, said) =>

@@ -41,20 +41,7 @@ function rankCard(ranking) {
     "div",
     { class: "card" },
     el("h3", null, "By ", term(metric), kind ? `: ${kindName(kind)}` : ": all kinds of defense"),
-    el(
-      "table",
-      { class: "plain" },
-      el(
-        "thead",
-        null,
-        el(
-          "tr",
-          null,
-          ["defense", "mean rank", "mean"].map((text) => el("th", { scope: "col" }, text)),
-        ),
-      ),
-      el("tbody", null, rows),
-    ),
+    plainTable("plain", ["defense", "mean rank", "mean"], rows),
     test
       ? el(
           "div",
