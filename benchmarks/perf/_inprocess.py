@@ -63,9 +63,7 @@ class Nothing:
 
 
 class Here(Nothing):
-    """An executor that runs each step in this process, on the CPU; ``seconds`` holds the CPU
-    time of each, by its key.
-    ."""
+    """An executor that runs each step in this process, on the CPU; ``seconds`` holds the CPU time of each, by key."""
 
     slots = 1
 
@@ -98,6 +96,9 @@ class Silent:
         """Show nothing."""
 
     def ended(self, step: Step, outcome: Outcome) -> None:
+        """Show nothing."""
+
+    def waiting(self, step: Step, why: str) -> None:
         """Show nothing."""
 
     def dropped(self, step: Step) -> None:
