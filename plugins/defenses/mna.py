@@ -40,8 +40,8 @@ class Mna(benchkit.ModelDetector):
     victims' own recipe and architecture, cut to two thirds but in smaller batches, on all images. (From 250 images of
     ``scenes``, 5 %, no shadow model learned anything in the time there is.) Nor does it carry over from queries that
     start as noise, where shadow models give themselves away, as their triggers are noise: the defaults start from
-    clean images with a patch, and bring logits to one scale. The cutoff stays rough, as three benign shadow models
-    set it, and those are not quite victims.
+    clean images with a patch, of which they ask three times as many, and bring logits to one scale. The cutoff stays
+    rough, as three benign shadow models set it, and those are not quite victims.
     """
 
     name = "mna"
@@ -59,7 +59,7 @@ class Mna(benchkit.ModelDetector):
         "fast:budget=40000;batch=50", "how the shadow models are trained, with ; for , (the paper: mntd)"
     )
     images: int = benchkit.param(0, "clean images of each shadow model, with replacement; 0: as many as held", ge=0)
-    queries: int = benchkit.param(10, "inputs a model is asked", ge=1)
+    queries: int = benchkit.param(30, "inputs a model is asked (the paper: 10)", ge=1)
     start: str = benchkit.param(
         "patched",
         "the queries before they are tuned: clean images with a random patch, or noise (the paper)",
