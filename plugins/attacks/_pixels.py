@@ -18,8 +18,12 @@ def to_images(levels: Tensor) -> Tensor:
 
 def add(images: Tensor, levels: Tensor, kept: float = 1.0) -> Tensor:
     """Return ``kept * images + levels`` clipped to 0..255; ``levels``, in grey levels, broadcasts."""
-    each = levels.to(images.device).expand(images.shape)
-    return blockwise(lambda part, added: to_images(kept * part.float() + added), images, each)
+
+    def added(part: Tensor, more: Tensor) -> Tensor:
+        grey = part.float() if kept == 1 else kept * part
+        return grey.add_(more).clamp_(0, 255).round_().to(torch.uint8)
+
+    return blockwise(added, images, levels.to(images.device, torch.float32).expand(images.shape))
 
 
 def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) -> Tensor:
