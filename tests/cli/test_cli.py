@@ -83,7 +83,7 @@ def test_check_fails_on_a_broken_plugin(benchkit_cli, tmp_path, monkeypatch):
 
 def test_show_gives_paper_assumptions_and_bounds(benchkit_cli):
     text = benchkit_cli("show", "freq-detector").out
-    assert all(word in text for word in ("Zeng", "worth 100 % of the training set", "victim trains on", "fpr:0.05", "> 0, <= 1"))
+    assert all(word in text for word in ("Zeng", "worth 100 % of", "victim trains on", "fpr:0.05", "> 0, <= 1"))
     both = benchkit_cli("show", "none").out
     assert "none (attack" in both
     assert "none (defense" in both
