@@ -29,7 +29,10 @@ def held(path: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Return who holds a lock, such as ``process 4711 on node7``; "" if nobody does, or cannot say."""
+    """Return who holds a lock, such as ``process 4711 on node7``; "" if nobody does, or cannot say.
+
+    Not for the holder itself: a process that closes a file loses its POSIX locks on it.
+    """
     with suppress(OSError):
         return path.read_text(encoding="utf-8", errors="replace").strip()
     return ""

@@ -1,8 +1,8 @@
-"""The options of the commands that draw what records hold, and how they read records."""
+"""The options of the commands that read records, and how they read them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,6 @@ import click
 
 from benchkit.cli._complete import listed
 from benchkit.errors import NothingToRun
-from benchkit.report.aggregate import Cell, cells_of
 from benchkit.report.load import Record, printable, read
 from benchkit.report.select import select
 
@@ -50,19 +49,28 @@ def selecting(*axes: str) -> Callable[[F], F]:
     return add
 
 
-def chosen_cells(results: Path, options: dict[str, str | None]) -> list[Cell]:
-    """Read the records below a folder and return the cells that ``selecting``'s options ask for.
+def read_records(results: Path) -> list[Record]:
+    """Read every record below a folder, and warn of what was ignored.
 
     Raises:
-        StoreError, SpecError, NothingToRun: each in one sentence.
+        StoreError, NothingToRun: each in one sentence.
     """
     records, warnings = read(results)
     for line in warnings:
         click.echo(f"warning: {line}", err=True)
     if not records:
-        raise NothingToRun(f"{results} holds no results: there is nothing to draw")
+        raise NothingToRun(f"{results} holds no results: fill it with benchkit run")
+    return records
+
+
+def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list[Record]:
+    """Return the records that ``selecting``'s options ask for.
+
+    Raises:
+        SpecError, NothingToRun: each in one sentence.
+    """
     asked = {name.removesuffix("s"): text for name, text in options.items() if name != "seeds"}
-    return cells_of(select(records, asked, options["seeds"]))
+    return select(records, asked, options["seeds"])
 
 
 def say_faults(faults: Sequence[tuple[Record, str]]) -> None:

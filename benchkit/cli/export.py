@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from benchkit.cli._options import data_root, model_code
-from benchkit.cli._records import selecting
-from benchkit.errors import NothingToRun, SpecError, StoreError
-from benchkit.report.load import Record, newest, read
-from benchkit.report.select import select
+from benchkit.cli._records import chosen, read_records, selecting
+from benchkit.errors import SpecError, StoreError
+from benchkit.report.load import Record, newest
 
 if TYPE_CHECKING:
     from benchkit.victims import Victim
@@ -77,11 +76,12 @@ def cmd(
     if out is None and form != "csv":
         raise SpecError(f"--to {form} does not go to the terminal: name a {_noun(form)} with --out")
     license_id = _license(license_id)
-    everything, chosen = _records(results, asked)
+    everything = newest(read_records(results))
+    wanted = sorted(chosen(everything, asked), key=lambda record: (*map(str, record.identity[:-1]), record.seed))
     if form == "hf":
         assert out is not None
-        return _victims(_found(chosen, root, plugins), everything, results, out, license_id)
-    _table(form, chosen, out)
+        return _victims(_found(wanted, root, plugins), everything, results, out, license_id)
+    _table(form, wanted, out)
     return 0
 
 
@@ -93,21 +93,6 @@ def _license(text: str | None) -> str:
     if text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", text):
         raise SpecError(f"--license must be an identifier such as cc-by-4.0, got {text!a}")
     return text or "unknown"
-
-
-def _records(results: Path, asked: dict[str, str | None]) -> tuple[list[Record], list[Record]]:
-    """Return the newest record of each cell and seed: all of them, and those that were asked for."""
-    records, warnings = read(results)
-    for line in warnings:
-        click.echo(f"warning: {line}", err=True)
-    if not records:
-        raise NothingToRun(f"{results} holds no results: there is nothing to export")
-    axes = {name.removesuffix("s"): text for name, text in asked.items() if name != "seeds"}
-    latest = sorted(newest(records), key=lambda record: (*map(str, record.identity[:-1]), record.seed))
-    try:
-        return latest, select(latest, axes, asked["seeds"])
-    except NothingToRun:
-        raise NothingToRun("no record is of all that was asked for: there is nothing to export") from None
 
 
 def _table(form: str, records: list[Record], out: Path | None) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from benchkit.cli._records import chosen_cells, out_option, say_faults, selecting
+from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
+from benchkit.report.aggregate import cells_of
 
 
 @click.command("gallery")
@@ -22,7 +23,7 @@ def cmd(out: Path, results: Path, **options: str | None) -> None:
     from benchkit.report import pictures, spectra
 
     spectra.require(out)
-    rows, faults = pictures.rows_of(chosen_cells(results, options))
+    rows, faults = pictures.rows_of(cells_of(chosen(read_records(results), options)))
     say_faults(faults)
     if not rows:
         raise NothingToRun(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from benchkit.cli._records import results_option
+from benchkit.cli._records import read_records, results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.metrics import METRICS
 from benchkit.report import print_report
 from benchkit.report.aggregate import AXES, Cell, cells_of
-from benchkit.report.load import printable, read
+from benchkit.report.load import printable
 from benchkit.report.matrix import View, matrix
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def cmd(
         raise SpecError(
             "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
         )
-    cells = _load(results)
+    cells = cells_of(read_records(results))
     metric = _known_metric(metric, cells)
     if against is not None:
         _write_against(_compared(cells, against, counted_as, metric), form, out)
@@ -98,15 +98,6 @@ def cmd(
     chosen = _pick(cells, *cell) if cell else cells
     view = View(*_axes(rows, cols), metric)
     _write(chosen, view, form, out, detail=cell is not None)
-
-
-def _load(folder: Path) -> list[Cell]:
-    records, warnings = read(folder)
-    for line in warnings:
-        click.echo(f"warning: {line}", err=True)
-    if not records:
-        raise NothingToRun(f"{folder} holds no results: there is nothing to report")
-    return cells_of(records)
 
 
 def _known_metric(asked: str | None, cells: list[Cell]) -> str | None:
@@ -185,7 +176,7 @@ def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out
     from benchkit.report.changes import changes, changes_to_csv, changes_to_json
     from benchkit.report.runs import twins_of
 
-    a, b = (_load(folder) for folder in folders)
+    a, b = (cells_of(read_records(folder)) for folder in folders)
     metric = _known_metric(asked, [*a, *b])
     runs = twins_of((printable(str(folders[0])), printable(str(folders[1]))), a, b)
     if form in ("csv", "json"):

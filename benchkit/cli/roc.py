@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from benchkit.cli._records import chosen_cells, out_option, say_faults, selecting
+from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
+from benchkit.report.aggregate import cells_of
 
 
 @click.command("roc")
@@ -24,7 +25,7 @@ def cmd(out: Path, results: Path, log: bool, **options: str | None) -> None:
     from benchkit.report.curves import curves_in, draw
 
     spectra.require(out)
-    curves, faults = curves_in(chosen_cells(results, options))
+    curves, faults = curves_in(cells_of(chosen(read_records(results), options)))
     say_faults(faults)
     if not curves.panels:
         raise NothingToRun(

@@ -1,4 +1,4 @@
-"""Which records a figure is of: ``badnets,blend:alpha=0.3`` or ``all,-wanet``, asked of what was run."""
+"""Which records are asked for: ``badnets,blend:alpha=0.3`` or ``all,-wanet``, asked of what was run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: 
         wanted_seeds = _seeds(numbers, {record.seed for record in records})
         chosen = [record for record in chosen if record.seed in wanted_seeds]
     if not chosen:
-        raise NothingToRun("no record is of all that was asked for: there is nothing to draw")
+        raise NothingToRun("no record is of all that was asked for: ask for less, or run it")
     return chosen
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from benchkit.errors import BenchkitError, StoreError
 from benchkit.metrics import METRICS
-from benchkit.report.load import Record, printable
+from benchkit.report.load import Record, finite, printable
 
 Kind = Literal["text", "whole", "number", "texts", "moment"]
 Get = Callable[[Record], Any]
@@ -148,10 +147,10 @@ def _costs(record: Record) -> dict[str, float]:
     for role, cost in record.costs.items():
         for name in ("seconds", "peak_mb", "peak_device_mb"):
             value: Any = cost.get(name) if isinstance(cost, dict) else None
-            if type(value) in (int, float) and math.isfinite(value):
+            if finite(value):
                 column = f"{name}_{_stage(role)}"
                 old = found.get(column, 0.0)
-                found[column] = old + value if name == "seconds" else max(old, float(value))
+                found[column] = old + float(value) if name == "seconds" else max(old, float(value))
     return found
 
 

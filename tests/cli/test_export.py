@@ -204,7 +204,11 @@ def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli, results, tm
         (["--to", "hf", "--out", "x", "--license", "a: b"], 2, "--license must be an identifier"),
         (["--to", "csv", "--out", "no/such/t.csv"], 2, "there is no folder"),
         (["--to", "csv", "--attacks", "corne"], 2, "did you mean 'corner'?"),
-        (["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning"], 3, "to export"),
+        (
+            ["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning"],
+            3,
+            "no record is of all",
+        ),
     ],
 )
 def test_faults_are_one_sentence(benchkit_cli, finished, arguments, code, said):

@@ -132,7 +132,7 @@ def test_a_cell_that_is_not_there(results: Path) -> None:
 def test_nothing_to_report(tmp_path: Path) -> None:
     empty = fails("--results", tmp_path)
     assert empty.exit_code == 3
-    assert "there is nothing to report" in str(empty)
+    assert "holds no results: fill it with benchkit run" in str(empty)
     assert fails("--results", tmp_path / "nowhere").exit_code == 2
 
 

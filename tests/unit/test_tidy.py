@@ -35,13 +35,14 @@ def test_steps_in_numbers_count_as_one_stage_and_odd_values_are_left_out():
         "other cifar10:x=1": {"seconds": 4},
         "cell": {"seconds": "long", "peak_mb": float("nan"), "peak_device_mb": True},
         "data": 3,
+        "train": {"seconds": 10**400},
     }
     found = columns(record(costs=costs))
     assert found["seconds_audit"].values == [3.5]
     assert found["peak_mb_audit"].values == [5]
     assert found["seconds_benign_audit"].values == [1]
     assert found["seconds_other"].values == [4]
-    assert not {"seconds_cell", "peak_mb_cell", "peak_device_mb_cell", "seconds_data"} & found.keys()
+    assert not {"seconds_cell", "peak_mb_cell", "peak_device_mb_cell", "seconds_data", "seconds_train"} & found.keys()
 
 
 def test_a_metric_may_not_take_the_place_of_another_column():
