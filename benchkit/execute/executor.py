@@ -17,7 +17,8 @@ class Outcome:
     go on (a user's mistake, a full disk). ``damaged``: a parent artifact (``value``) must be made again. ``oom``: the
     device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped. ``waiting``: it has
     not ended, because another run is making the same. ``free_device_mb`` is the GPU memory that this worker could
-    still use when the job had ended (MiB), where that is known.
+    still use when the job had ended (MiB), where that is known. ``cost`` is what a job that failed had cost until then,
+    as a record has it; that of one that is ``done`` is in its ``value``.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Outcome:
     error: str = ""
     trace: str = ""
     free_device_mb: float | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
 
 
 class Executor(Protocol):
@@ -33,6 +35,10 @@ class Executor(Protocol):
 
     slots: int
     """How many jobs may be in flight now; it may change."""
+
+    @property
+    def gpus(self) -> float:
+        """How many GPUs are held for them."""
 
     def submit(self, job: Mapping[str, Any]) -> str | None:
         """Start a job; at most ``slots`` are in flight. Return the name of the slot it runs in, if slots have one."""

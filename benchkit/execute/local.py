@@ -58,7 +58,7 @@ class LocalExecutor:
         self.devices, self.timeout, self.packing = list(devices), timeout or float("inf"), packing
         most = max(packing.limit, len(self.devices)) if packing else len(self.devices)
         self.setup = {**setup, "threads": max(1, cores() // most)}
-        self.slots = len(self.devices)
+        self.slots, self.gpus = len(self.devices), float(len({*self.devices} - {"cpu"}))
         self._context = _context(self.setup["threads"])
         self._workers: list[_Worker] = []
 

@@ -18,8 +18,9 @@ class Progress:
         total: the steps there were to run.
         done: those that have ended well.
         made: those of them that this run computed; the others, another run was quicker with.
-        seconds: how long those took, together.
+        seconds: how long those took, together, with what failed.
         peaks: the most memory that one of them held: ``peak_mb`` and, on a GPU, ``peak_device_mb`` (MiB).
+        gpus: how many GPUs the run holds.
     """
 
     def __init__(self, history: History) -> None:
@@ -27,7 +28,7 @@ class Progress:
         self.left: dict[str, Step] = {}
         self.begun: dict[str, float] = {}
         self.total = self.done = self.made = 0
-        self.seconds = 0.0
+        self.seconds = self.gpus = 0.0
         self.peaks: dict[str, float] = {}
 
     def expect(self, missing: Mapping[str, Step]) -> None:
@@ -42,6 +43,7 @@ class Progress:
     def ended(self, step: Step, outcome: Outcome) -> float:
         """Take in what a step did; return the seconds that went by meanwhile."""
         begun = self.begun.pop(step.key, None)
+        self.seconds += outcome.cost.get("seconds", 0.0)
         if outcome.state == "done":
             self.done += 1
             self.dropped(step)
@@ -73,13 +75,14 @@ class Progress:
         return f"{some} {span(seconds)} left" if seconds >= 1 else ""
 
     def summary(self, cells: int, wall: float) -> str:
-        """Return the one line that ends a run."""
+        """Return the one line that ends a run, which held its GPUs for so many seconds."""
         count = f"{cells} cell{'' if cells == 1 else 's'}, {self.made} step{'' if self.made == 1 else 's'} run"
         if not self.made:
             return f"{count}, {span(wall)}"
         names = {"peak_mb": "peak memory", "peak_device_mb": "peak GPU memory"}
         peaks = [f"{names[name]} {peak:.0f} MiB" for name, peak in self.peaks.items()]
-        return ", ".join([f"{count}: {span(self.seconds)} of computing in {span(wall)}", *peaks])
+        held = [f"{self.gpus * wall:.0f} GPU-seconds"] if self.gpus else []
+        return ", ".join([f"{count}: {span(self.seconds)} of computing in {span(wall)}", *held, *peaks])
 
     def _learn(self, step: Step, cost: Mapping[str, float]) -> None:
         self.made += 1

@@ -114,6 +114,11 @@ class RayExecutor:
         late = [one for one in self._actors if one.deadline <= time.monotonic()]
         return ended + [self._expired(one) for one in late]
 
+    @property
+    def gpus(self) -> float:
+        """How many GPUs the actors that there may be now hold."""
+        return self.slots * float(self._need["num_gpus"])
+
     def close(self) -> None:
         """Kill every actor, and Ray itself if it is ours."""
         for actor in list(self._actors):

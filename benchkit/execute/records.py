@@ -6,16 +6,17 @@ import platform
 import time
 from calendar import timegm
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchkit.api import Attack, Defense
+from benchkit.execute.executor import Outcome
 from benchkit.protocol import overlaps
-from benchkit.store import SCHEMA, Record, read_json
+from benchkit.store import SCHEMA, Damaged, Record, Store, read_json
 
 AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate")
-
 
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -47,6 +48,30 @@ def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record
         },
         "versions": {"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
     }
+
+
+def parent_costs(parents: Mapping[str, tuple[str, str]], store: Store) -> dict[str, dict[str, float]]:
+    """Return what each parent of a step cost, by its role, and what a defense's preparation learned from.
+
+    Raises:
+        Damaged: when a parent has to be made again first.
+    """
+    metas = {role: store.meta(*step) for role, step in parents.items()}
+    shadows = metas.get("prepare", {}).get("info", {}).get("shadows")
+    return {role: meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
+
+
+def failed_costs(job: Mapping[str, Any], store: Store, stage: str, outcome: Outcome) -> dict[str, dict[str, float]]:
+    """Return what was spent on a cell that failed, by role: on its parents, and on the step of ``stage`` that failed.
+
+    That is the cell itself, one of its parents, or one further up, which has no role but its stage.
+    """
+    role = next((role for role, (_, key) in job["parents"].items() if key == outcome.key), stage)
+    spent = {role: dict(outcome.cost)}
+    for role, step in job["parents"].items():
+        with suppress(Damaged):
+            spent |= parent_costs({role: step}, store)
+    return spent
 
 
 def moment(job: Mapping[str, Any], path: Path) -> str:

@@ -16,7 +16,7 @@ from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.local import LocalExecutor, cores
 from benchkit.execute.packing import Packing
 from benchkit.execute.progress import Progress
-from benchkit.execute.records import describe, moment
+from benchkit.execute.records import describe, failed_costs, moment
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
 from benchkit.spec import component
@@ -54,6 +54,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
     if not progress.left:
         return asked, progress
     executor = _executor(asked, means)
+    progress.gpus = executor.gpus
     try:
         with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
             running = _Running(executor, view, means, history, interrupts.asked)
@@ -161,7 +162,13 @@ def _failed_record(asked: Request) -> Callable[[Step, str, Outcome], Record]:
         defense = component(step.job["defense"], "defenses", asked.registry)
         record = describe(step.job, attack, defense)
         when = moment(step.job, asked.store.record_path(step.job))
-        return record | {"status": status, "error": outcome.error, "traceback": outcome.trace or None, "finished": when}
+        return record | {
+            "status": status,
+            "error": outcome.error,
+            "traceback": outcome.trace or None,
+            "costs": failed_costs(step.job, asked.store, asked.plan.steps[outcome.key].stage, outcome),
+            "finished": when,
+        }
 
     return make
 

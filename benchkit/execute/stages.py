@@ -13,7 +13,7 @@ from benchkit import gates
 from benchkit.execute.bench import Bench, Job
 from benchkit.execute.cost import Meter, added
 from benchkit.execute.many import make_population, make_shadows
-from benchkit.execute.records import describe, moment
+from benchkit.execute.records import describe, moment, parent_costs
 from benchkit.frequency import channel_spectra
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit, measure
@@ -169,7 +169,7 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
         findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
     record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
     record |= findings.exhibits
-    costs = {"cell": meter.cost, **_parent_costs(bench, job)}
+    costs = {"cell": meter.cost, **parent_costs(job["parents"], bench.store)}
     record["metrics"], record["costs"] = {**findings.metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
     record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
     record["finished"] = moment(job, bench.store.record_path(job))
@@ -212,12 +212,6 @@ def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
     own = ("cell", "prepare", "shadows", AUDIT.strip())
     return added([cost for role, cost in costs.items() if role.split()[0] in own])
-
-
-def _parent_costs(bench: Bench, job: Job) -> dict[str, Any]:
-    metas = {role: bench.store.meta(stage, key) for role, (stage, key) in job["parents"].items()}
-    shadows = metas.get("prepare", {}).get("info", {}).get("shadows")
-    return {role: meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
 
 
 def _device_name(device: torch.device) -> str:

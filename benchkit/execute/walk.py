@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from benchkit.errors import BenchkitError
@@ -71,7 +73,7 @@ class Walk:
         self.unmet: dict[str, set[str]] = {}
         self.children: dict[str, set[str]] = defaultdict(set)
         self.ready: list[tuple[Rank, str]] = []
-        self.flying: set[str] = set()
+        self.flying: dict[str, float] = {}
         self.tries: Counter[tuple[str, str]] = Counter()
         self.failed: dict[str, str] = {}
         self.alone: set[str] = set()
@@ -108,9 +110,9 @@ class Walk:
             if outcome.state == "waiting":
                 self.view.waiting(step, outcome.error)
                 continue
-            self.flying.discard(outcome.key)
-            self.view.ended(step, outcome)
-            self.take(outcome)
+            priced = _priced(outcome, time.monotonic() - self.flying.pop(outcome.key))
+            self.view.ended(step, priced)
+            self.take(priced)
         if not outcomes:
             self.view.tick()
 
@@ -131,10 +133,10 @@ class Walk:
     def fill(self) -> None:
         """Submit ready steps while there are free slots; a step that ran out of memory runs alone."""
         while self.ready and len(self.flying) < self.executor.slots and not self.stopped():
-            if self.alone and self.flying and (self.ready[0][1] in self.alone or self.alone & self.flying):
+            if self.alone and self.flying and (self.ready[0][1] in self.alone or self.alone & self.flying.keys()):
                 return
             _, key = heapq.heappop(self.ready)
-            self.flying.add(key)
+            self.flying[key] = time.monotonic()
             del self.unmet[key]
             where = self.executor.submit(self.plan.steps[key].job)
             self.view.started(self.plan.steps[key], where or "")
@@ -179,7 +181,13 @@ class Walk:
             record = self.failed_record(step, status, outcome)
             self.store.write_record(record)
             self.finished(record)
-        first = outcome if status == "skipped" else Outcome(key, "error", error=f"{step.label}: {outcome.error}")
+        first = outcome if status == "skipped" else replace(outcome, error=f"{step.label}: {outcome.error}", trace="")
         for child in sorted(self.children.pop(key, ())):
             if self.unmet.pop(child, None) is not None:
                 self.fail(child, "skipped", first)
+
+
+def _priced(outcome: Outcome, seconds: float) -> Outcome:
+    """Return an outcome that says what it cost; where nobody is left who measured that, so many seconds."""
+    told = outcome.cost or outcome.state == "done"
+    return outcome if told else replace(outcome, cost={"seconds": round(seconds, 3)})

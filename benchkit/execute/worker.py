@@ -21,6 +21,7 @@ import torch
 
 from benchkit.errors import ContractError, DataError, DeviceError, SpecError, StoreError
 from benchkit.execute.bench import Bench
+from benchkit.execute.cost import Meter
 from benchkit.execute.stages import run_step
 from benchkit.plugins import load
 from benchkit.scene import Source
@@ -62,16 +63,18 @@ def make_bench(setup: Mapping[str, Any]) -> Bench:
 
 def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
     """Run one step; every exception becomes a value."""
+    meter = Meter(bench.device)
     try:
-        return {"state": "done", "value": run_step(bench, job)}
+        with meter:
+            return {"state": "done", "value": run_step(bench, job)}
     except Damaged as damage:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
     except Exception as error:
         if short := memory_short(error):
-            return {"state": "oom", "error": short}
-        return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc()}
+            return {"state": "oom", "error": short, "cost": meter.cost}
+        return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc(), "cost": meter.cost}
 
 
 def memory_short(error: Exception) -> str:

@@ -41,6 +41,9 @@ def test_a_worker_that_never_gets_through_fails_its_cell_and_the_next_run_finish
         status,
         words,
     ]
+    (costs,) = (record["costs"] for record in failed(records_in(place.results)))
+    assert costs["prepare"]["peak_mb"] > 0
+    assert costs["cell"]["seconds"] >= (5 if status == "timeout" else 0)
     assert not place.leftovers()
     place.unlucky(accident, 0)
     ran = place.run(*asked)

@@ -180,6 +180,17 @@ def test_a_filter_that_leaves_nothing_fails_its_cell(toy_run, records_in, tmp_pa
     assert toy_run("--attacks", "corner", "--defenses", "drop-all", "--no-victims").code == 1
     (record,) = records_in(tmp_path / "results")
     assert "fewer than 2 classes remain" in record["error"]
+    assert record["costs"]["cell"]["seconds"] >= 0
+    assert record["costs"]["poison"]["peak_mb"] > 0
+
+
+def test_a_cell_that_was_skipped_says_what_the_failed_step_cost(toy_run, records_in, tmp_path):
+    assert toy_run("--attacks", "corner:mode=raise", "--defenses", "none").code == 1
+    (record,) = records_in(tmp_path / "results")
+    assert record["status"] == "skipped"
+    assert {"data", "poison"} <= set(record["costs"])
+    assert record["costs"]["poison"]["peak_mb"] > 0
+    assert "cell" not in record["costs"]
 
 
 def test_failed_cells_are_tried_again(toy_run, tmp_path, monkeypatch, records_in):

@@ -166,9 +166,11 @@ def test_the_last_line_says_what_a_run_cost(history):
     progress.ended(progress.left["t0"], done("t0", 30.0))
     progress.ended(progress.left["t1"], done("t1", 40.0, peak_device_mb=2000.4, peak_mb=300.0))
     progress.ended(progress.left["t2"], done("t2", 99.0, made=False))
-    progress.ended(progress.left["t3"], Outcome("t3", "error", error="no"))
-    expected = "4 cells, 2 steps run: 70 s of computing in 45 s, peak memory 300 MiB, peak GPU memory 2000 MiB"
-    assert progress.summary(4, 45) == expected
+    progress.ended(progress.left["t3"], Outcome("t3", "error", error="no", cost={"seconds": 5.0}))
+    begin, end = "4 cells, 2 steps run: 75 s of computing in 45 s, ", "peak memory 300 MiB, peak GPU memory 2000 MiB"
+    assert progress.summary(4, 45) == begin + end
+    progress.gpus = 2
+    assert progress.summary(4, 45) == begin + "90 GPU-seconds, " + end
 
 
 @pytest.mark.parametrize(
