@@ -15,8 +15,8 @@ from torch import Tensor
 from benchkit.frequency import dct2
 from benchkit.rates import Metrics
 
-POINTS, BINS = 101, 40
-"""Points of a ROC curve, evenly spaced in FPR; bins of a histogram."""
+POINTS, LOW_POINTS, BINS = 101, 20, 40
+"""Points of a ROC curve, evenly spaced in FPR, and more below its second one; bins of a histogram."""
 LARGEST = 96
 """Side in pixels above which the gallery's images are shrunk: records stay small."""
 
@@ -32,16 +32,18 @@ class Findings:
 def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:
     """Return a ROC curve and histograms of scores, each float (N,), higher = more suspicious.
 
-    ``roc`` holds ``fpr`` and ``tpr``; ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile
-    of all scores, and the share of ``clean``, ``triggered`` and ``control`` scores in each bin; those beyond the
-    edges count in the outermost.
+    ``roc`` holds ``tpr`` and ``fpr``, which is every per cent, and below the first more, down to that of one clean
+    image; ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile of all scores, and the share
+    of ``clean``, ``triggered`` and ``control`` scores in each bin; those beyond the edges count in the outermost.
     """
     from sklearn.metrics import roc_curve
 
     scores = torch.cat([clean, triggered]).double()
     truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))])
     fpr, tpr, _ = roc_curve(truth.numpy(), scores.numpy())
-    grid = np.linspace(0, 1, POINTS)
+    second = 1 / (POINTS - 1)  # a defender has few false alarms to spare: what counts is to the left of it
+    few = np.geomspace(min(second, 1 / len(clean)), second, LOW_POINTS)
+    grid = np.union1d(few[:-1], np.linspace(0, 1, POINTS))
     low, high = torch.cat([scores, control.double()]).quantile(torch.tensor([0.005, 0.995]).double()).tolist()
     edges = np.linspace(low, max(high, low + 1e-9), BINS + 1)
     named = {"clean": clean, "triggered": triggered, "control": control}

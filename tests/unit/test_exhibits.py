@@ -28,6 +28,16 @@ def test_the_area_under_the_curve_is_the_auroc() -> None:
     assert roc["tpr"] == sorted(roc["tpr"])
 
 
+def test_a_curve_is_fine_where_false_alarms_are_few() -> None:
+    clean, triggered = normal(5000, 0, 1), normal(5000, 3, 2)
+    roc = curves(clean, triggered, clean)["roc"]
+    assert min(value for value in roc["fpr"] if value) == pytest.approx(1 / 5000)
+    rate = next(value for value in roc["fpr"] if 0.0008 < value < 0.0012)
+    expected = (triggered >= clean.quantile(1 - rate)).float().mean().item()
+    assert roc["tpr"][roc["fpr"].index(rate)] == pytest.approx(expected, abs=0.02)
+    assert len(curves(clean[:50], triggered, clean)["roc"]["fpr"]) == 101
+
+
 def test_histograms_hold_every_score() -> None:
     clean, triggered, control = normal(500, 0, 1), normal(400, 9, 2), normal(300, 1, 3)
     shown = curves(clean, triggered, control)["scores"]
