@@ -81,7 +81,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def _code() -> int:
     if "_BENCHKIT_COMPLETE" in os.environ:
-        importlib.import_module("benchkit.cli._complete")  # knows how bash splits words
+        importlib.import_module("benchkit.cli._complete")  # knows how shells split words
     try:
         result = cli(standalone_mode=False)
     except click.ClickException as error:

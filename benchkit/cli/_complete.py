@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 VARIABLE = "_BENCHKIT_COMPLETE"
 """What the shell's script sets when it asks."""
@@ -167,4 +175,31 @@ def joined(words: Iterable[str]) -> list[str]:
     return found
 
 
-add_completion_class(Bash)
+class _Whole(ShellComplete):
+    """A shell that replaces the whole word, of which click completes only what is behind ``--option=``."""
+
+    before = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one that is being completed, and that one."""
+        words, word = super().get_completion_args()
+        self.before = word[: word.index("=") + 1] if word.startswith("-") and "=" in word else ""
+        return words, word
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """Return what the shell's script reads."""
+        return super().format_completion(CompletionItem(f"{self.before}{item.value}", item.type, item.help))
+
+
+class Zsh(_Whole, ZshComplete):
+    """Zsh."""
+
+
+class Fish(_Whole, FishComplete):
+    """Fish; click's script for it cuts a value off at its first comma."""
+
+    source_template = FishComplete.source_template.replace('split ","', 'split -m 1 ","')
+
+
+for shell in (Bash, Zsh, Fish):
+    add_completion_class(shell)

@@ -1,4 +1,4 @@
-"""Completion through a real bash: what TAB makes of a command line, and what it costs to ask."""
+"""Completion through real shells: what TAB makes of a command line, and what it costs to ask."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from benchkit.recipes import RECIPES
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 TOY = Path(__file__).parents[1] / "toy.py"
 HEAVY = ("torch", "timm", "numpy", "rich", "benchkit_plugins.attacks.badnets")
-pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not shutil.which(shell), reason=f"needs {shell}")
 
 
 def bash(script: str) -> str:
@@ -44,6 +47,7 @@ def replies(*words: str) -> list[str]:
     return bash(f"{call}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"").split()
 
 
+@needs("bash")
 def test_commands_and_options():
     assert set(replies("")) == set(COMMANDS)
     assert replies("repo") == ["report"]
@@ -72,24 +76,58 @@ def test_commands_and_options():
         (["run", "-p", str(TOY), "--attacks", "cor"], ["corner"]),
     ],
 )
+@needs("bash")
 def test_names(words, offered):
     assert replies(*words) == offered
 
 
-def test_a_tab_in_a_terminal_finishes_the_word(tmp_path):
+@needs("fish")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("repo", "report"),
+        ("run --attacks badnets,bl", "badnets,blend"),
+        ("run --attacks=blend:alpha=0.2,wan", "--attacks=blend:alpha=0.2,wanet"),
+        ("show neural", "neural-cleanse"),
+    ],
+)
+def test_names_in_fish(tmp_path, line, offered):
+    (tmp_path / "typed").write_text(f"benchkit {line}")
+    script = f"benchkit completion fish | source; complete -C (cat {tmp_path}/typed)"
+    env = {**os.environ, "PATH": BIN, "HOME": str(tmp_path)}
+    ran = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True, env=env)
+    assert ran.stdout.rstrip("\n").partition("\t")[0] == offered
+
+
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(benchkit completion bash)"'),
+    "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -u -D; source <(benchkit completion zsh)"),
+}
+
+
+@pytest.mark.parametrize("shell", [pytest.param(name, marks=needs(name)) for name in SHELLS])
+@pytest.mark.parametrize(
+    ("typed", "finished"),
+    [
+        ("benchkit run --attacks=blend:alpha=0.3,badn", "--attacks=blend:alpha=0.3,badnets "),
+        ("benchkit run --attacks badnets,ble", "--attacks badnets,blend "),
+    ],
+)
+def test_a_tab_in_a_terminal_finishes_the_word(tmp_path, shell, typed, finished):
+    command, setup = SHELLS[shell]
     parent, child = pty.openpty()
     env = {"PATH": BIN, "HOME": str(tmp_path), "PS1": "READY ", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
-    shell = subprocess.Popen(["bash", "--norc", "--noprofile", "-i"], stdin=child, stdout=child, stderr=child, env=env)
+    process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=env)
     os.close(child)
     try:
         _until(parent, "READY ")
-        os.write(parent, b'eval "$(benchkit completion bash)"; PS1="GO "\n')
-        _until(parent, "\nGO ")
-        os.write(parent, b"benchkit run --attacks=blend:alpha=0.3,badn\t")
-        _until(parent, "--attacks=blend:alpha=0.3,badnets ")
+        os.write(parent, f"{setup}; PS1=GO''NOW\n".encode())
+        _until(parent, "GONOW")
+        os.write(parent, f"{typed}\t".encode())
+        _until(parent, finished)
     finally:
-        shell.kill()
-        shell.wait()
+        process.kill()
+        process.wait()
         os.close(parent)
 
 
