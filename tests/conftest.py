@@ -55,6 +55,19 @@ def toy_run(benchkit_cli: Callable[..., Ran], tmp_path: Path) -> Callable[..., R
 
 
 @pytest.fixture(scope="session")
+def real_set() -> Callable[[str], Path]:
+    """Return a function that gives the folder of a real set of images; where there is none, it skips the test."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("BENCHKIT_TEST_DATA")
+        if not root or not Path(root, name).is_dir():
+            pytest.skip(f"set BENCHKIT_TEST_DATA to a folder that holds {name}")
+        return Path(root, name)
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def records_in() -> Callable[[Path], list[dict[str, Any]]]:
     """Return a function that reads every record below a results folder, sorted by path."""
 

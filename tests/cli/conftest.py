@@ -1,4 +1,4 @@
-"""Fixtures for tests that disturb runs: a place with a diary and accidents, and small disks."""
+"""Fixtures of several test modules: a place with a diary and accidents, small disks, and folders to scan."""
 
 from __future__ import annotations
 
@@ -115,3 +115,29 @@ def remount() -> Callable[[Path, str], None]:
         subprocess.run(["mount", "-o", f"remount,{options}", str(mount)], check=True)
 
     return change
+
+
+@pytest.fixture
+def scan_images(benchkit_cli: Callable, tmp_path: Path) -> Callable:
+    """Return a function that scans with the toy plugins; brightest by default."""
+
+    def run(path: Path, *args: object, defense: str = "brightest", clean: str | None = "toy"):
+        toy, results = TESTS / "toy.py", tmp_path / "results"
+        fixed = ["--defense", defense, "--device", "cpu", "-p", toy, "--results", results, "--jobs", 1]
+        return benchkit_cli("scan", "images", path, *fixed, *(["--clean", clean] if clean else []), *args)
+
+    return run
+
+
+@pytest.fixture
+def stamped_folder(tmp_path: Path) -> Path:
+    """Return a folder of thirty dark images, three of them with a bright corner, some in folders."""
+    from sample_pictures import cornered
+
+    root = tmp_path / "mine"
+    (root / "a" / "b").mkdir(parents=True)
+    for number in range(30):
+        where = (root, root / "a", root / "a" / "b")[number % 3]
+        image = cornered(corner=(200, 220, 240)[number // 10] if number % 10 == 7 else None)
+        image.save(where / f"{number:02d}.png")
+    return root

@@ -12,40 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_records import PIXEL, cells, record
 
-from benchkit.report.aggregate import Cell, cells_of
+from benchkit.report.aggregate import Cell
 from benchkit.report.export import to_csv, to_json
 from benchkit.report.html import to_html
-from benchkit.report.load import parse
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 EVIL = '</script><img src=x onerror="window.hit=1"><b>bold</b>'
-KINDS = {"none": "baseline", "strip": "input detector", "pruned": "model repair", "tuned": "model repair"}
 SCORES = {"none": (0.9, 0.9), "pruned": (0.8, 0.2), "tuned": (0.85, 0.5)}
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
-    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 CURVES = {
     "roc": {"fpr": [0, 0.1, 0.4, 1], "tpr": [0, 0.7, 0.95, 1]},
     "threshold": 1.5,
     "scores": {"edges": [0, 1, 2, 3, 4], "clean": [9, 5, 1, 0], "triggered": [0, 2, 6, 7], "control": [8, 5, 2, 0]},
 }
-
-
-def record(attack: str, defense: str, seed: int, **changes: Any) -> dict[str, Any]:
-    found = {
-        "schema": 1, "key": f"{attack}-{defense}-{seed}", "dataset": "scenes", "model": "narrownet",
-        "recipe": "fast", "attack": attack, "defense": defense, "seed": seed, "poison_rate": 0.1,
-        "status": "ok", "error": None, "metrics": {}, "warnings": [],
-        "attack_info": {"params": {"target": 0}, "access": "data"}, "defense_info": {"kind": KINDS[defense]},
-        "costs": {"cell": {"seconds": 1.5, "peak_mb": 512}}, "versions": {"benchkit": "0.1.0"},
-        "device": "cpu", "threads": 1, "finished": "2026-11-20T22:10:00Z",
-    }  # fmt: skip
-    return found | changes
 
 
 def made() -> list[Cell]:
@@ -57,12 +40,11 @@ def made() -> list[Cell]:
         for name, (c_acc, asr) in SCORES.items()
         for seed in range(3)
     ]
-    found = {"auroc": 0.75, "bdr_net": 0.5}
-    picture = {EVIL: PIXEL, "plain": PIXEL}
-    rows += [record("blend", "strip", k, metrics=found, curves=CURVES, gallery=picture) for k in range(3)]
+    known = {"metrics": {"auroc": 0.75, "bdr_net": 0.5}, "curves": CURVES, "gallery": {EVIL: PIXEL, "plain": PIXEL}}
+    rows += [record("blend", "strip", seed, **known) for seed in range(3)]
     rows += [record(EVIL, "strip", 0, status="failed", error=EVIL, warnings=[EVIL])]
     rows += [record("=cmd()", "none", 0, dataset="other", metrics={"c_acc": 0.5, "asr": 0.25})]
-    return cells_of([found for found in map(parse, rows) if found])
+    return cells(rows)
 
 
 @pytest.fixture(scope="module")
@@ -261,10 +243,8 @@ def test_downloads_are_what_report_writes(page: Any) -> None:
         texts[name] = Path(waiting.value.path()).read_text(encoding="utf-8")
     assert json.loads(texts["JSON"]) == json.loads(to_json(made()))
     ours, theirs = (list(csv.DictReader(io.StringIO(text))) for text in (texts["CSV"], to_csv(made())))
-    assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         assert one["attack"] == other["attack"].replace("=cmd", "'=cmd")
         assert one["metric"] == other["metric"]
-        assert [float(one[name] or -1) for name in ("mean", "ci95", "n")] == [
-            float(other[name] or -1) for name in ("mean", "ci95", "n")
-        ]
+        numbers, expected = ([float(row[name] or -1) for name in ("mean", "ci95", "n")] for row in (one, other))
+        assert numbers == expected

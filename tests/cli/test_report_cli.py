@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from table_rows import markdown_rows
 
 from benchkit.cli.report import cmd
 from benchkit.errors import BenchkitError
@@ -46,15 +47,10 @@ def fails(*args: object) -> BenchkitError:
     return error
 
 
-def body(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
-    return [[part.strip() for part in line.split("|")[1:-1]] for line in lines]
-
-
 def test_outside_a_terminal_the_table_is_markdown(results: Path) -> None:
     done = call("--results", results)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert body(done.stdout) == [
+    assert markdown_rows(done.stdout) == [
         ["attack", "none (C-Acc / ASR)", "strip (BDR - control / AUROC)"],
         ["badnets", "90.0 / 100.0", "50.0 / 75.0"],
         ["wanet", "90.0 / 80.0", "·"],
@@ -81,7 +77,7 @@ def test_each_format_can_go_to_a_file(results: Path, tmp_path: Path, form: str) 
 def test_a_metric_by_its_title_and_its_name(results: Path) -> None:
     by_name = call("--results", results, "--metric", "c_acc").stdout
     assert by_name == call("--results", results, "--metric", "C-Acc").stdout
-    assert body(by_name)[1] == ["badnets", "90.0"]
+    assert markdown_rows(by_name)[1] == ["badnets", "90.0"]
 
 
 def test_an_unknown_metric_is_met_with_the_known_ones(results: Path) -> None:
@@ -91,15 +87,15 @@ def test_an_unknown_metric_is_met_with_the_known_ones(results: Path) -> None:
 
 
 def test_axes_fill_each_other_in(results: Path) -> None:
-    assert body(call("--results", results, "--rows", "defense").stdout)[0] == ["defense", "badnets", "wanet"]
-    assert body(call("--results", results, "--cols", "attack").stdout)[0] == ["defense", "badnets", "wanet"]
-    assert body(call("--results", results, "--cols", "dataset").stdout)[0] == ["attack", "scenes"]
+    assert markdown_rows(call("--results", results, "--rows", "defense").stdout)[0] == ["defense", "badnets", "wanet"]
+    assert markdown_rows(call("--results", results, "--cols", "attack").stdout)[0] == ["defense", "badnets", "wanet"]
+    assert markdown_rows(call("--results", results, "--cols", "dataset").stdout)[0] == ["attack", "scenes"]
     assert fails("--results", results, "--rows", "model", "--cols", "model").exit_code == 2
 
 
 def test_one_cell_in_full(results: Path) -> None:
     text = call("--results", results, "--cell", "badnets", "strip").stdout
-    assert ["AUROC (%)", "75.0", "", "1"] in [row[:4] for row in body(text)]
+    assert ["AUROC (%)", "75.0", "", "1"] in [row[:4] for row in markdown_rows(text)]
     assert "wanet" not in text
     told = json.loads(call("--results", results, "--cell", "badnets", "strip", "--format", "json").stdout)
     assert [cell["defense"] for cell in told] == ["strip"]
@@ -163,7 +159,7 @@ def published(tmp_path: Path) -> Path:
 def test_ours_beside_what_was_published(results: Path, published: Path) -> None:
     done = call("--results", results, "--against", published, "--as", "cifar10")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert body(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80.0 / -5.0"]]
+    assert markdown_rows(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80.0 / -5.0"]]
     assert "- Doe: 1 of its 2 numbers set against ours" in done.stdout
     assert "- scenes counts as cifar10" in done.stdout
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from benchkit.store import Store
 
+TOY = Path(__file__).parents[1] / "toy.py"
+LONG = ("--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(TOY))
 MATRIX = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning,head-mean", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Return (results folder, exit code, stdout, stderr) of one finished run, in a process of its own."""
-    import subprocess
-    import sys
-    from pathlib import Path
-
     results = tmp_path_factory.mktemp("run") / "results"
-    toy = Path(__file__).parents[1] / "toy.py"
-    fixed = ["--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(toy), "--results", str(results)]
-    command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *fixed]
+    command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *LONG, "--results", str(results)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     return results, ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """Return a copy of that run's results folder, to be damaged."""
+    return shutil.copytree(finished[0], tmp_path / "copy")
 
 
 def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
@@ -69,9 +75,7 @@ def test_records_say_what_was_measured_and_assumed(finished, records_in):
 def test_a_second_run_only_reads(finished, benchkit_cli):
     results = finished[0]
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
-    again = benchkit_cli(
-        "run", *MATRIX, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", results
-    )
+    again = benchkit_cli("run", *MATRIX, *LONG, "--results", results)
     assert again.code == 0
     assert "8 done" in again.err
     assert "0 steps to run" in again.err
@@ -80,14 +84,8 @@ def test_a_second_run_only_reads(finished, benchkit_cli):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def _toy():
-    from pathlib import Path
-
-    return Path(__file__).parents[1] / "toy.py"
-
-
 def test_plan_counts_the_same_and_runs_nothing(benchkit_cli, tmp_path):
-    ran = benchkit_cli("plan", *MATRIX, "--dataset", "toy", "-p", _toy(), "--results", tmp_path / "r")
+    ran = benchkit_cli("plan", *MATRIX, "--dataset", "toy", "-p", TOY, "--results", tmp_path / "r")
     assert ran.code == 0
     assert "8 cells, 0 done; 2 victims: 0 cached, 2 to train" in ran.out
     assert "controls" in ran.out or "poisons data" in ran.out
@@ -104,41 +102,29 @@ def test_report_reads_what_run_wrote(finished, benchkit_cli):
 
 
 def test_changing_a_threshold_retrains_nothing(finished, benchkit_cli):
-    ran = benchkit_cli(
-        "plan", "--attacks", "corner", "--defenses", "brightest:threshold=fpr:0.01", "--dataset", "toy",
-        "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", finished[0],
-    )  # fmt: skip
+    asked = ("--attacks", "corner", "--defenses", "brightest:threshold=fpr:0.01")
+    ran = benchkit_cli("plan", *asked, *LONG, "--results", finished[0])
     assert "2 victims: 2 cached, 0 to train; 1 step to run" in ran.out
 
 
-def test_cache_lists_and_prunes_artifacts_but_not_records(finished, benchkit_cli, tmp_path):
-    import shutil
-
-    results = tmp_path / "copy"
-    shutil.copytree(finished[0], results)
-    listed = json.loads(benchkit_cli("cache", "ls", "--results", results, "--json").out)
+def test_cache_lists_and_prunes_artifacts_but_not_records(copied, benchkit_cli):
+    listed = json.loads(benchkit_cli("cache", "ls", "--results", copied, "--json").out)
     assert {"data", "train", "judge", "poison"} <= {row["stage"] for row in listed}
-    assert benchkit_cli("cache", "prune", "--results", results, "--yes").code == 0
-    assert json.loads(benchkit_cli("cache", "ls", "--results", results, "--json").out) == []
-    assert benchkit_cli("report", "--results", results).code == 0
+    assert benchkit_cli("cache", "prune", "--results", copied, "--yes").code == 0
+    assert json.loads(benchkit_cli("cache", "ls", "--results", copied, "--json").out) == []
+    assert benchkit_cli("report", "--results", copied).code == 0
 
 
 @pytest.mark.parametrize("harm", ["truncate", "remove"])
-def test_a_damaged_victim_is_noticed_and_made_again(finished, benchkit_cli, records_in, comparable, tmp_path, harm):
-    import shutil
-
-    results = tmp_path / "copy"
-    shutil.copytree(finished[0], results)
-    for path in (results / "results").rglob("fine-tuning/*.json"):
+def test_a_damaged_victim_is_noticed_and_made_again(finished, copied, benchkit_cli, records_in, comparable, harm):
+    for path in (copied / "results").rglob("fine-tuning/*.json"):
         path.unlink()
-    for path in (results / "artifacts" / "train").glob("*/tensors.safetensors"):
+    for path in (copied / "artifacts" / "train").glob("*/tensors.safetensors"):
         path.write_bytes(path.read_bytes()[:1000]) if harm == "truncate" else path.unlink()
-    ran = benchkit_cli(
-        "run", *MATRIX, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", _toy(), "--results", results
-    )
+    ran = benchkit_cli("run", *MATRIX, *LONG, "--results", copied)
     assert ran.code == 0, ran.err
     assert "will be made again" in ran.err
-    assert [comparable(one) for one in records_in(results)] == [comparable(one) for one in records_in(finished[0])]
+    assert [comparable(one) for one in records_in(copied)] == [comparable(one) for one in records_in(finished[0])]
 
 
 def test_observers_see_each_cell_and_cannot_break_a_run(toy_run, tmp_path, monkeypatch):
@@ -237,7 +223,7 @@ def test_a_plugins_model_is_trained_and_its_code_counts(toy_run, benchkit_cli, r
     assert toy_run(*args).code == 0
     (record,) = records_in(tmp_path / "results")
     assert record["model"] == "two-layers"
-    fixed = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", _toy(), "--results", tmp_path / "results")
+    fixed = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", TOY, "--results", tmp_path / "results")
     assert "2 victims: 2 cached" in benchkit_cli("plan", *args, *fixed).out
     changed = tmp_path / "other" / "nets.py"
     changed.parent.mkdir()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
+from attack_scenes import seeded
 from benchkit_plugins.defenses._cnn6 import Cnn6
 from benchkit_plugins.defenses.freq_detector import FreqDetector
+from freq_cases import prepared, scene, with_block
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -19,10 +20,6 @@ from benchkit.frequency import idct2
 QUICK = FreqDetector(rounds=3, batch=32)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def smooth(count: int, seed: int, shape: tuple[int, int, int] = (3, 16, 16)) -> Tensor:
     """Return images whose amplitude falls like 1/f^2, as 8-bit pixels."""
     channels, height, width = shape
@@ -30,22 +27,6 @@ def smooth(count: int, seed: int, shape: tuple[int, int, int] = (3, 16, 16)) -> 
     waves = torch.randn(count, channels, height, width, generator=seeded(seed)) * 60 / f**2
     waves[..., 0, 0] = 0
     return (110 + height * 0.25 * idct2(waves)).clamp(0, 255).to(torch.uint8)
-
-
-def with_block(images: Tensor) -> Tensor:
-    images = images.clone()
-    images[..., -5:-1, -5:-1] = 255
-    return images
-
-
-def scene(clean: Tensor, seed: int = 0, **more: Any) -> benchkit.Scene:
-    split = benchkit.Split(clean, torch.zeros(len(clean), dtype=torch.int64))
-    channels, height, width = clean.shape[1:]
-    return benchkit.Scene(2, (channels, height, width), torch.device("cpu"), split, seeded(seed), **more)
-
-
-def prepared(detector: FreqDetector, clean: Tensor, seed: int = 0) -> benchkit.Scene:
-    return scene(clean, seed + 1, prepared=detector.prepare(scene(clean, seed)))
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import colorsys
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from attack_scenes import seeded
 from benchkit_plugins.defenses import _manipulations as manipulations
 from PIL import Image
 from torch import Tensor
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def flat(level: int, count: int, side: int = 32, channels: int = 3) -> Tensor:
@@ -130,11 +127,8 @@ class TestShadow:
         again = manipulations.hls_to_rgb(*manipulations.rgb_to_hls(image))
         assert int((again.int() - image.int()).abs().max()) <= 1
 
-    def test_the_round_trip_changes_natural_images_as_published(self) -> None:
-        root = os.environ.get("BENCHKIT_TEST_DATA")
-        files = sorted(Path(root, "cifar10-png-6k", "test").rglob("*.png"))[::4] if root else []
-        if not files:
-            pytest.skip("set BENCHKIT_TEST_DATA to a folder that holds cifar10-png-6k")
+    def test_the_round_trip_changes_natural_images_as_published(self, real_set: Callable[[str], Path]) -> None:
+        files = sorted((real_set("cifar10-png-6k") / "test").rglob("*.png"))[::4]
         pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         change = manipulations.hls_to_rgb(*manipulations.rgb_to_hls(images)).int() - images.int()

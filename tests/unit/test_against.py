@@ -1,30 +1,25 @@
+"""Our numbers beside published ones: which are set against each other, and how that is told."""
+
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_records
+from published_files import HEAD, published
+from report_records import cells
+from table_rows import squeezed
 
-from benchkit.errors import BenchkitError, NothingToRun, SpecError
-from benchkit.metrics import METRICS
-from benchkit.plugins import load
+from benchkit.errors import NothingToRun, SpecError
 from benchkit.report.against import against
-from benchkit.report.aggregate import Cell, cells_of
 from benchkit.report.compare import Comparison, compare, stand_ins
 from benchkit.report.export import pairs_to_csv, pairs_to_json
-from benchkit.report.load import parse
-from benchkit.report.published import Published, part_of, read_published
+from benchkit.report.published import Published
 from benchkit.report.render import to_text
-from benchkit.spec import components
-
-ROOT = Path(__file__).parents[2]
-REFERENCE = sorted((ROOT / "benchmarks/reference").glob("*.csv"))
-TABLES = Path("/work/shared/reference/zeng2021.csv")
-HEAD = "source,attack,defense,dataset,metric,value,note\n"
 
 # A paper with two tables: one detector, then the same trained on another set, and tuned.
 FILE = (
@@ -44,34 +39,16 @@ FILE = (
 
 
 def record(attack: str, defense: str, dataset: str = "cifar10", seed: int = 0, **changes: Any) -> dict[str, Any]:
-    found = {
-        "schema": 1, "key": f"{attack}-{defense}-{dataset}-{seed}", "dataset": dataset, "model": "narrownet",
-        "recipe": "fast", "attack": attack, "defense": defense, "seed": seed, "poison_rate": 0.1,
-        "status": "ok", "error": None, "metrics": {}, "warnings": [],
-        "attack_info": {"benign": attack == "none", "params": {}},
-        "defense_info": {"kind": "baseline" if defense == "none" else "input detector", "params": {}},
-        "costs": {}, "versions": {}, "finished": "2026-11-20T22:10:00Z",
-    }  # fmt: skip
-    return found | changes
-
-
-def cells(*records: dict[str, Any]) -> list[Cell]:
-    return cells_of(found for one in records if (found := parse(one)))
-
-
-def written(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "published.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
+    return report_records.record(attack, defense, seed, dataset=dataset, **changes)
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[Published]:
-    return read_published(written(tmp_path, FILE), METRICS)
+    return published(tmp_path, FILE)
 
 
 def compared(rows: list[Published], *records: dict[str, Any], **options: Any) -> Comparison:
-    found = cells(*records)
+    found = cells(list(records))
     return compare(found, stand_ins(options.get("counted_as", ()), rows, found), options.get("only"))
 
 
@@ -123,7 +100,6 @@ GOLDEN = r"""
 
 - few images (1 record)
 """  # noqa: E501
-
 RECORDS = [
     record("none", "none", "scenes:size=32", metrics={"c_acc": 0.9}),
     record("none", "probe:epochs=2", "scenes:size=32", metrics={"fpr": 0.1, "acc": 0.1}),
@@ -141,11 +117,6 @@ RECORDS = [
 def test_the_tables_in_markdown_are_the_golden_ones(rows: list[Published]) -> None:
     found = against(compared(rows, *RECORDS, counted_as=["cifar10"]))
     assert squeezed(to_text(found, "markdown")) == squeezed(GOLDEN)
-
-
-def squeezed(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.strip().splitlines())
-    return "\n".join(line for line in lines if not line.startswith("|-"))
 
 
 def test_free_parameters_may_differ(rows: list[Published]) -> None:
@@ -168,7 +139,7 @@ def test_parameters_that_tell_rows_apart_may_not(rows: list[Published]) -> None:
 
 def test_a_stated_default_is_found_in_the_record(tmp_path: Path) -> None:
     lines = "s,badnets:size=3,probe:eps=0.10,cifar10,acc,0.5,\ns,badnets,probe:eps=0.10,cifar10,acc,0.6,\n"
-    rows = read_published(written(tmp_path, HEAD + lines), METRICS)
+    rows = published(tmp_path, HEAD + lines)
     known = {"defense_info": {"kind": "input detector", "params": {"eps": 0.1}}}
     assert matched(rows, "probe") is None
     assert matched(rows, "probe", **known) == 0.6
@@ -257,96 +228,10 @@ def test_json_has_null_for_what_is_missing(rows: list[Published]) -> None:
     assert (told[1]["ours"], told[1]["difference"], told[1]["status"]) == (None, None, "failed")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "it lacks the columns source, attack,"),
-        ("source,attack,defense,dataset,value\n", "it lacks the column metric: its first line must name"),
-        (HEAD, "holds no published number"),
-        (HEAD + "s,badnets,probe,cifar10,bdrr,1,\n", "line 2: there is no metric 'bdrr' (did you mean 'bdr'?)"),
-        (HEAD + "s,badnets,probe,cifar10,bdr,94.1,\n", "line 2: bdr is a share and must be at most 1, got 94.1"),
-        (HEAD + "s,badnets,probe,cifar10,bdr,nan,\n", "line 2: value must be a number, got 'nan'"),
-        (HEAD + "s,badnets,probe,cifar10,bdr,-,\n", "line 2: value must be a number, got '-'"),
-        (HEAD + "s,badnets,probe,cifar10,bdr\n", "line 2 has no value"),
-        (HEAD + "s,badnets,,cifar10,bdr,1,\n", "line 2 has no defense"),
-        (HEAD + 's,"badnets,blend",probe,cifar10,bdr,1,\n', "line 2: 'badnets,blend' is not one attack"),
-        (HEAD + "s,badnets,probe:=3,cifar10,bdr,1,\n", "line 2: 'probe:=3' is not one defense"),
-        (HEAD + "s,a,b,c,bdr,1,\n" + "t,a,b,c,bdr,0,\n", "line 3 gives a second number for what line 2 is about"),
-        (HEAD + 's,"bad', "is not a CSV file in UTF-8"),
-    ],
-)
-def test_a_file_that_makes_no_sense(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(BenchkitError) as error:
-        read_published(written(tmp_path, text), METRICS)
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-    assert error.value.exit_code == 2
-
-
 def test_metrics_of_plugins_need_no_unit(tmp_path: Path) -> None:
-    rows = read_published(written(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n"), ["hours"])
+    rows = published(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n", ["hours"])
     pair = compared(rows, record("badnets", "probe", metrics={"hours": 20.0})).pairs()[0]
     assert pair.difference == -10
     assert "- difference: ours minus published\n" in to_text(
         against(compared(rows, record("badnets", "probe", metrics={"hours": 20.0}))), "markdown"
     )
-
-
-@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
-def test_the_shipped_files_name_what_benchkit_has(path: Path) -> None:
-    registry = load()
-    for row in read_published(path, METRICS):
-        assert len(components(row.attack.text, "attacks", registry)) == 1
-        assert len(components(row.defense.text, "defenses", registry)) == 1
-        assert row.dataset.name in {*registry.kind("datasets"), "pubfig", "tsrd"}
-
-
-def zeng() -> list[Published]:
-    return read_published(ROOT / "benchmarks/reference/zeng2021.csv", METRICS)
-
-
-def test_zeng2021_holds_the_168_numbers() -> None:
-    rows = zeng()
-    per_table = [sum(row.source.endswith(f"Table {table}") for row in rows) for table in (1, 2, 3, 4)]
-    assert per_table == [80, 28, 40, 20]
-    detected = [r.value for r in rows if r.metric == "bdr_argmax" and r.source.endswith("1") and not r.defense.stated]
-    assert len(detected) == 20
-    assert round(sum(detected) / 20, 4) == 0.9850  # the paper's headline
-
-
-def test_only_the_noted_numbers_of_zeng2021_contradict_their_column() -> None:
-    """ACC is the mean of BDR and the true-negative rate, which is one number for each detector and dataset.
-
-    In the frequency domain, that is: those of the image domain agree on CIFAR-10 only.
-    """
-    columns: dict[tuple[str, str], dict[str, dict[str, Published]]] = defaultdict(lambda: defaultdict(dict))
-    for row in (row for row in zeng() if "feature" not in row.defense.stated):
-        columns[row.defense.text, row.dataset.text][row.attack.text][row.metric] = row
-    odd = []
-    for column in columns.values():
-        passed = {a: 2 * by["acc_argmax"].value - by["bdr_argmax"].value for a, by in column.items()}
-        usual = sorted(passed.values())[len(passed) // 2]
-        odd += [column[attack]["acc_argmax"] for attack, share in passed.items() if abs(share - usual) > 0.005]
-    assert [(row.attack.text, row.dataset.text) for row in odd] == [("gan-tri", "pubfig"), ("nature", "gtsrb")]
-    assert odd == [row for row in zeng() if "typo" in row.note]
-
-
-@pytest.mark.skipif(not TABLES.exists(), reason="the tables this file was made from are not here")
-def test_zeng2021_is_what_the_tables_say() -> None:
-    domains = {"frequency": {}, "image": {"feature": "image"}}
-    ours = {row.place: 100 * row.value for row in zeng()}
-    with TABLES.open(encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            stated = dict(domains[line["domain"]])
-            if line["table"] != "1":
-                stated["train_on"] = line["trained_on"].removesuffix("+tune")
-                stated |= {"tune": "100"} if line["trained_on"].endswith("+tune") else {}
-            for name in ("acc", "bdr"):
-                (place,) = [
-                    place
-                    for place in ours
-                    if (place[0], part_of(place[1]).stated) == (line["attack"], stated)
-                    if place[2:] == (line["tested_on"], f"{name}_argmax")
-                ]
-                assert ours.pop(place) == pytest.approx(float(line[name]))
-    assert ours == {}

@@ -17,10 +17,8 @@ from benchkit import ensemble
 from benchkit.ensemble import fit_many, train_stacked
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models import Classifier
-from benchkit.muon import orthogonalised
 from benchkit.recipes import Fast, Mntd, Recipe, Standard
 from benchkit.scene import Split
-from benchkit.stacks import footprint, mappable
 from benchkit.train import Trainer
 
 CPU = torch.device("cpu")
@@ -227,35 +225,3 @@ def test_each_split_needs_a_generator_and_two_images() -> None:
     with pytest.raises(ContractError, match="at least two images"):
         fit_many(trainer, splits(24, 1), rngs(2), stacked=2)
     assert fit_many(trainer, [], [], stacked=2) == []
-
-
-def test_matrices_of_a_stack_are_orthogonalised_each_on_its_own() -> None:
-    stack = torch.randn(3, 8, 40, generator=rngs(1)[0]) * torch.tensor([1.0, 1e-3, 1e3])[:, None, None]
-    for matrices in (stack, stack.mT):
-        values = torch.linalg.svdvals(orthogonalised(matrices, 5))
-        assert 0.5 < float(values.min()) <= float(values.max()) < 1.4
-        for one, made in zip(matrices, orthogonalised(matrices, 5), strict=True):
-            torch.testing.assert_close(made, orthogonalised(one, 5), atol=0.02, rtol=0)
-
-
-def test_the_estimate_of_memory_counts_weights_and_what_the_forward_pass_keeps() -> None:
-    model, images = Classifier(Plain(), torch.full((3,), 0.5), torch.full((3,), 0.2)), split(0, 64).images
-    small, large = footprint(model, images[:8]), footprint(model, images)
-    weights = sum(weight.nbytes for weight in model.parameters())
-    activations = 8 * 4 * (3 * 64 + 8 * 64 + 8 * 16)  # float32: the inputs of both convolutions, the second's output
-    assert small > 8 * weights + activations / 2  # convolutions may run in bfloat16
-    assert (large - 8 * weights) / (small - 8 * weights) == pytest.approx(8, rel=0.1)
-    assert not model.training
-
-
-class Choosy(Plain):
-    """A network whose way depends on its input's values."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x if float(x.sum()) > 0 else -x)
-
-
-def test_networks_that_vmap_cannot_run_are_recognised() -> None:
-    mean, std, images = torch.full((3,), 0.5), torch.full((3,), 0.2), split(0, 2).images
-    assert mappable(Classifier(Plain(), mean, std), images)
-    assert not mappable(Classifier(Choosy(), mean, std), images)

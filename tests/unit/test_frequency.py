@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -206,11 +206,8 @@ def test_low_pass_keeps_half_precision() -> None:
     torch.testing.assert_close(low_pass(x.half()).float(), low_pass(x), rtol=2e-3, atol=1e-3)
 
 
-def test_clean_cifar10_has_the_published_spectrum() -> None:
-    root = os.environ.get("BENCHKIT_TEST_DATA")
-    files = sorted(Path(root, "cifar10-png-6k", "test").rglob("*.png")) if root else []
-    if not files:
-        pytest.skip("set BENCHKIT_TEST_DATA to a folder that holds cifar10-png-6k")
+def test_clean_cifar10_has_the_published_spectrum(real_set: Callable[[str], Path]) -> None:
+    files = sorted((real_set("cifar10-png-6k") / "test").rglob("*.png"))
     pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     spectrum = mean_spectrum(images)

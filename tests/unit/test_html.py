@@ -1,3 +1,5 @@
+"""The page as a file: what it holds, what it may do, and what of a record's evidence it takes over."""
+
 from __future__ import annotations
 
 import base64
@@ -13,52 +15,14 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from report_records import PIXEL, cells, record
 
-from benchkit.report.aggregate import Cell, cells_of
 from benchkit.report.evidence import MOST_LETTERS, MOST_PICTURES, curves_of, gallery_of
 from benchkit.report.html import embedded, page_data, to_html
-from benchkit.report.load import parse
 from benchkit.report.matrix import View, matrix
-from benchkit.report.ranks import Ranking, cliques, critical_difference, mean_ranks, rankings
 from benchkit.report.render import to_text
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028"
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
-    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-
-
-def record(attack: str, defense: str, kind: str, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    found = {
-        "schema": 1, "key": f"{attack}-{defense}-{seed}", "dataset": "scenes", "model": "narrownet",
-        "recipe": "fast", "attack": attack, "defense": defense, "seed": seed, "poison_rate": 0.1,
-        "status": "ok", "error": None, "metrics": {}, "warnings": [],
-        "attack_info": {"benign": attack == "none", "params": {"target": 0}}, "defense_info": {"kind": kind},
-        "costs": {"cell": {"seconds": 1.5, "peak_mb": 512}}, "versions": {"benchkit": "0.1.0"},
-        "device": "cpu", "threads": 1, "finished": "2026-11-20T22:10:00Z",
-    }  # fmt: skip
-    return found | changes
-
-
-def cells(records: list[dict[str, Any]]) -> list[Cell]:
-    return cells_of([found for found in map(parse, records) if found])
-
-
-def grid(scores: dict[str, list[float]], metric: str, seeds: int = 3) -> list[Cell]:
-    """Each defense's number against the attacks a0, a1, ..., the same under every seed; NaN: not run."""
-    return cells([
-        record(f"a{at}", defense, "baseline" if defense == "none" else "model repair", seed, metrics={metric: value})
-        for defense, row in scores.items()
-        for at, value in enumerate(row)
-        for seed in range(seeds)
-        if not math.isnan(value)
-    ])  # fmt: skip
-
-
-def of(found: list[Ranking], metric: str) -> Ranking:
-    (one,) = [ranking for ranking in found if ranking.metric == metric]
-    return one
 
 
 class Elements(HTMLParser):
@@ -81,18 +45,19 @@ class Elements(HTMLParser):
 
 
 RECORDS = [
-    record("none", "none", "baseline", poison_rate=0.0, metrics={"c_acc": 0.9}),
-    *[record("badnets", "none", "baseline", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)],
-    record("badnets", "tuned", "model repair", metrics={"c_acc": 0.8125, "asr": 0.00125}, warnings=["odd"]),
-    record("badnets", "tuned", "model repair", 1, status="failed", error="the loss is not finite"),
-    record("sig", "tuned", "model repair", poison_rate=0.05, status="timeout", error="too long"),
+    record("none", "none", poison_rate=0.0, metrics={"c_acc": 0.9}),
+    *[record("badnets", "none", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)],
+    record("badnets", "tuned", metrics={"c_acc": 0.8125, "asr": 0.00125}, warnings=["odd"]),
+    record("badnets", "tuned", 1, status="failed", error="the loss is not finite"),
+    record("sig", "tuned", poison_rate=0.05, status="timeout", error="too long"),
 ]
 
 
 def test_hostile_text_travels_as_data_and_comes_out_as_it_went_in() -> None:
     evil = [
-        record(f"{HOSTILE}1", HOSTILE, HOSTILE, status="failed", error=HOSTILE, warnings=[HOSTILE]),
-        record("a", "b", "c", dataset=HOSTILE, model=HOSTILE, recipe=HOSTILE, metrics={HOSTILE: 0.5},
+        record(f"{HOSTILE}1", HOSTILE, defense_info={"kind": HOSTILE}, status="failed", error=HOSTILE,
+               warnings=[HOSTILE]),
+        record("a", "b", dataset=HOSTILE, model=HOSTILE, recipe=HOSTILE, metrics={HOSTILE: 0.5},
                versions={HOSTILE: HOSTILE}, attack_info={"params": {HOSTILE: HOSTILE}, "access": HOSTILE},
                costs={HOSTILE: {"seconds": 1.0}}, gallery={HOSTILE: PIXEL}),
     ]  # fmt: skip
@@ -155,7 +120,7 @@ def test_the_page_does_not_depend_on_the_order_of_records() -> None:
 
 def test_what_is_no_number_is_no_cost() -> None:
     costs = {"cell": {"seconds": math.nan, "peak_mb": "much"}, "odd": 3, "victim": {"seconds": 4, "peak_mb": math.inf}}
-    (cell,) = page_data(cells([record("a", "b", "c", costs=costs)]))["cells"]
+    (cell,) = page_data(cells([record("a", "b", costs=costs)]))["cells"]
     assert cell["records"][0]["costs"] == {"cell": {}, "victim": {"seconds": 4}}
 
 
@@ -218,93 +183,3 @@ def test_a_gallery_holds_pictures_and_nothing_that_could_run() -> None:
     found = gallery_of({str(at): src for at, src in enumerate(odd)} | {"a\nb": PIXEL})
     assert found == [{"src": PIXEL, "caption": "a b"}]
     assert len(gallery_of({str(at): PIXEL for at in range(99)})) == MOST_PICTURES
-
-
-def test_ranks_are_over_attacks_and_ties_share_theirs() -> None:
-    scores = {"x": {"a": 0.1, "b": 0.5}, "y": {"a": 0.1, "b": 0.2}, "z": {"a": 0.9, "b": 0.3}}
-    assert mean_ranks(scores, ["a", "b"], highest_first=False) == {"x": 2.25, "y": 1.25, "z": 2.5}
-    assert mean_ranks(scores, ["a", "b"], highest_first=True) == {"x": 1.75, "y": 2.75, "z": 1.5}
-
-
-@pytest.mark.parametrize(("defenses", "quantile"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)])
-def test_the_critical_difference_is_that_of_the_published_table(defenses: int, quantile: float) -> None:
-    # Demsar, JMLR 2006, Table 5(a)
-    expected = quantile * math.sqrt(defenses * (defenses + 1) / (6 * 14))
-    assert critical_difference(defenses, 14) == pytest.approx(expected, rel=4e-4)
-
-
-def test_cliques_are_the_longest_runs_within_the_distance() -> None:
-    assert cliques({"a": 1.0, "b": 1.5, "c": 2.4, "d": 4.0}, 1.0) == (("a", "b"), ("b", "c"))
-    assert cliques({"a": 1.0, "b": 1.5, "c": 2.0}, 1.0) == (("a", "b", "c"),)
-    assert cliques({"a": 1.0, "b": 3.0}, 1.0) == ()
-
-
-ASR = {"none": [0.9, 0.9, 0.9, 0.9], "good": [0.1, 0.1, 0.1, 0.1], "fair": [0.5, 0.5, 0.5, 0.5]}
-
-
-def test_a_ranking_with_three_seeds_is_tested() -> None:
-    found = of(rankings(grid(ASR, "asr")), "asr")
-    assert found.ranks == {"good": 1.0, "fair": 2.0, "none": 3.0}
-    assert found.means == pytest.approx({"good": 0.1, "fair": 0.5, "none": 0.9})
-    assert found.test is not None
-    # The same order each time: 12 n / (k (k + 1)) (1 + 4 + 9 - k (k + 1)^2 / 4) = 8, and exp(-8 / 2) beyond it.
-    assert found.test.statistic == pytest.approx(8)
-    assert found.test.p == pytest.approx(math.exp(-4))
-    assert found.test.distance == pytest.approx(2.3437 * math.sqrt(12 / 24), rel=1e-4)
-    assert found.test.cliques == (("good", "fair"), ("fair", "none"))
-
-
-def test_a_higher_number_may_be_the_better_one() -> None:
-    assert list(of(rankings(grid(ASR, "c_acc")), "c_acc").ranks) == ["none", "fair", "good"]
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        grid(ASR, "asr", seeds=2),
-        grid({name: row[:2] for name, row in ASR.items()}, "asr"),
-        grid({name: ASR[name] for name in ("good", "fair")}, "asr"),
-        grid({name: [0.5, 0.4, 0.3] for name in "xyz"}, "asr"),
-    ],
-    ids=["two seeds", "two attacks", "two defenses", "all equal"],
-)
-def test_where_there_is_too_little_nothing_is_tested(found: list[Cell]) -> None:
-    assert of(rankings(found), "asr").test is None
-
-
-def test_who_met_few_attacks_is_left_out_and_others_are_ranked_where_all_met() -> None:
-    gaps = {"x": [0.1, 0.2, 0.3, 0.4], "y": [0.2, 0.3, 0.4, math.nan], "z": [math.nan, math.nan, math.nan, 0.1]}
-    found = of(rankings(grid(gaps, "asr")), "asr")
-    assert (found.attacks, found.left_out, list(found.ranks)) == (("a0", "a1", "a2"), ("z",), ["x", "y"])
-
-
-def test_kinds_are_ranked_apart_by_what_only_they_have() -> None:
-    kinds = [("p", "input detector"), ("q", "input detector"), ("r", "model detector"), ("s", "model detector")]
-    rows = [record(a, name, kind, metrics={"auroc": 0.5, "score": 2.0}) for name, kind in kinds for a in ("a", "b")]
-    found = [(one.metric, one.kind) for one in rankings(cells(rows))]
-    assert sorted(found) == [
-        ("auroc", "input detector"), ("auroc", "model detector"), ("peak_mb", ""), ("seconds", ""),
-    ]  # fmt: skip
-
-
-def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
-    text = to_text(matrix(cells(RECORDS), View()), "latex")
-    assert r"\textbf" not in text
-    assert r"81.2 / 0.1\textsuperscript{a,b}" in text
-    assert r"\textsuperscript{a}~n=1\quad" in text
-    assert r"\textsuperscript{b}~odd\quad" in text
-    assert "% \\usepackage{booktabs,graphicx}\n" in text
-
-
-def test_latex_takes_no_name_for_a_command() -> None:
-    names = [r"\input{x}", "[1]", "*", "a~^`$#%&_{}", "中\U0001f600", "ü"]
-    text = to_text(
-        matrix(cells([record(name, "d", "model repair", metrics={"asr": 1.0}) for name in names]), View()), "latex"
-    )
-    heads = [
-        line.split(" & ")[0] for line in text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
-    ]
-    assert sorted(heads) == sorted([
-        r"\textbackslash{}input\{x\}", "{[}1{]}", "{*}",
-        r"a\textasciitilde{}\textasciicircum{}\textasciigrave{}\$\#\%\&\_\{\}", "{[}U+4E2D{]}{[}U+1F600{]}", "ü",
-    ])  # fmt: skip

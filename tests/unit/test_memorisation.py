@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import importlib
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
+from table_rows import csv_rows
 
 import benchkit
 from benchkit.execute.local import cores
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "experiments"
 TOY = Path(__file__).parents[1] / "toy.py"
-ASKED = ("-p", TOY, "--dataset", "toy")
+ASKED = ("memorisation.py", "-p", TOY, "--dataset", "toy")
 QUICK = ("--recipe", "fast:epochs=1,batch=32", "--k", "12", "--train-k", "12", "--energy", "1")
-
-
-class Ran(NamedTuple):
-    """What the script did."""
-
-    code: int
-    out: str
-    err: str
-
-
-Script = Callable[..., Ran]
+Script = Callable[..., Any]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Script:
-    """Run the script, in ``tmp_path``, as ``python benchmarks/experiments/memorisation.py ...`` does."""
-    monkeypatch.syspath_prepend(FOLDER)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["memorisation.py", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(FOLDER / "memorisation.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ran(ended.value.code, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def band(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("_band")
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def band(load_experiment: Callable[[str], ModuleType]) -> ModuleType:
+    return load_experiment("_band")
 
 
 def test_each_direction_is_measured_and_no_victim_is_trained_twice(script: Script, tmp_path: Path) -> None:
     recipe = ("--recipe", "fast:epochs=4,batch=32")
     ran = script(*ASKED, *recipe, "--attacks", "corner", "--k", "2,10,12", "--train-k", "4,12", "--energy", "0.5,2")
     assert ran.code == 0, ran.err
-    rows = rows_of(tmp_path / "memorisation.csv")
+    rows = csv_rows(tmp_path / "memorisation.csv")
     found = {(row["direction"], row["band"], row["k"], row["scaled"], row["energy_target"]): row for row in rows}
     assert len(found) == len(rows) == 1 + 2 * 2 * 3 + 2 * 2 * 2 + 2 * 2
     # full (k=12 is full, too), high and low k=4, and high and low k=10 at two energies
@@ -110,7 +73,7 @@ def test_the_full_trigger_scores_what_benchkit_run_records(
     metrics = {record["attack"]: record["metrics"] for record in records_in(tmp_path / "results")}
     ran = script(*ASKED, *QUICK, "--recipe", "fast:epochs=2,batch=32", "--attacks", attacks)
     assert ran.code == 0, ran.err
-    rows = {row["attack"]: row for row in rows_of(tmp_path / "memorisation.csv") if row["direction"] == "full"}
+    rows = {row["attack"]: row for row in csv_rows(tmp_path / "memorisation.csv") if row["direction"] == "full"}
     assert rows.keys() == metrics.keys()
     for attack, row in rows.items():
         for name in ("asr", "c_acc", "asr_clean_model"):
@@ -128,11 +91,11 @@ def test_it_repeats_itself_and_heeds_its_seed_and_the_number_of_images(script: S
     seen = {name: (tmp_path / f"{name}.csv").read_text() for name in "abcd"}
     assert seen["a"] == seen["b"]
     assert (tmp_path / "a-maps.csv").read_text() == (tmp_path / "b-maps.csv").read_text()
-    numbers = [[(row["asr"], row["l2"]) for row in rows_of(tmp_path / f"{name}.csv")] for name in "ac"]
+    numbers = [[(row["asr"], row["l2"]) for row in csv_rows(tmp_path / f"{name}.csv")] for name in "ac"]
     assert numbers[0] != numbers[1]
-    few = rows_of(tmp_path / "d.csv")
+    few = csv_rows(tmp_path / "d.csv")
     assert all(7 * float(row["asr"]) == pytest.approx(round(7 * float(row["asr"])), abs=1e-4) for row in few)
-    assert few[0]["l2"] != rows_of(tmp_path / "a.csv")[0]["l2"]
+    assert few[0]["l2"] != csv_rows(tmp_path / "a.csv")[0]["l2"]
 
 
 @pytest.fixture
@@ -234,7 +197,7 @@ def test_maps_and_a_plot_lie_beside_the_csv(script: Script, tmp_path: Path) -> N
     ran = script(*ASKED, *QUICK, "--attacks", "corner,blend", "--plot", "--out", "made.csv")
     assert ran.code == 0, ran.err
     assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")
-    rows = rows_of(tmp_path / "made-maps.csv")
+    rows = csv_rows(tmp_path / "made-maps.csv")
     places = {(row["attack"], int(row["u"]), int(row["v"])): float(row["value"]) for row in rows}
     assert len(places) == len(rows) == 2 * 12 * 12
     # The corner's three rows and columns are as one at the lowest frequency, and nearly cancel out at the highest.

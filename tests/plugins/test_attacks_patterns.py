@@ -1,37 +1,20 @@
-"""The built-in attacks against known answers (pixel positions, energies, formulas) and their contracts."""
+"""BadNets, Blend, SIG and Troj-SQ against known answers: pixel positions, energies, formulas."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
+from attack_scenes import RGB, Shape, flat, noise, ready, scene, split, stamped
 from benchkit_plugins.attacks._cartoon import cartoon
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
 from benchkit_plugins.attacks.sig import Sig
 from benchkit_plugins.attacks.troj_sq import TrojSq
-from benchkit_plugins.attacks.wanet import WaNet
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import benchkit
-
-Shape = tuple[int, int, int]
-RGB: Shape = (3, 32, 32)
-STATIC = [
-    BadNets(),
-    Blend(),
-    Sig(),
-    TrojSq(source="random"),
-    TrojSq(source="random", mode="replace"),
-    WaNet(),
-]
 
 
 class TinyNet(nn.Module):
@@ -47,35 +30,6 @@ class TinyNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.body(images))  # type: ignore[no-any-return]
-
-
-def scene(shape: Shape = RGB, *, seed: int = 0, rate: float = 0.1, **more: Any) -> benchkit.Scene:
-    images = torch.zeros(1, *shape, dtype=torch.uint8)
-    clean = benchkit.Split(images, torch.zeros(1, dtype=torch.int64))
-    rng = torch.Generator().manual_seed(seed)
-    return benchkit.Scene(4, shape, torch.device("cpu"), clean, rng, poison_rate=rate, **more)
-
-
-def ready(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0, rate: float = 0.1) -> benchkit.Scene:
-    prepared = attack.prepare(scene(shape, seed=seed))
-    return scene(shape, seed=seed + 1, rate=rate, prepared=prepared)
-
-
-def flat(level: int, shape: Shape = RGB, count: int = 1) -> Tensor:
-    return torch.full((count, *shape), level, dtype=torch.uint8)
-
-
-def noise(count: int, shape: Shape = RGB, seed: int = 0) -> Tensor:
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (count, *shape), generator=rng, dtype=torch.uint8)
-
-
-def split(count: int, shape: Shape = (1, 16, 16), seed: int = 0) -> benchkit.Split:
-    return benchkit.Split(noise(count, shape, seed), torch.arange(count) % 4)
-
-
-def stamped(attack: benchkit.Attack, images: Tensor) -> Tensor:
-    return attack.stamp(images, ready(attack, tuple(images.shape[1:])))
 
 
 def changed_box(attack: benchkit.Attack, shape: Shape, level: int = 100) -> tuple[int, int, int, int]:
@@ -237,137 +191,3 @@ class TestTrojSq:
     def test_tiny_images_are_refused(self) -> None:
         assert "too small" in str(TrojSq().check((3, 2, 32), 10))
         assert TrojSq().check((3, 4, 4), 10) is None
-
-
-class TestWaNet:
-    def test_strength_zero_is_the_identity(self) -> None:
-        for shape in (RGB, (1, 28, 28), (3, 20, 36)):
-            images = noise(3, shape)
-            assert torch.equal(stamped(WaNet(s=0.0), images), images)
-
-    def test_offsets_follow_the_formula(self) -> None:
-        grid = WaNet(k=32).prepare(scene())["grid"]
-        offsets = torch.rand(1, 2, 32, 32, generator=scene().rng) * 2 - 1
-        expected = 0.5 * (offsets / offsets.abs().mean())[0].permute(1, 2, 0) / 32
-        line = torch.linspace(-1, 1, 32)
-        plain = torch.stack((line.expand(32, 32), line[:, None].expand(32, 32)), 2)
-        assert grid.allclose((plain + expected).clamp(-1, 1), atol=1e-6)
-
-    def test_a_shift_of_one_pixel_moves_columns(self) -> None:
-        line = torch.linspace(-1, 1, 32)
-        grid = torch.stack((line.expand(32, 32) + 2 / 31, line[:, None].expand(32, 32)), 2)
-        images = noise(2)
-        result = WaNet().stamp(images, scene(prepared={"grid": grid}))
-        assert torch.equal(result[..., :-1], images[..., 1:])
-        assert torch.equal(result[..., -1], images[..., -1])
-
-    def test_the_field_depends_on_the_seed_only(self) -> None:
-        first, again, other = (WaNet().prepare(scene(seed=seed))["grid"] for seed in (1, 1, 2))
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
-
-    def test_rescale_zooms_the_whole_grid(self) -> None:
-        grid = WaNet(s=0.0, grid_rescale=0.9).prepare(scene())["grid"]
-        assert grid.max().item() == pytest.approx(0.9)
-
-    def test_noise_mode_warps_a_share_of_unpoisoned_rows_and_keeps_labels(self) -> None:
-        on_batch, poisoned = fitted_with(WaNet(), rate=0.1)
-        rows = torch.arange(0, 200, 2)
-        batch = poisoned.data[rows]
-        before = batch.images.clone()
-        images, labels = on_batch(batch.images, batch.labels, rows)
-        changed = (images != batch.images).flatten(1).any(1)
-        assert changed.sum() == 20
-        assert not (changed & poisoned.mask[rows]).any()
-        assert torch.equal(labels, batch.labels)
-        assert torch.equal(batch.images, before)
-
-    def test_noise_is_fresh_for_every_image_and_batch(self) -> None:
-        on_batch, _ = fitted_with(WaNet(), rate=0.1)
-        rows, same = torch.arange(200), noise(1, (1, 16, 16)).expand(200, 1, 16, 16)
-        first, _ = on_batch(same, rows % 4, rows)
-        second, _ = on_batch(same, rows % 4, rows)
-        assert len(first.unique(dim=0)) == 41
-        assert not torch.equal(first, second)
-
-    def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
-        on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
-        images, _ = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
-        changed = (images != poisoned.data.images).flatten(1).any(1)
-        assert torch.equal(changed, ~poisoned.mask)
-
-
-def fitted_with(attack: WaNet, rate: float) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
-    """Return the ``on_batch`` that training with this attack uses, and the poisoned set."""
-    calls: list[dict[str, Any]] = []
-    trainer = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
-    here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
-    poisoned = attack.poison(split(200), here)
-    attack.train(poisoned, here)
-    assert calls[0]["data"] is poisoned.data
-    return calls[0]["on_batch"], poisoned
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    attack=st.sampled_from(STATIC),
-    channels=st.sampled_from([1, 3]),
-    height=st.integers(16, 40),
-    width=st.integers(16, 40),
-    count=st.integers(0, 3),
-    seed=st.integers(0, 9),
-)
-def test_stamp_contract(
-    *, attack: benchkit.Attack, channels: int, height: int, width: int, count: int, seed: int
-) -> None:
-    shape = (channels, height, width)
-    assert attack.check(shape, 4) is None
-    images = noise(count, shape, seed)
-    before = images.clone()
-    first, second = stamped(attack, images), stamped(attack, images)
-    assert first.shape == images.shape
-    assert first.dtype == torch.uint8
-    assert torch.equal(images, before)
-    assert torch.equal(first, second)
-    assert count == 0 or (first != images).any()
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    attack=st.sampled_from([one for one in STATIC if not isinstance(one, Sig)]),
-    count=st.integers(1, 60),
-    rate=st.floats(0, 0.5),
-    target=st.integers(0, 3),
-    mapping=st.sampled_from(["all-to-one", "all-to-all"]),
-    seed=st.integers(0, 9),
-)
-def test_dirty_label_poisoning(
-    *, attack: benchkit.Attack, count: int, rate: float, target: int, mapping: str, seed: int
-) -> None:
-    attack = dataclasses.replace(attack, target=target, mapping=mapping)
-    train = split(count, seed=seed)
-    here = ready(attack, (1, 16, 16), seed=seed, rate=rate)
-    poisoned = attack.poison(train, here)
-    wanted = attack.target_labels(train.labels, here)
-    assert poisoned.mask.sum() == int(rate * count)
-    assert (train.labels[poisoned.mask] != wanted[poisoned.mask]).all()
-    assert torch.equal(poisoned.data.labels, torch.where(poisoned.mask, wanted, train.labels))
-    expected = torch.where(poisoned.mask[:, None, None, None], attack.stamp(train.images, here), train.images)
-    assert torch.equal(poisoned.data.images, expected)
-
-
-@settings(deadline=None, max_examples=40)
-@given(count=st.integers(1, 60), rate=st.floats(0, 1), share=st.floats(0.01, 1), target=st.integers(0, 3))
-def test_clean_label_poisoning(count: int, rate: float, share: float, target: int) -> None:
-    attack, train = Sig(target=target, max_share=share), split(count)
-    poisoned = attack.poison(train, ready(attack, (1, 16, 16), rate=rate))
-    own = train.labels == target
-    assert poisoned.mask.sum() == min(int(rate * count), int(share * int(own.sum())))
-    assert not (poisoned.mask & ~own).any()
-    assert torch.equal(poisoned.data.labels, train.labels)
-    assert torch.equal(poisoned.data.images[~poisoned.mask], train.images[~poisoned.mask])
-
-
-@pytest.mark.parametrize("attack", STATIC, ids=str)
-def test_targets_that_are_no_class_are_refused(attack: benchkit.Attack) -> None:
-    assert "target=4" in str(dataclasses.replace(attack, target=4).check(RGB, 4))

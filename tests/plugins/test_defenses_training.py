@@ -1,0 +1,80 @@
+"""What cleans training sets or trains without the backdoor: does it find the poison, and spare what is clean?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from attack_scenes import seeded
+from backdoored_toy import CLASSES, TRAIN, accuracy, attack_success, poisoned, scene
+from benchkit_plugins.defenses.abl import AntiBackdoorLearning
+from benchkit_plugins.defenses.activation_clustering import ActivationClustering
+from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
+
+from benchkit.models import Classifier
+
+FILTERS = [SpectralSignatures(eps=0.2), ActivationClustering(reduce="pca")]
+
+
+@pytest.mark.parametrize("defense", FILTERS, ids=str)
+def test_filters_find_the_poison(defense: SpectralSignatures | ActivationClustering, victim: Classifier) -> None:
+    dropped = defense.suspicion(poisoned().data, scene(victim)) > 0
+    mask = poisoned().mask
+    target = poisoned().data.labels == 0
+    assert dropped[mask].float().mean() > 0.9
+    assert mask[dropped & target].float().mean() > 0.7
+
+
+@pytest.mark.parametrize("defense", FILTERS, ids=str)
+def test_suspicion_follows_the_rows(defense: SpectralSignatures | ActivationClustering, victim: Classifier) -> None:
+    order = torch.randperm(len(TRAIN), generator=seeded(9))
+    straight = defense.suspicion(poisoned().data, scene(victim)) > 0
+    shuffled = defense.suspicion(poisoned().data[order], scene(victim)) > 0
+    assert straight.any()
+    assert (shuffled != straight[order]).sum() <= 4
+
+
+@pytest.mark.parametrize(("of", "share"), [("label", 0.15), ("set", 0.5)])
+def test_spectral_signatures_drops_its_share_of_every_label(of: str, share: float, benign: Classifier) -> None:
+    dropped = SpectralSignatures(eps=0.1, of=of).suspicion(TRAIN, scene(benign)) > 0
+    if of == "set":
+        share = min(0.5, 1.5 * 0.1 * CLASSES)
+    assert [int(dropped[TRAIN.labels == k].sum()) for k in range(CLASSES)] == [int(share * 120)] * CLASSES
+
+
+def test_spectral_signatures_survives_tiny_labels(benign: Classifier) -> None:
+    few = TRAIN[torch.tensor([0, 1, 2, 7, 12])]
+    suspicion = SpectralSignatures(eps=1.0).suspicion(few, scene(benign))
+    assert suspicion.isfinite().all()
+    assert [int((suspicion[few.labels == k] > 0).sum()) for k in range(3)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("reduce", ["ica", "pca"])
+def test_activation_clustering_drops_nothing_clean(reduce: str, benign: Classifier) -> None:
+    suspicion = ActivationClustering(reduce=reduce, silhouette=0.25).suspicion(TRAIN, scene(benign))
+    assert (suspicion > 0).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("change", [{"size": 0.1}, {"silhouette": 0.9}])
+def test_activation_clustering_tests_size_and_silhouette(change: dict[str, float], victim: Classifier) -> None:
+    defense = dataclasses.replace(ActivationClustering(reduce="pca"), **change)  # type: ignore[arg-type]
+    assert not (defense.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
+
+
+@pytest.mark.parametrize("reduce", ["ica", "pca"])
+def test_activation_clustering_survives_tiny_and_constant_labels(reduce: str, benign: Classifier) -> None:
+    rows = torch.tensor([0, 0, 0, 0, 1, 2, 7, 3, 8, 13])
+    suspicion = ActivationClustering(reduce=reduce).suspicion(TRAIN[rows], scene(benign))
+    assert suspicion.isfinite().all()
+    assert (suspicion[:5] < 0).all()
+
+
+def test_abl_does_not_learn_the_backdoor() -> None:
+    model = AntiBackdoorLearning(isolation=0.03).train(poisoned().data, scene())
+    assert attack_success(model) < 0.3
+    assert accuracy(model) > 0.9
+
+
+def test_abl_spares_a_clean_training_set() -> None:
+    assert accuracy(AntiBackdoorLearning().train(TRAIN, scene())) > 0.9

@@ -1,0 +1,85 @@
+"""WaNet: its warp against the formula, and the noise mode of its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from attack_scenes import RGB, noise, ready, scene, split, stamped
+from benchkit_plugins.attacks.wanet import WaNet
+from torch import Tensor
+
+import benchkit
+
+
+class TestWaNet:
+    def test_strength_zero_is_the_identity(self) -> None:
+        for shape in (RGB, (1, 28, 28), (3, 20, 36)):
+            images = noise(3, shape)
+            assert torch.equal(stamped(WaNet(s=0.0), images), images)
+
+    def test_offsets_follow_the_formula(self) -> None:
+        grid = WaNet(k=32).prepare(scene())["grid"]
+        offsets = torch.rand(1, 2, 32, 32, generator=scene().rng) * 2 - 1
+        expected = 0.5 * (offsets / offsets.abs().mean())[0].permute(1, 2, 0) / 32
+        line = torch.linspace(-1, 1, 32)
+        plain = torch.stack((line.expand(32, 32), line[:, None].expand(32, 32)), 2)
+        assert grid.allclose((plain + expected).clamp(-1, 1), atol=1e-6)
+
+    def test_a_shift_of_one_pixel_moves_columns(self) -> None:
+        line = torch.linspace(-1, 1, 32)
+        grid = torch.stack((line.expand(32, 32) + 2 / 31, line[:, None].expand(32, 32)), 2)
+        images = noise(2)
+        result = WaNet().stamp(images, scene(prepared={"grid": grid}))
+        assert torch.equal(result[..., :-1], images[..., 1:])
+        assert torch.equal(result[..., -1], images[..., -1])
+
+    def test_the_field_depends_on_the_seed_only(self) -> None:
+        first, again, other = (WaNet().prepare(scene(seed=seed))["grid"] for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+    def test_rescale_zooms_the_whole_grid(self) -> None:
+        grid = WaNet(s=0.0, grid_rescale=0.9).prepare(scene())["grid"]
+        assert grid.max().item() == pytest.approx(0.9)
+
+    def test_noise_mode_warps_a_share_of_unpoisoned_rows_and_keeps_labels(self) -> None:
+        on_batch, poisoned = fitted_with(WaNet(), rate=0.1)
+        rows = torch.arange(0, 200, 2)
+        batch = poisoned.data[rows]
+        before = batch.images.clone()
+        images, labels = on_batch(batch.images, batch.labels, rows)
+        changed = (images != batch.images).flatten(1).any(1)
+        assert changed.sum() == 20
+        assert not (changed & poisoned.mask[rows]).any()
+        assert torch.equal(labels, batch.labels)
+        assert torch.equal(batch.images, before)
+
+    def test_noise_is_fresh_for_every_image_and_batch(self) -> None:
+        on_batch, _ = fitted_with(WaNet(), rate=0.1)
+        rows, same = torch.arange(200), noise(1, (1, 16, 16)).expand(200, 1, 16, 16)
+        first, _ = on_batch(same, rows % 4, rows)
+        second, _ = on_batch(same, rows % 4, rows)
+        assert len(first.unique(dim=0)) == 41
+        assert not torch.equal(first, second)
+
+    def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
+        on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
+        images, _ = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
+        changed = (images != poisoned.data.images).flatten(1).any(1)
+        assert torch.equal(changed, ~poisoned.mask)
+
+
+def fitted_with(attack: WaNet, rate: float) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
+    """Return the ``on_batch`` that training with this attack uses, and the poisoned set."""
+    calls: list[dict[str, Any]] = []
+    trainer = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
+    here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
+    poisoned = attack.poison(split(200), here)
+    attack.train(poisoned, here)
+    assert calls[0]["data"] is poisoned.data
+    return calls[0]["on_batch"], poisoned

@@ -1,0 +1,18 @@
+"""Files of published numbers, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchkit.metrics import METRICS
+from benchkit.report.published import Published, read_published
+
+HEAD = "source,attack,defense,dataset,metric,value,note\n"
+
+
+def published(folder: Path, text: str, metrics: Iterable[str] = METRICS) -> list[Published]:
+    """Return what a file with this text holds."""
+    path = folder / "published.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_published(path, metrics)

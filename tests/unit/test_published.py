@@ -1,0 +1,106 @@
+"""Published numbers: what a file of them must hold, and the files that come with benchkit."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from published_files import HEAD, published
+
+from benchkit.errors import BenchkitError
+from benchkit.metrics import METRICS
+from benchkit.plugins import load
+from benchkit.report.published import Published, part_of, read_published
+from benchkit.spec import components
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = sorted((ROOT / "benchmarks/reference").glob("*.csv"))
+TABLES = Path("/work/shared/reference/zeng2021.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it lacks the columns source, attack,"),
+        ("source,attack,defense,dataset,value\n", "it lacks the column metric: its first line must name"),
+        (HEAD, "holds no published number"),
+        (HEAD + "s,badnets,probe,cifar10,bdrr,1,\n", "line 2: there is no metric 'bdrr' (did you mean 'bdr'?)"),
+        (HEAD + "s,badnets,probe,cifar10,bdr,94.1,\n", "line 2: bdr is a share and must be at most 1, got 94.1"),
+        (HEAD + "s,badnets,probe,cifar10,bdr,nan,\n", "line 2: value must be a number, got 'nan'"),
+        (HEAD + "s,badnets,probe,cifar10,bdr,-,\n", "line 2: value must be a number, got '-'"),
+        (HEAD + "s,badnets,probe,cifar10,bdr\n", "line 2 has no value"),
+        (HEAD + "s,badnets,,cifar10,bdr,1,\n", "line 2 has no defense"),
+        (HEAD + 's,"badnets,blend",probe,cifar10,bdr,1,\n', "line 2: 'badnets,blend' is not one attack"),
+        (HEAD + "s,badnets,probe:=3,cifar10,bdr,1,\n", "line 2: 'probe:=3' is not one defense"),
+        (HEAD + "s,a,b,c,bdr,1,\n" + "t,a,b,c,bdr,0,\n", "line 3 gives a second number for what line 2 is about"),
+        (HEAD + 's,"bad', "is not a CSV file in UTF-8"),
+    ],
+)
+def test_a_file_that_makes_no_sense(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(BenchkitError) as error:
+        published(tmp_path, text)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+def test_the_shipped_files_name_what_benchkit_has(path: Path) -> None:
+    registry = load()
+    for row in read_published(path, METRICS):
+        assert len(components(row.attack.text, "attacks", registry)) == 1
+        assert len(components(row.defense.text, "defenses", registry)) == 1
+        assert row.dataset.name in {*registry.kind("datasets"), "pubfig", "tsrd"}
+
+
+def zeng() -> list[Published]:
+    return read_published(ROOT / "benchmarks/reference/zeng2021.csv", METRICS)
+
+
+def test_zeng2021_holds_the_168_numbers() -> None:
+    rows = zeng()
+    per_table = [sum(row.source.endswith(f"Table {table}") for row in rows) for table in (1, 2, 3, 4)]
+    assert per_table == [80, 28, 40, 20]
+    detected = [r.value for r in rows if r.metric == "bdr_argmax" and r.source.endswith("1") and not r.defense.stated]
+    assert len(detected) == 20
+    assert round(sum(detected) / 20, 4) == 0.9850  # the paper's headline
+
+
+def test_only_the_noted_numbers_of_zeng2021_contradict_their_column() -> None:
+    """ACC is the mean of BDR and the true-negative rate, which is one number for each detector and dataset.
+
+    In the frequency domain, that is: those of the image domain agree on CIFAR-10 only.
+    """
+    columns: dict[tuple[str, str], dict[str, dict[str, Published]]] = defaultdict(lambda: defaultdict(dict))
+    for row in (row for row in zeng() if "feature" not in row.defense.stated):
+        columns[row.defense.text, row.dataset.text][row.attack.text][row.metric] = row
+    odd = []
+    for column in columns.values():
+        passed = {a: 2 * by["acc_argmax"].value - by["bdr_argmax"].value for a, by in column.items()}
+        usual = sorted(passed.values())[len(passed) // 2]
+        odd += [column[attack]["acc_argmax"] for attack, share in passed.items() if abs(share - usual) > 0.005]
+    assert [(row.attack.text, row.dataset.text) for row in odd] == [("gan-tri", "pubfig"), ("nature", "gtsrb")]
+    assert odd == [row for row in zeng() if "typo" in row.note]
+
+
+@pytest.mark.skipif(not TABLES.exists(), reason="the tables this file was made from are not here")
+def test_zeng2021_is_what_the_tables_say() -> None:
+    domains = {"frequency": {}, "image": {"feature": "image"}}
+    ours = {row.place: 100 * row.value for row in zeng()}
+    with TABLES.open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            stated = dict(domains[line["domain"]])
+            if line["table"] != "1":
+                stated["train_on"] = line["trained_on"].removesuffix("+tune")
+                stated |= {"tune": "100"} if line["trained_on"].endswith("+tune") else {}
+            for name in ("acc", "bdr"):
+                (place,) = [
+                    place
+                    for place in ours
+                    if (place[0], part_of(place[1]).stated) == (line["attack"], stated)
+                    if place[2:] == (line["tested_on"], f"{name}_argmax")
+                ]
+                assert ours.pop(place) == pytest.approx(float(line[name]))
+    assert ours == {}

@@ -1,0 +1,163 @@
+"""The tables in each format: what they look like, and what text from outside may not do to them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from report_records import MATRIX, cells, drawn, record
+from rich.console import Console
+from table_rows import squeezed
+
+from benchkit.errors import NothingToRun
+from benchkit.report import print_matrix
+from benchkit.report.matrix import View, matrix
+from benchkit.report.render import to_console, to_text
+
+MARKDOWN = r"""
+**dataset scenes, model narrownet, recipe fast, poison rate 10 %**
+
+| attack            | none (C-Acc / ASR)      | freq-detector (BDR - control / AUROC)   | strip (BDR - control / AUROC)   | fine-pruning (C-Acc / ASR)   | odd\|a_b% (C-Acc / ASR)   |
+|-------------------|-------------------------|-----------------------------------------|---------------------------------|------------------------------|---------------------------|
+| none (benign)     | C-Acc 92.0 (n=1)        | FPR 5.0 (n=1)                           | ·                               | ·                            | ·                         |
+| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 (n=1)**     |
+| sig (clean-label) | ·                       | ·                                       | ⏱                               | ✗                            | –                         |
+
+**Legend**
+
+- C-Acc (%, higher is better): share of clean test images that are classified correctly
+- FPR (%, lower is better): false alarms, the share of clean images (or models) that are flagged
+- ASR (%, lower is better): attack success rate, share of triggered test images of other classes that end in the target class
+- BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
+- AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
+- ✗ failed, ⏱ ran out of time, – skipped, · not run
+- Bold: best against that attack, by ASR among all that change what the model answers, else within its kind
+- Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
+
+**Assumptions**
+
+- badnets:size=5: attacker with data access, dirty label
+- sig: attacker with data access, clean label
+- fine-pruning: model repair, inference; holds clean images worth 5 % of the training set
+- freq-detector: input detector, inference; holds clean images worth 5 % of the training set
+- odd\|a_b%: model repair, inference; holds clean images worth 5 % of the training set
+- strip: input detector, inference; holds clean images worth 5 % of the training set
+
+**Failed, timed out or skipped**
+
+- ✗ the 100% loss_sum is not finite \[badnets:size=5 x fine-pruning seed 2; sig x fine-pruning seed 0\]
+- – needs 10 classes \[sig x odd\|a_b% seed 0\]
+- ⏱ took longer than 60 s \[sig x strip seed 0\]
+
+**Warnings**
+
+- odd \<tag\> (1 record)
+"""  # noqa: E501, RUF001
+
+
+def test_the_matrix_in_markdown_is_the_golden_one() -> None:
+    assert drawn(MATRIX) == MARKDOWN.lstrip("\n")
+
+
+LATEX = r"""
+% \usepackage{booktabs,graphicx}
+\begin{table}
+\centering
+\caption{dataset scenes, model narrownet, recipe fast, poison rate 10 \%}
+\sbox0{%
+\begin{tabular}{llll}
+\toprule
+attack & none & fine-pruning & odd\textbar{}a\_b\% \\
+ & (C-Acc / ASR) & (C-Acc / ASR) & (C-Acc / ASR) \\
+\midrule
+badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & 80.0 / 30.0\textsuperscript{a} & \textbf{70.0 / 20.0}\textsuperscript{b,c} \\
+sig (clean-label) & $\cdot$ & $\times$ & -- \\
+\bottomrule
+\end{tabular}}
+\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
+
+\smallskip
+\begin{minipage}{\linewidth}\footnotesize
+\textsuperscript{a}~n=2\quad
+\textsuperscript{b}~n=1\quad
+\textsuperscript{c}~odd \textless{}tag\textgreater{}\quad
+\end{minipage}
+\end{table}
+"""  # noqa: E501
+
+
+def test_latex_escapes_names_and_marks_the_best() -> None:
+    some = [found for found in MATRIX if found["defense_info"]["kind"] in ("baseline", "model repair")]
+    text = to_text(matrix(cells(some[1:]), View()), "latex")
+    assert squeezed(text).startswith(squeezed(LATEX))
+    assert r"\item $\times$ the 100\% loss\_sum is not finite" in text
+    assert r"\item odd \textless{}tag\textgreater{} (1 record)" in text
+
+
+def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
+    fixed = record("badnets", "tuned", metrics={"c_acc": 0.8125, "asr": 0.00125}, warnings=["odd"])
+    plain = [record("badnets", "none", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)]
+    failed = record("badnets", "tuned", 1, status="failed", error="the loss is not finite")
+    text = to_text(matrix(cells([*plain, fixed, failed]), View()), "latex")
+    assert r"\textbf" not in text
+    assert r"81.2 / 0.1\textsuperscript{a,b}" in text
+    assert r"\textsuperscript{a}~n=1\quad" in text
+    assert r"\textsuperscript{b}~odd\quad" in text
+    assert "% \\usepackage{booktabs,graphicx}\n" in text
+
+
+def test_latex_takes_no_name_for_a_command() -> None:
+    names = [r"\input{x}", "[1]", "*", "a~^`$#%&_{}", "中\U0001f600", "ü"]
+    text = to_text(matrix(cells([record(name, "d", metrics={"asr": 1.0}) for name in names]), View()), "latex")
+    heads = [
+        line.split(" & ")[0] for line in text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
+    ]
+    assert sorted(heads) == sorted([
+        r"\textbackslash{}input\{x\}", "{[}1{]}", "{*}",
+        r"a\textasciitilde{}\textasciicircum{}\textasciigrave{}\$\#\%\&\_\{\}", "{[}U+4E2D{]}{[}U+1F600{]}", "ü",
+    ])  # fmt: skip
+
+
+def test_html_escapes_and_marks_the_best() -> None:
+    text = to_text(matrix(cells(MATRIX), View()), "html-table")
+    assert "<b>70.0 / 20.0 (n=1)</b>" in text
+    assert "odd &lt;tag&gt; (1 record)" in text
+    assert "<tag>" not in text
+    assert text.count("<tr>") == 4
+
+
+def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
+    def lines(width: int) -> list[str]:
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None)
+        to_console(matrix(cells(MATRIX), View()), console)
+        return str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+
+    assert sum("badnets:size=5 " in line and "│" in line for line in lines(200)) == 1
+    narrow = lines(80)
+    assert sum("badnets:size=5 " in line and "│" in line for line in narrow) == 3
+    assert max(map(len, narrow)) <= 80
+    assert "…" not in "".join(narrow)
+    for shown in ("90.0 ± 0.0 / 98.0 ± 2.5", "98.7 (n=1)", "80.0 / 30.0 (n=2)", "odd|a_b%"):
+        assert any(shown in line for line in narrow), shown
+
+
+def test_rich_markup_in_names_is_text() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    odd = record("bad[/bold]", "none", metrics={"c_acc": 1.0, "asr": 1.0})
+    to_console(matrix(cells([odd]), View()), console)
+    assert "bad[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_records_cannot_steer_the_terminal() -> None:
+    text = drawn([record("badnets", "strip", status="failed", error="\x1b[31mred\nline \u202e end")])
+    assert "[31mred line end" in text.replace("\\", "")
+    assert "\x1b" not in text
+
+
+def test_run_prints_the_matrix_of_its_own_records(capsys: pytest.CaptureFixture[str]) -> None:
+    print_matrix(MATRIX, tty=False)
+    assert capsys.readouterr().out == MARKDOWN.lstrip("\n")
+    print_matrix(MATRIX, tty=True)
+    assert "┃" in capsys.readouterr().out
+    with pytest.raises(NothingToRun):
+        print_matrix([])

@@ -1,0 +1,100 @@
+"""The matrix: its rows and columns, what is best in them, what is told of a cell, and its page."""
+
+from __future__ import annotations
+
+from report_records import MATRIX, cells, drawn, record
+from table_rows import markdown_rows
+
+from benchkit.report.page import page
+from benchkit.report.render import to_text
+
+
+def test_one_metric_in_the_rows_and_columns_that_can_have_it() -> None:
+    rows = markdown_rows(drawn(MATRIX, metric="asr"))
+    assert rows[0] == ["attack", "none", "strip", "fine-pruning", "odd\0a_b%"]
+    assert [row[0] for row in rows[1:]] == ["badnets:size=5", "sig (clean-label)"]
+    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "30.0 (n=2)", "**20.0 (n=1)**"]
+    assert "n/a this metric does not exist for the cell" in drawn(MATRIX, metric="asr")
+
+
+def test_costs_are_metrics_too_and_a_record_may_say_otherwise() -> None:
+    told = record("sig", "none", metrics={"seconds": 9.0})
+    rows = markdown_rows(drawn([record("badnets", "none"), told], metric="seconds"))
+    assert [row[1] for row in rows[1:]] == ["1.5", "9"]
+
+
+def test_the_baseline_and_the_benign_row_never_win() -> None:
+    found = [
+        record("badnets", "none", metrics={"c_acc": 0.9, "asr": 0.0}),
+        record("badnets", "fine-pruning", metrics={"c_acc": 0.9, "asr": 0.5}),
+        record("badnets", "odd|a_b%", metrics={"c_acc": 0.9, "asr": 0.6}),
+        record("none", "freq-detector", metrics={"fpr": 0.1}),
+        record("none", "strip", metrics={"fpr": 0.2}),
+    ]
+    marked = [part for row in markdown_rows(drawn(found)) for part in row if part.startswith("**")]
+    assert marked == ["**90.0 / 50.0**"]
+
+
+def test_defenses_as_rows_compete_within_their_column() -> None:
+    rows = markdown_rows(drawn(MATRIX, rows="defense", cols="attack"))
+    assert rows[0] == ["defense", "none (benign)", "badnets:size=5", "sig (clean-label)"]
+    assert [row[0] for row in rows[1:3]] == ["none (C-Acc / ASR)", "freq-detector (BDR - control / AUROC)"]
+    assert [row[0] for row in rows[1:] if row[2].startswith("**")] == [
+        "freq-detector (BDR - control / AUROC)",
+        "odd\0a_b% (C-Acc / ASR)",
+    ]
+
+
+def test_other_axes_split_the_output_into_titled_tables() -> None:
+    two = [record("badnets", "strip", dataset=name, metrics={"auroc": 0.9, "bdr_net": 0.8}) for name in ("a", "b")]
+    text = drawn(two)
+    assert "**dataset a, model narrownet" in text
+    assert "**dataset b, model narrownet" in text
+    assert markdown_rows(drawn(two, rows="dataset")) == [
+        ["dataset", "strip (BDR - control / AUROC)"],
+        ["a", "80.0 / 90.0"],
+        ["b", "80.0 / 90.0"],
+    ]
+    assert "**attack badnets, model narrownet" in drawn(two, rows="dataset")
+    sole = drawn(two, rows="dataset", cols="attack")
+    assert "**defense strip (BDR - control / AUROC), model narrownet" in sole
+
+
+def test_poison_rates_sort_by_size_and_share_the_benign_row() -> None:
+    rates = [record("badnets", "strip", poison_rate=r, metrics={"auroc": r}) for r in (0.1, 0.01, 0.02)]
+    benign = record("none", "strip", poison_rate=0.0, metrics={"fpr": 0.05})
+    text = drawn([*rates, benign])
+    assert [row[0] for row in markdown_rows(text)] == ["attack", "none (benign)", "badnets"] * 3
+    assert text.index("rate 1 %") < text.index("rate 2 %") < text.index("rate 10 %")
+    assert [row[0] for row in markdown_rows(drawn(rates, rows="poison_rate"))[1:]] == ["1 %", "2 %", "10 %"]
+
+
+def test_the_newest_record_of_a_seed_wins_whatever_its_status() -> None:
+    old = record("badnets", "strip", metrics={"auroc": 0.9, "bdr_net": 0.8}, finished="2026-11-20T22:10:00Z")
+    new = record("badnets", "strip", metrics={"auroc": 0.4, "bdr_net": 0.3}, finished="2026-11-20T23:11:00+01:00")
+    broken = record("badnets", "strip", status="failed", finished="2026-11-21T00:00:00Z")
+    assert markdown_rows(drawn([new, old]))[1] == ["badnets", "30.0 / 40.0"]
+    assert markdown_rows(drawn([broken, new, old]))[1] == ["badnets", "✗"]
+
+
+def test_overlap_is_told() -> None:
+    info = {"kind": "robust training", "stage": "training", "clean": 0.01, "overlap": True}
+    text = drawn([record("badnets", "strip", defense_info=info)])
+    assert "holds clean images worth 1 % of the training set; sees victim training images" in text
+
+
+def test_a_model_detector_without_a_population_shows_its_score() -> None:
+    info = {"kind": "model detector"}
+    assert markdown_rows(drawn([record("badnets", "strip", defense_info=info, metrics={"score": 2.3})]))[1] == [
+        "badnets",
+        "score 2.3",
+    ]
+
+
+def test_a_page_tells_everything_about_a_cell() -> None:
+    chosen = [c for c in cells(MATRIX) if (c.axis("attack"), c.axis("defense")) == ("badnets:size=5", "none")]
+    text = to_text(page(chosen), "markdown")
+    assert ["ASR (%)", "98.0", "2.5", "3"] in [row[:4] for row in markdown_rows(text)]
+    assert ["cell", "1.5", "512"] in markdown_rows(text)
+    for told in ("target 0", "0 ok, 1 ok, 2 ok", "benchkit 0.1.0", "device cpu", "95 % t-interval"):
+        assert told in text, told

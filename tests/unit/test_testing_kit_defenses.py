@@ -1,0 +1,138 @@
+"""The conformance kit for defenses: each check catches one that breaks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from kit_plugins import (
+    COUNTER,
+    ODD,
+    RNG_FREE,
+    Audit,
+    Blackout,
+    Brightness,
+    Case,
+    Plain,
+    Retouch,
+    Sieve,
+    always_colour,
+    broken,
+    case_id,
+    diverges,
+    expect_refusal,
+    in_place,
+    own_check,
+)
+from torch import Tensor
+
+import benchkit
+from benchkit import testing
+
+MODEL = frozenset({"model"})
+
+
+def shrinks_the_model(self: Any, images: Tensor, scene: Any) -> Tensor:
+    scene.model.head.weight.data *= 0.5
+    return images.float().mean((1, 2, 3))
+
+
+def writes_into_clean(self: Any, images: Tensor, scene: Any) -> Tensor:
+    scene.clean.images[:] = 0
+    return images.float().mean((1, 2, 3))
+
+
+CASES: list[Case] = [
+    ("defense kind", lambda: broken(benchkit.Defense, name="x"), "exactly one of"),
+    ("defense kind", lambda: broken(Brightness, needs={"model"}), "frozenset"),
+    ("defense usable-class", lambda: broken(Brightness, name=""), "has no name"),
+    ("defense name", lambda: broken(Brightness, name="a b"), "lower case"),
+    ("defense docstring", lambda: broken(Brightness, __doc__=None), "has no docstring"),
+    ("defense parameters", lambda: broken(Brightness, size=benchkit.param(0, "side", ge=1)), "own bounds"),
+    (
+        "defense spec-round-trip",
+        lambda: broken(Brightness, __str__=lambda self: "brightness:clean="),
+        "PARAMETER",
+    ),
+    ("defense refusal", lambda: broken(Brightness, check=own_check(True)), "one sentence"),
+    ("defense prepare", lambda: broken(Brightness, **ODD), "contiguous"),
+    (
+        "defense prepare",
+        lambda: broken(Plain, prepare=lambda self, scene: scene.fit(scene.clean)),
+        "scene.fit",
+    ),
+    ("defense prepare-repeats", lambda: broken(Brightness, **RNG_FREE), "only from scene.rng"),
+    ("defense declared-needs", lambda: broken(Brightness, score=shrinks_the_model), "declare it"),
+    (
+        "defense result",
+        lambda: broken(Brightness, score=lambda self, images, scene: images),
+        "one number per",
+    ),
+    (
+        "defense result",
+        lambda: broken(Brightness, score=lambda self, images, scene: torch.full((len(images),), torch.nan)),
+        "NaN",
+    ),
+    (
+        "defense result",
+        lambda: broken(Blackout, purify=lambda self, images, scene: images / 2),
+        "return uint8",
+    ),
+    (
+        "defense result",
+        lambda: broken(Sieve, suspicion=lambda self, train, scene: train.labels[:3]),
+        "one number per image",
+    ),
+    ("defense result", lambda: broken(Plain, train=lambda self, train, scene: None), "return the model"),
+    ("defense result", lambda: broken(Plain, train=diverges), "not finite"),
+    (
+        "defense result",
+        lambda: broken(Retouch, repair=lambda self, scene: scene.model.net),
+        "return the model",
+    ),
+    ("defense result", lambda: broken(Audit, score=lambda self, scene: float("inf")), "inf"),
+    (
+        "defense result-repeats",
+        lambda: broken(Brightness, score=lambda self, images, scene: torch.rand(len(images))),
+        "only from scene.rng",
+    ),
+    ("defense result-repeats", lambda: broken(Audit, score=lambda self, scene: next(COUNTER)), "scene.rng"),
+    (
+        "defense leaves-what-it-is-given",
+        lambda: broken(Blackout, purify=in_place),
+        "writes into the images",
+    ),
+    ("defense leaves-what-it-is-given", lambda: broken(Brightness, score=writes_into_clean), "scene.clean"),
+    (
+        "defense leaves-what-it-is-given",
+        lambda: broken(Brightness, needs=MODEL, score=shrinks_the_model),
+        "changes scene.model",
+    ),
+    (
+        "defense one-image",
+        lambda: broken(Brightness, score=lambda self, images, scene: images.float().mean((1, 2, 3)).squeeze()),
+        "one number per image",
+    ),
+    ("defense cutoff", lambda: broken(Audit, cutoff=lambda self, scene: float("nan")), "nan"),
+    (
+        "defense cutoff",
+        lambda: broken(Brightness, cutoff=lambda self, scene: next(COUNTER)),
+        "scene.rng",
+    ),
+    (
+        "defense keeps-enough",
+        lambda: broken(Sieve, suspicion=lambda self, train, scene: train.labels + 1.0),
+        "0 classes remain",
+    ),
+    ("defense every-shape", lambda: broken(Blackout, purify=always_colour), "must return uint8"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_each_check_catches_a_broken_plugin(case: Case) -> None:
+    expect_refusal(case)
+
+
+def test_no_check_is_without_a_plugin_that_fails_it() -> None:
+    assert {f"defense {check.name}" for check in testing.checks(Brightness)} == {which for which, _, _ in CASES}
