@@ -51,7 +51,7 @@ class LowPassAttack(benchkit.Attack):
 
     def _inserted(self, images: Tensor, trigger: Tensor) -> Tensor:
         def inserted(few: Tensor) -> Tensor:
-            levels = few / 255 + trigger
+            levels = (few / 255).add_(trigger)
             levels = stretched(levels) if self.insertion == "minmax" else levels
             return truncated(levels) if self.quantise == "truncate" else to_images(255 * levels)
 

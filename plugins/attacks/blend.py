@@ -9,7 +9,7 @@ from torch import Tensor
 import benchkit
 
 from ._cartoon import cartoon
-from ._pixels import add
+from ._pixels import add, mix
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Blend(benchkit.Attack):
         """Return the images with the cartoon mixed in: uint8 (N, C, H, W) -> the same."""
         channels, height, width = images.shape[1:]
         levels = (255 * self.alpha * cartoon(channels, height, width)).to(images.device)
-        return add(images, levels, kept=1 - self.alpha if self.mode == "convex" else 1.0)
+        return mix(images, levels, 1 - self.alpha) if self.mode == "convex" else add(images, levels)
 
 
 @benchkit.hookimpl

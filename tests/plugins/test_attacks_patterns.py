@@ -86,7 +86,7 @@ class TestBlend:
 
     def test_add_is_x_plus_alpha_k_clipped(self) -> None:
         images = noise(4)
-        expected = (images + 51 * cartoon(3, 32, 32)).clamp(max=255).round()
+        expected = (images + (51 * cartoon(3, 32, 32)).round()).clamp(max=255)
         assert torch.equal(stamped(Blend(), images).float(), expected)
 
     def test_convex_on_black_and_white(self) -> None:
