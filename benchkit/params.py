@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -153,13 +154,28 @@ def fields_of(cls: type[Any]) -> dict[str, tuple[type, Any, Param]]:
     return _fields_of(found)
 
 
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+RESERVED = ("all",)
+"""What stands for something else wherever names do."""
+
+
+def name_fault(name: object) -> str | None:
+    """Return why something cannot be a component's name, which people type on a command line, or None."""
+    if not name:
+        return "has no name: give it a class attribute name = '...'"
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        how = "lower-case letters, digits and single hyphens, starting with a letter, such as my-attack"
+        return f"{name!r} cannot be a name: use {how}"
+    return f"'{name}' cannot be a name, since it stands for every one: choose another" if name in RESERVED else None
+
+
 def class_fault(cls: type[Component]) -> str | None:
     """Return why a component class cannot be used (a forgotten ``@dataclass``, no name), or None."""
     made = cls.__dict__.get("__dataclass_params__")
     if made is None or not made.frozen:
         return f"{cls.__qualname__} is not a frozen dataclass: put @dataclass(frozen=True) on it"
-    if not cls.name:
-        return f"{cls.__qualname__} has no name: give it a class attribute name = '...'"
+    if fault := name_fault(cls.name):
+        return f"{cls.__qualname__} {fault}" if not cls.name else f"{cls.__qualname__}: {fault}"
     for field in dataclasses.fields(cls):
         if "param" not in field.metadata:
             return f"{cls.__qualname__}.{field.name} is not declared with benchkit.param(...)"

@@ -6,9 +6,10 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,12 @@ from benchkit import hookspecs
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.params import Component, class_fault
+from benchkit.words import printable, told
 
 GROUP = "benchkit"
 KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
+RAISED = (Exception, SystemExit)
+"""What a plugin's code may raise without ending benchkit: a module that was written as a script may exit."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +86,26 @@ class Registry:
 def find(environ: dict[str, str] | None = None) -> list[Found]:
     """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""
     off = disabled(environ)
-    found = {
-        (point.name, point.value): Found(
-            point.name,
-            point.value,
-            point.dist.name if point.dist else "?",
-            point.dist.version if point.dist else "",
-        )
-        for point in entry_points(group=GROUP)
-    }
+    found = {(point.name, point.value): Found(point.name, point.value, *owner) for point, *owner in _points()}
     kept = [one for one in found.values() if not {one.name, one.dist} & off]
     return sorted(kept, key=lambda one: (one.dist != GROUP, one.dist, one.name))
+
+
+def _points() -> Iterator[tuple[EntryPoint, str, str]]:
+    """Yield each entry point of our group, with the name and version of its distribution.
+
+    Of two distributions of one name the first on the path counts; one whose metadata cannot be read is none of ours.
+    """
+    seen = set()
+    for dist in distributions():
+        name, version = "?", ""
+        with suppress(Exception):
+            name, version = dist.metadata["Name"] or "?", dist.version or ""
+        if name != "?" and name in seen:
+            continue
+        seen.add(name)
+        with suppress(Exception):
+            yield from ((point, name, version) for point in dist.entry_points.select(group=GROUP))
 
 
 def disabled(environ: dict[str, str] | None = None) -> set[str]:
@@ -113,30 +126,30 @@ def load(files: Sequence[str | Path] = ()) -> Registry:
     manager = pluggy.PluginManager("benchkit")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
-    for one in find():
-        fault = _register(registry, one)
-        if fault:
-            registry.problems.append(fault)
-    for path in files:
-        fault = _register(registry, Found(Path(path).stem, str(path), str(path)), is_file=True)
-        if fault:
-            raise SpecError(fault)
+    with redirect_stdout(sys.stderr):  # standard output is for results
+        for one in find():
+            registry.problems += map(printable, _register(registry, one))
+        for path in files:
+            for fault in _register(registry, Found(Path(path).stem, str(path), str(path)), is_file=True):
+                raise SpecError(printable(fault))
     return registry
 
 
-def _register(registry: Registry, found: Found, is_file: bool = False) -> str | None:
-    """Import and index one plugin. Return what is wrong with it, or None."""
+def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterator[str]:
+    """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
     where = f"plugin '{found.name}' ({found.dist})"
     try:
         module = _import_file(Path(found.target)) if is_file else importlib.import_module(found.target)
         fault = _module_fault(registry.manager, module, where)
-    except Exception as error:
-        return f"{where} could not be loaded and was left out: {type(error).__name__}: {error}"
+    except RAISED as error:
+        yield f"{where} could not be loaded and was left out: {told(error)}"
+        return
     if fault:
-        return fault
-    problems = [text for kind in KINDS for text in _index(registry, kind, module, found)]
+        yield fault
+        return
     registry.loaded.append(found)
-    return "; ".join(problems) or None
+    for kind in KINDS:
+        yield from _index(registry, kind, module, found)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -178,8 +191,8 @@ def _index(registry: Registry, kind: str, module: ModuleType, found: Found) -> I
     where = f"plugin '{found.name}' ({found.dist})"
     try:
         classes = list(hook())
-    except Exception as error:
-        yield f"{where} failed in benchkit_{kind}: {type(error).__name__}: {error}"
+    except RAISED as error:
+        yield f"{where} failed in benchkit_{kind}: {told(error)}"
         return
     for cls in classes:
         fault = _class_fault(kind, cls)

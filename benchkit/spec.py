@@ -53,7 +53,7 @@ def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
     A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``.
 
     Raises:
-        SpecError: for an empty piece or a parameter without a component.
+        SpecError: for an empty piece, a parameter without a component, or one that is given twice.
     """
     found: list[tuple[str, dict[str, str]]] = []
     for piece in (part.strip() for part in text.split(",")):
@@ -70,26 +70,38 @@ def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
             key, equals, value = rest.partition("=")
             if not key or bool(equals) != bool(value):
                 raise SpecError(f"'{piece}' is not NAME:PARAMETER=VALUE")
-            found[-1][1][key.strip()] = value.strip() if equals else "true"
+            given = found[-1][1]
+            if key.strip() in given:
+                raise SpecError(f"{found[-1][0]} is given {key.strip()} twice: leave one out")
+            given[key.strip()] = value.strip() if equals else "true"
     return found
 
 
 def components(text: str, kind: str, registry: Registry) -> list[Any]:
-    """Return the components a string asks for; ``all`` stands for every one, ``-name`` takes one away.
+    """Return the components a string asks for; ``all`` stands for every one.
+
+    ``-name`` takes away every variant of a component, ``-name:PARAMETER=VALUE`` those that have the parameter so.
 
     Raises:
         SpecError: for unknown names and bad parameters.
     """
     chosen: list[Component] = []
     for name, raw in pieces(text):
+        if name == "-all":
+            raise SpecError("'-all' takes everything away: leave it out")
         if name == "all":
             chosen += [build(cls, raw, registry.find) for cls in _everything(kind, registry)]
         elif name.startswith("-"):
-            registry.get(kind, name[1:])
-            chosen = [one for one in chosen if one.name != name[1:]]
+            gone = build(registry.get(kind, name[1:]), raw, registry.find)
+            stated = [key.replace("-", "_").partition(".")[0] for key in raw]
+            chosen = [one for one in chosen if one.name != gone.name or _differs(one, gone, stated)]
         else:
             chosen.append(build(registry.get(kind, name), raw, registry.find))
     return list(dict.fromkeys(chosen))
+
+
+def _differs(one: Component, other: Component, params: Iterable[str]) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in params)
 
 
 def _everything(kind: str, registry: Registry) -> list[type[Any]]:

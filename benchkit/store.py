@@ -237,5 +237,5 @@ def explained(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = REASONS.get(error.errno or 0, str(error))
+        reason = REASONS.get(error.errno or 0, f"{error.strerror or error}: choose another folder with --results")
         raise StoreError(f"cannot write the results folder {root}: {reason}") from error

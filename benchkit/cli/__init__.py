@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from benchkit import __version__
 from benchkit.errors import BenchkitError, did_you_mean
+from benchkit.words import printable, told
 
 COMMANDS = {
     "run": "run",
@@ -35,8 +40,31 @@ class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
+class NoReader(BaseException):
+    """Nobody reads the output any more."""
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Raise NoReader for a broken pipe, of which click makes an exit code that means something else here."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise NoReader from error
+
+
 class Lazy(click.Group):
     """A group that imports a command's module when the command is asked for."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line, and answer ``--help``."""
+        with _heard():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _heard():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order people meet them."""
@@ -69,34 +97,98 @@ def cli() -> None:
     """
 
 
+RESUMED_BY = (["run"], ["scan"], ["spectrum"])
+"""Commands that keep what they finish, and go on from there."""
+NO_READER = 141
+"""The exit code when nobody reads the output any more, as a shell gives it after SIGPIPE."""
+COMPLETING = "_BENCHKIT_COMPLETE"
+
+
 def main() -> NoReturn:
     """Run the command line; every error a user can cause is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(_code())
+    _steady()
+    code = _code()
+    if code == NO_READER:
+        _discard_output()
+    sys.exit(code)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _steady() -> None:
+    """Let no letter that a terminal or a pipe cannot show, and no stream that is closed, end the program."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    # What is left in the buffer would fail again when Python ends.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
 def _code() -> int:
-    if "_BENCHKIT_COMPLETE" in os.environ:
+    if COMPLETING in os.environ:
         importlib.import_module("benchkit.cli._complete")  # knows how shells split words
     try:
         result = cli(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except BenchkitError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: what was finished is kept; the same command goes on from there", err=True)
-        return 130
-    except Terminated:
-        click.echo("terminated: what was finished is kept; the same command goes on from there", err=True)
-        return 143
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
+        sys.stdout.flush()
+    except tuple(ENDINGS) as end:
+        return next(answer for kind, answer in ENDINGS.items() if isinstance(end, kind))(end)
     return result if isinstance(result, int) else 0
+
+
+def _refused(error: click.ClickException) -> int:
+    error.show()
+    return error.exit_code
+
+
+def _failed(error: BenchkitError) -> int:
+    click.echo(f"error: {error}", err=True)
+    return error.exit_code
+
+
+def _stopped(how: str, code: int) -> int:
+    kept = ": what was finished is kept; the same command goes on from there" if sys.argv[1:2] in RESUMED_BY else ""
+    click.echo(f"{how}{kept}", err=True)
+    return code
+
+
+def _exited(error: SystemExit) -> int:
+    """Say who ended the program: nothing of benchkit's does, but click when it has completed a word."""
+    if COMPLETING in os.environ:
+        raise error
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = printable(f"{place.filename}:{place.lineno}")
+    click.echo(f"error: a plugin ended the program ({told(error)} at {where}): let it raise an exception", err=True)
+    return 2
+
+
+def _unwritten(error: OSError) -> int:
+    """Say what could not be written, or read."""
+    _discard_output()
+    reason = error.strerror or str(error)
+    what = printable(str(error.filename)) if error.filename else "standard output"
+    click.echo(f"error: cannot use {what}: {reason}", err=True)
+    return 2
+
+
+ENDINGS: dict[type[BaseException], Callable[[Any], int]] = {
+    click.ClickException: _refused,
+    BenchkitError: _failed,
+    KeyboardInterrupt: lambda _: _stopped("interrupted", 130),
+    click.Abort: lambda _: _stopped("interrupted", 130),
+    Terminated: lambda _: _stopped("terminated", 143),
+    NoReader: lambda _: NO_READER,
+    BrokenPipeError: lambda _: NO_READER,
+    SystemExit: _exited,
+    OSError: _unwritten,
+}
+"""How the program may end, the first that fits, and what then returns the exit code."""

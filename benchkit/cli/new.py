@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
 import tempfile
 from pathlib import Path
 from string import Template
@@ -13,6 +12,7 @@ import click
 from benchkit import templates
 from benchkit.defense_templates import DEFENSES
 from benchkit.errors import SpecError
+from benchkit.params import name_fault
 
 BASES = {"attack": "Attack", "defense": "Defense", "dataset": "Dataset"}
 
@@ -44,11 +44,8 @@ def cmd(what: str, name: str, kind: str | None, folder: Path | None) -> None:
 
 def _check_name(name: str) -> None:
     """Raise SpecError unless the name can be typed on a command line and turned into Python names."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise SpecError(
-            f"'{name}' cannot be a plugin's name: use lower-case letters, digits and single hyphens, "
-            "starting with a letter, such as my-attack"
-        )
+    if fault := name_fault(name):
+        raise SpecError(fault)
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise SpecError(f"'{name}' is a word of Python's: choose another name")
     taken = _taken().get(name)

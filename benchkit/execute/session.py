@@ -19,9 +19,11 @@ from benchkit.execute.progress import Progress
 from benchkit.execute.records import describe, failed_costs, moment
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
+from benchkit.plugins import RAISED
 from benchkit.spec import component
 from benchkit.steps import Plan, Step
 from benchkit.store import Record
+from benchkit.words import told
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Means, Request
@@ -180,7 +182,7 @@ def _observers(asked: Request) -> Callable[[Record], None]:
         for observer in asked.registry.manager.hook.benchkit_cell_finished.get_hookimpls():
             try:
                 observer.function(record=record)
-            except Exception as error:
-                click.echo(f"warning: {observer.plugin_name} raised {type(error).__name__}: {error}", err=True)
+            except RAISED as error:
+                click.echo(f"warning: {observer.plugin_name} raised {told(error)}", err=True)
 
     return tell

@@ -23,7 +23,7 @@ from benchkit.errors import ContractError, DataError, DeviceError, SpecError, St
 from benchkit.execute.bench import Bench
 from benchkit.execute.cost import Meter
 from benchkit.execute.stages import run_step
-from benchkit.plugins import load
+from benchkit.plugins import RAISED, load
 from benchkit.scene import Source
 from benchkit.store import Damaged, Store
 
@@ -71,13 +71,13 @@ def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
-    except Exception as error:
+    except RAISED as error:
         if short := memory_short(error):
             return {"state": "oom", "error": short, "cost": meter.cost}
         return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc(), "cost": meter.cost}
 
 
-def memory_short(error: Exception) -> str:
+def memory_short(error: BaseException) -> str:
     """Return in one sentence that memory ran out, if that is what an exception says; "" otherwise."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and DEVICE_FULL.search(text)):
@@ -97,7 +97,7 @@ def free_device_mb(device: torch.device) -> float | None:
     return None
 
 
-def _sentence(job: Mapping[str, Any], error: Exception) -> str:
+def _sentence(job: Mapping[str, Any], error: BaseException) -> str:
     """Return one line that says what failed; a plugin's own exception names its type and place."""
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, ContractError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def test_a_third_party_plugin_is_found_with_its_distribution(installed):
         (GOOD.format(name="x").replace("def stamp", "def stomp"), "does not define stamp"),
         (GOOD.format(name="x").replace("def benchkit_attacks", "def benchkit_atacks"), "hook that does not exist"),
         (GOOD.format(name=""), "has no name"),
+        (GOOD.format(name="all"), "stands for every one"),
+        (GOOD.format(name="ev,il"), "cannot be a name"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise ValueError('two\\nlines \\x1b[31m')", "ValueError: two lines [31m"),
+        (GOOD.format(name="x").replace("return [Mine]", "raise SystemExit(4)"), "SystemExit: 4"),
+        (GOOD.format(name="x").replace("benchkit_attacks()", "benchkit_attacks(a)"), "{'a'}"),
     ],
 )
 def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words):
@@ -77,6 +84,24 @@ def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words
     assert words in problem
     assert "bk-bad" in problem
     assert "badnets" in registry.attacks
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_output(installed, benchkit_cli):
+    installed("bk-loud", "bk_loud", f"print('hello'){GOOD.format(name='loud')}")
+    ran = benchkit_cli("plugins", "--check", "--json")
+    assert "loud" in [row["name"] for row in json.loads(ran.out)["components"]]
+    assert "hello" in ran.err
+
+
+@pytest.mark.parametrize("broken", [b"[benchkit]\nz\n", b"[benchkit]\nz = \xff\xfe\n"])
+def test_metadata_that_cannot_be_read_is_nobodys_plugin(installed, tmp_path, broken):
+    installed("bk-fine", "bk_fine", GOOD.format(name="fine"))
+    installed("bk-odd", "bk_odd", GOOD.format(name="odd"))
+    (tmp_path / "bk_odd-1.0.dist-info" / "entry_points.txt").write_bytes(broken)
+    (tmp_path / "bk_fine-1.0.dist-info" / "METADATA").unlink()
+    registry = plugins.load()
+    assert "fine" in registry.attacks
+    assert "odd" not in registry.attacks
 
 
 def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(installed):

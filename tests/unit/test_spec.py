@@ -45,6 +45,22 @@ def test_malformed_strings_are_refused(text):
         pieces(text)
 
 
+def test_minus_takes_away_what_has_the_parameters_it_names(registry):
+    asked = "blend,badnets,badnets:size=5,badnets:size=5,target=3"
+    taken = {"": ["blend"], ":size=5": ["badnets", "blend"], ":target=3": ["badnets", "badnets:size=5", "blend"]}
+    for stated, left in taken.items():
+        assert sorted(map(str, components(f"{asked},-badnets{stated}", "attacks", registry))) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("all,-all", "takes everything away"), ("badnets:size=4,size=5", "badnets is given size twice")],
+)
+def test_contradictions_are_refused(registry, text, words):
+    with pytest.raises(SpecError, match=words):
+        components(text, "attacks", registry)
+
+
 def test_all_and_all_minus_some(registry):
     every = {str(one) for one in components("all", "attacks", registry)}
     fewer = {str(one) for one in components("all,-wanet,badnets:size=5", "attacks", registry)}
