@@ -16,13 +16,16 @@ import benchkit
 
 from ._pixels import stretched, to_images, truncated
 
+USUAL_QUALITY = 75
+"""Pillow's default, and that of most software."""
+
 
 @dataclass(frozen=True)
 class Control(benchkit.NoAttack):
     """Process test images as harmless software does, and implant nothing: what does a detector make of it?
 
-    Steps that are asked for are taken in the order of the parameters; where none is, ``jpeg=75``. A detector that
-    flags these rows answers to re-quantisation, not to triggers.
+    Steps that are asked for are taken in the order of the parameters; ``control`` alone is ``control:jpeg=75``, and
+    rows are called so. A detector that flags these rows answers to re-quantisation, not to triggers.
     """
 
     name = "control"
@@ -32,12 +35,14 @@ class Control(benchkit.NoAttack):
     minmax: bool = benchkit.param(False, "rescale each image by its least and largest value to 0..255, truncating")
     noise: float = benchkit.param(0.0, "standard deviation of Gaussian noise, in grey levels", ge=0)
 
+    def __post_init__(self) -> None:
+        """Take a step where none is asked for."""
+        if not (self.jpeg or self.resize or self.minmax or self.noise):
+            object.__setattr__(self, "jpeg", USUAL_QUALITY)
+
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images processed: uint8 (N, C, H, W) -> the same."""
-        asked = self.jpeg or self.resize or self.minmax or self.noise
-        processed = images.clone()
-        if self.jpeg or not asked:
-            processed = _recompressed(processed, self.jpeg or 75)
+        processed = _recompressed(images, self.jpeg) if self.jpeg else images.clone()
         if self.resize:
             processed = _resized(processed)
         if self.minmax:

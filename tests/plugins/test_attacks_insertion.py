@@ -91,6 +91,11 @@ class TestFiltered:
 
 
 class TestControl:
+    def test_alone_it_is_jpeg_and_says_so(self) -> None:
+        assert Control() == Control(jpeg=75)
+        assert str(Control()) == "control:jpeg=75"
+        assert str(Control(resize=True)) == "control:resize=true"
+
     @staticmethod
     def of(images: Tensor, **params: Any) -> Tensor:
         return Control(**params).stamp(images, scene(clean=images))

@@ -1,0 +1,133 @@
+"""Does what a meta-classifier learns from shadow models carry over to victims? (Xu et al., IEEE S&P 2021)
+
+A model detector that learns from shadow models may fail for want of them, or because victims are not like them. This
+tells the two apart. It pools the shadow models of several seeds, lets the detector learn from those of all seeds but
+one, and asks it about the shadow models of that seed, about victims, and about how it does with all of them:
+
+    benchkit run --attacks none,badnets,smooth --defenses mna --population 4 --no-victims --seeds 3
+    python benchmarks/experiments/shadow_transfer.py --attacks badnets,smooth --defense mna --population 4 --seeds 3
+
+The first command trains everything; the second, asked for the same, reads it from the results folder and trains only
+meta-classifiers. ``--as`` is another detector that is to learn from the same shadow models, such as
+``mna:queries=10,start=noise,logits=raw``. Columns of the CSV:
+
+    detector, learned  the detector, and how many shadow models it learned from
+    left_out           the seed that it learned nothing from, or ""
+    shadows            AUROC on that seed's shadow models, even numbers benign, odd ones backdoored
+    ATTACK             AUROC on the victims of all seeds, backdoored by this attack against benign ones
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import _common as common
+import click
+import torch
+
+from benchkit import ModelDetector, Scene, Source
+from benchkit.cli._options import data_root, model_code
+from benchkit.execute.bench import Bench
+from benchkit.models import Classifier
+from benchkit.plan import plan
+from benchkit.plugins import load
+from benchkit.rates import detection
+from benchkit.spec import component, make
+from benchkit.steps import Plan
+from benchkit.store import Store
+
+Victims = dict[str, list[Classifier]]
+"""Models of a population by attack, of all seeds; those of ``none`` are benign."""
+
+
+def learning_scenes(made: Plan, bench: Bench) -> dict[int, Scene]:
+    """Return what the detector learned from under each seed: clean images, and shadow models."""
+    return {step.job["seed"]: bench.defender(step.job, "prepare", fit=False) for step in made.of("prepare")}
+
+
+def judged(made: Plan, bench: Bench) -> Victims:
+    """Return every model of the populations, once."""
+    jobs = {step.job["parents"]["suspects"]: step.job for step in made.of("audit")}
+    found: Victims = {}
+    for job in jobs.values():
+        found.setdefault(job["attack"].partition(":")[0], []).extend(bench.suspects(job))
+    return found
+
+
+def auroc(benign: torch.Tensor, backdoored: torch.Tensor) -> float:
+    """Return how well scores rank backdoored models above benign ones."""
+    return detection(benign, backdoored, 0.0)["auroc"]
+
+
+def row(detector: ModelDetector, learned: Sequence[Scene], left_out: Scene | None, victims: Victims) -> common.Row:
+    """Let a detector learn from the shadow models of some seeds, and return how it ranks what it has not seen."""
+    shadows = [model for scene in learned for model in scene.shadows]
+    scene = dataclasses.replace(learned[0], shadows=shadows, rng=torch.Generator().manual_seed(0))
+    knowing = dataclasses.replace(scene, shadows=(), prepared=detector.prepare(scene))
+
+    def scores(models: Sequence[Classifier]) -> torch.Tensor:
+        return torch.tensor([detector.score(dataclasses.replace(knowing, granted=model)) for model in models])
+
+    benign = scores(victims["none"])
+    unseen = left_out.shadows if left_out else ()
+    return {
+        "detector": str(detector),
+        "learned": len(shadows),
+        "left_out": "",
+        "shadows": auroc(scores(unseen[0::2]), scores(unseen[1::2])) if unseen else "",
+        **{name: auroc(benign, scores(models)) for name, models in victims.items() if name != "none"},
+    }
+
+
+def rows(detector: ModelDetector, scenes: dict[int, Scene], victims: Victims) -> list[common.Row]:
+    """Leave out each seed in turn, where there are several, and then none."""
+    found = []
+    for seed, scene in scenes.items() if len(scenes) > 1 else ():
+        others = [one for one in scenes.values() if one is not scene]
+        found.append(row(detector, others, scene, victims) | {"left_out": seed})
+    return [*found, row(detector, list(scenes.values()), None, victims)]
+
+
+@click.command()
+@click.option("--attacks", default="badnets,smooth", show_default=True, help="Whose victims are judged.")
+@click.option("--defense", default="mna", show_default=True, help="The model detector whose shadow models these are.")
+@click.option("--as", "others", multiple=True, help="Another detector that learns from them, too; may be repeated.")
+@click.option("--dataset", default="scenes", show_default=True)
+@click.option("--model", default="narrownet", show_default=True)
+@click.option("--recipe", "recipe_text", default="fast", show_default=True)
+@click.option("--population", default=4, show_default=True, type=click.IntRange(1))
+@click.option("--seeds", default="3", show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=Path("benchkit-results"), show_default=True)
+@click.option("--data-root", "root", type=click.Path(path_type=Path))
+@click.option("-p", "--plugin", "plugins", multiple=True, help="A loose plugin file.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("shadow_transfer.csv"), show_default=True)
+def main(
+    attacks: str, defense: str, others: tuple[str, ...], dataset: str, model: str, recipe_text: str, population: int,
+    seeds: str, results: Path, root: Path | None, plugins: tuple[str, ...], out: Path,
+) -> None:  # fmt: skip
+    """Tell whether a detector lacks shadow models or victims are not like them, from a finished benchkit run."""
+    common.check_outputs(out, plot=False)
+    registry, source, store = load(plugins), Source(data_root(root)), Store(results)
+    asked = {
+        "attacks": f"none,{attacks}", "defenses": defense, "datasets": dataset, "models": model, "seeds": seeds,
+        "recipe": recipe_text, "population": str(population), "poison_rate": "0.1", "victims": False,
+    }  # fmt: skip
+    spec = make(asked, registry)
+    made = plan(spec, {one: one.fingerprint(source) for one in spec.sources()}, lambda name: model_code(registry, name))
+    missing = [step for step in made.missing(store).values() if step.stage not in ("cell", "judge", "train")]
+    if missing:
+        raise click.UsageError(f"{results} lacks {len(missing)} steps: run the benchkit run that --help shows, first")
+    bench = Bench(store, registry, torch.device("cpu"), source)
+    scenes, victims = learning_scenes(made, bench), judged(made, bench)
+    if not any(scene.shadows for scene in scenes.values()):
+        raise click.UsageError(f"{defense} learns from no shadow models")
+    found = []
+    for text in (defense, *others):
+        found += rows(component(text, "defenses", registry), scenes, victims)
+    common.finish(found, out)
+
+
+if __name__ == "__main__":
+    common.run(main)
