@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from string import Template
 from typing import Any
 
-from benchkit.report.load import printable
+from benchkit.words import printable
 
 SHOWN = {
     "c_acc": ("C-Acc", "share of clean test images classified correctly"),

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+TOO_WIDE = ">50"
+
 
 @dataclass(frozen=True)
 class Metric:
     """One measured quantity. Records hold fractions in [0, 1] where ``percent`` is true.
 
     ``idle`` is what guessing, or doing nothing, comes to: who does no better has won nothing.
+    ``ends`` are the metrics that hold the ends of this one's own interval under one seed.
     """
 
     name: str
@@ -23,12 +26,24 @@ class Metric:
     percent: bool
     help: str
     idle: float | None = None
+    ends: tuple[str, str] | None = None
 
     def text(self, value: float) -> str:
         """Write a value as tables show it: percent with one decimal, anything else with three digits."""
         if self.percent:
             return f"{100 * value:.1f}"
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    def half(self, width: float) -> str:
+        """Write half the width of an interval; one that spans more than half of all shares tells no number."""
+        return TOO_WIDE if self.percent and width > 0.5 else self.text(width)
+
+    def is_idle(self, value: float) -> bool:
+        """Return whether a value reads no better than guessing, or doing nothing, does."""
+        if self.idle is None:
+            return False
+        worse = value < self.idle if self.better == "higher" else value > self.idle
+        return worse or self.text(value) == self.text(self.idle)
 
     def legend(self) -> str:
         """Return the line that explains this metric below a table."""
@@ -69,6 +84,7 @@ _ALL = (
         True,
         "chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing",
         idle=0.5,
+        ends=("auroc_low", "auroc_high"),
     ),
     Metric("auroc_low", "AUROC low", "neither", True, "lower end of its 95 % bootstrap interval over a population"),
     Metric("auroc_high", "AUROC high", "neither", True, "upper end of its 95 % bootstrap interval over a population"),

@@ -10,8 +10,9 @@ import click
 
 from benchkit.cli._complete import listed
 from benchkit.errors import NothingToRun
-from benchkit.report.load import Record, printable, read
+from benchkit.report.load import Record, read
 from benchkit.report.select import select
+from benchkit.words import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAMED = 10

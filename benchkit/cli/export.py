@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +101,7 @@ def _table(form: str, records: list[Record], out: Path | None) -> None:
     require_writable(out)
     raw = to_parquet(tidy(records)) if form == "parquet" else to_csv(tidy(records)).encode()
     if out is None:
-        click.echo(raw.decode().encode(sys.stdout.encoding or "utf-8", "backslashreplace"), nl=False)
+        click.echo(raw.decode(), nl=False)
     else:
         write(out, raw)
 

@@ -15,8 +15,8 @@ from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.metrics import METRICS
 from benchkit.report import print_report
 from benchkit.report.aggregate import AXES, Cell, cells_of
-from benchkit.report.load import printable
 from benchkit.report.matrix import View, matrix
+from benchkit.words import printable
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
@@ -84,8 +84,11 @@ def cmd(
         return
     if against is None and counted_as:
         raise SpecError("--as says what our datasets count as in published numbers: name their file with --against")
-    if against is not None and (rows or cols or cell):
-        raise SpecError("--against has rows, columns and cells of its own: leave out --rows, --cols and --cell")
+    axes: dict[str, object] = {"--rows": rows, "--cols": cols}
+    if against is not None:
+        _leave_out("--against has rows, columns and cells of its own", axes | {"--cell": cell})
+    if cell:
+        _leave_out("--cell shows all there is of one cell", axes | {"--metric": metric})
     if form == "html" and (rows or cols or against):
         raise SpecError(
             "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
@@ -123,13 +126,18 @@ def _axes(rows: str | None, cols: str | None) -> tuple[str, str]:
 def _pick(cells: list[Cell], attack: str, defense: str) -> list[Cell]:
     for axis, name in (("attack", attack), ("defense", defense)):
         known = list(dict.fromkeys(str(cell.axis(axis)) for cell in cells))
-        if name not in known:
+        if not any(name in _names(cell, axis) for cell in cells):
             hint = did_you_mean(name, known)
             raise SpecError(f"no {axis} '{name}' in these results{hint}; there are {', '.join(known)}")
-    found = [cell for cell in cells if (cell.axis("attack"), cell.axis("defense")) == (attack, defense)]
+    found = [cell for cell in cells if attack in _names(cell, "attack") and defense in _names(cell, "defense")]
     if not found:
         raise NothingToRun(f"{attack} was not run against {defense}: there is nothing to report")
     return found
+
+
+def _names(cell: Cell, axis: str) -> set[str]:
+    """Return what a cell's attack or defense is called: where populations differ, with and without theirs."""
+    return {str(cell.axis(axis)), str(getattr(cell.records[0], axis))}
 
 
 def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
@@ -162,18 +170,24 @@ def _write_against(comparison: Comparison, form: str, out: Path | None) -> None:
         _show(against(comparison), form, out)
 
 
+def _leave_out(why: str, others: dict[str, object]) -> None:
+    """Refuse options that are given and would mean nothing."""
+    named = [name for name, given in others.items() if given]
+    if named:
+        raise SpecError(f"{why}: leave out {' and '.join(named)}")
+
+
 def _compare_only(form: str, others: dict[str, object]) -> None:
     """Refuse options that mean nothing to ``--compare``."""
     asked = click.get_current_context().get_parameter_source("results") is not ParameterSource.DEFAULT
-    named = [name for name, given in {"--results": asked, **others}.items() if given]
-    if named:
-        raise SpecError(f"--compare names both folders and has a table of its own: leave out {' and '.join(named)}")
+    _leave_out("--compare names both folders and has a table of its own", {"--results": asked, **others})
     if form == "html":
         raise SpecError("--format html is a page of attacks x defenses: use html-table with --compare")
 
 
 def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out: Path | None) -> None:
-    from benchkit.report.changes import changes, changes_to_csv, changes_to_json
+    from benchkit.report.changes import changes
+    from benchkit.report.changes_export import changes_to_csv, changes_to_json
     from benchkit.report.runs import twins_of
 
     a, b = (cells_of(read_records(folder)) for folder in folders)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,28 +138,30 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     """Let model detectors score the classifier in WEIGHTS, a safetensors file.
 
     It is a model saved by benchkit (names net.*, mean, std) or the architecture's plain state dict; then mean and
-    deviation for its normalisation are taken from --clean, which is wrong if it was trained with others.
+    deviation for its normalisation are taken from --clean, which is wrong if it was trained with others. How many
+    test images of --clean it gets right is told; a model that knows nothing of them is refused.
     """
     from benchkit.models import require_known
-    from benchkit.scan.model import COLUMNS, judge, notes, require_model_detectors, suspect, to_json, to_table
+    from benchkit.scan.accuracy import accuracy
+    from benchkit.scan.model import judge, notes, require_model_detectors, suspect, to_csv, to_json, to_table
     from benchkit.scan.ready import bench_of, prepare, require_writable
-    from benchkit.scan.verdict import csv_of
 
     require_writable(out)
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_known(model, asked.registry.manager.hook.benchkit_model)
     bench, job = bench_of(asked), _decoded(asked, options)
-    classifier, said = suspect(bench, job, weights, pickled_checkpoint)  # before detectors learn for minutes
+    classifier, said = suspect(bench, job, weights, pickled_checkpoint)
+    known = accuracy(bench, job, classifier)  # before detectors learn for minutes
     prepare(asked, options["jobs"], options["quiet"])
     verdicts = judge(asked, bench, classifier)
     said += notes(verdicts)
     _say(said)
     told = {"weights": str(weights), "model": model, "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}
     texts = {
-        "table": lambda: to_table(verdicts),
-        "csv": lambda: csv_of([one.row() for one in verdicts], COLUMNS),
-        "json": lambda: to_json(verdicts, told, said),
+        "table": lambda: to_table(verdicts, known),
+        "csv": lambda: to_csv(verdicts, known),
+        "json": lambda: to_json(verdicts, known, told, said),
     }
     emit(texts[form](), out)
     words = {one.word for one in verdicts}
@@ -225,23 +226,17 @@ def _require_png(sheet: Path | None) -> None:
 
 def _say(sentences: list[str]) -> None:
     for sentence in sentences:
-        click.echo(_encodable(sentence, sys.stderr.encoding), err=True)
+        click.echo(sentence, err=True)
 
 
 def emit(text: str, out: Path | None) -> None:
     """Write a result to a file, or to standard output."""
     if out is None:
-        click.echo(_encodable(text, sys.stdout.encoding), nl=False)
+        click.echo(text, nl=False)
         return
     from benchkit.scan.ready import write
 
     write(out, text.encode())
-
-
-def _encodable(text: str, encoding: str | None) -> str:
-    """Return text that a stream can take, whatever letters file names hold."""
-    name = encoding or "utf-8"
-    return text.encode(name, "backslashreplace").decode(name)
 
 
 for one in (images, model):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.report.spectra import Panel
 
-NOT_ASKED = {"suite": None, "defenses": None, "seeds": None, "poison_rate": None, "victims": None}
+NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
 """Shared options that a figure has no use for."""
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 
-from benchkit.metrics import metric
+from benchkit.metrics import TOO_WIDE, Summary, metric
 from benchkit.report.aggregate import seeds_of
 from benchkit.report.compare import SPLIT, Comparison, Group, Pair
 from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.matching import Book
-from benchkit.report.matrix import number
 from benchkit.report.notes import faults, seeds_line, warnings
+from benchkit.report.published import decimals
 
+SHOWN = "ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer"
 THREE = "ours / published / difference"
 RULE = (
     "a cell of ours is set against the published number with the same attack, defense and dataset; parameters that "
@@ -55,24 +57,42 @@ def _table(group: Group, book: Book, most: int) -> Table:
 def _text(pair: Pair | None, most: int) -> str:
     if pair is None:
         return MISSING
-    show = metric(pair.metric).text
-    published = show(pair.published.value) if pair.published else MISSING
-    few = f" (n={pair.ours.n})" if pair.ours and pair.ours.n < most else ""
-    return f"{_ours(pair)} / {published} / {_signed(pair)}{few}"
+    published = f"{pair.published.shown:f}" if pair.published else MISSING
+    if pair.ours is None:
+        return f"{_without_ours(pair)} / {published} / {MISSING}"
+    few = f" (n={pair.ours.n})" if pair.ours.n < most else ""
+    places = _places(pair, pair.ours)
+    mean = _shown(pair.metric, pair.ours.mean, places)
+    half = "" if pair.ours.ci95 is None else f" ± {_half(pair.metric, pair.ours.ci95, places)}"
+    difference = _signed(mean - pair.published.shown) if pair.published else MISSING
+    return f"{mean}{half} / {published} / {difference}{few}"
 
 
-def _ours(pair: Pair) -> str:
+def _without_ours(pair: Pair) -> str:
     if pair.cell is None:
         return MISSING
-    return number(pair.cell, pair.metric) if pair.cell.ok else GLYPHS[pair.cell.status]
+    return ABSENT if pair.cell.ok else GLYPHS[pair.cell.status]
 
 
-def _signed(pair: Pair) -> str:
-    if pair.difference is None:
-        return MISSING
-    show = metric(pair.metric).text
-    size = show(abs(pair.difference))
-    return size if size == show(0.0) else f"{'-' if pair.difference < 0 else '+'}{size}"
+def _places(pair: Pair, ours: Summary) -> int:
+    """Return with how many decimals our number is shown: as many as the published one, and its usual ones."""
+    usual = 1 if metric(pair.metric).percent else decimals(Decimal(f"{ours.mean:.3g}"))
+    return max(usual, decimals(pair.published.shown) if pair.published else 0)
+
+
+def _shown(name: str, value: float, places: int) -> Decimal:
+    """Return a number as it stands in the table, to be subtracted as it stands there."""
+    scale = 100 if metric(name).percent else 1
+    return Decimal(f"{scale * value:.{places}f}") + 0  # which takes the sign from a zero
+
+
+def _half(name: str, width: float, places: int) -> str:
+    usual = metric(name).half(width)
+    return usual if usual == TOO_WIDE else f"{_shown(name, width, places)}"
+
+
+def _signed(difference: Decimal) -> str:
+    return f"{difference:+f}" if difference else f"{abs(difference):f}"
 
 
 def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
@@ -80,7 +100,7 @@ def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
     points = ", in percentage points" if all(metric(name).percent for name in names) else ""
     meaning = MEANING | {MISSING: "not run, or not published"}
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), MISSING, ABSENT) if sign in entries)
-    lines = [*(metric(name).legend() for name in names), f"difference: ours minus published{points}", signs]
+    lines = [*(metric(name).legend() for name in names), f"difference{points}: {SHOWN}", signs]
     return (*(line for line in lines if line), seeds_line(most))
 
 

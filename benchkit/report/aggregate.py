@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from benchkit.metrics import HEADLINE, METRICS, Summary, summarize
+from benchkit.metrics import HEADLINE, METRICS, Summary, metric, summarize
 from benchkit.report.load import Record, newest
+from benchkit.words import printable
 
 AXES = ("attack", "defense", "dataset", "model", "recipe", "poison_rate")
 _KINDS = list(HEADLINE)
@@ -15,17 +17,28 @@ _KINDS = list(HEADLINE)
 
 @dataclass(frozen=True)
 class Cell:
-    """All seeds of one cell, one record each, by seed."""
+    """All seeds of one cell, one record each, by seed; ``sized`` where its defense judged several populations."""
 
     records: tuple[Record, ...]
     kind: str
     benign: bool
     clean_label: bool
+    sized: bool = False
 
     def axis(self, name: str) -> str | float | None:
-        """Return the cell's value on one of ``AXES``."""
+        """Return the cell's value on one of ``AXES``; the population is part of a defense that judged several."""
         value: str | float | None = getattr(self.records[0], name)
-        return value
+        return f"{value} (population {self.population or 'unknown'})" if name == "defense" and self.sized else value
+
+    @property
+    def population(self) -> int | None:
+        """How many models of each kind were judged under each seed, as in ``Record``."""
+        return self.records[0].population
+
+    @property
+    def paired(self) -> bool:
+        """True where each seed judged one model of each kind: a share of those says little, their spread nothing."""
+        return self.population == 1
 
     @property
     def baseline(self) -> bool:
@@ -51,11 +64,34 @@ class Cell:
     def summary(self, name: str) -> Summary | None:
         """Return a metric over the seeds that have it, or None where none has."""
         values = [record.metrics[name] for record in self.ok if name in record.metrics]
-        return summarize(values) if values else None
+        if not values:
+            return None
+        found = summarize(values)
+        return replace(found, ci95=None) if self.paired and metric(name).percent else found
+
+    def ends(self, name: str) -> tuple[float, float] | None:
+        """Return the interval that a metric has under the only seed, from the models that were judged."""
+        known, found = metric(name), [record.metrics for record in self.ok if name in record.metrics]
+        if not known.ends or len(found) != 1 or not found[0].keys() >= set(known.ends):
+            return None
+        low, high = (found[0][end] for end in known.ends)
+        return low, high
+
+    def unlike(self) -> str:
+        """Say in what the seeds that are averaged differ, other than the seed: nothing, if all is well."""
+        if len(self.ok) < 2:
+            return ""
+        told = [_told(record) for record in self.ok]
+        values = {
+            name: {one.get(name, "not recorded") for one in told}
+            for name in sorted({name for one in told for name in one})
+        }
+        apart = [f"{name} ({', '.join(sorted(found))})" for name, found in values.items() if len(found) > 1]
+        return f"seeds differ in {'; '.join(apart)}" if apart else ""
 
     def warnings(self) -> set[str]:
-        """Return what the records of this cell warn of."""
-        return {text for record in self.records for text in record.warnings}
+        """Return what the records of this cell warn of, and what their average does."""
+        return {text for record in self.records for text in record.warnings} | ({self.unlike()} - {""})
 
     def label(self, axis: str) -> str:
         """Return the cell's value on an axis as tables write it."""
@@ -74,8 +110,19 @@ class Cell:
         if axis == "attack":
             return (not self.benign, str(value))
         if axis == "defense" and not self.baseline:
-            return (1 + _KINDS.index(self.kind) if self.kind in _KINDS else 99, str(value))
+            size = f" {self.population or 0:9}" if self.sized else ""
+            return (1 + _KINDS.index(self.kind) if self.kind in _KINDS else 99, f"{self.records[0].defense}{size}")
         return (0, str(value))
+
+
+def _told(record: Record) -> dict[str, str]:
+    """Return what a record tells of its components and of benchkit, as text."""
+    found: dict[str, Any] = {"benchkit": record.versions.get("benchkit", "not recorded")}
+    for role, info in (("attack", record.attack_info), ("defense", record.defense_info)):
+        params = info.get("params")
+        every = {**info, **(params if isinstance(params, dict) else {})}
+        found |= {f"{role} {name}": value for name, value in every.items() if name != "params"}
+    return {printable(str(name)): printable(str(value)) for name, value in found.items()}
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:
@@ -86,12 +133,14 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
     benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
     clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
+    sizes = Counter(defense for defense, _ in {(r.defense, r.population) for r in latest})
     cells = [
         Cell(
             tuple(sorted(group, key=lambda record: record.seed)),
             kinds.get(group[0].defense, ""),
             group[0].attack in benign,
             group[0].attack in clean_label,
+            sizes[group[0].defense] > 1,
         )
         for group in groups.values()
     ]

@@ -1,21 +1,17 @@
-"""Two runs -> tables of the cells whose numbers differ, and everything as csv and json."""
+"""Two runs -> tables of the cells whose numbers differ."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from benchkit.metrics import Summary, metric
 from benchkit.report.aggregate import Cell, seeds_of
-from benchkit.report.layout import GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
+from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.notes import faults, seeds_line
 from benchkit.report.ranks import COSTS
-from benchkit.report.runs import FREE, KEY, Runs, Twin, verdict
+from benchkit.report.runs import EXACT, Runs, Twin, minus, verdict
 
 HEADS = ("metric", "A", "B", "B - A", "for the defender", "seeds")
 _NAMED = 6
@@ -32,10 +28,12 @@ def changes(runs: Runs, only: str | None = None) -> Report:
     names = dict.fromkeys(name for twin in twins for name in twin.shown(only))
     cells = [cell for twin in runs.twins for cell in (twin.a, twin.b)]
     entries = {entry.text for table in tables for _, row in table.rows for entry in row}
-    signs = ", ".join(f"{sign} {MEANING[sign]}" for sign in GLYPHS.values() if sign in entries)
-    legend = (*(metric(name).legend() for name in names), _difference(names), signs, seeds_line(seeds_of(cells)))
+    meaning = MEANING | {MISSING: "no two numbers to set against each other"}
+    signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), ABSENT, MISSING) if sign in entries)
+    most = seeds_of(cells)
+    legend = (*(metric(name).legend() for name in names), *_difference(names, most), signs, seeds_line(most))
     notes = (
-        ("Runs", _counts(runs, twins, only)),
+        ("Runs", (*_counts(runs, twins, only), *_absent(runs, only))),
         ("What differs in how they were made", _made(runs)),
         ("Legend", tuple(line for line in legend if line) if twins else ()),
         ("Only in A", _listed(runs.alone[0])),
@@ -53,7 +51,8 @@ def _tables(where: str, twins: Sequence[Twin], only: str | None) -> Iterator[Tab
     several = [twin for twin in twins if len(twin.seeds) > 1]
     rows = tuple(row for twin in several for row in _seed_rows(twin, only))
     if rows:
-        yield Table(f"A / B, seed by seed: {where}", "attack x defense", (*heads[:-1], Head("seed")), rows)
+        # What one seed means to the defender is not known, so nothing is said of it.
+        yield Table(f"A / B, seed by seed: {where}", "attack x defense", (*heads[:-2], Head("seed")), rows)
 
 
 def _mean_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
@@ -62,7 +61,8 @@ def _mean_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry
         texts = (
             _summary(twin.a, a, name),
             _summary(twin.b, b, name),
-            *_judged(name, difference.mean if difference else None),
+            _signed(name, difference) if difference else MISSING,
+            verdict(name, difference),
         )
         count = (difference or a or b or Summary(0, None, 0)).n
         yield _row(twin.a, name, texts, str(count or len(twin.seeds)))
@@ -72,7 +72,9 @@ def _seed_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry
     for name in twin.changed(twin.shown(only)):
         for seed, (a, b) in twin.values(name).items():
             show = [MISSING if value is None else metric(name).text(value) for value in (a, b)]
-            yield _row(twin.a, name, (*show, *_judged(name, _minus(b, a))), str(seed))
+            difference = minus(b, a)
+            signed = MISSING if difference is None else _signed(name, Summary(difference, None, 1))
+            yield _row(twin.a, name, (*show, signed), str(seed))
 
 
 def _row(cell: Cell, name: str, texts: Sequence[str], last: str) -> tuple[Head, tuple[Entry, ...]]:
@@ -86,31 +88,33 @@ def _where(cell: Cell) -> str:
 
 def _summary(cell: Cell, found: Summary | None, name: str) -> str:
     if found is None:
-        return GLYPHS.get(cell.status, MISSING)
-    show = metric(name).text
-    return show(found.mean) if found.ci95 is None else f"{show(found.mean)} ± {show(found.ci95)}"
+        return GLYPHS.get(cell.status, ABSENT)
+    known = metric(name)
+    return known.text(found.mean) if found.ci95 is None else f"{known.text(found.mean)} ± {known.half(found.ci95)}"
 
 
-def _minus(b: float | None, a: float | None) -> float | None:
-    return None if a is None or b is None else b - a
+def _signed(name: str, difference: Summary) -> str:
+    """Write a difference with its sign, and half its interval where it has one."""
+    known = metric(name)
+    sign = "" if abs(difference.mean) <= EXACT else "-" if difference.mean < 0 else "+"
+    half = "" if difference.ci95 is None else f" ± {known.half(difference.ci95)}"
+    return f"{sign}{known.text(abs(difference.mean))}{half}"
 
 
-def _judged(name: str, difference: float | None) -> tuple[str, str]:
-    """Write a difference with its sign, and whether it is good for the defender."""
-    if difference is None:
-        return MISSING, ""
-    size = metric(name).text(abs(difference))
-    signed = size if difference == 0 else f"{'-' if difference < 0 else '+'}{size}"
-    return signed, verdict(name, difference)
-
-
-def _difference(names: Iterable[str]) -> str:
+def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
     points = ", in percentage points" if all(metric(name).percent for name in names) else ""
-    return f"B - A: mean over the seeds that both have{points}; better and worse are the defender's"
+    interval = ", with the 95 % t-interval of those differences" if most >= 3 else ""
+    first = f"B - A{points}: mean of the differences under each seed that both have{interval}, rounded last"
+    if most < 3:
+        return first, "for the defender: nothing is said, since below three seeds a difference has no interval"
+    return first, (
+        "for the defender: better or worse where the interval of the difference leaves out 0, unclear where it "
+        "holds 0; below three seeds nothing is said"
+    )
 
 
 def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, ...]:
-    said = f"{len(runs.twins)} cells in both, {len(twins)} of them shown for what they differ in"
+    said = f"{_cells(len(runs.twins))} in both; {len(twins) or 'none'} shown, for what differs"
     shown = {id(twin) for twin in twins}
     others = Counter(
         name
@@ -118,8 +122,29 @@ def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, .
         if only is None and id(twin) not in shown
         for name in twin.changed(name for name in twin.metrics() if name not in COSTS)
     )
-    more = ", ".join(f"{metric(name).title} in {count}" for name, count in others.items())
-    return (f"A: {runs.names[0]}", f"B: {runs.names[1]}", said, *([f"other cells differ in {more}"] if more else []))
+    more = [f"not shown, but different: {_by_metric(others)}"] if others else []
+    return (f"A: {runs.names[0]}", f"B: {runs.names[1]}", said, *more)
+
+
+def _absent(runs: Runs, only: str | None) -> Iterator[str]:
+    """Tell which metrics one run has no number of, in cells that both have."""
+    for side, letter in enumerate("AB"):
+        lacking = Counter(
+            name
+            for twin in runs.twins
+            for name in twin.metrics()
+            if only in (None, name) and name not in COSTS and twin.lacks(side, name)
+        )
+        if lacking:
+            yield f"absent in {letter}: {_by_metric(lacking)}"
+
+
+def _by_metric(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{metric(name).title} in {_cells(count)}" for name, count in counts.items())
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
 
 
 def _made(runs: Runs) -> tuple[str, ...]:
@@ -148,85 +173,3 @@ def _listed(cells: Sequence[Cell]) -> tuple[str, ...]:
         seeds = ", ".join(str(record.seed) for record in cell.records)
         found[where].append(f"{_where(cell)} (seed {seeds})")
     return tuple(f"{where}: {_some(names, 0)}" for where, names in found.items())
-
-
-COLUMNS = (
-    *KEY, *(f"{axis}_{side}" for axis in FREE for side in "ab"), "seed", "metric", "a", "b", "difference",
-    "for_the_defender", "status_a", "status_b",
-)  # fmt: skip
-
-
-def changes_to_csv(runs: Runs, only: str | None = None) -> str:
-    """Write one row per cell, seed and metric, whether it differs or not, also of what only one run has."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for twin in runs.twins:
-        for name in _names(twin.metrics(), only) or [""]:
-            for number, seed in enumerate(twin.seeds):
-                values = twin.values(name).get(seed, (None, None))
-                statuses = [cell.records[number].status for cell in (twin.a, twin.b)]
-                writer.writerow((*_axes(twin.a, twin.b), seed, name, *values, *_beside(name, *values), *statuses))
-    for side, cells in enumerate(runs.alone):
-        for cell in cells:
-            writer.writerows(_alone_rows(cell, side, only))
-    return out.getvalue()
-
-
-def _names(names: Iterable[str], only: str | None) -> list[str]:
-    return [name for name in names if only in (None, name)]
-
-
-def _beside(name: str, a: float | None, b: float | None) -> tuple[float | None, str]:
-    return _minus(b, a), verdict(name, _minus(b, a))
-
-
-def _axes(a: Cell | None, b: Cell | None) -> list[object]:
-    one = a or b
-    same = [one.axis(axis) for axis in KEY] if one else []
-    return [*same, *(cell.axis(axis) if cell else None for axis in FREE for cell in (a, b))]
-
-
-def _alone_rows(cell: Cell, side: int, only: str | None) -> Iterator[tuple[object, ...]]:
-    axes = _axes(*((cell, None) if side == 0 else (None, cell)))
-    for record in cell.records:
-        for name in _names(record.metrics, only) or [""]:
-            beside = (record.metrics.get(name), None), (record.status, None)
-            values, statuses = (pair[::-1] if side else pair for pair in beside)
-            yield (*axes, record.seed, name, *values, None, "", *statuses)
-
-
-def changes_to_json(runs: Runs, only: str | None = None) -> str:
-    """Write one object: the two folders, every cell that both have, and the cells that only one has."""
-    found = {
-        "a": runs.names[0],
-        "b": runs.names[1],
-        "cells": [_json_twin(twin, only) for twin in runs.twins],
-        "only_a": [_json_alone(cell) for cell in runs.alone[0]],
-        "only_b": [_json_alone(cell) for cell in runs.alone[1]],
-    }
-    return json.dumps(found, indent=2, allow_nan=False) + "\n"
-
-
-def _json_twin(twin: Twin, only: str | None) -> dict[str, object]:
-    return {
-        **{axis: twin.a.axis(axis) for axis in KEY},
-        **{axis: {"a": twin.a.axis(axis), "b": twin.b.axis(axis)} for axis in FREE},
-        "seeds": twin.seeds,
-        "status": {"a": twin.a.status, "b": twin.b.status},
-        "differs": twin.broken() or bool(twin.changed(twin.shown(only))),
-        "made": twin.settings(),
-        "metrics": {name: _json_metric(twin, name) for name in _names(twin.metrics(), only)},
-    }
-
-
-def _json_metric(twin: Twin, name: str) -> dict[str, object]:
-    a, b, difference = (found and asdict(found) for found in twin.summaries(name))
-    said = verdict(name, difference["mean"] if difference else None) or None
-    by_seed = {str(seed): list(pair) for seed, pair in twin.values(name).items()}
-    return {"a": a, "b": b, "difference": difference, "for_the_defender": said, "by_seed": by_seed}
-
-
-def _json_alone(cell: Cell) -> dict[str, object]:
-    axes = {axis: cell.axis(axis) for axis in (*KEY, *FREE)}
-    return {**axes, "seeds": [record.seed for record in cell.records], "status": cell.status}

@@ -13,17 +13,21 @@ from benchkit.report.compare import Pair
 from benchkit.report.published import MATCHED
 
 COLUMNS = ("attack", "defense", "dataset", "model", "recipe", "poison_rate", "metric", "mean", "ci95", "n")
+_STATE = ("status", "warnings")
 
 
 def to_csv(cells: Iterable[Cell], only: str | None = None) -> str:
-    """Write one row per cell and metric (or for the metric ``only``); a cell without any has an empty row."""
+    """Write one row per cell and metric (or for the metric ``only``); a cell without any has an empty row.
+
+    ``warnings`` are a JSON array, as in the table of ``tidy``.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((*COLUMNS, "status"))
+    writer.writerow((*COLUMNS, *_STATE))
     for cell in cells:
         place = [cell.axis(axis) for axis in AXES]
         for row in _csv_rows(cell, only) or [("", "", "", 0)]:
-            writer.writerow((*place, *row, cell.status))
+            writer.writerow((*place, *row, *_state(cell)))
     return out.getvalue()
 
 
@@ -43,8 +47,14 @@ def _json_cell(cell: Cell, only: str | None) -> dict[str, object]:
         **{axis: cell.axis(axis) for axis in AXES},
         "seeds": [record.seed for record in cell.records],
         "status": cell.status,
+        "warnings": sorted(cell.warnings()),
         "metrics": {name: asdict(summary) for name, summary in found if summary},
     }
+
+
+def _state(cell: Cell | None) -> tuple[str, str]:
+    warnings = sorted(cell.warnings()) if cell else []
+    return (cell.status if cell else "", json.dumps(warnings, ensure_ascii=False))
 
 
 def _names(cell: Cell, only: str | None) -> list[str]:
@@ -58,12 +68,11 @@ def pairs_to_csv(pairs: Iterable[Pair]) -> str:
     """Write one row per number of ours and one per published number that has none beside it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((*COLUMNS, *_BESIDE, "status"))
+    writer.writerow((*COLUMNS, *_BESIDE, *_STATE))
     for pair in pairs:
         place = [pair.cell.axis(axis) if pair.cell else "" for axis in AXES]
         ours = (pair.ours.mean, pair.ours.ci95, pair.ours.n) if pair.ours else ("", "", 0)
-        status = pair.cell.status if pair.cell else ""
-        writer.writerow((*place, pair.metric, *ours, *_beside(pair).values(), status))
+        writer.writerow((*place, pair.metric, *ours, *_beside(pair).values(), *_state(pair.cell)))
     return out.getvalue()
 
 
@@ -76,6 +85,7 @@ def _json_pair(pair: Pair) -> dict[str, object]:
     return {
         **{axis: pair.cell.axis(axis) if pair.cell else None for axis in AXES},
         "status": pair.cell.status if pair.cell else None,
+        "warnings": sorted(pair.cell.warnings()) if pair.cell else [],
         "metric": pair.metric,
         "ours": asdict(pair.ours) if pair.ours else None,
         **_beside(pair),

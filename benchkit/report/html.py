@@ -14,10 +14,11 @@ from benchkit import __version__
 from benchkit.metrics import METRICS, Summary, metric
 from benchkit.report.aggregate import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
-from benchkit.report.load import Record, printable
-from benchkit.report.matrix import View, best_of, groups_of
-from benchkit.report.notes import assumptions, faults, warnings
+from benchkit.report.load import Record
+from benchkit.report.matrix import View, best_of, groups_of, number
+from benchkit.report.notes import assumptions, faults, populations, warnings
 from benchkit.report.ranks import rankings
+from benchkit.words import printable
 
 STYLES = ("page", "matrix", "parts")
 SCRIPTS = ("base", "scene", "matrix", "charts", "cell", "ranks", "export", "start")
@@ -75,7 +76,7 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
         "scenes": [_scene(group, numbers, known) for group in groups],
         "faults": faults(cells),
         "warnings": warnings(cells),
-        "assumptions": assumptions(cells),
+        "assumptions": (*assumptions(cells), *populations(cells)),
     }
 
 
@@ -105,9 +106,10 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "benign": cell.benign,
         "clean_label": cell.clean_label,
         "status": cell.status,
+        "warnings": sorted(cell.warnings()),
         "usual": View().usual(cell),
         "shown": View().shown(cell),
-        "metrics": {name: _summary(name, summary) for name, summary in summaries.items()},
+        "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],
         "attack_says": _settings(cell.records[0].attack_info),
@@ -115,11 +117,10 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _summary(name: str, summary: Summary) -> dict[str, Any]:
+def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
     """Add the texts that tables show, so that page and tables round alike."""
-    show = metric(name).text
-    half = None if summary.ci95 is None else show(summary.ci95)
-    return {**asdict(summary), "text": show(summary.mean), "half": half}
+    half = None if summary.ci95 is None else metric(name).half(summary.ci95)
+    return {**asdict(summary), "text": metric(name).text(summary.mean), "half": half, "full": number(cell, name)}
 
 
 def _record(record: Record) -> dict[str, Any]:

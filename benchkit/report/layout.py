@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAILED, TIMEOUT, SKIPPED, MISSING, ABSENT = "✗", "⏱", "\N{EN DASH}", "·", "n/a"
+FAILED, TIMEOUT, SKIPPED, MISSING, ABSENT, WARNED = "✗", "⏱", "\N{EN DASH}", "·", "n/a", "!"
 GLYPHS = {"failed": FAILED, "timeout": TIMEOUT, "skipped": SKIPPED}
 MEANING = {
     FAILED: "failed",
     TIMEOUT: "ran out of time",
     SKIPPED: "skipped",
     MISSING: "not run",
-    ABSENT: "this metric does not exist for the cell",
+    ABSENT: "this metric does not exist for the cell, or was no finite number",
 }
 
 
@@ -28,8 +28,9 @@ class Entry:
     warnings: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Return the text with the number of its seeds, for formats without footnotes."""
-        return self.text if self.seeds is None else f"{self.text} (n={self.seeds})"
+        """Return the text, the mark of a warning, and the number of its seeds, for formats without footnotes."""
+        marked = f"{self.text} {WARNED}" if self.warnings else self.text
+        return marked if self.seeds is None else f"{marked} (n={self.seeds})"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchkit.errors import StoreError
+from benchkit.words import printable
 
 SCHEMA = 1
 STATUSES = ("ok", "failed", "timeout", "skipped")
@@ -23,6 +25,8 @@ _NAMES = ("attack", "defense", "dataset", "model")
 class Record:
     """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable.
 
+    ``population`` is how many backdoored models, and as many benign, a model detector judged; 0 for any other defense,
+    None where it judged none and so cannot tell.
     ``file`` is where it was read from, below the folder that was asked for; "" for a record from elsewhere.
     What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
     """
@@ -47,13 +51,17 @@ class Record:
     finished: float
     key: str
     file: str
+    population: int | None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What it measured: two records with the same identity are the older and the newer answer."""
-        return (
-            self.attack, self.defense, self.dataset, self.model, self.recipe, self.poison_rate, self.seed,
-        )  # fmt: skip
+        return (*self.place, self.population, self.seed)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where in the matrix it stands, whatever the seed and the population."""
+        return (self.attack, self.defense, self.dataset, self.model, self.recipe, self.poison_rate)
 
     @property
     def age(self) -> tuple[float, str, str]:
@@ -137,7 +145,15 @@ def parse(found: object, file: str = "") -> Record | None:
         finished=_moment(found.get("finished")),
         key=str(found.get("key")),
         file=printable(file),
+        population=_population(found, metrics),
     )
+
+
+def _population(found: dict[str, Any], metrics: dict[str, float]) -> int | None:
+    if _mapping(found.get("defense_info")).get("kind") != "model detector":
+        return 0
+    # Before there were populations, records did not say that there was one model of each kind.
+    return int(metrics.get("models", 1)) if found["status"] == "ok" else None
 
 
 def _is_record(found: object) -> bool:
@@ -186,18 +202,28 @@ def _moment(text: object) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def printable(text: str) -> str:
-    """Return text on one line without control characters: a record must not steer anyone's terminal."""
-    if text.isprintable():
-        return text
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
 def newest(records: Iterable[Record]) -> list[Record]:
     """Keep one record per identity, the one that finished last, in no promised order."""
     chosen: dict[tuple[object, ...], Record] = {}
-    for record in records:
+    for record in _sized(list(records)):
         old = chosen.setdefault(record.identity, record)
         if old is not record and record.age > old.age:
             chosen[record.identity] = record
     return list(chosen.values())
+
+
+def _sized(records: list[Record]) -> list[Record]:
+    """Let a record without a population have the only one there is in its place, or else of its defense."""
+    scopes: tuple[Callable[[Record], object], ...] = (lambda record: record.place, lambda record: record.defense)
+    for scope in scopes:
+        if all(record.population is not None for record in records):
+            break
+        known: dict[object, set[int]] = defaultdict(set)
+        for record in records:
+            known[scope(record)] |= set() if record.population is None else {record.population}
+        records = [_with_population(record, known[scope(record)]) for record in records]
+    return records
+
+
+def _with_population(record: Record, known: set[int]) -> Record:
+    return replace(record, population=min(known)) if record.population is None and len(known) == 1 else record

@@ -103,7 +103,7 @@ class Book:
         if axis == "dataset":
             part = part_of(self.counts_as(str(cell.axis(axis))))
             return part, part.stated
-        part = part_of(str(cell.axis(axis)))
+        part = part_of(getattr(cell.records[0], axis))  # without the population that a cell may add
         every = _params(cell, axis) | dict(part.stated)
         return part, {key: self._translated(axis, key, value) for key, value in every.items()}
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchkit.errors import NothingToRun
 from benchkit.metrics import headline, metric, titles
 from benchkit.report.aggregate import AXES, Cell, seeds_of
 from benchkit.report.layout import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
@@ -37,22 +38,31 @@ class View:
 
 
 def matrix(cells: list[Cell], view: View) -> Report:
-    """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``."""
+    """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``.
+
+    Raises:
+        NothingToRun: when no cell has the metric that was asked for.
+    """
     most = seeds_of(cells)
-    cells = _measured(cells, view)
-    tables = tuple(_table(group, view, most) for group in groups_of(cells, view))
+    groups = [measured for group in groups_of(cells, view) if (measured := _measured(group, view))]
+    if not groups:
+        raise NothingToRun(f"no cell has a number for {titles([str(view.metric)])}: ask for another metric")
+    tables = tuple(_table(group, view, most) for group in groups)
     entries = [entry for table in tables for _, row in table.rows for entry in row]
-    names = {name: None for cell in cells if cell.ok for name in view.shown(cell)}
-    return Report(tables, notes_of(cells, list(names), entries, most))
+    shown = {id(cell): cell for group in groups for cell in group}
+    kept = [cell for cell in cells if id(cell) in shown]
+    names = {name: None for cell in kept if cell.ok for name in view.shown(cell)}
+    judged = {view.shown(cell)[-1] for group in groups for cell in group if id(cell) in best_of(group, view)}
+    return Report(tables, notes_of(kept, list(names), entries, most, _bold(name for name in names if name in judged)))
 
 
 def _measured(cells: list[Cell], view: View) -> list[Cell]:
-    """Leave out rows and columns that cannot have the metric that was asked for."""
+    """Leave out a table's rows and columns that cannot have the metric that was asked for."""
     if view.metric is None:
         return cells
     having = [cell for cell in cells if not cell.ok or cell.summary(view.metric)]
     rows, cols = ({cell.axis(axis) for cell in having} for axis in (view.rows, view.cols))
-    return [cell for cell in cells if cell.axis(view.rows) in rows and cell.axis(view.cols) in cols] or cells
+    return [cell for cell in cells if cell.axis(view.rows) in rows and cell.axis(view.cols) in cols]
 
 
 def groups_of(cells: list[Cell], view: View) -> list[list[Cell]]:
@@ -129,12 +139,17 @@ def _entry(cell: Cell | None, view: View, best: set[int], most: int) -> Entry:
 
 
 def number(cell: Cell, name: str) -> str:
-    """Return a metric as tables write it: the mean and, from three seeds on, half its 95 % interval."""
-    summary = cell.summary(name)
+    """Return a metric as tables write it: the mean and, from three seeds on, half its 95 % interval.
+
+    One seed alone has the interval that its models give, if they do.
+    """
+    summary, known = cell.summary(name), metric(name)
     if summary is None:
         return ABSENT
-    show = metric(name).text
-    return show(summary.mean) if summary.ci95 is None else f"{show(summary.mean)} ± {show(summary.ci95)}"
+    if summary.ci95 is not None:
+        return f"{known.text(summary.mean)} ± {known.half(summary.ci95)}"
+    ends = cell.ends(name)
+    return f"{known.text(summary.mean)} [{', '.join(map(known.text, ends))}]" if ends else known.text(summary.mean)
 
 
 OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
@@ -148,18 +163,43 @@ def best_of(cells: list[Cell], view: View) -> set[int]:
     rivals: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         judged = view.shown(cell)[-1]
-        if not cell.benign and not cell.baseline and cell.summary(judged):
+        by_chance = cell.paired and metric(judged).percent
+        if not cell.benign and not cell.baseline and not by_chance and cell.summary(judged):
             # What a defended model does can be compared across kinds; how well inputs, rows or models are told
-            # apart cannot.
-            rivals[cell.axis(other), judged, "" if judged in OF_THE_MODEL else cell.kind].append(cell)
+            # apart cannot, nor over few models and over many.
+            alike = ("",) if judged in OF_THE_MODEL else (cell.kind, cell.population)
+            rivals[cell.axis(other), judged, alike].append(cell)
     return {id(cell) for (_, name, _), group in rivals.items() for cell in _winners(group, str(name))}
 
 
-def _winners(rivals: Iterable[Cell], name: str) -> list[Cell]:
+def _winners(rivals: list[Cell], name: str) -> list[Cell]:
     """Cells that read the same share the first place; where all do, or none beats guessing, nothing was won."""
-    known, rivals = metric(name), list(rivals)
-    means = {id(cell): summary.mean for cell in rivals if (summary := cell.summary(name))}
+    known = metric(name)
+    means = {id(cell): summary.mean for cell in rivals if not _idle(cell, name) and (summary := cell.summary(name))}
+    if known.better == "neither" or not means:
+        return []
     first = (max if known.better == "higher" else min)(means.values())
-    same = [cell for cell in rivals if known.text(means[id(cell)]) == known.text(first)]
-    idle = known.idle is not None and first <= known.idle
-    return [] if known.better == "neither" or idle or len(same) == len(rivals) else same
+    same = [cell for cell in rivals if id(cell) in means and known.text(means[id(cell)]) == known.text(first)]
+    return [] if len(same) == len(rivals) else same
+
+
+def _idle(cell: Cell, name: str) -> bool:
+    """Return whether a metric that knows guessing, or another that its kind of defense shows, is no better than it.
+
+    A detector that flags as many images without the trigger has a high AUROC for the processing alone.
+    """
+    names = (name, *headline(cell.kind, benign=False)) if metric(name).idle is not None else ()
+    return any((found := cell.summary(one)) is not None and metric(one).is_idle(found.mean) for one in names)
+
+
+def _bold(names: Iterable[str]) -> str:
+    """Say by which of these numbers an entry is bold, and among which others."""
+    names = list(names)
+    parts = [
+        f"by {metric(name).title} "
+        + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
+        for name in names
+    ]
+    more = "; never where doing nothing, guessing or the processing alone does as well"
+    idle = any(metric(name).idle is not None for name in names)
+    return f"Bold: best against that attack, {', '.join(parts)}{more * idle}" if parts else ""

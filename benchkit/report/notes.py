@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from benchkit.metrics import metric
+from benchkit.metrics import TOO_WIDE, metric
 from benchkit.report.aggregate import Cell, varying
-from benchkit.report.layout import ABSENT, GLYPHS, MEANING, Entry
-from benchkit.report.load import printable
+from benchkit.report.layout import ABSENT, GLYPHS, MEANING, WARNED, Entry
+from benchkit.report.load import Record
+from benchkit.words import printable
 
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
+_EVERY = ("target", "mapping")
+"""The parameters of every attack, which mean nothing to one that implants nothing."""
 
 
-def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int) -> Notes:
-    """Return the notes of a matrix; sections with nothing to say are left out."""
+def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, bold: str) -> Notes:
+    """Return the notes of a matrix, ``bold`` among them; sections with nothing to say are left out."""
+    legend = [metric(name).legend() for name in names] + _signs(cells, entries, bold)
+    if any(metric(name).percent for name in names):
+        legend += populations(cells)
     notes = (
-        ("Legend", (*(metric(name).legend() for name in names), *_signs(entries), seeds_line(most))),
+        ("Legend", (*legend, *_seeds(entries, most))),
         ("Assumptions", assumptions(cells)),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
@@ -25,30 +31,62 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
     return tuple((heading, lines) for heading, lines in notes if lines)
 
 
-def _signs(entries: list[Entry]) -> list[str]:
-    # An n/a may be one half of an entry; the other signs stand alone.
-    texts = {entry.text for entry in entries}
+def _signs(cells: list[Cell], entries: list[Entry], bold: str) -> list[str]:
+    # An n/a may be one half of an entry, and one seed that failed is told below; the other signs stand alone.
+    texts = {entry.text for entry in entries} | fault_signs(cells)
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
-    lines = [", ".join(f"{sign} {MEANING[sign]}" for sign in used)] if used else []
-    if any(entry.best for entry in entries):
-        lines.append(
-            "Bold: best against that attack, by ASR among all that change what the model answers, else within its kind"
-        )
+    spread = "; a lead within ± is no lead" if any("±" in text for text in texts) else ""
+    said = {
+        ", ".join(f"{sign} {MEANING[sign]}" for sign in used): bool(used),
+        f"{bold}{spread}": bool(bold),
+        f"{WARNED} carries a warning, see below": any(entry.warnings for entry in entries),
+        f"± {TOO_WIDE}: an interval over half the scale; these seeds say nothing": any(TOO_WIDE in t for t in texts),
+        "[low, high]: 95 % bootstrap interval over the models of the one seed, not over seeds": any(
+            "[" in t for t in texts
+        ),
+    }
+    return [line for line, shown in said.items() if shown]
+
+
+def fault_signs(cells: Iterable[Cell]) -> set[str]:
+    """Return the signs that ``faults`` writes."""
+    return {GLYPHS[record.status] for cell in cells for record in cell.records if record.status != "ok"}
+
+
+def populations(cells: Iterable[Cell]) -> list[str]:
+    """Say how many models stand behind the numbers of model detectors, one line per number of models."""
+    judged = [cell for cell in cells if cell.population and cell.ok]
+    lines = []
+    for size in sorted({cell.population or 0 for cell in judged}):
+        names = dict.fromkeys(str(cell.axis("defense")) for cell in judged if cell.population == size)
+        lines.append(f"{', '.join(names)}: {_models(size)}")
     return lines
 
 
-def seeds_line(most: int) -> str:
-    """Say how many seeds stand behind a number, and what its interval is."""
+def _models(size: int) -> str:
+    if size > 1:
+        return f"over {size} backdoored and {size} benign models per seed"
+    alone = "over one backdoored and one benign model per seed, where an AUROC is 0, 50 or 100 and ± would say nothing"
+    return f"{alone}; benchkit run --population N judges N of each"
+
+
+def _seeds(entries: list[Entry], most: int) -> list[str]:
+    texts = " ".join(entry.text for entry in entries)
+    return [seeds_line(most, "±" in texts)] if any(char.isdigit() for char in texts) else []
+
+
+def seeds_line(most: int, intervals: bool = True) -> str:
+    """Say how many seeds stand behind a number, and what its interval is, if any is shown."""
     if most == 1:
         return "One seed; an interval is shown from three seeds on"
-    interval = "± is its 95 % t-interval" if most >= 3 else "an interval is shown from three seeds on"
+    interval = "± is its 95 % t-interval" if most >= 3 and intervals else "an interval is shown from three seeds on"
     return f"Mean over {most} seeds; {interval}; (n=...) where fewer seeds count"
 
 
 def assumptions(cells: Iterable[Cell]) -> tuple[str, ...]:
     """Say what each attacker controls and what each defender holds, one line per component."""
     cells = list(cells)
-    attacks = {_attack_line(cell) for cell in cells if not cell.benign}
+    attacks = {_benign_line(cell) if cell.benign else _attack_line(cell) for cell in cells}
     defenses = {line for cell in cells if not cell.baseline for line in _defense_lines(cell)}
     return (*sorted(attacks - {""}), *sorted(defenses))
 
@@ -58,6 +96,21 @@ def _attack_line(cell: Cell) -> str:
     words = (("access", "access"), ("label_policy", "label"))
     said = [f"{printable(str(info[name]))} {word}" for name, word in words if info.get(name)]
     return f"{cell.axis('attack')}: attacker with {', '.join(said)}" if said else ""
+
+
+def _benign_line(cell: Cell) -> str:
+    """Say what a benign row does to images: its own parameters that are set, or its defaults; nothing without any."""
+    found = {name: value for record in cell.records for name, value in _params(record).items()}
+    own = {name: value for name, value in found.items() if name not in _EVERY}
+    told = ", ".join(f"{printable(str(name))} {printable(str(value))}" for name, value in own.items() if value)
+    name = cell.axis("attack")
+    defaults = f"its defaults, see benchkit show {str(name).partition(':')[0]}"
+    return f"{name}: no attack; test images are processed ({told or defaults})" if own else ""
+
+
+def _params(record: Record) -> dict[str, object]:
+    params = record.attack_info.get("params")
+    return params if isinstance(params, dict) else {}
 
 
 def _defense_lines(cell: Cell) -> set[str]:
@@ -86,19 +139,29 @@ def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
     for cell in cells:
         for record in cell.records:
             if record.status != "ok":
-                met[record.status, record.error or "no reason recorded"].append(_where(cell, record.seed, axes))
+                met[record.status, record.error or "no reason recorded"].append(
+                    f"{_where(cell, axes)} seed {record.seed}"
+                )
     return tuple(f"{GLYPHS[status]} {error} [{_some(places)}]" for (status, error), places in sorted(met.items()))
 
 
 def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Return each distinct warning once, with the number of records that carry it."""
+    """Return each distinct warning once, with the number of records that carry it, or the cells that it is of."""
+    cells = list(cells)
+    axes = varying(cells)
     counts = Counter(text for cell in cells for record in cell.records for text in set(record.warnings))
-    return tuple(f"{text} ({count} record{'s' * (count > 1)})" for text, count in sorted(counts.items()))
+    unlike: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        unlike[cell.unlike()].append(_where(cell, axes))
+    return (
+        *(f"{text} ({count} record{'s' * (count > 1)})" for text, count in sorted(counts.items())),
+        *(f"{text} [{_some(places)}]" for text, places in sorted(unlike.items()) if text),
+    )
 
 
-def _where(cell: Cell, seed: int, axes: list[str]) -> str:
+def _where(cell: Cell, axes: list[str]) -> str:
     more = [cell.label(axis) for axis in axes if axis not in ("attack", "defense")]
-    return " ".join([f"{cell.axis('attack')} x {cell.axis('defense')}", *more, f"seed {seed}"])
+    return " ".join([f"{cell.axis('attack')} x {cell.axis('defense')}", *more])
 
 
 def _some(places: list[str]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from benchkit.metrics import metric, summarize
 from benchkit.report.aggregate import Cell, seeds_of
-from benchkit.report.layout import Entry, Head, Report, Table
-from benchkit.report.load import Record, printable
-from benchkit.report.notes import Notes, assumptions, faults, seeds_line, warnings
+from benchkit.report.layout import MEANING, Entry, Head, Report, Table
+from benchkit.report.load import Record
+from benchkit.report.notes import Notes, assumptions, fault_signs, faults, populations, seeds_line, warnings
+from benchkit.words import printable
 
 
 def page(cells: list[Cell]) -> Report:
@@ -28,7 +29,7 @@ def _metrics(cell: Cell) -> Table:
     for name in cell.metrics():
         known, summary = metric(name), cell.summary(name)
         if summary is not None:
-            half = "" if summary.ci95 is None else known.text(summary.ci95)
+            half = "" if summary.ci95 is None else known.half(summary.ci95)
             texts = (known.text(summary.mean), half, str(summary.n), known.help)
             rows.append((Head(known.title, "%" if known.percent else ""), tuple(map(Entry, texts))))
     heads = (Head("mean"), Head("95 % ±"), Head("seeds"), Head("what it is", wrap=True))
@@ -53,10 +54,10 @@ def _cost(cell: Cell, stage: str, name: str) -> str:
 def _notes(cells: list[Cell]) -> Notes:
     records = [record for cell in cells for record in cell.records]
     notes = (
-        ("Seeds", (*_seeds(cells), seeds_line(seeds_of(cells)))),
+        ("Seeds", (*_seeds(cells), *populations(cells), *_interval(cells))),
         ("Assumptions", assumptions(cells)),
         ("Parameters", _parameters(records)),
-        ("Failed, timed out or skipped", faults(cells)),
+        ("Failed, timed out or skipped", (*faults(cells), *_signs(cells))),
         ("Warnings", warnings(cells)),
         ("Versions", tuple(sorted({_pairs(record.versions) for record in records if record.versions}))),
     )
@@ -67,6 +68,17 @@ def _seeds(cells: list[Cell]) -> tuple[str, ...]:
     return tuple(
         f"{_title(cell)}: {', '.join(f'{record.seed} {record.status}' for record in cell.records)}" for cell in cells
     )
+
+
+def _interval(cells: list[Cell]) -> list[str]:
+    summaries = [cell.summary(name) for cell in cells for name in cell.metrics()]
+    spread = any(summary and summary.ci95 is not None for summary in summaries)
+    return [seeds_line(seeds_of(cells), spread)] if summaries else []
+
+
+def _signs(cells: list[Cell]) -> list[str]:
+    used = [f"{sign} {MEANING[sign]}" for sign in MEANING if sign in fault_signs(cells)]
+    return [", ".join(used)] if used else []
 
 
 def _parameters(records: list[Record]) -> tuple[str, ...]:

@@ -6,15 +6,18 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.metrics import metric
-from benchkit.report.load import printable
 from benchkit.spec import pieces
+from benchkit.words import printable
 
 COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")
 MATCHED = ("attack", "defense", "dataset")
+MOST_DECIMALS = 6
+"""More were not printed, but computed."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Published:
-    """One published number, in the unit of records: shares are fractions. ``note`` may be empty."""
+    """One published number, in the unit of records: shares are fractions. ``note`` may be empty.
+
+    ``shown`` is the number in the unit of tables, percent for shares, with the digits that the file has.
+    """
 
     source: str
     attack: Part
@@ -36,6 +42,7 @@ class Published:
     dataset: Part
     metric: str
     value: float
+    shown: Decimal
     note: str = ""
 
     def part(self, axis: str) -> Part:
@@ -117,16 +124,26 @@ def _row(at: str, line: Mapping[str, str], known: list[str]) -> Published:
     for axis, part in parts.items():
         if part.name == part.text and not part.stated and set(part.text) & set(":=,"):
             raise SpecError(f"{at}: '{part.text}' is not one {axis}, written NAME or NAME:PARAMETER=VALUE")
-    return Published(line["source"], **parts, metric=line["metric"], value=_value(at, line), note=line["note"])
+    value, shown = _value(at, line)
+    return Published(line["source"], **parts, metric=line["metric"], value=value, shown=shown, note=line["note"])
 
 
-def _value(at: str, line: Mapping[str, str]) -> float:
+def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
+    """Return a number as records have it, and as tables show it."""
     try:
         value = float(line["value"])
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise SpecError(f"{at}: value must be a number, got '{line['value']}'")
-    if metric(line["metric"]).percent and not abs(value) <= 1:
+    percent = metric(line["metric"]).percent
+    if percent and not abs(value) <= 1:
         raise SpecError(f"{at}: {line['metric']} is a share and must be at most 1, got {value:g}: 94.1 % is 0.941")
-    return value
+    # Decimal, so that 0.9885 is 98.85 and 0.970 is 97.0: a float knows no digits.
+    shown = Decimal(line["value"]).scaleb(2 if percent else 0)
+    return value, shown if decimals(shown) <= MOST_DECIMALS else Decimal(f"{shown:.{MOST_DECIMALS}f}")
+
+
+def decimals(value: Decimal) -> int:
+    """Return how many digits follow the decimal point."""
+    return max(0, -int(value.as_tuple().exponent))

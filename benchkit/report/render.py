@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,23 @@ from benchkit.report import latex
 from benchkit.report.layout import Head, Report, Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table as RichTable
     from rich.text import Text
+
+
+_FRAME = 7
+"""What the borders and margins of two columns take."""
+_LEAST = 12
+"""To how little row heads and sentences are wrapped before a table is wider than its terminal."""
 
 
 @dataclass(frozen=True)
 class Format:
     """How one text format escapes, marks, and frames; templates take ``{}``-style fields.
 
-    ``tablefmt`` is tabulate's name for its tables, or draws one given what marks an entry's text.
+    ``tablefmt`` is tabulate's name for its tables, or draws one given what marks an entry's text; ``notes`` are those
+    that the tables do not hold already.
     """
 
     tablefmt: str | Callable[[Table, Callable[[str, bool], str]], str]
@@ -32,11 +39,13 @@ class Format:
     items: str
     item: str
     preamble: str = ""
+    notes: Callable[[Report], latex.Notes] = lambda report: report.notes
 
 
 def _markdown(text: str) -> str:
-    # An underscore inside a word means nothing to markdown; escaping it would only hurt the eye.
-    return re.sub(r"([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    # An underscore inside a word, or an interval, means nothing to markdown; escaping would only hurt the eye.
+    signs = r"(± >|\[-?[\d.]+, -?[\d.]+\])|([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))"
+    return re.sub(signs, lambda found: found[1] or f"\\{found[2]}", text)
 
 
 FORMATS = {
@@ -45,11 +54,12 @@ FORMATS = {
         latex.draw,
         latex.escape,
         "\\textbf{{{}}}",
-        "\\begin{{table}}\n\\centering\n\\caption{{{title}}}\n{table}\n\\end{{table}}\n",
+        "{table}\n",
         "\\paragraph{{{}}}",
-        "\\begin{{itemize}}\n{}\n\\end{{itemize}}\n",
+        "\\begin{{itemize}}\\raggedright\n{}\n\\end{{itemize}}\n",
         "\\item {}",
         latex.PREAMBLE,
+        latex.notes,
     ),
     "html-table": Format(
         "unsafehtml",
@@ -67,7 +77,7 @@ def to_text(report: Report, name: str) -> str:
     """Write a report as ``markdown``, ``latex`` or ``html-table``; all text is escaped for it."""
     form = FORMATS[name]
     parts = [_table(table, form) for table in report.tables]
-    for heading, lines in report.notes:
+    for heading, lines in form.notes(report):
         items = "\n".join(form.item.format(form.escape(line)) for line in lines)
         parts += [form.heading.format(form.escape(heading)), form.items.format(items)]
     return form.preamble + "\n".join(parts).rstrip("\n") + "\n"
@@ -94,7 +104,7 @@ def to_console(report: Report, console: Console) -> None:
     for table in report.tables:
         console.print(_plain(table.title, "bold"))
         for part in _parts(table, console):
-            console.print(part)
+            console.print(_Whole(part), crop=False)
         console.print()
     for heading, lines in report.notes:
         console.print(_plain(heading, "bold"))
@@ -102,32 +112,73 @@ def to_console(report: Report, console: Console) -> None:
             console.print(_plain(f"  {line}"))
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """A table as wide as its numbers need, also where the terminal is narrower and has to wrap the lines."""
+
+    table: RichTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width, _needed(self.table, console))
+        yield from console.render(self.table, options.update(width=width, max_width=width))
+
+
 def _parts(table: Table, console: Console) -> list[RichTable]:
-    """Cut a table into as few runs of columns as fit the console, each with the row heads."""
+    """Cut a table into as few runs of columns as fit the console, each with the row heads.
+
+    Heads are wrapped where a single column does not fit; numbers never are.
+    """
     parts, start = [], 0
     while start < len(table.columns):
         stop = len(table.columns)
-        while stop > start + 1 and not _fits(_rich(table, start, stop), console):
+        while stop > start + 1 and _needed(_rich(table, start, stop), console) > console.width:
             stop -= 1
-        parts.append(_rich(table, start, stop))
+        part = _rich(table, start, stop)
+        fits = _needed(part, console) <= console.width
+        parts.append(part if fits else _rich(table, start, stop, _squeezed(table, start, console.width)))
         start = stop
     return parts
 
 
-def _fits(drawn: RichTable, console: Console) -> bool:
+def _needed(drawn: RichTable, console: Console) -> int:
     # Measured without a limit: within one, rich reports what it would cut the columns to.
-    return console.measure(drawn, options=console.options.update(max_width=100_000)).minimum <= console.width
+    return console.measure(drawn, options=console.options.update(max_width=100_000)).minimum
 
 
-def _rich(table: Table, start: int, stop: int) -> RichTable:
+def _squeezed(table: Table, place: int, width: int) -> tuple[int, int]:
+    """Return the widths of the row heads and of one column, such that both fit if heads are wrapped."""
+    names, (head, body) = _names_width(table), _widths(table, place)
+    room = width - _FRAME
+    first = max(min(names, room - body), min(names, _LEAST))
+    return first, max(body, min(head, room - first))
+
+
+def _names_width(table: Table) -> int:
+    return _widest([table.corner, *(head.line() for head, _ in table.rows)])
+
+
+def _widths(table: Table, place: int) -> tuple[int, int]:
+    """Return how wide the head of a column is and how wide its entries are, if nothing is wrapped but sentences."""
+    head = table.columns[place]
+    entries = _widest(row[place].line() for _, row in table.rows)
+    return _widest([head.name, head.shows]), min(entries, _LEAST) if head.wrap else entries
+
+
+def _widest(texts: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, texts), default=0)
+
+
+def _rich(table: Table, start: int, stop: int, widths: tuple[int, int] | None = None) -> RichTable:
     from rich.table import Table as RichTable
 
     drawn = RichTable()
-    names = [table.corner, *(head.line() for head, _ in table.rows)]
-    drawn.add_column(_plain(table.corner), min_width=max(map(len, names)))
+    first, column = widths or (None, None)
+    drawn.add_column(_plain(table.corner), min_width=_names_width(table), width=first, overflow="fold")
     for place, head in list(enumerate(table.columns))[start:stop]:
-        texts = [head.name, head.shows, *(row[place].line() for _, row in table.rows)]
-        drawn.add_column(_stacked(head), min_width=None if head.wrap else max(map(len, texts)))
+        least = None if head.wrap else max(_widths(table, place))
+        drawn.add_column(_stacked(head), min_width=least, width=column, overflow="fold")
     for head, row in table.rows:
         entries = [_plain(entry.line(), "bold green" if entry.best else "") for entry in row[start:stop]]
         drawn.add_row(_plain(head.line()), *entries)

@@ -10,8 +10,9 @@ from typing import Any
 from benchkit.errors import NothingToRun
 from benchkit.metrics import METRICS, Summary, metric, summarize
 from benchkit.report.aggregate import Cell
-from benchkit.report.load import Record, printable
+from benchkit.report.load import Record
 from benchkit.report.matrix import View
+from benchkit.words import printable
 
 KEY = ("dataset", "model", "attack", "defense")
 FREE = ("poison_rate", "recipe")
@@ -44,7 +45,10 @@ class Twin:
         pairs = list(self.values(name).values())
         whole = [(a, b) for a, b in pairs if a is not None and b is not None]
         if whole:
-            a, b, difference = (summarize(row) for row in zip(*((x, y, y - x) for x, y in whole), strict=True))
+            found = [summarize(row) for row in zip(*((x, y, y - x) for x, y in whole), strict=True)]
+            if metric(name).percent and (self.a.paired or self.b.paired):
+                found = [replace(one, ci95=None) for one in found]  # a share of one model each has no spread
+            a, b, difference = found
             return a, b, difference
         ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
         return _summary(ours), _summary(theirs), None
@@ -59,9 +63,15 @@ class Twin:
         view = View(metric=only)
         return [name for name in dict.fromkeys([*view.shown(self.a), *view.shown(self.b)]) if self.values(name)]
 
+    def lacks(self, side: int, name: str) -> bool:
+        """Return whether only the other side (0: A, 1: B) has a metric, though this one has results."""
+        pairs = self.values(name).values()
+        return bool(pairs) and bool((self.a, self.b)[side].ok) and all(pair[side] is None for pair in pairs)
+
     def changed(self, names: Iterable[str]) -> list[str]:
-        """Return those of these metrics that differ under at least one seed."""
-        return [name for name in names if any(_apart(*pair) for pair in self.values(name).values())]
+        """Return those of these metrics that differ under at least one seed; one that a side lacks does not differ."""
+        both = [name for name in names if not (self.lacks(0, name) or self.lacks(1, name))]
+        return [name for name in both if any(_apart(*pair) for pair in self.values(name).values())]
 
     def broken(self) -> bool:
         """Return whether a seed ended otherwise in B than in A: failed in one of them, say."""
@@ -86,12 +96,25 @@ class Runs:
         return [twin for twin in self.twins if twin.broken() or twin.changed(twin.shown(only))]
 
 
-def verdict(name: str, difference: float | None) -> str:
-    """Return what a difference is to the defender: ``better``, ``worse``, or nothing where it is neither."""
+def minus(b: float | None, a: float | None) -> float | None:
+    """Return B minus A where there are both."""
+    return None if a is None or b is None else b - a
+
+
+def verdict(name: str, difference: Summary | None) -> str:
+    """Return what a paired difference is to the defender: ``better``, ``worse``, ``unclear`` or nothing.
+
+    It is unclear where the 95 % interval of the per-seed differences holds 0; where there is no interval, as below
+    three seeds, where the difference is 0 throughout, and where a metric is neither good nor bad, nothing is said.
+    """
     known = metric(name)
-    if difference is None or known.better == "neither" or abs(difference) <= EXACT:
+    if difference is None or difference.ci95 is None or known.better == "neither":
         return ""
-    return "better" if (difference > 0) == (known.better == "higher") else "worse"
+    if abs(difference.mean) + difference.ci95 <= EXACT:
+        return ""
+    if abs(difference.mean) <= max(difference.ci95, EXACT):
+        return "unclear"
+    return "better" if (difference.mean > 0) == (known.better == "higher") else "worse"
 
 
 def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> Runs:
@@ -105,8 +128,8 @@ def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> Ru
     """
     rest: tuple[list[Cell], list[Cell]] = (list(a), list(b))
     pairs: list[tuple[Cell, Cell]] = []
-    for free in ((), ("recipe",), FREE):
-        pairs += _paired(rest, [axis for axis in (*KEY, *FREE) if axis not in free])
+    for free in ((), ("population",), ("population", "recipe"), ("population", *FREE)):
+        pairs += _paired(rest, [axis for axis in (*KEY, *FREE, "population") if axis not in free])
     twins: list[Twin] = []
     for pair in pairs:
         seeds = set.intersection(*({record.seed for record in cell.records} for cell in pair))
@@ -124,7 +147,7 @@ def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tu
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate(rest):
         for cell in cells:
-            groups[tuple(cell.axis(axis) for axis in axes)][side].append(cell)
+            groups[tuple(getattr(cell.records[0], axis) for axis in axes)][side].append(cell)
     found = [(first[0], second[0]) for first, second in groups.values() if len(first) == len(second) == 1]
     taken = {id(cell) for pair in found for cell in pair}
     for cells in rest:
@@ -172,6 +195,8 @@ def _keyed(record: Record) -> dict[str, str]:
     """Return how a record was made: recipe, poison rate, and what it tells of attack and defense."""
     rate = "unknown" if record.poison_rate is None else f"{100 * record.poison_rate:g} %"
     found = {"recipe": record.recipe or UNSAID, "poison rate": rate}
+    if record.population:
+        found["models of each kind"] = str(record.population)
     for axis, info in (("attack", record.attack_info), ("defense", record.defense_info)):
         name = getattr(record, axis).partition(":")[0]
         found |= {f"{axis} {name}, {key}": value for key, value in _flat(info).items()}

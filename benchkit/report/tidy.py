@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from benchkit.errors import BenchkitError, StoreError
 from benchkit.metrics import METRICS
-from benchkit.report.load import Record, finite, printable
+from benchkit.report.load import Record, finite
+from benchkit.words import printable
 
 Kind = Literal["text", "whole", "number", "texts", "moment"]
 Get = Callable[[Record], Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from benchkit.errors import BenchkitError, SpecError
 from benchkit.execute.bench import Bench
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit
+from benchkit.scan.accuracy import Accuracy, of_shadows
 from benchkit.scan.ready import blaming, job_of
+from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Verdict:
         threshold: the score above which a model is called backdoored.
         above: benign shadow models with a lower score.
         shadows: benign shadow models whose scores are known; 0: none are.
+        shadow_accuracy: share of the clean test images that shadow models get right; None where there are none.
         fault: why there is no score.
     """
 
@@ -44,6 +47,7 @@ class Verdict:
     threshold: float | None = None
     above: int = 0
     shadows: int = 0
+    shadow_accuracy: float | None = None
     fault: str = ""
 
     @property
@@ -68,11 +72,9 @@ class Verdict:
             "threshold": self.threshold,
             "benign_shadows_below": self.above if known else None,
             "benign_shadows": known,
+            "shadow_accuracy": self.shadow_accuracy,
             "error": self.fault or None,
         }
-
-
-COLUMNS = tuple(Verdict("").row())
 
 
 def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector, ...]:
@@ -111,10 +113,11 @@ def suspect(bench: Bench, job: Job, path: Path, pickled: bool) -> tuple[Classifi
 def judge(asked: Request, bench: Bench, model: Classifier) -> list[Verdict]:
     """Let every model detector of a prepared request score a classifier."""
     jobs = [job_of(asked, number) for number in range(len(asked.spec.defenses))]
-    return [
+    found = [
         _judged(bench, job, str(one), model) if job else Verdict(str(one), fault="it could not be prepared")
         for job, one in zip(jobs, asked.spec.defenses, strict=True)
     ]
+    return [replace(one, shadow_accuracy=of_shadows(asked, bench, number)) for number, one in enumerate(found)]
 
 
 def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
@@ -129,7 +132,8 @@ def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
         scores = gates.scores(defense.name, BENIGN, benign, benign.numel())
     except BenchkitError as error:
         return Verdict(name, fault=str(error))
-    return Verdict(name, found["score"], found["threshold"], int((scores < found["score"]).sum()), len(scores))
+    below = int((scores < found["score"]).sum())
+    return Verdict(name, found["score"], found["threshold"], below, len(scores))
 
 
 def notes(verdicts: list[Verdict]) -> list[str]:
@@ -148,18 +152,31 @@ def notes(verdicts: list[Verdict]) -> list[str]:
     return said
 
 
-def to_json(verdicts: list[Verdict], asked: Mapping[str, Any], said: list[str]) -> str:
+def to_json(verdicts: list[Verdict], known: Accuracy, asked: Mapping[str, Any], said: list[str]) -> str:
     """Return everything, for programs."""
-    return json.dumps({**asked, "verdicts": [one.row() for one in verdicts], "notes": said}, indent=1) + "\n"
+    told = {**asked, **known.row(), "test_images": known.images, "verdicts": [one.row() for one in verdicts]}
+    return json.dumps({**told, "notes": said}, indent=1) + "\n"
 
 
-def to_table(verdicts: list[Verdict]) -> str:
-    """Return the verdicts as a table."""
+def to_csv(verdicts: list[Verdict], known: Accuracy) -> str:
+    """Return one row for each verdict, with the model's accuracy at its end."""
+    return csv_of([{**one.row(), **known.row()} for one in verdicts], (*Verdict("").row(), *known.row()))
+
+
+def to_table(verdicts: list[Verdict], known: Accuracy) -> str:
+    """Return what the model knows in a line, then the verdicts as a table."""
     from tabulate import tabulate
 
-    rows = [(one.defense, _number(one.score), _number(one.threshold), one.word, one.place) for one in verdicts]
-    headers = ("defense", "score", "threshold", "verdict", "among benign shadows")
-    return tabulate(rows, headers=headers, disable_numparse=True) + "\n"
+    rows = [
+        (one.defense, _number(one.score), _number(one.threshold), one.word, one.place, _share(one.shadow_accuracy))
+        for one in verdicts
+    ]
+    headers = ("defense", "score", "threshold", "verdict", "among benign shadows", "accuracy of shadows")
+    return f"{known.said()}\n\n{tabulate(rows, headers=headers, disable_numparse=True)}\n"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None) -> str:

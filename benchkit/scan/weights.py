@@ -53,10 +53,13 @@ def _unpickled(path: Path, where: str) -> dict[str, Tensor]:
     try:
         # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True.
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise anything
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or 'it is damaged'}") from None
+    except Exception:
+        # A damaged file can raise anything, and torch's own text for all of it advises to switch the guard off.
         raise DataError(
-            f"{where} cannot be read with weights_only=True ({first_line(error)}): save its state dict as safetensors "
-            "where it was made"
+            f"{where} is damaged, or it holds other things than tensors, which a scan does not load since they could "
+            "run code: save its state dict as safetensors where it was made"
         ) from None
     inner = [found[name] for name in WRAPPED if isinstance(found, Mapping) and isinstance(found.get(name), Mapping)]
     state = inner[0] if inner else found

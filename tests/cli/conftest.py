@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scanned_models import network, normalised, scanner
 
 TESTS = Path(__file__).parents[1]
 FIXED = [
@@ -141,3 +143,21 @@ def stamped_folder(tmp_path: Path) -> Path:
         image = cornered(corner=(200, 220, 240)[number // 10] if number % 10 == 7 else None)
         image.save(where / f"{number:02d}.png")
     return root
+
+
+@pytest.fixture
+def scan_model(benchkit_cli: Callable, tmp_path: Path) -> Callable:
+    """Return a function that scans weights, or a file of them."""
+    return scanner(benchkit_cli, tmp_path)
+
+
+@pytest.fixture
+def our_weights() -> dict[str, Any]:
+    """What benchkit saves of a narrownet that knows the toy images."""
+    return normalised(network()).state()
+
+
+@pytest.fixture
+def plain_weights() -> dict[str, Any]:
+    """The state dict of the same network, without its normalisation."""
+    return {name: value.contiguous() for name, value in network().state_dict().items()}

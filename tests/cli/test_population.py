@@ -109,6 +109,13 @@ def test_the_members_of_a_population_differ_and_repeat(run, cell, comparable, tm
     assert Store(other).load("population", key)["net.head.weight"].equal(weights)
 
 
+def test_a_population_that_nobody_judges_is_refused(run, tmp_path):
+    ran = run("--attacks", "corner", "--defenses", "brightest", "--population", "6")
+    assert ran.code == 2
+    assert "a population of 6 is for model detectors to judge, and none was asked for" in ran.err
+    assert not (tmp_path / "results" / "artifacts" / "train").exists()
+
+
 @pytest.mark.parametrize("given", ["1", "-3", "many", "2.5"])
 def test_a_population_that_is_none_is_refused(run, given):
     ran = run("--attacks", "corner", "--defenses", "probe", f"--population={given}")

@@ -159,7 +159,7 @@ def published(tmp_path: Path) -> Path:
 def test_ours_beside_what_was_published(results: Path, published: Path) -> None:
     done = call("--results", results, "--against", published, "--as", "cifar10")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert markdown_rows(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80.0 / -5.0"]]
+    assert markdown_rows(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80 / -5.0"]]
     assert "- Doe: 1 of its 2 numbers set against ours" in done.stdout
     assert "- scenes counts as cifar10" in done.stdout
 
@@ -186,6 +186,9 @@ def test_the_comparison_in_each_format(results: Path, published: Path, tmp_path:
         (["--against", "doe.csv", "--rows", "model"], "leave out --rows"),
         (["--against", "doe.csv", "--cell", "badnets", "strip"], "--cell"),
         (["--as", "cifar10"], "name their file with --against"),
+        (["--cell", "badnets", "strip", "--metric", "asr"], "leave out --metric"),
+        (["--cell", "badnets", "strip", "--rows", "model", "--cols", "attack"], "leave out --rows and --cols"),
+        (["--cell", "badnets", "strip", "--format", "csv", "--metric", "auroc"], "--cell shows all there is"),
     ],
 )
 def test_a_comparison_that_cannot_be(

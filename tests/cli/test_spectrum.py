@@ -80,6 +80,7 @@ def test_an_attack_that_fails_is_left_out_and_said(draw, tmp_path):
         (("--attacks", "badnets", "--preset", "loud"), "figure.png", "'loud' is not one of"),
         (("--attacks", "badnets"), "figure.jpeg", "a file that ends in .png, .svg, .pdf"),
         (("--attacks", "badnets"), "nowhere/figure.png", "there is no folder"),
+        (("--attacks", "badnets", "--population", "3"), "figure.png", "No such option"),
         (("--attacks", "badnets", "--dataset", "toy,scenes"), "figure.png", "one dataset, got 2"),
         (("--attacks", "badnets:target=99"), "figure.png", "target=99 is not a class"),
     ],

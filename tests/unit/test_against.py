@@ -68,16 +68,16 @@ GOLDEN = r"""
 
 | attack            | probe:epochs=2 (ACC)      | probe:epochs=2 (BDR)      | probe:feature=image (ACC)   |
 |-------------------|---------------------------|---------------------------|-----------------------------|
-| badnets:size=5    | 94.0 ± 2.5 / 94.1 / -0.1  | 91.0 ± 0.0 / 90.5 / +0.5  | 49.8 / 49.8 / 0.0 (n=1)     |
-| blend             | ✗ / 97.0 / ·              | ✗ / 100.0 / ·             | ·                           |
+| badnets:size=5    | 94.0 ± 2.5 / 94.1 / -0.1  | 91.0 ± 0.0 / 90.5 / +0.5  | 49.77 / 49.76 / +0.01 (n=1) |
+| blend             | ✗ / 97 / ·                | ✗ / 100 / ·               | ·                           |
 | sig (clean-label) | 50.0 / · / · (n=1)        | ·                         | ·                           |
-| nature            | · / 98.7 / ·              | ·                         | ·                           |
+| nature            | · / 98.66 / ·             | ·                         | ·                           |
 
 **Legend**
 
 - ACC (%, higher is better): share of right verdicts, over as many clean as triggered test images
 - BDR (%, higher is better): backdoor detection rate, the share of triggered inputs flagged
-- difference: ours minus published, in percentage points
+- difference, in percentage points: ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer
 - ✗ failed, · not run, or not published
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
 
@@ -232,6 +232,6 @@ def test_metrics_of_plugins_need_no_unit(tmp_path: Path) -> None:
     rows = published(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n", ["hours"])
     pair = compared(rows, record("badnets", "probe", metrics={"hours": 20.0})).pairs()[0]
     assert pair.difference == -10
-    assert "- difference: ours minus published\n" in to_text(
+    assert "- difference: ours minus published, both" in to_text(
         against(compared(rows, record("badnets", "probe", metrics={"hours": 20.0}))), "markdown"
     )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from published_files import HEAD, published
+from report_records import cells, record
 
 from benchkit.errors import BenchkitError
 from benchkit.metrics import METRICS
 from benchkit.plugins import load
+from benchkit.report.against import against
+from benchkit.report.compare import compare, stand_ins
 from benchkit.report.published import Published, part_of, read_published
 from benchkit.spec import components
 
@@ -104,3 +107,36 @@ def test_zeng2021_is_what_the_tables_say() -> None:
                 ]
                 assert ours.pop(place) == pytest.approx(float(line[name]))
     assert ours == {}
+
+
+def beside(rows: list[Published], metric: str, ours: float) -> list[str]:
+    """Return what stands in the table beside each row, if we had the same number for each attack."""
+    attacks = dict.fromkeys(row.attack.text for row in rows)
+    found = cells([record(attack, "probe", dataset="cifar10", metrics={metric: ours}) for attack in attacks])
+    (table,) = against(compare(found, stand_ins((), rows, found))).tables
+    return [row[0].text for _, row in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("value", "ours", "shown"),
+    [
+        ("0.9885", 0.98812, "98.81 / 98.85 / -0.04"),  # to one decimal these were 98.8 / 98.9 / 0.0
+        ("0.9885", 0.988499, "98.85 / 98.85 / 0.00"),
+        ("0.970", 0.9704, "97.0 / 97.0 / 0.0"),
+        ("0.97", 0.9686, "96.9 / 97 / -0.1"),
+        ("1", 0.25, "25.0 / 100 / -75.0"),
+        ("5e-3", -0.0001, "0.0 / 0.5 / -0.5"),
+        ("0.12345678901234567", 0.1, "10.000000 / 12.345679 / -2.345679"),
+        ("1e-300", 0.0, "0.000000 / 0.000000 / 0.000000"),
+    ],
+)
+def test_published_numbers_keep_their_digits_and_what_stands_there_can_be_subtracted(
+    tmp_path: Path, value: str, ours: float, shown: str
+) -> None:
+    rows = published(tmp_path, HEAD + f"s,badnets,probe,cifar10,acc,{value},\n")
+    assert beside(rows, "acc", ours) == [shown]
+
+
+def test_numbers_without_a_unit_keep_their_digits_too(tmp_path: Path) -> None:
+    rows = published(tmp_path, HEAD + "s,badnets,probe,cifar10,psnr,27.5,\ns,blend,probe,cifar10,psnr,30,\n")
+    assert beside(rows, "psnr", 27.4567) == ["27.5 / 27.5 / 0.0", "27.5 / 30 / -2.5"]

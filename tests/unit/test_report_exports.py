@@ -25,6 +25,7 @@ def test_json_is_what_was_promised() -> None:
     assert pruned == {
         "attack": "badnets:size=5", "defense": "fine-pruning", "dataset": "scenes", "model": "narrownet",
         "recipe": "fast", "poison_rate": 0.1, "seeds": [0, 1, 2], "status": "failed",
+        "warnings": [],
         "metrics": {
             "c_acc": {"mean": 0.8, "ci95": None, "n": 2},
             "asr": {"mean": 0.3, "ci95": None, "n": 2},
@@ -43,6 +44,13 @@ def test_csv_is_tidy_and_keeps_cells_without_results() -> None:
     assert float(attacked["ci95"]) == pytest.approx(4.302652729911275 * 0.01 / 3**0.5)
     timeout = next(row for row in rows if row["status"] == "timeout")
     assert (timeout["metric"], timeout["mean"], timeout["n"]) == ("", "", "0")
+
+
+def test_exports_carry_the_warnings_of_a_cell() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(cells(MATRIX), only="asr"))))
+    assert {row["defense"]: row["warnings"] for row in rows if row["warnings"] != "[]"} == {"odd|a_b%": '["odd <tag>"]'}
+    found = {one["defense"]: one["warnings"] for one in json.loads(to_json(cells(MATRIX))) if one["warnings"]}
+    assert found == {"odd|a_b%": ["odd <tag>"]}
 
 
 NAME = st.sampled_from(["badnets", "sig", "we|ird_%", "none"])

@@ -6,6 +6,7 @@ import io
 
 import pytest
 from report_records import MATRIX, cells, drawn, record
+from rich.cells import cell_len
 from rich.console import Console
 from table_rows import squeezed
 
@@ -20,7 +21,7 @@ MARKDOWN = r"""
 | attack            | none (C-Acc / ASR)      | freq-detector (BDR - control / AUROC)   | strip (BDR - control / AUROC)   | fine-pruning (C-Acc / ASR)   | odd\|a_b% (C-Acc / ASR)   |
 |-------------------|-------------------------|-----------------------------------------|---------------------------------|------------------------------|---------------------------|
 | none (benign)     | C-Acc 92.0 (n=1)        | FPR 5.0 (n=1)                           | ·                               | ·                            | ·                         |
-| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 (n=1)**     |
+| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 ! (n=1)**   |
 | sig (clean-label) | ·                       | ·                                       | ⏱                               | ✗                            | –                         |
 
 **Legend**
@@ -31,7 +32,8 @@ MARKDOWN = r"""
 - BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
-- Bold: best against that attack, by ASR among all that change what the model answers, else within its kind
+- Bold: best against that attack, by ASR among all that change what the model answers, by AUROC within its kind; never where doing nothing, guessing or the processing alone does as well; a lead within ± is no lead
+- ! carries a warning, see below
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
 
 **Assumptions**
@@ -60,7 +62,7 @@ def test_the_matrix_in_markdown_is_the_golden_one() -> None:
 
 
 LATEX = r"""
-% \usepackage{booktabs,graphicx}
+% \usepackage{booktabs,graphicx,longtable}
 \begin{table}
 \centering
 \caption{dataset scenes, model narrownet, recipe fast, poison rate 10 \%}
@@ -77,7 +79,7 @@ sig (clean-label) & $\cdot$ & $\times$ & -- \\
 \ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
 
 \smallskip
-\begin{minipage}{\linewidth}\footnotesize
+\begin{minipage}{\linewidth}\footnotesize\raggedright
 \textsuperscript{a}~n=2\quad
 \textsuperscript{b}~n=1\quad
 \textsuperscript{c}~odd \textless{}tag\textgreater{}\quad
@@ -91,7 +93,7 @@ def test_latex_escapes_names_and_marks_the_best() -> None:
     text = to_text(matrix(cells(some[1:]), View()), "latex")
     assert squeezed(text).startswith(squeezed(LATEX))
     assert r"\item $\times$ the 100\% loss\_sum is not finite" in text
-    assert r"\item odd \textless{}tag\textgreater{} (1 record)" in text
+    assert text.count(r"odd \textless{}tag\textgreater{}") == 1
 
 
 def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
@@ -103,7 +105,7 @@ def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
     assert r"81.2 / 0.1\textsuperscript{a,b}" in text
     assert r"\textsuperscript{a}~n=1\quad" in text
     assert r"\textsuperscript{b}~odd\quad" in text
-    assert "% \\usepackage{booktabs,graphicx}\n" in text
+    assert "% \\usepackage{booktabs,graphicx,longtable}\n" in text
 
 
 def test_latex_takes_no_name_for_a_command() -> None:
@@ -120,7 +122,7 @@ def test_latex_takes_no_name_for_a_command() -> None:
 
 def test_html_escapes_and_marks_the_best() -> None:
     text = to_text(matrix(cells(MATRIX), View()), "html-table")
-    assert "<b>70.0 / 20.0 (n=1)</b>" in text
+    assert "<b>70.0 / 20.0 ! (n=1)</b>" in text
     assert "odd &lt;tag&gt; (1 record)" in text
     assert "<tag>" not in text
     assert text.count("<tr>") == 4
@@ -139,6 +141,39 @@ def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
     assert "…" not in "".join(narrow)
     for shown in ("90.0 ± 0.0 / 98.0 ± 2.5", "98.7 (n=1)", "80.0 / 30.0 (n=2)", "odd|a_b%"):
         assert any(shown in line for line in narrow), shown
+
+
+LONG = "invisible:base=troj-sq,band=low"
+
+
+@pytest.mark.parametrize("width", [56, 44, 20])
+def test_a_terminal_too_narrow_for_one_column_wraps_heads_and_loses_no_digit(width: int) -> None:
+    values = [{"bdr_net": 0.04 + k / 500, "auroc": 0.6 + k / 46} for k in range(3)]
+    rows = [record(LONG, "freq-detector", k, metrics=values[k]) for k in range(3)]
+    rows += [record("中文" * 12, "strip:" + "queries=1000," * 6 + "x=1", metrics={"bdr_net": 0.123, "auroc": 0.987})]
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None)
+    to_console(matrix(cells(rows), View()), console)
+    lines = str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    for number in ("4.2 ± 0.5 / 62.2 ± 5.4", "12.3 / 98.7 (n=1)"):
+        assert any(f" {number} " in line for line in lines), number
+    body = [line.split("│")[1:3] for line in lines if line.startswith("│")]
+    written = "".join(name.strip() for name, _ in body)
+    assert LONG in written
+    assert "中文" * 12 in written
+    heads = "".join(line.split("┃")[2].strip() for line in lines if line.startswith("┃"))
+    assert "strip:" + "queries=1000," * 6 + "x=1" in heads
+    assert "…" not in "".join(lines)
+    assert width == 20 or max(map(cell_len, lines)) <= width
+
+
+def test_markdown_leaves_intervals_as_they_read_and_names_as_they_are() -> None:
+    info = {"kind": "model detector"}
+    metrics = {"auroc": 0.9, "auroc_low": 0.7, "auroc_high": 1.0, "models": 8}
+    text = drawn([record("[1, a](x)", "mna", defense_info=info, metrics=metrics)])
+    assert "| 90.0 [70.0, 100.0] |" in text
+    assert "\\[1, a\\](x)" in text
+    wide = [record("badnets", "strip", k, metrics={"auroc": k / 2, "bdr_net": k / 2}) for k in range(3)]
+    assert "50.0 ± >50 / 50.0 ± >50" in drawn(wide)
 
 
 def test_rich_markup_in_names_is_text() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from report_records import MATRIX, cells, drawn, record
 from table_rows import markdown_rows
 
+from benchkit.errors import NothingToRun
+from benchkit.report.layout import GLYPHS
 from benchkit.report.page import page
 from benchkit.report.render import to_text
 
@@ -13,8 +18,50 @@ def test_one_metric_in_the_rows_and_columns_that_can_have_it() -> None:
     rows = markdown_rows(drawn(MATRIX, metric="asr"))
     assert rows[0] == ["attack", "none", "strip", "fine-pruning", "odd\0a_b%"]
     assert [row[0] for row in rows[1:]] == ["badnets:size=5", "sig (clean-label)"]
-    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "30.0 (n=2)", "**20.0 (n=1)**"]
+    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "30.0 (n=2)", "**20.0 ! (n=1)**"]
     assert "n/a this metric does not exist for the cell" in drawn(MATRIX, metric="asr")
+
+
+def test_each_table_keeps_only_what_has_the_metric() -> None:
+    found = [
+        record("none", "none", metrics={"c_acc": 0.9}),
+        record("none", "strip", metrics={"fpr": 0.1}),
+        record("badnets", "none", metrics={"asr": 0.9}),
+        record("badnets", "strip", metrics={"auroc": 0.9}),
+        record("sig", "strip", dataset="other", metrics={"auroc": 0.9}),
+    ]
+    text = drawn(found, rows="defense", cols="dataset", metric="asr")
+    assert markdown_rows(text) == [["defense", "scenes"], ["none", "90.0"]]
+    assert text.count("**ASR, attack") == 1
+    assert "sig" not in text
+    with pytest.raises(NothingToRun, match="no cell has a number for RA"):
+        drawn(found, metric="ra")
+
+
+def test_bold_says_by_which_number() -> None:
+    def bold(**view: Any) -> str:
+        lines = [line for line in drawn(MATRIX, **view).splitlines() if line.startswith("- Bold: ")]
+        return "".join(lines).removeprefix("- Bold: best against that attack, ")
+
+    answers = "among all that change what the model answers"
+    assert bold().startswith(f"by ASR {answers}, by AUROC within its kind; never where")
+    assert bold(metric="asr") == f"by ASR {answers}; a lead within ± is no lead"
+    assert bold(metric="c_acc") == f"by C-Acc {answers}; a lead within ± is no lead"
+    assert bold(metric="bdr_net").startswith("by BDR - control within its kind; never where")
+    assert bold(metric="seconds") == ""
+
+
+@pytest.mark.parametrize("metric", [None, "auroc", "bdr_net"])
+def test_a_detector_of_nothing_but_processing_is_not_best(metric: str | None) -> None:
+    def best(net: float, other: float) -> list[str]:
+        rows = [record("badnets", "strip", metrics={"auroc": 0.9, "bdr_net": net})]
+        rows += [record("badnets", "probe", metrics={"auroc": 0.6, "bdr_net": other})]
+        heads, cells = markdown_rows(drawn(rows, metric=metric))
+        return [head.split()[0] for head, text in zip(heads, cells, strict=True) if text.startswith("**")]
+
+    assert best(0.2, 0.1) == ["strip"]
+    assert best(0.0004, -0.1) == []
+    assert best(-0.1, 0.1) == ["probe"]
 
 
 def test_costs_are_metrics_too_and_a_record_may_say_otherwise() -> None:
@@ -75,6 +122,40 @@ def test_the_newest_record_of_a_seed_wins_whatever_its_status() -> None:
     broken = record("badnets", "strip", status="failed", finished="2026-11-21T00:00:00Z")
     assert markdown_rows(drawn([new, old]))[1] == ["badnets", "30.0 / 40.0"]
     assert markdown_rows(drawn([broken, new, old]))[1] == ["badnets", "✗"]
+
+
+def test_what_a_benign_row_does_is_told() -> None:
+    def line(attack: str, **params: Any) -> list[str]:
+        info = {"benign": True, "params": {"target": 0, "mapping": "all-to-one", **params}}
+        text = drawn([record(attack, "none", attack_info=info, metrics={"c_acc": 0.4})])
+        return [line for line in text.splitlines() if "no attack" in line]
+
+    assert line("none") == []
+    assert line("soften:blur=3", blur=3, gray=False) == [
+        "- soften:blur=3: no attack; test images are processed (blur 3)"
+    ]
+    assert line("soften", blur=0, gray=False) == [
+        "- soften: no attack; test images are processed (its defaults, see benchkit show soften)"
+    ]
+
+
+def test_a_store_of_failures_explains_its_signs_and_no_interval() -> None:
+    states = ("failed", "timeout", "skipped")
+    text = drawn([record("badnets", "strip", k, status=state, error="why") for k, state in enumerate(states)])
+    assert f"{GLYPHS['failed']} failed, {GLYPHS['timeout']} ran out of time, {GLYPHS['skipped']} skipped" in text
+    assert "seed" not in text.partition("**Assumptions")[0]
+    some = [record("badnets", "strip", k, status="failed" if k else "ok", metrics={"auroc": 0.9}) for k in range(3)]
+    assert "Mean over 3 seeds; an interval is shown from three seeds on" in drawn(some)
+    told = to_text(page(cells([record("badnets", "strip", status="skipped", error="why")])), "markdown")
+    assert f"- {GLYPHS['skipped']} skipped" in told
+
+
+def test_a_metric_that_was_no_number_is_marked_and_told() -> None:
+    text = drawn([record("badnets", "none", metrics={"c_acc": float("nan"), "asr": 0.5})])
+    assert markdown_rows(text)[1] == ["badnets", "n/a / 50.0 !"]
+    assert "or was no finite number" in text
+    assert "! carries a warning, see below" in text
+    assert "! carries" not in drawn([record("badnets", "none", metrics={"c_acc": 0.5, "asr": 0.5})])
 
 
 def test_overlap_is_told() -> None:

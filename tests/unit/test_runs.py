@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from benchkit.errors import NothingToRun
+from benchkit.metrics import Summary, summarize
 from benchkit.report.aggregate import Cell, cells_of
-from benchkit.report.changes import changes, changes_to_csv, changes_to_json
+from benchkit.report.changes import changes
+from benchkit.report.changes_export import changes_to_csv, changes_to_json
 from benchkit.report.load import parse
 from benchkit.report.runs import Runs, twins_of, verdict
 
@@ -42,7 +44,7 @@ def note(found: Runs, heading: str) -> tuple[str, ...]:
     return dict(changes(found).notes).get(heading, ())
 
 
-def test_cells_that_differ_are_shown_with_each_headline_metric_and_the_defenders_side() -> None:
+def test_cells_that_differ_are_shown_with_each_headline_metric_and_one_seed_says_no_more_than_the_sign() -> None:
     found = runs(
         [record("badnets", "none"), record("blend", "none"), record("none", "none", poison_rate=0)],
         [
@@ -52,11 +54,11 @@ def test_cells_that_differ_are_shown_with_each_headline_metric_and_the_defenders
         ],
     )
     assert rows(found) == [
-        ["badnets x none", "C-Acc", "90.0", "88.0", "-2.0", "worse", "1"],
-        ["badnets x none", "ASR", "50.0", "25.0", "-25.0", "better", "1"],
+        ["badnets x none", "C-Acc", "90.0", "88.0", "-2.0", "", "1"],
+        ["badnets x none", "ASR", "50.0", "25.0", "-25.0", "", "1"],
     ]
     assert len(changes(found).tables) == 1
-    assert note(found, "Runs")[2] == "3 cells in both, 1 of them shown for what they differ in"
+    assert note(found, "Runs")[2] == "3 cells in both; 1 shown, for what differs"
 
 
 def test_means_are_over_the_seeds_of_both_and_then_seed_by_seed() -> None:
@@ -65,11 +67,11 @@ def test_means_are_over_the_seeds_of_both_and_then_seed_by_seed() -> None:
     found = runs(a, b)
     assert rows(found) == [
         ["badnets x none", "C-Acc", "90.0", "90.0", "0.0", "", "2"],
-        ["badnets x none", "ASR", "15.0", "10.0", "-5.0", "better", "2"],
+        ["badnets x none", "ASR", "15.0", "10.0", "-5.0", "", "2"],
     ]
     assert rows(found, 1) == [
-        ["badnets x none", "ASR", "10.0", "10.0", "0.0", "", "1"],
-        ["badnets x none", "ASR", "20.0", "10.0", "-10.0", "better", "2"],
+        ["badnets x none", "ASR", "10.0", "10.0", "0.0", "1"],
+        ["badnets x none", "ASR", "20.0", "10.0", "-10.0", "2"],
     ]
     assert note(found, "Only in A") == ("dataset scenes, model narrownet: badnets x none (seed 0)",)
     assert note(found, "Only in B") == ("dataset scenes, model narrownet: badnets x none (seed 5)",)
@@ -121,7 +123,7 @@ def test_metrics_beside_the_headline_are_counted() -> None:
     a, b = ({"c_acc": 0.9, "asr": 0.5, "ra": value, "seconds": value} for value in (0.1, 0.2))
     found = runs([record("badnets", "none", metrics=a)], [record("badnets", "none", metrics=b)])
     assert changes(found).tables == ()
-    assert note(found, "Runs")[3] == "other cells differ in RA in 1"
+    assert note(found, "Runs")[3] == "not shown, but different: RA in 1 cell"
     assert [row[1] for row in rows_of(found, "ra")] == ["RA"]
 
 
@@ -138,12 +140,12 @@ def test_csv_and_json_leave_nothing_out() -> None:
         ("blend", "1", "c_acc", "0.9", ""), ("blend", "1", "asr", "0.5", ""),
         ("sig", "2", "c_acc", "", "0.9"), ("sig", "2", "asr", "", "0.5"),
     ]  # fmt: skip
-    assert (lines[1]["difference"], lines[1]["for_the_defender"], lines[1]["status_b"]) == ("0.25", "worse", "ok")
+    assert (lines[1]["difference"], lines[1]["for_the_defender"], lines[1]["status_b"]) == ("0.25", "", "ok")
     told = json.loads(changes_to_json(runs(a, b)))
     (cell,) = told["cells"]
     assert cell["metrics"]["asr"]["difference"] == {"mean": 0.25, "ci95": None, "n": 1}
     assert cell["metrics"]["asr"]["by_seed"] == {"0": [0.5, 0.75]}
-    assert cell["metrics"]["asr"]["for_the_defender"] == "worse"
+    assert cell["metrics"]["asr"]["for_the_defender"] is None
     assert [one["attack"] for one in told["only_a"] + told["only_b"]] == ["blend", "sig"]
 
 
@@ -154,7 +156,68 @@ def test_runs_with_no_cell_in_common() -> None:
 
 @pytest.mark.parametrize(
     ("name", "difference", "said"),
-    [("asr", -0.1, "better"), ("c_acc", -0.1, "worse"), ("auroc", 0.1, "better"), ("psnr", 3, ""), ("asr", 1e-12, "")],
+    [
+        ("asr", summarize([-0.1] * 3), "better"),
+        ("c_acc", summarize([-0.1] * 3), "worse"),
+        ("auroc", Summary(0.1, 0.09, 5), "better"),
+        ("auroc", Summary(0.1, 0.1, 5), "unclear"),
+        ("auroc", Summary(0.1, None, 2), ""),
+        ("psnr", Summary(3, 0, 5), ""),
+        ("asr", summarize([1e-12] * 3), ""),
+        ("asr", None, ""),
+    ],
 )
-def test_the_verdict_is_the_defenders(name: str, difference: float, said: str) -> None:
+def test_the_verdict_is_the_defenders_and_only_of_what_the_interval_tells(
+    name: str, difference: Summary | None, said: str
+) -> None:
     assert verdict(name, difference) == said
+
+
+def seeded(defense: str, name: str, values: list[float]) -> list[dict[str, Any]]:
+    return [record("badnets", defense, seed, metrics={name: value}) for seed, value in enumerate(values)]
+
+
+def test_a_difference_is_judged_by_the_interval_of_its_own_pairs() -> None:
+    noisy = runs(seeded("strip", "auroc", [0.9, 0.95, 0.85]), seeded("strip", "auroc", [0.91, 0.93, 0.865]))
+    assert rows(noisy)[0][1:] == ["AUROC", "90.0 ± 12.4", "90.2 ± 8.3", "+0.2 ± 4.7", "unclear", "3"]
+    # The same spread between seeds, but every one of them moves alike.
+    sure = runs(seeded("strip", "auroc", [0.9, 0.95, 0.85]), seeded("strip", "auroc", [0.86, 0.91, 0.82]))
+    assert rows(sure)[0][3:] == ["86.3 ± 11.2", "-3.7 ± 1.4", "worse", "3"]
+    assert any("unclear where it holds 0" in line for line in note(sure, "Legend"))
+    (told,) = json.loads(changes_to_json(noisy))["cells"]
+    assert told["metrics"]["auroc"]["for_the_defender"] == "unclear"
+    lines = list(csv.DictReader(changes_to_csv(sure).splitlines()))
+    assert [one["for_the_defender"] for one in lines] == ["worse"] * 3
+    assert float(lines[0]["mean_difference"]) == pytest.approx(-0.11 / 3)
+    assert float(lines[0]["ci95"]) == pytest.approx(4.302653 * 0.0057735 / 3**0.5, rel=1e-4)
+
+
+def test_a_metric_that_one_run_has_not_is_absent_and_no_difference() -> None:
+    a = [record(attack, "none") for attack in ("badnets", "blend")]
+    b = [record(attack, "none", metrics={"c_acc": 0.9, "asr": 0.5, "ra": 0.1}) for attack in ("badnets", "blend")]
+    del b[1]["metrics"]["asr"], a[1]["metrics"]["c_acc"]
+    found = runs(a, b)
+    assert changes(found).tables == ()
+    assert note(found, "Runs")[2:] == (
+        "2 cells in both; none shown, for what differs",
+        "absent in A: RA in 2 cells, C-Acc in 1 cell",
+        "absent in B: ASR in 1 cell",
+    )
+    assert [cell["differs"] for cell in json.loads(changes_to_json(found))["cells"]] == [False, False]
+
+
+def test_an_absent_metric_in_a_row_that_is_shown_is_marked_so() -> None:
+    found = runs([record("badnets", "none")], [record("badnets", "none", metrics={"c_acc": 0.8})])
+    assert rows(found)[1][1:] == ["ASR", "50.0", "n/a", "·", "", "1"]
+    assert any("n/a this metric does not exist" in line for line in note(found, "Legend"))
+
+
+def test_populations_of_equal_size_are_compared_where_one_store_holds_several() -> None:
+    def judged(models: int, auroc: float) -> dict[str, Any]:
+        kind = {"defense_info": {"kind": "model detector"}, "metrics": {"auroc": auroc, "models": models}}
+        return record("badnets", "strip") | kind
+
+    found = runs([judged(4, 0.7), judged(16, 0.9)], [judged(16, 0.8)])
+    (twin,) = found.twins
+    assert (twin.a.population, twin.b.population) == (16, 16)
+    assert [cell.population for cell in found.alone[0]] == [4]

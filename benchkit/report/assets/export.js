@@ -13,10 +13,10 @@ function toCsv() {
     const place = COLUMNS.map((axis) => cell[axis]),
       found = Object.entries(cell.metrics);
     return (found.length ? found.map(([name, one]) => [name, one.mean, one.ci95, one.n]) : [["", "", "", 0]]).map(
-      (row) => [...place, ...row, cell.status],
+      (row) => [...place, ...row, cell.status, `[${cell.warnings.map((text) => JSON.stringify(text)).join(", ")}]`],
     );
   });
-  return [[...COLUMNS, "metric", "mean", "ci95", "n", "status"], ...rows]
+  return [[...COLUMNS, "metric", "mean", "ci95", "n", "status", "warnings"], ...rows]
     .map((row) => `${row.map(quoted).join(",")}\n`)
     .join("");
 }
@@ -26,6 +26,7 @@ function toJson() {
     ...Object.fromEntries(COLUMNS.map((axis) => [axis, cell[axis]])),
     seeds: cell.records.map((one) => one.seed),
     status: cell.status,
+    warnings: cell.warnings,
     metrics: Object.fromEntries(
       Object.entries(cell.metrics).map(([name, { mean, ci95, n }]) => [name, { mean, ci95, n }]),
     ),

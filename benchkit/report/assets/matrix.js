@@ -18,15 +18,14 @@ const valuesOf = (cells, name) => cells.flatMap((cell) => (name in cell.metrics 
 function intervals(cell) {
   const lines = namesOf(cell).map((name) => {
     const found = cell.metrics[name];
-    if (!found) return `${known(name).title}: does not exist for this cell`;
-    const half = found.half === null ? "" : ` ± ${found.half}`;
-    const why = found.half === null ? "; an interval needs three" : ", 95 % interval";
-    return `${known(name).title} ${found.text}${half}${unit(name)} (${count(found.n, "seed")}${why})`;
+    if (!found) return `${known(name).title}: does not exist for this cell, or was no finite number`;
+    const why = found.full !== found.text ? ", 95 % interval" : found.n < 3 ? "; an interval needs three" : "";
+    return `${known(name).title} ${found.full}${unit(name)} (${count(found.n, "seed")}${why})`;
   });
   const faults = cell.records
     .filter((one) => one.error)
     .map((one) => `seed ${one.seed} ${FAULTS[one.status]}: ${one.error}`);
-  const warned = new Set(cell.records.flatMap((one) => one.warnings ?? [])).size;
+  const warned = cell.warnings.length;
   const measured = cell.records.some((one) => one.status === "ok");
   return [
     `${cell.attack} against ${cell.defense}`,
@@ -59,7 +58,7 @@ function cellNode(cell, cells) {
   const notes = [
     unusual ? names.map((name) => known(name).title).join(" / ") : "",
     seeds < DATA.seeds ? `n=${seeds}` : "",
-    cell.records.some((one) => one.warnings) ? "⚠" : "",
+    cell.warnings.length ? "⚠" : "",
     cell.status === "ok" ? "" : GLYPHS[cell.status],
   ].filter(Boolean);
   button.append(
@@ -225,8 +224,10 @@ function drawLegend(cells) {
   const names = new Set(cells.filter((cell) => Object.keys(cell.metrics).length).flatMap(namesOf));
   const terms = [...names].map((name) => [el("dt", null, term(name)), el("dd", null, definition(name))]);
   const signs =
-    "Underlined and bold: best against that attack, by ASR among all that change what the model answers, " +
-    "else within its kind. ⚠ carries a warning. n= fewer seeds than elsewhere. " +
+    "Underlined and bold: best against that attack by the last number, " +
+    "ASR and the like among all that change what the model answers, " +
+    "else within its kind; never where doing nothing, guessing or the processing alone does as well. " +
+    "⚠ carries a warning. n= fewer seeds than elsewhere. " +
     "✗ failed, ◔ ran out of time, – skipped, · not run.";
   byId("legend").replaceChildren(el("dl", { class: "terms" }, terms), el("p", { class: "quiet" }, signs));
 }

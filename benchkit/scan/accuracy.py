@@ -1,0 +1,108 @@
+"""What a classifier knows of the clean images: how many it gets right, against naming one class for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchkit.errors import DataError
+from benchkit.plan import SHADOWS
+from benchkit.protocol import generator
+from benchkit.rates import mean
+from benchkit.scan.ready import job_of
+
+if TYPE_CHECKING:
+    from benchkit.execute.bench import Bench
+    from benchkit.execute.request import Request
+    from benchkit.models import Classifier
+    from benchkit.scan.ready import Job
+    from benchkit.scene import Split
+
+IMAGES = 1000
+"""How many test images are asked about, at most; a share of them is known to about 3 % then."""
+LEVEL = 0.01
+"""The chance at which a model that only names the most frequent class is taken for one that knows more."""
+SHADOWS_ASKED = 4
+"""Shadow models whose accuracy is measured beside it."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many images a classifier gets right.
+
+    Attributes:
+        right, images: numbers of test images of the clean dataset.
+        largest: images of the most frequent class: what is right by naming it for all.
+        dataset: where they are from.
+    """
+
+    right: int
+    images: int
+    largest: int
+    dataset: str
+
+    @property
+    def knows(self) -> bool:
+        """Whether it beats naming the most frequent class, by a one-sided binomial test at ``LEVEL``."""
+        from scipy.stats import binom
+
+        return bool(binom.sf(self.right - 1, self.images, self.largest / self.images) < LEVEL)
+
+    def row(self) -> dict[str, Any]:
+        """Return it for programs, as shares."""
+        return {"accuracy": self.right / self.images, "largest_class": self.largest / self.images}
+
+    def said(self) -> str:
+        """Return it in words."""
+        return (
+            f"accuracy on {self.images} test images of {self.dataset}: {self.right / self.images:.1%}; "
+            f"always naming the most frequent class comes to {self.largest / self.images:.1%}"
+        )
+
+
+def asked_about(bench: Bench, job: Job) -> Split:
+    """Return the test images that models are asked about, drawn at random where there are many."""
+    import torch
+
+    test = bench.data(job).test
+    rows = torch.randperm(len(test), generator=generator(int(job["seed"]), "defender", "accuracy"))[:IMAGES]
+    return test[rows.to(test.labels.device)]
+
+
+def accuracy(bench: Bench, job: Job, model: Classifier) -> Accuracy:
+    """Measure a classifier on clean test images.
+
+    Raises:
+        DataError: when it knows no more than which class is frequent: then a detector's score means nothing.
+    """
+    test = asked_about(bench, job)
+    right = int((model.logits(test.images).argmax(1) == test.labels).sum())
+    found = Accuracy(right, len(test), int(test.labels.bincount().max()), str(job["dataset"]))
+    if not found.knows:
+        raise DataError(
+            f"no verdict is possible: {found.said()}, and a detector's score of a model that is no better means "
+            "nothing (are architecture, normalisation and order of the classes those it was trained with?)"
+        )
+    return found
+
+
+def of_shadows(asked: Request, bench: Bench, number: int) -> float | None:
+    """Return the mean accuracy, on the same images, of some shadow models that a defense learned from, if there are.
+
+    Args:
+        number: which defense of the request.
+    """
+    job = job_of(asked, number)
+    step = asked.plan.steps[asked.plan.cells[1 + number]]
+    roles = [role for role, parent in step.parents.items() if role.startswith(SHADOWS) and asked.store.has(*parent)]
+    if job is None or not roles:
+        return None
+    parent = step.parents[roles[0]]
+    theirs = {
+        **job,
+        "model": asked.plan.steps[parent[1]].job["model"],
+        "parents": {**job["parents"], roles[0]: parent},
+    }
+    test = asked_about(bench, job)
+    models = bench.models(theirs, roles[0])[:SHADOWS_ASKED]
+    return sum(mean(one.logits(test.images).argmax(1) == test.labels) for one in models) / len(models)
