@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import select
 import signal
 import threading
 import time
@@ -38,7 +39,7 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what happens to workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with(os.getppid())
+    _die_with_run(connection)
     os.register_at_fork(after_in_child=partial(_leave, connection))
     if setup["device"].startswith("cuda"):
         os.environ["CUDA_VISIBLE_DEVICES"] = setup["device"].partition(":")[2] or "0"
@@ -113,11 +114,23 @@ def _leave(connection: Connection) -> None:
     _die_with(os.getppid())
 
 
+def _die_with_run(connection: Connection) -> None:
+    """End this process when the other end of its connection is gone: the run, whose child it is not."""
+    gone = select.poll()
+    gone.register(connection.fileno(), 0)  # nothing but the hang-up, which is always told
+
+    def watch() -> None:
+        # A worker that outlived its run would keep its step from the next one.
+        gone.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _die_with(parent: int) -> None:
     """End this process when its parent has ended."""
 
     def watch() -> None:
-        # A worker that outlived its run would go on writing to a store that another run may be using.
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)

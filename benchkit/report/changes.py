@@ -114,7 +114,7 @@ def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
 
 
 def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, ...]:
-    said = f"{_cells(len(runs.twins))} in both; {len(twins) or 'none'} shown, for what differs"
+    said = f"{_cells(len(runs.twins))} in both; {_differing(len(twins))}"
     shown = {id(twin) for twin in twins}
     others = Counter(
         name
@@ -124,6 +124,12 @@ def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, .
     )
     more = [f"not shown, but different: {_by_metric(others)}"] if others else []
     return (f"A: {runs.names[0]}", f"B: {runs.names[1]}", said, *more)
+
+
+def _differing(count: int) -> str:
+    return {0: "none of them differs", 1: "one of them differs and is shown"}.get(
+        count, f"{count} of them differ and are shown"
+    )
 
 
 def _absent(runs: Runs, only: str | None) -> Iterator[str]:

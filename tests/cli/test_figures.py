@@ -23,12 +23,12 @@ def record(attack: str, defense: str, seed: int, **changes: Any) -> dict[str, An
     } | changes  # fmt: skip
 
 
-def fill(folder: Path, **changes: Any) -> Path:
+def fill(folder: Path, seeds: int = 2, **changes: Any) -> Path:
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(256, (2, 3, 12, 12), dtype=torch.uint8, generator=rng)
     scores = [torch.randn(50, generator=rng) + shift for shift in (0, 1, 0)]
     (folder / "results").mkdir(parents=True)
-    for seed in range(2):
+    for seed in range(seeds):
         for attack in ("badnets", "blend"):
             made = [
                 record(attack, "none", seed, gallery=gallery(*images), **changes),
@@ -125,24 +125,34 @@ def test_a_figure_needs_neither_torch_nor_plugins(results: Path, tmp_path: Path,
 
 
 @pytest.fixture
+def three(tmp_path: Path) -> Path:
+    return fill(tmp_path / "three", 3)
+
+
+@pytest.fixture
 def other(tmp_path: Path) -> Path:
-    return fill(tmp_path / "other", recipe="standard", metrics={"asr": 0.25, "auroc": 0.8})
+    return fill(tmp_path / "other", 3, recipe="standard", metrics={"asr": 0.25, "auroc": 0.8})
 
 
-def test_two_runs_are_compared(benchkit_cli: Any, results: Path, other: Path) -> None:
-    ran = benchkit_cli("report", "--compare", results, other, "--metric", "asr")
+def test_two_runs_are_compared(benchkit_cli: Any, three: Path, other: Path) -> None:
+    ran = benchkit_cli("report", "--compare", three, other, "--metric", "asr")
     assert (ran.code, ran.err) == (0, "")
-    (line,) = [line for line in ran.out.splitlines() if line.startswith("| badnets x none ") and "| 2 " in line]
-    assert [part.strip() for part in line.split("|")[2:-1]] == ["ASR", "50.0", "25.0", "-25.0", "better", "2"]
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("| badnets x none ") and "| 3 " in line]
+    assert [part.strip() for part in line.split("|")[2:-1]] == [
+        "ASR",
+        *(f"{n} ± 0.0" for n in ("50.0", "25.0", "-25.0")),
+        "better",
+        "3",
+    ]
     assert "recipe: fast -\\> standard (every cell)" in ran.out
-    same = benchkit_cli("report", "--compare", results, results)
-    assert "0 of them shown" in same.out
+    same = benchkit_cli("report", "--compare", three, three)
+    assert "none of them differs" in same.out
     assert "|" not in same.out
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json", "html-table"])
-def test_two_runs_in_each_format(benchkit_cli: Any, results: Path, other: Path, tmp_path: Path, form: str) -> None:
-    asked = ("report", "--compare", results, other, "--format", form)
+def test_two_runs_in_each_format(benchkit_cli: Any, three: Path, other: Path, tmp_path: Path, form: str) -> None:
+    asked = ("report", "--compare", three, other, "--format", form)
     text = benchkit_cli(*asked).out
     assert "badnets" in text
     assert "better" in text
@@ -160,9 +170,9 @@ def test_two_runs_in_each_format(benchkit_cli: Any, results: Path, other: Path, 
     ],
 )
 def test_a_comparison_that_means_nothing(
-    benchkit_cli: Any, results: Path, other: Path, more: tuple[str, ...], words: str
+    benchkit_cli: Any, three: Path, other: Path, more: tuple[str, ...], words: str
 ) -> None:
-    ran = benchkit_cli("report", "--compare", results, other, *more)
+    ran = benchkit_cli("report", "--compare", three, other, *more)
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -58,7 +58,7 @@ def test_cells_that_differ_are_shown_with_each_headline_metric_and_one_seed_says
         ["badnets x none", "ASR", "50.0", "25.0", "-25.0", "", "1"],
     ]
     assert len(changes(found).tables) == 1
-    assert note(found, "Runs")[2] == "3 cells in both; 1 shown, for what differs"
+    assert note(found, "Runs")[2] == "3 cells in both; one of them differs and is shown"
 
 
 def test_means_are_over_the_seeds_of_both_and_then_seed_by_seed() -> None:
@@ -199,7 +199,7 @@ def test_a_metric_that_one_run_has_not_is_absent_and_no_difference() -> None:
     found = runs(a, b)
     assert changes(found).tables == ()
     assert note(found, "Runs")[2:] == (
-        "2 cells in both; none shown, for what differs",
+        "2 cells in both; none of them differs",
         "absent in A: RA in 2 cells, C-Acc in 1 cell",
         "absent in B: ASR in 1 cell",
     )
