@@ -52,7 +52,8 @@ def matrix(cells: list[Cell], view: View) -> Report:
     shown = {id(cell): cell for group in groups for cell in group}
     kept = [cell for cell in cells if id(cell) in shown]
     names = {name: None for cell in kept if cell.ok for name in view.shown(cell)}
-    judged = {view.shown(cell)[-1] for group in groups for cell in group if id(cell) in best_of(group, view)}
+    best = {number for group in groups for number in best_of(group, view)}
+    judged = {view.shown(cell)[-1] for cell in kept if id(cell) in best}
     return Report(tables, notes_of(kept, list(names), entries, most, _bold(name for name in names if name in judged)))
 
 
