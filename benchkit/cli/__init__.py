@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -101,7 +102,9 @@ RESUMED_BY = (["run"], ["scan"], ["spectrum"])
 """Commands that keep what they finish, and go on from there."""
 NO_READER = 141
 """The exit code when nobody reads the output any more, as a shell gives it after SIGPIPE."""
+OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 COMPLETING = "_BENCHKIT_COMPLETE"
+"""What the shell's script sets when it asks."""
 
 
 def main() -> NoReturn:
@@ -134,9 +137,14 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
+def learn_shells() -> None:
+    """Tell click how shells split words, and what their scripts get wrong: before it completes, or prints a script."""
+    importlib.import_module("benchkit.cli._complete")
+
+
 def _code() -> int:
     if COMPLETING in os.environ:
-        importlib.import_module("benchkit.cli._complete")  # knows how shells split words
+        learn_shells()
     try:
         result = cli(standalone_mode=False)
         sys.stdout.flush()
@@ -172,11 +180,13 @@ def _exited(error: SystemExit) -> int:
 
 
 def _unwritten(error: OSError) -> int:
-    """Say what could not be written, or read."""
-    _discard_output()
-    reason = error.strerror or str(error)
-    what = printable(str(error.filename)) if error.filename else "standard output"
-    click.echo(f"error: cannot use {what}: {reason}", err=True)
+    """Say what the system refused: a file, or else, where the reason is one that writing has, standard output."""
+    reason = printable(error.strerror or str(error))
+    what = printable(str(error.filename)) if error.filename else ""
+    if not what and error.errno in OUTPUT_FAULTS:
+        _discard_output()
+        what = "standard output"
+    click.echo(f"error: cannot use {what}: {reason}" if what else f"error: the system refused: {reason}", err=True)
     return 2
 
 

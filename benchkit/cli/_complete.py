@@ -20,8 +20,6 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-VARIABLE = "_BENCHKIT_COMPLETE"
-"""What the shell's script sets when it asks."""
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 
 

@@ -19,9 +19,9 @@ def cmd(shell: str) -> None:
     """Print the script that completes commands, options and names in SHELL; its last line says where to put it."""
     from click.shell_completion import get_completion_class
 
-    from benchkit.cli import cli
-    from benchkit.cli._complete import VARIABLE
+    from benchkit.cli import COMPLETING, cli, learn_shells
 
+    learn_shells()
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(f"{made(cli, {}, 'benchkit', VARIABLE).source().rstrip()}\n# {WHERE[shell]}")
+    click.echo(f"{made(cli, {}, 'benchkit', COMPLETING).source().rstrip()}\n# {WHERE[shell]}")

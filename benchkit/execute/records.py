@@ -68,7 +68,8 @@ def failed_costs(job: Mapping[str, Any], store: Store, stage: str, outcome: Outc
     """
     role = next((role for role, (_, key) in job["parents"].items() if key == outcome.key), stage)
     spent = {role: dict(outcome.cost)}
-    for role, step in job["parents"].items():
+    there = {role: step for role, step in job["parents"].items() if store.has(*step)}
+    for role, step in there.items():  # what is not there must not be asked: another run may be publishing it
         with suppress(Damaged):
             spent |= parent_costs({role: step}, store)
     return spent

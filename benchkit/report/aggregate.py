@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,12 +117,17 @@ class Cell:
 
 def _told(record: Record) -> dict[str, str]:
     """Return what a record tells of its components and of benchkit, as text."""
-    found: dict[str, Any] = {"benchkit": record.versions.get("benchkit", "not recorded")}
+    found = {"benchkit": record.versions.get("benchkit", "not recorded")}
     for role, info in (("attack", record.attack_info), ("defense", record.defense_info)):
-        params = info.get("params")
-        every = {**info, **(params if isinstance(params, dict) else {})}
-        found |= {f"{role} {name}": value for name, value in every.items() if name != "params"}
-    return {printable(str(name)): printable(str(value)) for name, value in found.items()}
+        found |= {f"{role} {name}": value for name, value in flat(info).items()}
+    return found
+
+
+def flat(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a record tells of a component, its parameters among it, as text."""
+    params = info.get("params")
+    told = {**info, **(params if isinstance(params, dict) else {})}
+    return {printable(str(key)): printable(str(value)) for key, value in told.items() if key != "params"}
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:

@@ -9,10 +9,9 @@ from typing import Any
 
 from benchkit.errors import NothingToRun
 from benchkit.metrics import METRICS, Summary, metric, summarize
-from benchkit.report.aggregate import Cell
+from benchkit.report.aggregate import Cell, flat
 from benchkit.report.load import Record
 from benchkit.report.matrix import View
-from benchkit.words import printable
 
 KEY = ("dataset", "model", "attack", "defense")
 FREE = ("poison_rate", "recipe")
@@ -199,12 +198,5 @@ def _keyed(record: Record) -> dict[str, str]:
         found["models of each kind"] = str(record.population)
     for axis, info in (("attack", record.attack_info), ("defense", record.defense_info)):
         name = getattr(record, axis).partition(":")[0]
-        found |= {f"{axis} {name}, {key}": value for key, value in _flat(info).items()}
+        found |= {f"{axis} {name}, {key}": value for key, value in flat(info).items()}
     return found
-
-
-def _flat(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a record tells of a component, its parameters among it, as text."""
-    params = info.get("params")
-    told = {**info, **(params if isinstance(params, dict) else {})}
-    return {printable(str(key)): printable(str(value)) for key, value in told.items() if key != "params"}

@@ -62,3 +62,12 @@ def test_code_that_exits_inside_a_command_is_named(tmp_path):
     assert ran.returncode == 2
     assert "a plugin ended the program (SystemExit: 0 at " in ran.stderr
     assert "leaver.py:11" in ran.stderr
+
+
+def test_what_the_system_refuses_is_not_blamed_on_the_output(benchkit_cli, monkeypatch):
+    def refused(*args, **options):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("benchkit.plugins.find", refused)
+    ran = benchkit_cli("plugins")
+    assert (ran.code, ran.err) == (2, "error: the system refused: Cannot allocate memory\n")
