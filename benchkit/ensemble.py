@@ -216,7 +216,7 @@ def _as_many_as_fit(trainer: Trainer, splits: Iterator[Split]) -> tuple[int, Ite
 
 def _room(trainer: Trainer, data: Split) -> int:
     """Return how many models fit into the GPU's free memory; 1 where the network cannot be mapped."""
-    device, few = trainer.device, data[: trainer.recipe.batch].to(trainer.device)
+    device, few = trainer.device, data[: trainer.recipe.batch_for(len(data))].to(trainer.device)
     with seeded(0):
         model = trainer.fresh(few)[0]
         if not mappable(model, few.images):

@@ -96,9 +96,11 @@ class NarrowNet(nn.Module):
         Its filters are the eigenvectors of the images' 2x2 patches over the root of their eigenvalues,
         and the same negated.
         """
-        patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).flatten(3)
-        patches = patches.reshape(-1, patches.shape[-1])
-        values, vectors = torch.linalg.eigh((patches.T @ patches / len(patches)).cpu().double())
+        bands = images.float().transpose(0, 1).contiguous()
+        height, width = bands.shape[2:]
+        views = [bands[:, :, i : height - 1 + i, j : width - 1 + j] for i in (0, 1) for j in (0, 1)]
+        patches = torch.stack(views, 1).flatten(0, 1).flatten(1)  # a row for each pixel of a patch
+        values, vectors = torch.linalg.eigh((patches @ patches.T / patches.shape[1]).cpu().double())
         filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, *self.whiten.weight.shape[1:])
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
         self.whiten.bias.zero_()  # type: ignore[union-attr]

@@ -134,7 +134,7 @@ def drawn(rng: torch.Generator) -> int:
 
 def lengths(recipe: Recipe, images: int, epochs: float) -> tuple[int, int]:
     """Return how many batches a pass over so many images has, and how many the whole training has."""
-    batches = max(1, round(images / recipe.batch))
+    batches = max(1, round(images / recipe.batch_for(images)))
     return batches, max(1, round(epochs * batches))
 
 
@@ -207,7 +207,7 @@ def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
     filters = {id(conv.weight): conv.weight for conv in convs}
     muon = Muon(filters.values(), lr)
     others = [weight for weight in model.parameters() if id(weight) not in filters]
-    adam = torch.optim.Adam(others, adam_lr, foreach=True)
+    adam = torch.optim.Adam(others, adam_lr, fused=True)
 
     def step(factor: float | Tensor) -> None:
         muon.step(factor)

@@ -39,7 +39,7 @@ class PerImage(Dataset[Sample]):
 
 def ours(data: benchkit.Split, recipe: Recipe, model: Classifier) -> None:
     """Make every batch of one pass, up to what the network sees."""
-    for rows in torch.randperm(len(data)).split(recipe.batch):
+    for rows in torch.randperm(len(data)).split(recipe.batch_for(len(data))):
         images, _ = data.images.index_select(0, rows), data.labels[rows]
         model.normalised(augmented(images, recipe))
 
@@ -61,7 +61,7 @@ def figures(quick: bool) -> list[Figure]:
     per_image = PerImage(few, recipe.crop)
     works = {
         "ours": lambda: ours(data, recipe, model),
-        "theirs": lambda: theirs(per_image, recipe.batch),
+        "theirs": lambda: theirs(per_image, recipe.batch_for(share)),
         "short": lambda: ours(few, recipe, model),
         "training": lambda: trainer.fit(few, rng=torch.Generator().manual_seed(0)),
     }

@@ -35,7 +35,7 @@ def bare(model: Classifier, batches: list[tuple[Tensor, Tensor]], step: Step | N
 
 def figures(quick: bool) -> list[Figure]:
     """Measure the default net with the default recipe."""
-    count, repetitions = (250, 1) if quick else (10_000, 2)
+    count, repetitions = (250, 1) if quick else (20_000, 5)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data, recipe = split(count).to(device), Fast(epochs=1)
     build = functools.partial(create, "narrownet", 10, (3, 32, 32), device)
@@ -44,7 +44,7 @@ def figures(quick: bool) -> list[Figure]:
     for weight in fixed:
         weight.requires_grad_(False)
     step = OPTIMIZERS[recipe.optimizer](model, recipe.lr, **recipe.tuning())
-    rows = torch.arange(count, device=device).tensor_split(round(count / recipe.batch))
+    rows = torch.arange(count, device=device).tensor_split(round(count / recipe.batch_for(count)))
     batches = [(model.normalised(data.images[part]), data.labels[part]) for part in rows]
 
     def finished(work: functools.partial[object]) -> None:

@@ -71,9 +71,15 @@ def test_the_schedule_falls_from_one_to_zero(recipe: Recipe) -> None:
 def test_fast_shows_small_sets_more_often() -> None:
     assert Fast(epochs=7).epochs_for(10) == 7
     assert Fast(budget=1000).epochs_for(250) == 4
-    assert Fast(budget=1000).epochs_for(10_000) == 2
+    assert Fast(budget=1000).epochs_for(10_000) == 4
     assert Fast(budget=1000).epochs_for(1) == 40
     assert Standard().epochs_for(10) == 100
+
+
+def test_fast_shows_large_sets_in_larger_batches_unless_told() -> None:
+    assert [Fast().batch_for(images) for images in (100, 5000, 19_999, 20_000, 50_000)] == [125, 125, 125, 250, 250]
+    assert Fast(batch=64).batch_for(50_000) == 64
+    assert Standard().batch_for(50_000) == 128
 
 
 def test_recipes_are_components() -> None:
