@@ -139,7 +139,7 @@ def _run(recipe: Recipe, members: list[Member]) -> None:
         batch = augmented(images.index_select(0, turn.rows.flatten()), recipe)
         losses = turn.losses(stack(batch.view(*turn.rows.shape, *batch.shape[1:])), labels, recipe.smoothing)
         stack.bank.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses.sum().backward()
         step(turn.factor)
         sums += losses.detach()
         # What becomes of a model's place in the stack after its own last step does not matter.

@@ -206,7 +206,8 @@ class Corner:
             "seed": self.seed,
             **self._net(),
         }
-        job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
+        judged = (self.spec.population or 1) if "audit" in defense.measured_with else 0
+        job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate, "population": judged}
         self.add("cell", identity, parents, job, f"{attack} x {defense}")
 
     def add(

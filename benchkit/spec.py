@@ -159,11 +159,16 @@ def poison_rates(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(rates))
 
 
-def population(text: str) -> int:
-    """Return how many models of each kind a model detector judges: 0, or 2 and more."""
+def population(text: str, defenses: Iterable[Defense]) -> int:
+    """Return how many models of each kind a model detector of these defenses judges: 0, or 2 and more."""
     if not text.isdecimal() or text == "1":
         raise SpecError(
             f"population must be a whole number of models, 2 or more, or 0 for the victims alone, got '{text}'"
+        )
+    if int(text) and not any(one.kind == "model detector" for one in defenses):
+        raise SpecError(
+            f"a population of {text} is for model detectors to judge, and none was asked for: "
+            "name one, such as neural-cleanse, or leave it out (--population 0)"
         )
     return int(text)
 
@@ -185,7 +190,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         poison_rates=poison_rates(text["poison_rate"]),
         recipe=recipe(text["recipe"]),
         victims=victims,
-        population=population(text["population"]),
+        population=population(text["population"], defenses),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
         optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
     )

@@ -115,7 +115,7 @@ class Run:
             images, labels = self.on_batch(images, labels, rows)
         loss = self.loss(self.model(augmented(images, self.recipe)), labels).mean()
         self.model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.step(factor)
         return loss.detach()
 

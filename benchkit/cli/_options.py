@@ -15,7 +15,6 @@ from benchkit.errors import DeviceError, NothingToRun, SpecError
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.plugins import Registry
-    from benchkit.spec import Spec
     from benchkit.steps import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,7 +89,6 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
         click.echo(f"warning: {problem}", err=True)
     devices = devices_of(options["device"], options.get("elsewhere", False))
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
-    _require_use_of_population(spec)
     source = Source(data_root(options["data_root"]), options["download"])
     for dataset in spec.sources():
         dataset.fetch(source)
@@ -103,14 +101,6 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     # A shard is cut before anything is left out, so that every job cuts alike whatever it has decoded already.
     asked = Request(registry, spec, source, planned, Store(options["results"]), devices, files, str(part or ""))
     return fitted(asked)
-
-
-def _require_use_of_population(spec: Spec) -> None:
-    if spec.population and not any(one.kind == "model detector" for one in spec.defenses):
-        raise SpecError(
-            f"a population of {spec.population} is for model detectors to judge, and none was asked for: "
-            "name one, such as neural-cleanse, or leave it out (--population 0)"
-        )
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import benchkit
 from benchkit.errors import BenchkitError, SpecError
+from benchkit.execute.launch import before_torch
 from benchkit.execute.local import cores
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class RayWorker:
     """What an actor runs: one bench, kept between jobs. Strings travel, never tensors."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
-        # Before torch wakes up; Ray has set CUDA_VISIBLE_DEVICES already.
-        os.environ["OMP_NUM_THREADS"] = str(setup["threads"])
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        before_torch(setup["threads"])  # Ray has set CUDA_VISIBLE_DEVICES already
         self.setup = setup
         self._bench: Bench | None = None
 

@@ -17,6 +17,7 @@ from typing import Any
 from benchkit.claims import myself
 from benchkit.execute.executor import Outcome
 from benchkit.execute.interrupts import deaf_children
+from benchkit.execute.launch import before_torch, launch
 from benchkit.execute.packing import Packing
 from benchkit.store import Store
 
@@ -94,8 +95,6 @@ class LocalExecutor:
         names = {one.name for one in self._workers}
         name = next(name for name in (f"{free}/{number}" for number in range(len(names) + 1)) if name not in names)
         ours, theirs = self._context.Pipe()
-        from benchkit.execute.launch import launch
-
         process = self._context.Process(target=launch, args=(theirs, {**self.setup, "device": free}))  # type: ignore[attr-defined]
         process.start()
         theirs.close()
@@ -162,9 +161,8 @@ def _cause(code: int | None) -> str:
 
 
 def _context(threads: int) -> BaseContext:
-    """Return how to start processes. Threads are fixed before torch wakes up, and wait without spinning."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """Return how to start processes, each with so many threads."""
+    before_torch(threads)
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":

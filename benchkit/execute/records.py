@@ -16,7 +16,7 @@ from benchkit.execute.executor import Outcome
 from benchkit.protocol import overlaps
 from benchkit.store import SCHEMA, Damaged, Record, Store, read_json
 
-AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate")
+AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate", "population")
 
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 

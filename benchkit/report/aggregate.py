@@ -28,10 +28,10 @@ class Cell:
     def axis(self, name: str) -> str | float | None:
         """Return the cell's value on one of ``AXES``; the population is part of a defense that judged several."""
         value: str | float | None = getattr(self.records[0], name)
-        return f"{value} (population {self.population or 'unknown'})" if name == "defense" and self.sized else value
+        return f"{value} (population {self.population})" if name == "defense" and self.sized else value
 
     @property
-    def population(self) -> int | None:
+    def population(self) -> int:
         """How many models of each kind were judged under each seed, as in ``Record``."""
         return self.records[0].population
 
@@ -110,7 +110,7 @@ class Cell:
         if axis == "attack":
             return (not self.benign, str(value))
         if axis == "defense" and not self.baseline:
-            size = f" {self.population or 0:9}" if self.sized else ""
+            size = f" {self.population:9}" if self.sized else ""
             return (1 + _KINDS.index(self.kind) if self.kind in _KINDS else 99, f"{self.records[0].defense}{size}")
         return (0, str(value))
 

@@ -6,9 +6,8 @@ import json
 import math
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,7 @@ _NAMES = ("attack", "defense", "dataset", "model")
 class Record:
     """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable.
 
-    ``population`` is how many backdoored models, and as many benign, a model detector judged; 0 for any other defense,
-    None where it judged none and so cannot tell.
+    ``population`` is how many backdoored models, and as many benign, a model detector judges; 0 for any other defense.
     ``file`` is where it was read from, below the folder that was asked for; "" for a record from elsewhere.
     What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
     """
@@ -51,7 +49,7 @@ class Record:
     finished: float
     key: str
     file: str
-    population: int | None
+    population: int
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -145,15 +143,8 @@ def parse(found: object, file: str = "") -> Record | None:
         finished=_moment(found.get("finished")),
         key=str(found.get("key")),
         file=printable(file),
-        population=_population(found, metrics),
+        population=int(found["population"]) if finite(found.get("population")) else 0,
     )
-
-
-def _population(found: dict[str, Any], metrics: dict[str, float]) -> int | None:
-    if _mapping(found.get("defense_info")).get("kind") != "model detector":
-        return 0
-    # Before there were populations, records did not say that there was one model of each kind.
-    return int(metrics.get("models", 1)) if found["status"] == "ok" else None
 
 
 def _is_record(found: object) -> bool:
@@ -205,25 +196,8 @@ def _moment(text: object) -> float:
 def newest(records: Iterable[Record]) -> list[Record]:
     """Keep one record per identity, the one that finished last, in no promised order."""
     chosen: dict[tuple[object, ...], Record] = {}
-    for record in _sized(list(records)):
+    for record in records:
         old = chosen.setdefault(record.identity, record)
         if old is not record and record.age > old.age:
             chosen[record.identity] = record
     return list(chosen.values())
-
-
-def _sized(records: list[Record]) -> list[Record]:
-    """Let a record without a population have the only one there is in its place, or else of its defense."""
-    scopes: tuple[Callable[[Record], object], ...] = (lambda record: record.place, lambda record: record.defense)
-    for scope in scopes:
-        if all(record.population is not None for record in records):
-            break
-        known: dict[object, set[int]] = defaultdict(set)
-        for record in records:
-            known[scope(record)] |= set() if record.population is None else {record.population}
-        records = [_with_population(record, known[scope(record)]) for record in records]
-    return records
-
-
-def _with_population(record: Record, known: set[int]) -> Record:
-    return replace(record, population=min(known)) if record.population is None and len(known) == 1 else record

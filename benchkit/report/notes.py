@@ -57,7 +57,7 @@ def populations(cells: Iterable[Cell]) -> list[str]:
     """Say how many models stand behind the numbers of model detectors, one line per number of models."""
     judged = [cell for cell in cells if cell.population and cell.ok]
     lines = []
-    for size in sorted({cell.population or 0 for cell in judged}):
+    for size in sorted({cell.population for cell in judged}):
         names = dict.fromkeys(str(cell.axis("defense")) for cell in judged if cell.population == size)
         lines.append(f"{', '.join(names)}: {_models(size)}")
     return lines

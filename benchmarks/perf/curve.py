@@ -15,10 +15,15 @@ from _perf import Figure, NotHereError
 
 from benchkit.store import Record, Store
 
-BUDGETS = (95_000, 190_000, 380_000)
-"""Images shown in all: 2, 4 and 8 passes over what is left of 50,000 without the defenders' reserve."""
-BATCH = 250
-"""Images in a batch, twice the recipe's default, which is for sets of a few thousand: a fifth less time here."""
+POINTS = tuple(
+    (model, f"fast{how}")
+    for model, hows in (
+        ("narrownet", (":epochs=2", "", ":epochs=8")),
+        ("narrownet_x2", ("", ":epochs=8", ":epochs=16")),
+    )
+    for how in hows
+)
+"""Networks and recipes; by default ``fast`` makes four passes over so many images."""
 
 
 def dataset() -> Path:
@@ -29,25 +34,26 @@ def dataset() -> Path:
     return folder
 
 
-def trained(recipe: str, root: Path) -> Record:
+def trained(model: str, recipe: str, root: Path) -> Record:
     """Train and judge one victim; return its record."""
-    spec = asked(attacks="badnets", datasets=f"image-folder:root={dataset()}", recipe=recipe)
+    data = f"image-folder:root={dataset()}"
+    spec = asked(attacks="badnets", datasets=data, models=model, recipe=recipe)
     found: list[Record] = []
     walk(planned(spec), Store(root).open(), Here(root), found.append)
     return found[0]
 
 
 def figures(quick: bool) -> list[Figure]:
-    """Train a victim for each budget; the reference is the smallest one's training."""
-    recipes = ["fast:epochs=1"] if quick else [f"fast:budget={budget},batch={BATCH}" for budget in BUDGETS]
+    """Train a victim for each point; the reference is the first one's training."""
+    points = [("narrownet", "fast:epochs=1")] if quick else POINTS
     with tempfile.TemporaryDirectory() as folder:
-        records = [trained(recipe, Path(folder)) for recipe in recipes]
+        records = [trained(*point, Path(folder)) for point in points]
     return [figure(record, records[0]) for record in records]
 
 
 def figure(record: Record, first: Record) -> Figure:
-    """Return what became of one budget."""
+    """Return what became of one point."""
     seconds, least = (one["costs"]["victim"]["seconds"] for one in (record, first))
     found = {name: record["metrics"][name] for name in ("c_acc", "asr")}
-    what = f"badnets, {record['recipe']}: C-Acc {found['c_acc']:.1%}, ASR {found['asr']:.1%}, in"
+    what = f"{record['model']}, {record['recipe']}: C-Acc {found['c_acc']:.1%}, ASR {found['asr']:.1%}, in"
     return Figure(what, "the first of these", seconds, least, *2 * (least / seconds,), seconds, "s", more=found)

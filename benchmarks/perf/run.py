@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch reads it when it is imported
+from benchkit.execute.launch import ENVIRONMENT
+
+os.environ.update({**ENVIRONMENT, **os.environ})  # torch reads it when it is imported
 
 import torch
 from _perf import Figure, NotHereError

@@ -32,7 +32,8 @@ class Invisible(benchkit.AttackWrapper):
 
     def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the clean images with the kept part of the change: uint8 (N, C, H, W) -> the same."""
-        mask = band_mask(*clean.shape[-2:], self.k, "high" if self.band == "high" else "low").to(clean.device)
+        height, width = clean.shape[-2:]
+        mask = band_mask(height, width, self.k, "high" if self.band == "high" else "low").to(clean.device)
         change = stamped.float() - clean.float()
         return to_images(clean.float() + idct2(dct2(change) * mask))
 

@@ -9,6 +9,7 @@ the side.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def perturb(images: Tensor, rng: torch.Generator, noise_mean: float = 25.0, kind
 def _perturb_batch(
     images: Tensor, pool: Tensor, rng: torch.Generator, noise_mean: float, kinds: tuple[str, ...]
 ) -> Tensor:
-    manipulations = {
+    manipulations: dict[str, Callable[..., Tensor]] = {
         "white": white_block,
         "noise": noise_block,
         "gaussian": functools.partial(gaussian_noise, mean=noise_mean),

@@ -153,7 +153,7 @@ class Course:
             for at in torch.randperm(len(samples)).tolist():
                 loss = goal.loss(meta, samples[at])
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
             if held is not None:
                 ranked = ranking(meta.scores([model for model, _ in held]), [bad for _, bad in held])

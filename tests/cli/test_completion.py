@@ -64,7 +64,7 @@ def test_commands_and_options():
         (["run", "--attacks", "al"], ["all"]),
         (["plan", "--defenses", "freq"], ["freq-detector", "freq-filter"]),
         (["run", "--datasets", "cifar"], ["cifar10", "cifar100"]),
-        (["run", "--models", "narrow"], ["narrownet"]),
+        (["run", "--models", "narrow"], ["narrownet", "narrownet_x2"]),
         (["run", "--models", "resnet18"], ["resnet18", "resnet18d"]),
         (["run", "--recipe", "rao"], ["rao2024"]),
         (["show", "neural"], ["neural-cleanse"]),
@@ -168,7 +168,7 @@ def test_names_are_those_that_loading_finds():
     for kind in ("attacks", "defenses", "datasets"):
         assert named(kind, "", ()) == sorted(registry.kind(kind))
     assert named("recipes", "", ()) == sorted(RECIPES)
-    assert named("models", "", ()) == ["mntd_cnn", "narrownet", "preactresnet18"]
+    assert named("models", "", ()) == ["mntd_cnn", "narrownet", "narrownet_x2", "preactresnet18"]
 
 
 def test_source_that_cannot_be_read_offers_nothing(tmp_path):

@@ -66,8 +66,10 @@ def test_shadow_models_of_a_named_architecture_serve_victims_of_any(run, log):
 def test_a_broken_description_costs_its_cells_and_says_so(run, cell, mode, said):
     ran = run("--attacks", "none,corner", "--defenses", f"probe:models=2,mode={mode},brightest")
     assert ran.code == 1
-    assert said in cell("corner", f"probe:models=2,mode={mode}")["error"]
-    assert cell("corner", "brightest")["status"] == "ok"
+    failed, judged = cell("corner", f"probe:models=2,mode={mode}"), cell("corner", "brightest")
+    assert said in failed["error"]
+    assert judged["status"] == "ok"
+    assert (failed["population"], judged["population"]) == (1, 0)
 
 
 def test_an_architecture_nobody_knows_is_refused_before_anything_runs(run, tmp_path):

@@ -19,20 +19,20 @@ from benchkit.report.published import read_published
 from benchkit.report.render import to_text
 
 
-def judged(defense: str, auroc: float, models: int | None, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """Return the record of a model detector over so many models of each kind; None: it did not say so."""
-    ends = {"auroc_low": auroc - 0.1, "auroc_high": auroc + 0.05} if models and models > 3 else {}
-    metrics = {"auroc": auroc, "fpr": 0.0, **ends, **({"models": models} if models else {})}
-    info = {"kind": "model detector"}
-    return record("badnets", defense, seed, **({"metrics": metrics, "defense_info": info} | changes))
+def judged(defense: str, auroc: float, models: int, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return the record of a model detector over so many models of each kind."""
+    ends = {"auroc_low": auroc - 0.1, "auroc_high": auroc + 0.05} if models > 3 else {}
+    metrics = {"auroc": auroc, "fpr": 0.0, "models": models, **ends}
+    same = {"population": models, "metrics": metrics, "defense_info": {"kind": "model detector"}}
+    return record("badnets", defense, seed, **(same | changes))
 
 
-def failed(defense: str, seed: int) -> dict[str, Any]:
-    return judged(defense, 0.5, None, seed, metrics={}, status="failed", error="why")
+def failed(defense: str, models: int, seed: int) -> dict[str, Any]:
+    return judged(defense, 0.5, models, seed, metrics={}, status="failed", error="why")
 
 
 def test_populations_of_several_sizes_are_cells_of_their_own() -> None:
-    found = [judged("mna", 0.9, 16), judged("mna", 1.0, None, 1), judged("mna", 0.5, 4, 2), judged("mna", 0.8, 16, 3)]
+    found = [judged("mna", 0.9, 16), judged("mna", 1.0, 1, 1), judged("mna", 0.5, 4, 2), judged("mna", 0.8, 16, 3)]
     heads, row = markdown_rows(drawn(found))
     assert heads == ["attack", *(f"mna (population {size}) (AUROC)" for size in (1, 4, 16))]
     assert row == ["badnets", "100.0 (n=1)", "50.0 [40.0, 55.0] (n=1)", "85.0"]
@@ -41,15 +41,15 @@ def test_populations_of_several_sizes_are_cells_of_their_own() -> None:
     ]  # fmt: skip
 
 
-def test_a_failed_seed_counts_to_the_only_population_there_is() -> None:
-    found = [*(judged("mna", 0.9, 16, k) for k in range(2)), failed("mna", 2)]
+def test_a_failed_seed_counts_to_its_own_population() -> None:
+    found = [*(judged("mna", 0.9, 16, k) for k in range(2)), failed("mna", 16, 2)]
     assert markdown_rows(drawn(found)) == [["attack", "mna (AUROC)"], ["badnets", "90.0 (n=2)"]]
-    later = failed("mna", 1) | {"finished": "2026-11-21T22:10:00Z"}
+    later = failed("mna", 16, 1) | {"finished": "2026-11-21T22:10:00Z"}
     assert markdown_rows(drawn([*found, later]))[1] == ["badnets", "90.0 [80.0, 95.0] (n=1)"]
     two = [*found, judged("mna", 0.7, 4, dataset="other")]
     assert markdown_rows(drawn(two))[2:] == [["attack", "mna (population 16) (AUROC)"], ["badnets", "90.0 (n=2)"]]
-    lost = [judged("mna", 0.9, 16), judged("mna", 0.7, 4), failed("mna", 2)]
-    assert markdown_rows(drawn(lost))[0][1] == "mna (population unknown) (AUROC)"
+    lost = [judged("mna", 0.9, 16), failed("mna", 4, 2)]
+    assert markdown_rows(drawn(lost))[1] == ["badnets", "✗", "90.0 [80.0, 95.0]"]
 
 
 def test_one_pair_of_models_a_seed_has_neither_interval_nor_winner() -> None:
@@ -119,7 +119,7 @@ def test_seeds_that_were_not_made_alike_are_warned_of() -> None:
     assert page_data(cells(found))["cells"][0]["warnings"] == [line]
     alike = [record("badnets", "strip", k, metrics={"auroc": 0.9}) for k in range(2)]
     assert "seeds differ" not in drawn(alike)
-    unused = failed("mna", 1) | {"versions": {"benchkit": "0.9"}}
+    unused = failed("mna", 4, 1) | {"versions": {"benchkit": "0.9"}}
     assert "seeds differ" not in drawn([judged("mna", 0.9, 4), unused])
 
 

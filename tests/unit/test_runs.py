@@ -214,7 +214,7 @@ def test_an_absent_metric_in_a_row_that_is_shown_is_marked_so() -> None:
 
 def test_populations_of_equal_size_are_compared_where_one_store_holds_several() -> None:
     def judged(models: int, auroc: float) -> dict[str, Any]:
-        kind = {"defense_info": {"kind": "model detector"}, "metrics": {"auroc": auroc, "models": models}}
+        kind = {"defense_info": {"kind": "model detector"}, "metrics": {"auroc": auroc}, "population": models}
         return record("badnets", "strip") | kind
 
     found = runs([judged(4, 0.7), judged(16, 0.9)], [judged(16, 0.8)])
