@@ -1,8 +1,9 @@
 """Poisoning 50,000 images, against the field's way: image by image, through PIL, with and without PNG files.
 
-The loops start from PIL images and end with PIL images, as BackdoorBench's do: pixels to an array, the trigger in
-floats, clipped, cast, back to an image; with files each image is then written as PNG and opened again, once. They are
-timed on a share of the images and scaled up.
+The loops take the steps of BackdoorBench's (utils/bd_dataset_v2.py, read on 27 November 2026): the dataset makes an
+image of its array, torchvision's Resize looks at it, its pixels become an array, the trigger is put in with floats,
+clipped and cast, torchvision makes an image of the result, and a dictionary keeps it; with files each image is written
+as PNG and opened again, once. They are timed on a share of the images and scaled up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision.transforms as T
 from _perf import Figure, faster, images, scene, turns
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
@@ -24,6 +26,8 @@ from benchkit.frequency import low_pass
 
 Stamp = Callable[[np.ndarray], np.ndarray]
 """One image (H, W, 3) uint8 -> the same with the trigger."""
+Keep = Callable[[int, Image.Image], Image.Image]
+"""What becomes of the image of a number before it is kept."""
 
 
 def patch(image: np.ndarray) -> np.ndarray:
@@ -49,20 +53,31 @@ def smoothed(trigger: np.ndarray) -> Stamp:
     return stamp
 
 
-def in_memory(pictures: list[Image.Image], stamp: Stamp) -> list[Image.Image]:
-    """Stamp image by image."""
-    return [Image.fromarray(stamp(np.array(picture))) for picture in pictures]
-
-
-def through_files(pictures: list[Image.Image], stamp: Stamp, folder: Path) -> list[Image.Image]:
-    """Stamp image by image; write each as PNG and open it again."""
-    found = []
-    for index, picture in enumerate(pictures):
-        path = folder / f"{index}.png"
-        Image.fromarray(stamp(np.array(picture))).save(path)
-        with Image.open(path) as file:
-            found.append(file.convert("RGB"))
+def poisoned(images: np.ndarray, stamp: Stamp, keep: Keep) -> dict[int, Image.Image]:
+    """Stamp uint8 images (N, H, W, 3) one by one."""
+    resize, to_picture = T.Resize(images.shape[1:3]), T.ToPILImage()
+    found = {}
+    for number, image in enumerate(images):
+        pixels = np.array(resize(Image.fromarray(image)))
+        found[number] = keep(number, to_picture(stamp(pixels)))
     return found
+
+
+def in_memory(number: int, picture: Image.Image) -> Image.Image:
+    """Keep an image as it is."""
+    return picture
+
+
+def through_files(folder: Path) -> Keep:
+    """Return what writes an image as PNG and opens it again."""
+
+    def keep(number: int, picture: Image.Image) -> Image.Image:
+        path = folder / f"{number}.png"
+        picture.save(path)
+        with Image.open(path) as file:
+            return file.convert("RGB")
+
+    return keep
 
 
 def figures(quick: bool) -> list[Figure]:
@@ -77,15 +92,15 @@ def figures(quick: bool) -> list[Figure]:
         "Blend": (Blend(), blended(255 * rng.random((32, 32, 3)))),
         "smooth": (Smooth(), smoothed(trigger.permute(1, 2, 0).numpy().astype(np.float64))),
     }
-    pictures = [Image.fromarray(image) for image in stack[:share].permute(0, 2, 3, 1).numpy()]
+    few = stack[:share].permute(0, 2, 3, 1).contiguous().numpy()
     where = scene(benchkit.Split(stack, torch.zeros(count).long()), prepared={"trigger": trigger})
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for name, (attack, stamp) in ways.items():
             works = {
                 "ours": lambda attack=attack: attack.stamp(stack, where),
-                "memory": lambda stamp=stamp: in_memory(pictures, stamp),
-                "files": lambda stamp=stamp: through_files(pictures, stamp, Path(folder)),
+                "memory": lambda stamp=stamp: poisoned(few, stamp, in_memory),
+                "files": lambda stamp=stamp: poisoned(few, stamp, through_files(Path(folder))),
             }
             taken = turns(works, repetitions)
             memory, files = (taken[way].times(count / share) for way in ("memory", "files"))

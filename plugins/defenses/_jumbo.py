@@ -13,6 +13,7 @@ from torch import Tensor
 import benchkit
 from benchkit.frequency import idct2, low_pass
 
+from ..attacks._pixels import stretched, to_images
 from ._freq_smooth import eigen_dome
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Smooth:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
-        return (255 * _stretched(images / 255 + self.pattern.to(images.device))).round().to(torch.uint8)
+        return to_images(255 * stretched(images / 255 + self.pattern.to(images.device)))
 
     @classmethod
     def drawn(cls, shape: tuple[int, ...], rng: torch.Generator) -> Smooth:
@@ -108,13 +109,7 @@ class Smooth:
         else:
             sigma = (4 + 4 * integer(SIGMA_STEPS + 1, rng) / SIGMA_STEPS) * min(height, width) / 32
             pattern = low_pass(torch.rand(shape, generator=rng), sigma)
-        return cls(uniform(0.1, 0.3, rng) * _stretched(pattern[None])[0])
-
-
-def _stretched(unit: Tensor) -> Tensor:
-    """Rescale each image (N, C, H, W) by its own least and largest value to [0, 1]; one of a single value stays."""
-    least, most = unit.amin((1, 2, 3), keepdim=True), unit.amax((1, 2, 3), keepdim=True)
-    return torch.where(most > least, (unit - least) / (most - least).clamp(min=1e-9), unit.clamp(0, 1))
+        return cls(uniform(0.1, 0.3, rng) * stretched(pattern[None])[0])
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ class HighBlock:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
-        return (images + self.pattern.to(images.device)).clamp(0, 255).round().to(torch.uint8)
+        return to_images(images + self.pattern.to(images.device))
 
     @classmethod
     def drawn(cls, shape: tuple[int, ...], deviation: Tensor, rng: torch.Generator) -> HighBlock:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..attacks._pixels import to_bytes
+
 BATCH_VALUES = 1 << 23
 """Pixel values handled at a time (2,730 images of 3 x 32 x 32); bounds the memory of the shadows."""
 BLEND = 0.3
@@ -64,7 +66,7 @@ def white_block(images: Tensor, rng: torch.Generator) -> Tensor:
 
 def noise_block(images: Tensor, rng: torch.Generator) -> Tensor:
     """Fill such a block with noise, uniform per pixel and channel, truncated to 0..254."""
-    noise = torch.rand(images.shape, generator=rng).mul_(255).to(images.device, torch.uint8)
+    noise = to_bytes(torch.rand(images.shape, generator=rng).mul_(255)).to(images.device)
     return torch.where(_block(images, rng), noise, images)
 
 
@@ -90,14 +92,14 @@ def gaussian_noise(images: Tensor, rng: torch.Generator, mean: float = 25.0) -> 
     """Add noise of that mean and a variance drawn from 10..70 (grey levels) per image; clip and truncate."""
     spread = torch.empty(len(images), 1, 1, 1).uniform_(10, 70, generator=rng).sqrt_()
     noise = torch.randn(images.shape, generator=rng) * spread + mean
-    return (images + noise.to(images.device)).clamp_(0, 255).to(torch.uint8)
+    return to_bytes((images + noise.to(images.device)).clamp_(0, 255))
 
 
 def blend(images: Tensor, pool: Tensor, rng: torch.Generator) -> Tensor:
     """Add 0.3 times a random image of ``pool`` (uint8 (M, C, H, W)); clip at white and truncate."""
     partners = pool[torch.randint(len(pool), (len(images),), generator=rng).to(pool.device)]
     mixed = images / 255 + BLEND * (partners / 255)
-    return mixed.clamp_(max=1).mul_(255).to(torch.uint8)
+    return to_bytes(mixed.clamp_(max=1).mul_(255))
 
 
 def shadow(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -164,4 +166,4 @@ def hls_to_rgb(hue: Tensor, lightness: Tensor, saturation: Tensor) -> Tensor:
     ramp = sector.remainder(6)
     ramp = torch.minimum(ramp, 4 - ramp).clamp_(0, 1)
     rgb = low[:, None] + (high - low)[:, None] * ramp
-    return rgb.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    return to_bytes(rgb.mul_(255).round_().clamp_(0, 255))

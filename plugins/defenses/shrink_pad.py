@@ -10,6 +10,8 @@ import torch.nn.functional as F
 
 import benchkit
 
+from ..attacks._pixels import to_images
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -48,7 +50,7 @@ class ShrinkPad(benchkit.InputPurifier):
     def _shrink(self, images: Tensor) -> Tensor:
         size = (images.shape[2] - self.pad, images.shape[3] - self.pad)
         small = F.interpolate(images.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
-        return small.round().clamp(0, 255).to(torch.uint8)
+        return to_images(small)
 
 
 def _place(small: Tensor, offsets: Tensor, pad: int) -> Tensor:
