@@ -24,7 +24,7 @@ import torch
 from _perf import Figure, NotHereError
 
 FOLDER = Path(__file__).parent
-ON_REQUEST = ("curve",)
+ON_REQUEST = ("curve", "gpu")
 """Topics that take minutes and run only when they are named."""
 
 
@@ -97,7 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = topics()
     default = [name for name in known if name not in ON_REQUEST]
-    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(known)}; by default all but curve")
+    few = f"of {', '.join(known)}; by default all but {', '.join(ON_REQUEST)}"
+    parser.add_argument("names", nargs="*", metavar="NAMES", help=few)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs, not how fast")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, ours and theirs (default: 1)")
     parser.add_argument("--out", type=Path, metavar="PATH", help="also write the figures there, as JSON")

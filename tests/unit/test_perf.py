@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import runpy
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,44 @@ def test_the_curve_is_skipped_where_its_images_are_not(measure, monkeypatch, tmp
     monkeypatch.setenv("BENCHKIT_DATA", str(tmp_path / "nowhere"))
     assert measure("curve")["topics"] == {}
     assert "skipped, there are no images at" in capsys.readouterr().err
+
+
+@pytest.fixture
+def gpu(perf):
+    return importlib.import_module("gpu")
+
+
+TOY = ("--dataset", "toy", "-p", str(Path(__file__).parents[1] / "toy.py"), "--device", "cpu", "--quiet")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_gpu_is_left_alone_where_there_is_none(measure, capsys):
+    assert measure("gpu")["topics"] == {}
+    assert "gpu: skipped, there is no GPU here" in capsys.readouterr().err
+
+
+def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu, tmp_path):
+    records = [gpu.victim(tmp_path, recipe, TOY) for recipe in ("fast:epochs=1", "standard:epochs=1")]
+    one = gpu.of_victim(*records, goal=30).json()
+    check(one)
+    assert one["what"].startswith("narrownet, fast:epochs=1: C-Acc ")
+    whole = gpu.matrix(tmp_path, "none,badnets", "shrink-pad", ("--recipe", "fast:epochs=1", *TOY)).json()
+    check(whole)
+    assert whole["more"] == {"cells": 4, "ok": 4, "utilisation": 0}
+    with pytest.raises(RuntimeError, match="there is no attack called 'badnet'"):
+        gpu.ran(tmp_path, ("--attacks", "badnet"))
+
+
+def test_how_busy_a_gpu_is_is_asked_for_while_it_works(gpu, monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 40\necho '[N/A]'\necho 60\ntouch asked\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    with gpu.watched() as busy:
+        while not (tmp_path / "asked").exists():
+            time.sleep(0.01)
+    assert busy == [40, 60]
 
 
 def test_an_unknown_topic_is_refused(measure, capsys):
