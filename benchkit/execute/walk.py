@@ -17,7 +17,7 @@ from benchkit.steps import Plan, Step
 from benchkit.store import Record, Store
 
 REPAIRS = 2
-"""How often a step may find a parent damaged, which is made again each time."""
+"""How often a step may find the same parent damaged, which is made again each time."""
 STATUS = {"error": "failed", "oom": "failed", "lost": "failed", "timeout": "timeout"}
 HEARTBEAT = 0.5
 
@@ -74,7 +74,7 @@ class Walk:
         self.children: dict[str, set[str]] = defaultdict(set)
         self.ready: list[tuple[Rank, str]] = []
         self.flying: dict[str, float] = {}
-        self.tries: Counter[tuple[str, str]] = Counter()
+        self.tries: Counter[tuple[str, str, str]] = Counter()
         self.failed: dict[str, str] = {}
         self.alone: set[str] = set()
 
@@ -144,13 +144,14 @@ class Walk:
     def take(self, outcome: Outcome) -> None:
         """Draw the consequences of one outcome."""
         key = outcome.key
-        self.tries[key, outcome.state] += 1
+        trial = (key, outcome.state, str(outcome.value["key"]) if outcome.state == "damaged" else "")
+        self.tries[trial] += 1
         if outcome.state == "done":
             self.succeed(key, outcome.value)
         elif outcome.state == "fatal":
             raise BenchkitError(outcome.error)
-        elif self.tries[key, outcome.state] <= self.allowed.get(outcome.state, 0):
-            if outcome.state == "lost" and self.tries[key, "lost"] == self.allowed["lost"]:
+        elif self.tries[trial] <= self.allowed.get(outcome.state, 0):
+            if outcome.state == "lost" and self.tries[trial] == self.allowed["lost"]:
                 self.alone.add(key)  # perhaps this machine's memory did not suffice for it and the others
             self.require(key)
         elif outcome.state == "oom" and key not in self.alone:

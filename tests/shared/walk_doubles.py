@@ -53,7 +53,7 @@ class FakeExecutor:
             return [Outcome(key, "done", {})]
         if state == "damaged":
             self.store.done.discard(value[0])
-        return [Outcome(key, state, error=f"{state}!")]
+        return [Outcome(key, state, {"key": value[0]} if value else {}, error=f"{state}!")]
 
     def close(self):
         pass

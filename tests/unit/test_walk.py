@@ -7,6 +7,7 @@ from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.walk import Walk
+from benchkit.steps import Step
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -81,6 +82,28 @@ def test_a_damaged_parent_is_made_again():
     assert executor.log.count("t1") == 1
     assert executor.log.count("t2") == 0
     assert not walk.failed
+
+
+def test_every_parent_that_is_damaged_is_made_again_however_many_there_are():
+    made = chain()
+    parents = {f"p{number}": ("train", f"p{number}") for number in range(5)}
+    for key in parents:
+        made.steps[key] = Step("train", key, {}, {"key": key, "stage": "train", "needs": ()}, key)
+    job = {"key": "c3", "stage": "cell", "needs": tuple(parents)}
+    made.steps["c3"], made.cells = Step("cell", "c3", parents, job, "c3"), ["c3"]
+    store = FakeStore()
+    store.done = set(parents)
+    _, executor, walk = walked({"c3": [("damaged", key) for key in parents]}, store=store, plan=made)
+    assert sorted(executor.log) == ["c3"] * 6 + sorted(parents)
+    assert not walk.failed
+
+
+def test_a_parent_that_is_damaged_again_and_again_fails_the_cell():
+    store = FakeStore()
+    store.done = {"d", "t1", "t2"}
+    _, executor, walk = walked({"c1a": [("damaged", "t1")] * 9}, store=store)
+    assert executor.log.count("t1") == 2
+    assert "c1a" in walk.failed
 
 
 def test_out_of_memory_is_tried_once_more_alone():
