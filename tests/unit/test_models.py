@@ -133,7 +133,7 @@ def test_a_network_without_a_linear_layer_is_refused() -> None:
         Classifier(nn.Conv2d(3, 3, 1), torch.zeros(3), torch.ones(3))
 
 
-@pytest.mark.parametrize("name", ["narrownet", "narrownet_x2", "preactresnet18"])
+@pytest.mark.parametrize("name", ["narrownet", "narrownet_x2", "airbench94", "preactresnet18"])
 def test_timm_builds_our_networks(name: str) -> None:
     net = timm.create_model(name, num_classes=7, in_chans=1)
     assert net(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
@@ -144,7 +144,10 @@ def test_the_field_network_has_the_parameters_of_the_field() -> None:
     assert sum(weight.numel() for weight in timm.create_model("preactresnet18").parameters()) == 11_171_146
 
 
-@pytest.mark.parametrize(("name", "widths"), [("narrownet", (16, 64, 128)), ("narrownet_x2", (32, 128, 256))])
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [("narrownet", (16, 64, 128)), ("narrownet_x2", (32, 128, 256)), ("airbench94", (64, 256, 256))],
+)
 def test_the_networks_for_cpus_have_the_widths_they_are_named_for(name: str, widths: tuple[int, ...]) -> None:
     assert tuple(group[0].out_channels for group in timm.create_model(name).groups) == widths
 
