@@ -19,8 +19,21 @@ def before_torch(threads: int) -> None:
         os.environ.setdefault(name, value)
 
 
+def masked(device: str, mask: str | None) -> str:
+    """Return what ``CUDA_VISIBLE_DEVICES`` has to be so that a process sees one device alone.
+
+    Args:
+        device: ``cuda:N``, the N-th of those that are visible now, or ``cuda``, the first.
+        mask: ``CUDA_VISIBLE_DEVICES`` as it is: the numbers or names that a batch system has given us, or None.
+    """
+    index = int(device.partition(":")[2] or 0)
+    return mask.split(",")[index].strip() if mask else str(index)
+
+
 def launch(connection: Connection, setup: Mapping[str, Any]) -> None:
     """Become a worker."""
+    if setup["device"].startswith("cuda"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = masked(setup["device"], os.environ.get("CUDA_VISIBLE_DEVICES"))
     from benchkit.execute.worker import main
 
     main(connection, setup)

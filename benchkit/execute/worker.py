@@ -41,8 +41,6 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_run(connection)
     os.register_at_fork(after_in_child=partial(_leave, connection))
-    if setup["device"].startswith("cuda"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = setup["device"].partition(":")[2] or "0"
     torch.set_num_threads(setup["threads"])
     bench = None
     while True:

@@ -1,0 +1,54 @@
+"""What a worker process finds when torch wakes up in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchkit.execute.launch import ENVIRONMENT, before_torch, masked
+from benchkit.execute.local import PRELOAD
+
+SPY = """
+import importlib, torch
+for module, name in ((torch._C, "_cuda_getDeviceCount"), (torch.cuda, "is_available"), (torch.cuda, "device_count"),
+                     (torch.cuda, "_lazy_init")):
+    def refuse(*given, name=name): raise SystemExit(f"{name} was called")
+    setattr(module, name, refuse)
+for name in %r: importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "mask", "seen"),
+    [
+        ("cuda:0", None, "0"),
+        ("cuda:2", None, "2"),
+        ("cuda", None, "0"),
+        ("cuda:0", "3", "3"),
+        ("cuda:1", "5, 7", "7"),
+        ("cuda:1", "GPU-0a1b,MIG-2c3d", "MIG-2c3d"),
+        ("cuda:1", "", "1"),
+    ],
+)
+def test_a_worker_gets_one_of_the_gpus_that_the_run_was_given(device: str, mask: str | None, seen: str) -> None:
+    assert masked(device, mask) == seen
+
+
+def test_cuda_sleeps_in_the_server_that_workers_are_forked_from() -> None:
+    # A process forked after CUDA has woken up cannot use it.
+    ran = subprocess.run([sys.executable, "-c", SPY % PRELOAD], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    before_torch(3)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
