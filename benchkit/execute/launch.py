@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
-"""What torch reads when it wakes up: threads wait without spinning, and large tensors lie in huge pages, because
-faulting in a copy of a data set by 4 KB takes longer than most triggers do."""
+ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1"}
+"""What torch reads when it wakes up: large tensors lie in huge pages, because faulting in a copy of a data set by 4 KB
+takes longer than most triggers do. How threads wait is left to OpenMP: with OMP_WAIT_POLICY=passive two of them trained
+as slowly as one, and ten times slower beside another process."""
 
 
 def before_torch(threads: int) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchkit.execute.launch import ENVIRONMENT, before_torch, masked
+from benchkit.execute.launch import before_torch, masked
 from benchkit.execute.local import PRELOAD
 
 SPY = """
@@ -44,11 +44,11 @@ def test_cuda_sleeps_in_the_server_that_workers_are_forked_from() -> None:
 
 
 def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
     before_torch(3)
     assert os.environ["OMP_NUM_THREADS"] == "3"
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    before_torch(3)
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
