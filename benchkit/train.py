@@ -207,7 +207,7 @@ def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
     filters = {id(conv.weight): conv.weight for conv in convs}
     muon = Muon(filters.values(), lr)
     others = [weight for weight in model.parameters() if id(weight) not in filters]
-    adam = torch.optim.Adam(others, adam_lr, fused=True)
+    adam = torch.optim.Adam(others, adam_lr, foreach=True)
 
     def step(factor: float | Tensor) -> None:
         muon.step(factor)
