@@ -16,7 +16,7 @@ Value = int | float | bool | str
 
 @dataclass(frozen=True)
 class Param:
-    """What one field of a component accepts. Bounds are None where there is none."""
+    """What one field of a component accepts. Bounds are None where there is none; ``auto`` is accepted beside them."""
 
     help: str
     ge: float | None = None
@@ -25,13 +25,15 @@ class Param:
     lt: float | None = None
     choices: tuple[Value, ...] | None = None
     prepares: bool = True
+    auto: float | None = None
 
     def bounds(self) -> str:
-        """Return the bounds as people write them, such as ``>= 1, <= 9`` or ``add | replace``."""
+        """Return the bounds as people write them, such as ``>= 1, <= 9``, ``add | replace`` or ``0 | >= 2``."""
         if self.choices is not None:
             return " | ".join(str(choice) for choice in self.choices)
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
-        return ", ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
+        inside = ", ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
+        return inside if self.auto is None else f"{self.auto:g} | {inside}"
 
     def fault(self, value: Value) -> str | None:
         """Return what is wrong with a coerced value, or None."""
@@ -40,7 +42,7 @@ class Param:
                 return None
             names = [str(choice) for choice in self.choices]
             return f"{value!r} is not one of {', '.join(names)}{did_you_mean(str(value), names)}"
-        if isinstance(value, str):
+        if isinstance(value, str) or value == self.auto:
             return None
         inside = (
             (self.ge is None or value >= self.ge)
@@ -61,14 +63,16 @@ def param(
     lt: float | None = None,
     choices: tuple[Value, ...] | None = None,
     prepares: bool = True,
+    auto: float | None = None,
 ) -> Any:
     """Declare one parameter of a component: a dataclass field with a default, a sentence and bounds.
 
     The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are
     converted to it; a float may also be written as a fraction (``1/3``). ``prepares=False`` says that
     ``prepare`` does not look at it, so that changing it makes nothing again that ``prepare`` made.
+    ``auto`` is a number outside the bounds that stands for a choice of the component's own.
     """
-    meta = Param(help, ge, gt, le, lt, choices, prepares)
+    meta = Param(help, ge, gt, le, lt, choices, prepares, auto)
     return dataclasses.field(default=default, metadata={"param": meta})
 
 

@@ -105,8 +105,7 @@ class Fast(Recipe):
     """A victim in a minute on one CPU core; weak poisons (1 % and less) may need ``standard`` to take hold.
 
     Convolution filters are trained by Muon, the rest by Adam. ``epochs=0``, the default, shows the network
-    about ``budget`` images in all, but makes at least four and at most 40 passes over the training set. All of
-    CIFAR-10 takes a minute and a half on one core.
+    about ``budget`` images in all, but makes at least four and at most 40 passes over the training set.
     """
 
     name = "fast"
@@ -116,7 +115,7 @@ class Fast(Recipe):
 
     epochs: int = param(0, "passes over the training set; 0: as many as budget allows", ge=0)
     lr: float = param(0.12, "learning rate of Muon at the start", gt=0)
-    batch: int = param(0, f"images in a batch; 0: 125, and 250 from {MANY:,} training images on", ge=0)
+    batch: int = param(0, f"images in a batch; 0: 125, and 250 from {MANY:,} training images on", ge=2, auto=0)
     crop: int = param(2, "pixels of padding for the random crop; 0 for none", ge=0)
     smoothing: float = param(0.2, "label smoothing", ge=0, lt=1)
     adam_lr: float = param(0.01, "learning rate of Adam at the start", gt=0)

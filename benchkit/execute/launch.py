@@ -10,7 +10,7 @@ from typing import Any
 ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1"}
 """What torch reads when it wakes up: large tensors lie in huge pages, because faulting in a copy of a data set by 4 KB
 takes longer than most triggers do. How threads wait is left to OpenMP: with OMP_WAIT_POLICY=passive two of them trained
-as slowly as one, and ten times slower beside another process."""
+as slowly as one, and two such processes on two cores ten times slower."""
 
 
 def before_torch(threads: int) -> None:

@@ -10,6 +10,7 @@ from benchkit.augment import augmented, shifted, turned
 from benchkit.build import build
 from benchkit.errors import SpecError
 from benchkit.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
+from benchkit.spec import recipe as parsed
 from benchkit.testing.world import network, world
 from benchkit.train import OPTIMIZERS, Trainer
 
@@ -80,6 +81,10 @@ def test_fast_shows_large_sets_in_larger_batches_unless_told() -> None:
     assert [Fast().batch_for(images) for images in (100, 5000, 19_999, 20_000, 50_000)] == [125, 125, 125, 250, 250]
     assert Fast(batch=64).batch_for(50_000) == 64
     assert Standard().batch_for(50_000) == 128
+    assert parsed("fast:batch=0") == Fast()
+    for batch in ("1", "-1"):
+        with pytest.raises(SpecError, match=rf"fast:batch must be 0 \| >= 2, got {batch}"):
+            parsed(f"fast:batch={batch}")
 
 
 def test_recipes_are_components() -> None:
