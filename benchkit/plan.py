@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoAttack
@@ -57,6 +57,24 @@ def plan(
     return made
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def once(lay: Callable[Concatenate[Corner, P], R]) -> Callable[Concatenate[Corner, P], R]:
+    """Lay what all cells of a row or a column ask for once; every later cell of a corner gets the same answer."""
+
+    @functools.wraps(lay)
+    def known(corner: Corner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        asked = (lay, *args, *kwargs.items())
+        if asked not in corner.laid:
+            corner.laid[asked] = lay(corner, *args, **kwargs)
+        found: R = corner.laid[asked]
+        return found
+
+    return known
+
+
 @dataclass
 class Corner:
     """The part of a plan that shares a dataset, a model and a seed."""
@@ -68,6 +86,7 @@ class Corner:
     model: str
     model_code: Callable[[str], str]
     seed: int
+    laid: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def lay(self) -> None:
         """Add the steps of every cell: what is shared first, then one victim after the other."""
@@ -83,12 +102,14 @@ class Corner:
             rates = (0.0,) if attack.benign else self.spec.poison_rates
             yield from ((attack, rate) for rate in rates)
 
+    @once
     def data(self, other: Dataset | None = None) -> tuple[str, str]:
         """Add the step that decodes the dataset, or another one that a defense learns from."""
         dataset = other or self.dataset
         identity = {"dataset": identified(dataset), "files": self.fingerprints[dataset]}
         return self.add("data", identity, {}, {"dataset": str(dataset)}, f"load {dataset}")
 
+    @once
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
         attack = attack.crafted_by()
@@ -100,6 +121,7 @@ class Corner:
         identity = {"attack": component_id(attack, prepare=True), "seed": self.seed}
         return {"craft": self.add("craft", identity, parents, {"attack": str(attack)}, f"craft {attack}")}
 
+    @once
     def poison(self, attack: Attack, rate: float) -> tuple[str, str]:
         """Add the step that poisons the training set; benign rows share one, that of no attack."""
         attack = NoAttack() if attack.benign else attack
@@ -108,6 +130,7 @@ class Corner:
         job = {"attack": str(attack), "poison_rate": rate}
         return self.add("poison", identity, parents, job, f"poison {attack}")
 
+    @once
     def train(self, attack: Attack, rate: float) -> tuple[str, str]:
         """Add the step that trains a victim; victims that share a poisoned set and a way to train are one."""
         attack = NoAttack() if attack.benign else attack
@@ -118,6 +141,7 @@ class Corner:
         job = {"attack": str(attack), "poison_rate": rate}
         return self.add("train", identity, parents, job, f"train {self.model} on {attack}")
 
+    @once
     def judge(self, attack: Attack, rate: float) -> tuple[str, str]:
         """Add the step that asks the undefended victim, and the benign one, about the test images."""
         parents = {
@@ -129,6 +153,7 @@ class Corner:
         identity = {"attack": identified(attack), "seed": self.seed}
         return self.add("judge", identity, parents, {"attack": str(attack)}, f"judge {attack}")
 
+    @once
     def prepare(self, defense: Defense) -> dict[str, tuple[str, str]]:
         """Add a defense's attack-free step, if it has one; return it as a parent."""
         if type(defense).prepare is Defense.prepare:
@@ -170,6 +195,7 @@ class Corner:
             found.append(self.add("population", same | which, parents, job | which, label))
         return found
 
+    @once
     def audits(self, role: str, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
         """Add the steps in which a model detector scores its suspects; return them as parents."""
         identity = {"defense": identified(defense), "seed": self.seed}
