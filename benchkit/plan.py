@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoAttack
 from benchkit.fingerprint import code_of, component_id, digest
+from benchkit.once import once
 from benchkit.params import Component
 from benchkit.recipes import Recipe
 from benchkit.spec import Spec, recipe
@@ -57,24 +58,6 @@ def plan(
     return made
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def once(lay: Callable[Concatenate[Corner, P], R]) -> Callable[Concatenate[Corner, P], R]:
-    """Lay what all cells of a row or a column ask for once; every later cell of a corner gets the same answer."""
-
-    @functools.wraps(lay)
-    def known(corner: Corner, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        asked = (lay, *args, *kwargs.items())
-        if asked not in corner.laid:
-            corner.laid[asked] = lay(corner, *args, **kwargs)
-        found: R = corner.laid[asked]
-        return found
-
-    return known
-
-
 @dataclass
 class Corner:
     """The part of a plan that shares a dataset, a model and a seed."""
@@ -86,7 +69,6 @@ class Corner:
     model: str
     model_code: Callable[[str], str]
     seed: int
-    laid: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def lay(self) -> None:
         """Add the steps of every cell: what is shared first, then one victim after the other."""
@@ -144,12 +126,8 @@ class Corner:
     @once
     def judge(self, attack: Attack, rate: float) -> tuple[str, str]:
         """Add the step that asks the undefended victim, and the benign one, about the test images."""
-        parents = {
-            "data": self.data(),
-            "victim": self.train(attack, rate),
-            "benign": self.train(NoAttack(), 0.0),
-        }
-        parents |= self.craft(attack)
+        victims = {"victim": self.train(attack, rate), "benign": self.train(NoAttack(), 0.0)}
+        parents = {"data": self.data(), **victims, **self.craft(attack)}
         identity = {"attack": identified(attack), "seed": self.seed}
         return self.add("judge", identity, parents, {"attack": str(attack)}, f"judge {attack}")
 
@@ -225,13 +203,8 @@ class Corner:
         """Add one cell and everything it reads."""
         parents = {"data": self.data(), **self.craft(attack), **self.prepare(defense)}
         parents |= self.shared(attack, rate, defense)
-        identity = {
-            "attack": identified(attack),
-            "defense": identified(defense),
-            "rate": rate,
-            "seed": self.seed,
-            **self._net(),
-        }
+        pair = {"attack": identified(attack), "defense": identified(defense)}
+        identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}
         judged = (self.spec.population or 1) if "audit" in defense.measured_with else 0
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate, "population": judged}
         self.add("cell", identity, parents, job, f"{attack} x {defense}")
