@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchkit.errors import ContractError, SpecError, did_you_mean
+from benchkit.nets import NETS, Build, Shape
 
 M = TypeVar("M", bound=nn.Module)
 ModelHook = Callable[..., "nn.Module | None"]
@@ -175,26 +176,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def known(name: str) -> bool:
-    """Return whether timm, or benchkit itself, has a network of this name."""
-    import timm
-
-    import benchkit.nets  # noqa: F401  (registers its networks)
-
-    return bool(timm.is_model(name))
-
-
 def create(
-    name: str,
-    classes: int,
-    shape: tuple[int, int, int],
-    device: torch.device | str,
-    hook: ModelHook | None = None,
+    name: str, classes: int, shape: Shape, device: torch.device | str, hook: ModelHook | None = None
 ) -> nn.Module:
     """Build a network with random weights for images of shape (C, H, W) and check that it takes them.
 
     Args:
-        name: asked of ``hook`` first, then of timm (which has benchkit's own networks too).
+        name: asked of ``hook`` first, then of benchkit's own networks, and of timm last.
         classes: number of logits.
         shape: (C, H, W).
         device: where its weights live.
@@ -205,42 +193,52 @@ def create(
     """
     channels, height, _ = shape
     net = hook(name=name, classes=classes, channels=channels, size=height) if hook else None
-    net = _from_timm(name, classes, shape) if net is None else net
+    net = _ours_or_timms(name, classes, shape) if net is None else net
     _probe(name, net, classes, shape)
     return net.to(device)
 
 
 def require_known(name: str, hook: ModelHook | None = None) -> None:
-    """Raise SpecError, with a suggestion, unless a plugin or timm knows the name."""
-    import timm
-
+    """Raise SpecError, with a suggestion, unless a plugin, benchkit itself or timm knows the name."""
     asked = hook(name=name, classes=10, channels=3, size=32) if hook else None
-    if asked is None and not known(name):
-        raise SpecError(f"there is no model '{name}'{did_you_mean(name, timm.list_models())}")
-
-
-def _from_timm(name: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    if asked is not None or name in NETS:
+        return
     import timm
 
+    if not timm.is_model(name):
+        raise SpecError(f"there is no model '{name}'{did_you_mean(name, [*NETS, *timm.list_models()])}")
+
+
+def _ours_or_timms(name: str, classes: int, shape: Shape) -> nn.Module:
     require_known(name)
-    sized: dict[str, Any] = {"img_size": shape[1:]}
-    for options in (sized, {}):  # most convolutional networks take any size, and have no such argument
+    for build in _ways(name):
         try:
-            net: nn.Module = timm.create_model(name, num_classes=classes, in_chans=shape[0], **options)
+            return build(classes, shape)
         except TypeError:
             continue
         except (ValueError, AssertionError, RuntimeError) as error:
             raise _unfit(name, shape, error) from error
-        return net
     raise SpecError(f"model {name} cannot be built for {shape[0]}-channel images")
 
 
-def _unfit(name: str, shape: tuple[int, int, int], error: Exception) -> SpecError:
+def _ways(name: str) -> Iterator[Build]:
+    """Yield the ways to build a network; one that raises TypeError is not how this one is built."""
+    if name in NETS:
+        yield NETS[name]
+        return
+    import timm
+
+    yield lambda classes, shape: timm.create_model(name, num_classes=classes, in_chans=shape[0], img_size=shape[1:])
+    # most convolutional networks take any size, and have no such argument
+    yield lambda classes, shape: timm.create_model(name, num_classes=classes, in_chans=shape[0])
+
+
+def _unfit(name: str, shape: Shape, error: Exception) -> SpecError:
     reason = str(error).partition("\n")[0]
     return SpecError(f"model {name} cannot take {'x'.join(map(str, shape))} images: {reason}")
 
 
-def _probe(name: str, net: nn.Module, classes: int, shape: tuple[int, int, int]) -> None:
+def _probe(name: str, net: nn.Module, classes: int, shape: Shape) -> None:
     try:
         with torch.no_grad(), evaluating(net):
             logits = net(torch.zeros(1, *shape))

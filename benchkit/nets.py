@@ -1,13 +1,24 @@
-"""The small-image networks, under names timm finds: ``preactresnet18``, ``narrownet`` (and wider), ``mntd_cnn``."""
+"""The small-image networks: ``preactresnet18``, ``narrownet`` (and wider), ``mntd_cnn``."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from timm.models import register_model
 from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+Build = Callable[[int, Shape], nn.Module]
+"""``build(classes, (C, H, W))`` -> a network with random weights, drawn from torch's global generator."""
+NETS: dict[str, Build] = {}
+"""Every network of this module by name. They need no timm, whose import takes longer than torch's."""
+
+
+def register_model(build: Build) -> Build:
+    """Offer a network under its function's name."""
+    NETS[build.__name__] = build
+    return build
 
 
 class PreActBlock(nn.Module):
@@ -147,36 +158,30 @@ class MntdCnn(nn.Module):
 
 
 @register_model
-def preactresnet18(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> PreActResNet18:
-    """PreAct-ResNet18 for small images, with random weights."""
-    return PreActResNet18(num_classes, in_chans)
+def preactresnet18(classes: int, shape: Shape) -> PreActResNet18:
+    """PreAct-ResNet18 for small images."""
+    return PreActResNet18(classes, shape[0])
 
 
 @register_model
-def narrownet(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> NarrowNet:
-    """The network for one CPU core, with random weights."""
-    return NarrowNet(num_classes, in_chans)
+def narrownet(classes: int, shape: Shape) -> NarrowNet:
+    """The network for one CPU core."""
+    return NarrowNet(classes, shape[0])
 
 
 @register_model
-def narrownet_x2(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> NarrowNet:
-    """The network for one CPU core with twice its widths and at two to three times its cost, with random weights."""
-    return NarrowNet(num_classes, in_chans, (32, 128, 256))
+def narrownet_x2(classes: int, shape: Shape) -> NarrowNet:
+    """The network for one CPU core with twice its widths and at two to three times its cost."""
+    return NarrowNet(classes, shape[0], (32, 128, 256))
 
 
 @register_model
-def airbench94(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> NarrowNet:
-    """The network in its published widths, at six times the cost of ``narrownet``, with ReLU, and random weights."""
-    return NarrowNet(num_classes, in_chans, (64, 256, 256))
+def airbench94(classes: int, shape: Shape) -> NarrowNet:
+    """The network in its published widths, at six times the cost of ``narrownet``, with ReLU."""
+    return NarrowNet(classes, shape[0], (64, 256, 256))
 
 
 @register_model
-def mntd_cnn(
-    pretrained: bool = False,
-    num_classes: int = 10,
-    in_chans: int = 3,
-    img_size: tuple[int, int] = (32, 32),
-    **_: Any,
-) -> MntdCnn:
-    """The network of Meta Neural Analysis for images of this size (8 pixels or more), with random weights."""
-    return MntdCnn(num_classes, in_chans, img_size)
+def mntd_cnn(classes: int, shape: Shape) -> MntdCnn:
+    """The network of Meta Neural Analysis, for images of 8 pixels or more."""
+    return MntdCnn(classes, shape[0], shape[1:])

@@ -64,19 +64,19 @@ def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) ->
 
 
 def truncated(unit: Tensor) -> Tensor:
-    """Return float images in [0, 1] as uint8, fractions of a grey level cut off.
+    """Return float images within [0, 1] as uint8, fractions of a grey level cut off.
 
     This is what casting does in the field's NumPy code. It loses nothing of untouched 8-bit images: k / 255 * 255
     is not below k for any k, in float32.
     """
-    return to_bytes(unit.clamp(0, 1).mul_(255))
+    return to_bytes(unit * 255)
 
 
 def stretched(unit: Tensor) -> Tensor:
     """Rescale each float image (N, C, H, W) by its own least and largest value, over all channels, to [0, 1].
 
-    An image of one value has no range to stretch and stays as it is.
+    An image of one value has no range to stretch and stays as it is, at most 1.
     """
     least, most = unit.amin((1, 2, 3), keepdim=True), unit.amax((1, 2, 3), keepdim=True)
     ranges = most > least
-    return (unit - torch.where(ranges, least, 0.0)).div_(torch.where(ranges, most - least, 1.0))
+    return (unit - torch.where(ranges, least, 0.0)).div_(torch.where(ranges, most - least, most.clamp(min=1)))

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import overload
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import benchkit.nets  # noqa: F401  (registers its networks)
 from benchkit import ensemble
 from benchkit.ensemble import fit_many, train_stacked
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models import Classifier
+from benchkit.nets import NETS
 from benchkit.recipes import Fast, Mntd, Recipe, Standard
 from benchkit.scene import Split
 from benchkit.train import Trainer
@@ -134,7 +133,7 @@ def test_on_a_cpu_models_are_trained_one_by_one(build: type[nn.Module]) -> None:
 
 @pytest.mark.usefixtures("float32")
 def test_what_training_keeps_fixed_stays_as_the_data_made_it() -> None:
-    trainer = Trainer(Fast(epochs=1, batch=8), lambda: timm.create_model("narrownet", num_classes=3), CPU)
+    trainer = Trainer(Fast(epochs=1, batch=8), lambda: NETS["narrownet"](3, (3, 32, 32)), CPU)
     data = splits(24, 24)
     alone = [trainer.fit(one, rng=rng) for one, rng in zip(data, rngs(2), strict=True)]
     together = fit_many(trainer, data, rngs(2), stacked=2)

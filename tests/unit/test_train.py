@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import benchkit.nets  # noqa: F401  (registers its networks)
 from benchkit.augment import augmented, picked
 from benchkit.errors import BenchkitError, ContractError
-from benchkit.models import Classifier
+from benchkit.models import Classifier, create
 from benchkit.muon import orthogonalised
 from benchkit.recipes import Fast, Recipe, Standard
 from benchkit.scene import Split
@@ -30,11 +28,7 @@ def dots(count: int = 96, shape: tuple[int, int, int] = (3, 16, 16), seed: int =
 
 
 def trainer(recipe: Recipe | None = None, net: str = "narrownet", channels: int = 3) -> Trainer:
-    def fresh() -> nn.Module:
-        module: nn.Module = timm.create_model(net, num_classes=3, in_chans=channels)
-        return module
-
-    return Trainer(recipe or Fast(epochs=4, batch=24), fresh, CPU)
+    return Trainer(recipe or Fast(epochs=4, batch=24), lambda: create(net, 3, (channels, 16, 16), CPU), CPU)
 
 
 def rng(seed: int = 0) -> torch.Generator:
