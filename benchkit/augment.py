@@ -20,6 +20,11 @@ def augmented(images: Tensor, recipe: Recipe) -> Tensor:
     return turned(moved, recipe.degrees) if recipe.degrees and happens(recipe.turn_chance) else moved
 
 
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """Return what was drawn on the CPU on the device; to a GPU it travels while Python goes on to the next call."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
+
+
 def happens(chance: float) -> bool:
     """Return True with this chance; certainty draws nothing."""
     return chance >= 1 or float(torch.rand(())) < chance
@@ -34,7 +39,7 @@ def shifted(images: Tensor, most: int, flip: bool, padding: str) -> Tensor:
     rows, columns = torch.arange(height) + down, torch.arange(width) + right
     if flip:
         columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    return picked(images, rows.to(images.device), columns.to(images.device), padding)
+    return picked(images, sent(rows, images.device), sent(columns, images.device), padding)
 
 
 def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tensor:
@@ -81,4 +86,4 @@ def turned(images: Tensor, degrees: float) -> Tensor:
     ratio = images.shape[-2] / images.shape[-1]  # the grid measures both axes from -1 to 1
     maps = torch.stack((cos, -sin * ratio, still, sin / ratio, cos, still), 1).view(-1, 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images / 255, grid.to(images.device), align_corners=False)
+    return F.grid_sample(images / 255, sent(grid, images.device), align_corners=False)

@@ -25,8 +25,9 @@ from benchkit.scene import Split
 from benchkit.stacks import Stack, footprint, mappable
 from benchkit.train import OPTIMIZERS, Trainer, drawn, holding, lengths, require_finite, seeded, shuffled, trainable
 
-MOST = 64
-"""Models trained as one at most, where the number is left to :func:`fit_many`."""
+MOST, SHARE = 64, 0.25
+"""Models trained as one at most, and the share of a GPU's memory that they take, where :func:`fit_many` decides: of the
+whole memory, because what is drawn depends on how many are stacked, and must not depend on who else is there."""
 AHEAD = 100
 """Steps whose batches go to the device in one transfer."""
 
@@ -50,7 +51,7 @@ def fit_many(
             neighbours whose splits are as large.
         rngs: a CPU generator for each split; one number is drawn from each.
         stacked: how many models are trained as one batched computation. By default one on a CPU, and on a GPU as
-            many as its free memory takes, at most ``MOST``; fewer where it runs out.
+            many as a ``SHARE`` of its memory takes, at most ``MOST``; fewer only where others left less of it.
 
     Raises:
         BenchkitError: when the loss of a model stops being finite.
@@ -222,6 +223,6 @@ def _room(trainer: Trainer, data: Split) -> int:
         if not mappable(model, few.images):
             return 1
         need = footprint(model, few.images) + 2 * data.images.nbytes
-    free = torch.cuda.mem_get_info(device)[0]
+    free, whole = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, min(MOST, int(0.6 * free / need)))
+    return max(1, min(MOST, int(min(SHARE * whole, 0.6 * free) / need)))

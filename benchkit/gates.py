@@ -42,7 +42,7 @@ def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
 
 def repeats(name: str, what: str, first: Tensor, second: Tensor) -> None:
     """Check that the same seed gave the same result twice. Raises ContractError."""
-    if not first.equal(second):
+    if not first.equal(second.to(first.device)):
         raise ContractError(f"{name}.{what} differs between two runs with one seed: draw only from scene.rng")
 
 
@@ -95,16 +95,18 @@ def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
 
     if not isinstance(returned, Poisoned):
         raise ContractError(f"{name}.poison must return benchkit.Poisoned, got {type(returned).__name__}")
+    home = train.images.device
     images(name, "poison", train.images, returned.data.images)
-    if returned.mask.dtype != torch.bool or returned.mask.shape != (len(train),):
+    made = Poisoned(returned.data.to(home), returned.mask.to(home))
+    if made.mask.dtype != torch.bool or made.mask.shape != (len(train),):
         raise ContractError(f"{name}.poison must return a bool mask of shape ({len(train)},)")
-    pixels = (returned.data.images != train.images).flatten(1).any(1)
-    outside = (pixels | (returned.data.labels != train.labels)) & ~returned.mask
+    pixels = (made.data.images != train.images).flatten(1).any(1)
+    outside = (pixels | (made.data.labels != train.labels)) & ~made.mask
     if outside.any():
         raise ContractError(f"{name}.poison changed {int(outside.sum())} rows that its mask does not name")
-    if returned.mask.any() and pixels[returned.mask].double().mean() < CHANGED:
+    if made.mask.any() and pixels[made.mask].double().mean() < CHANGED:
         raise ContractError(f"{name}.poison names rows in its mask whose pixels it did not change")
-    return returned
+    return made
 
 
 def data(name: str, loaded: Any) -> Data:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchkit.augment import augmented
+from benchkit.augment import augmented, sent
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models import Classifier
 from benchkit.muon import Muon
@@ -105,7 +105,7 @@ class Run:
         self.model.train()
         losses = data.images.new_zeros((), dtype=torch.float32)
         for done, rows in enumerate(shuffled(len(data), batches, total)):
-            losses += self._batch(data, rows.to(data.labels.device), self.recipe.factor(done / total))
+            losses += self._batch(data, sent(rows, data.labels.device), self.recipe.factor(done / total))
             if (done + 1) % batches == 0 or done + 1 == total:
                 require_finite(losses, done + 1, total)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit.cli._options import shard_option, shared_options
+from benchkit.errors import DeviceError
 from benchkit.execute.request import RETRIES
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def cmd(
     from benchkit.execute.session import check_models, devices, execute
 
     begun = time.monotonic()
+    if ray_address and executor == "ray" and ":" in options["device"]:
+        raise DeviceError(f"the cluster at {ray_address} chooses among its GPUs: write --device cuda")
     asked = request(options | {"elsewhere": executor == "ray"})
     means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address)
     devices(asked, means)

@@ -11,14 +11,14 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import benchkit
 from benchkit.errors import BenchkitError, SpecError
-from benchkit.execute.launch import before_torch
+from benchkit.execute.launch import before_torch, masked
 from benchkit.execute.local import cores
 
 if TYPE_CHECKING:
@@ -85,8 +85,11 @@ class WithoutRay(io.TextIOBase):
         return self.stdout.isatty()
 
 
-def connected(address: str | None, folder: str, device: str) -> Any:
-    """Return the ray module, connected to the cluster at this address or to a new one on this machine."""
+def connected(address: str | None, folder: str, devices: Sequence[str]) -> Any:
+    """Return the ray module, connected to the cluster at this address or to a new one on this machine.
+
+    A new one is told of no GPU but those that are named.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -96,9 +99,9 @@ def connected(address: str | None, folder: str, device: str) -> Any:
     if address and address != "auto":
         _reach(address)
     ours: dict[str, Any] = {"num_cpus": cores(), "object_store_memory": OBJECT_STORE, "_temp_dir": folder}
-    ours |= {"include_dashboard": False} | ({} if device == "cuda" else {"num_gpus": 0})
+    ours |= {"include_dashboard": False} | ({"num_gpus": 0} if devices[0] == "cpu" else {})
     try:
-        with _own_sigterm():
+        with _own_sigterm(), showing([] if address else devices):
             ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else ours))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if not address:
@@ -126,6 +129,22 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise SpecError(f"there is no Ray cluster to use at --ray-address '{address}': {error}") from None
+
+
+@contextmanager
+def showing(devices: Sequence[str]) -> Iterator[None]:
+    """Let processes that start meanwhile see the GPUs alone that are named ``cuda:N``, if any is."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = [masked(device, before) for device in devices if ":" in device]
+    if named:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(named)
+    try:
+        yield
+    finally:
+        if named and before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        elif named:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before or ""
 
 
 @contextmanager

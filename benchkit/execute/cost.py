@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """Measures a ``with`` block. ``cost`` then holds seconds, peak_mb and, on a GPU, peak_device_mb (MiB)."""
+    """Measures a ``with`` block. ``cost`` then holds seconds, peak_mb and, on a GPU, peak_device_mb (MiB).
+
+    On a GPU the seconds are those until everything that the block began there has ended.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -27,22 +30,36 @@ class Meter:
             import torch
 
             torch.cuda.reset_peak_memory_stats(self.device)
+            torch.cuda.synchronize(self.device)
         self.start = time.perf_counter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.device.type == "cuda":
+            self._finish(error)
         self.cost = {"seconds": round(time.perf_counter() - self.start, 3), "peak_mb": round(_peak_mb(), 1)}
         if self.device.type == "cuda":
             import torch
 
             self.cost["peak_device_mb"] = round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
 
+    def _finish(self, error: BaseException | None) -> None:
+        """Wait for the GPU; raise RuntimeError when it failed behind the back of a block that ended well."""
+        import torch
+
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError:
+            if error is None:
+                raise
+
 
 def added(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the cost of several steps: their seconds together, the peaks of the worst."""
-    peaks = {name: max(cost[name] for cost in costs) for name in costs[0] if name != "seconds"}
+    """Return the cost of several steps, some perhaps made without a GPU: their seconds together, the worst peaks."""
+    names = {name for cost in costs for name in cost} - {"seconds"}
+    peaks = {name: max(cost[name] for cost in costs if name in cost) for name in sorted(names)}
     return {"seconds": round(sum(cost["seconds"] for cost in costs), 3), **peaks}
 
 

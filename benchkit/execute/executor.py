@@ -16,8 +16,8 @@ class Outcome:
     ``done``: ``value`` holds what the step returned. ``error``: it raised (a failed cell). ``fatal``: the run cannot
     go on (a user's mistake, a full disk). ``damaged``: a parent artifact (``value``) must be made again. ``oom``: the
     device's memory did not suffice. ``lost``: its process died. ``timeout``: it was stopped. ``waiting``: it has
-    not ended, because another run is making the same. ``free_device_mb`` is the GPU memory that this worker could
-    still use when the job had ended (MiB), where that is known. ``cost`` is what a job that failed had cost until then,
+    not ended, because another run is making the same. ``free_device_mb`` is the GPU memory that was free for anybody
+    when the job had ended (MiB), where that is known. ``cost`` is what a job that failed had cost until then,
     as a record has it; that of one that is ``done`` is in its ``value``.
     """
 
@@ -28,6 +28,10 @@ class Outcome:
     trace: str = ""
     free_device_mb: float | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
+
+    def spoils(self, device: str) -> bool:
+        """Return whether its worker must not be given another job: memory ran out, or its GPU fails it from now on."""
+        return self.state == "oom" or (device.startswith("cuda") and self.free_device_mb is None)
 
 
 class Executor(Protocol):

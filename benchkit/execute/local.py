@@ -63,9 +63,16 @@ class LocalExecutor:
         self.slots, self.gpus = len(self.devices), float(len({*self.devices} - {"cpu"}))
         self._context = _context(self.setup["threads"])
         self._workers: list[_Worker] = []
+        self._crowded = False
 
     def submit(self, job: Mapping[str, Any]) -> str:
-        """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``."""
+        """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``.
+
+        After one ran out of memory, the next that has no other beside it gets the devices as they are without us.
+        """
+        if self._crowded and all(one.job is None for one in self._workers):
+            self.close()
+            self._crowded = False
         worker = next((one for one in self._workers if one.job is None), None) or self._start()
         now = time.monotonic()
         worker.job, worker.deadline, worker.tell = job, now + self.timeout, now + PATIENCE
@@ -113,9 +120,10 @@ class LocalExecutor:
             self._drop(worker)
             return Outcome(key, "lost", error=f"its process died ({_cause(code)})")
         worker.job = None
-        if answer["state"] == "oom":
-            self._drop(worker)
         outcome = Outcome(key, **answer)
+        self._crowded |= outcome.state == "oom"
+        if outcome.spoils(worker.device):
+            self._drop(worker)
         self._repack(worker.device, stage, outcome)
         return outcome
 
@@ -149,7 +157,7 @@ class LocalExecutor:
 
     def _drop(self, worker: _Worker) -> None:
         worker.process.kill()
-        worker.process.join()
+        worker.process.join(PATIENCE)  # a driver that hangs can keep a killed process for ever
         worker.pipe.close()
         worker.job = None
         self._workers.remove(worker)

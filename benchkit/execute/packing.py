@@ -8,6 +8,8 @@ from benchkit.execute.executor import Outcome
 
 CONTEXT_MB = 600
 """What a process takes on a GPU besides its tensors: the CUDA context and the kernels it loads (MiB)."""
+ELASTIC = ("shadows", "population")
+"""Stages that train as many networks at once as a share of the memory takes: they fill a GPU by themselves."""
 SPARE = 1.2
 """Room over a measured peak, because the allocator reserves more than it hands out."""
 
@@ -40,11 +42,12 @@ class Packing:
             self.full.add(device)
             return -1 if mine > 1 else 0
         peak, free = outcome.value.get("cost", {}).get("peak_device_mb"), outcome.free_device_mb
-        if peak is None or free is None:
+        if peak is None or free is None or stage in ELASTIC:
             return 0
         self.awaited.discard(stage)
         self.peak = max(self.peak, peak)
-        # The first figure is that of a worker that has the device to itself: its own context is gone from it already.
+        # The first figure is that of a worker that has the device to itself: its own context, and the data that it
+        # keeps for its next step, are gone from it already.
         room = self.room.setdefault(device, free + CONTEXT_MB)
         need = SPARE * self.peak + CONTEXT_MB
         fits = (mine + 1) * need <= room and need <= free

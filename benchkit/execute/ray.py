@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class RayExecutor:
     Args:
         setup: as for the local executor; its paths must mean the same on every node.
         address: ``auto`` or ``HOST:PORT``; None: a Ray of our own, on this machine.
-        device: ``cpu`` or ``cuda``, what every worker computes on.
+        devices: ``cpu``, or ``cuda`` for every GPU there is; of a Ray of our own also ``cuda:N`` for some of them.
         each: workers on a GPU.
         limit: workers in all.
         timeout: seconds allowed per job, from when an actor begins it.
@@ -57,20 +57,21 @@ class RayExecutor:
         self,
         setup: Mapping[str, Any],
         address: str | None = None,
-        device: str = "cpu",
+        devices: Sequence[str] = ("cpu",),
         each: int = 1,
         limit: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        self.device, self.each, self.limit = device.partition(":")[0], each, limit
+        self.device, self.each, self.limit = devices[0].partition(":")[0], each, limit
         self.timeout = timeout or float("inf")
         self._queue: deque[Mapping[str, Any]] = deque()
         self._actors: list[_Actor] = []
         self._false_starts = 0
+        self._crowded = False
         with ExitStack() as opened:
             folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
             opened.enter_context(redirect_stdout(WithoutRay(sys.stdout)))
-            self._ray = connected(address, opened.enter_context(folder), self.device)
+            self._ray = connected(address, opened.enter_context(folder), devices)
             opened.callback(disconnect, self._ray)
             self._need = self._resources()
             self.slots = self._capacity()
@@ -94,6 +95,10 @@ class RayExecutor:
 
     def submit(self, job: Mapping[str, Any]) -> str | None:
         """Queue a job for the next idle actor; return that actor's name, such as ``node7/2``, if there is one."""
+        if self._crowded and not self._queue and all(one.job is None for one in self._actors):
+            for actor in list(self._actors):  # what idle ones keep on their GPUs is what a step that is alone may need
+                self._drop(actor)
+            self._crowded = False
         self._queue.append(job)
         self._spread()
         return next((f"{one.node}/{one.number}" for one in self._actors if one.job is job), None)
@@ -176,7 +181,8 @@ class RayExecutor:
             self._admit(actor, answer)
             return []
         outcome = Outcome(job["key"], **json.loads(answer))
-        if outcome.state == "oom":
+        self._crowded |= outcome.state == "oom"
+        if outcome.spoils(self.device):
             self._drop(actor)
         return [outcome]
 

@@ -14,7 +14,7 @@ from benchkit.execute.fit import fitted
 from benchkit.execute.history import History
 from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.local import LocalExecutor, cores
-from benchkit.execute.packing import Packing
+from benchkit.execute.packing import ELASTIC, Packing
 from benchkit.execute.progress import Progress
 from benchkit.execute.records import describe, failed_costs, moment
 from benchkit.execute.view import make_view
@@ -77,8 +77,7 @@ def _executor(asked: Request, means: Means) -> Executor:
         from benchkit.execute.ray import RayExecutor
 
         each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
-        setup, device = _setup(asked), asked.devices[0]
-        return RayExecutor(setup, means.ray_address, device, each, means.jobs, means.timeout)
+        return RayExecutor(_setup(asked), means.ray_address, asked.devices, each, means.jobs, means.timeout)
     return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means))
 
 
@@ -105,7 +104,7 @@ def _packing(asked: Request, means: Means) -> Packing | None:
     if means.slots_per_device != "auto":
         return None
     stages = {step.stage for step in asked.plan.missing(asked.store).values()}
-    return Packing(min(cores(), means.jobs or cores()), stages & set(TRAINING) or {"cell"})
+    return Packing(min(cores(), means.jobs or cores()), stages & set(TRAINING) - set(ELASTIC) or {"cell"})
 
 
 def _setup(asked: Request) -> dict[str, Any]:

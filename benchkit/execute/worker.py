@@ -88,11 +88,16 @@ def memory_short(error: BaseException) -> str:
 
 
 def free_device_mb(device: torch.device) -> float | None:
-    """Return what is free on a GPU or only kept in reserve by this process (MiB); None on a CPU."""
+    """Give back what this process only keeps in reserve on a GPU, and return what is free there (MiB).
+
+    None on a CPU, and on a GPU that no longer works for this process.
+    """
     if device.type != "cuda":
         return None
-    with suppress(RuntimeError):  # the device may have failed, and the step has said so
-        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)) / 2**20
+    with suppress(RuntimeError):  # after an illegal access or a failed assertion every call raises
+        torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()
+        return float(torch.cuda.mem_get_info(device)[0]) / 2**20
     return None
 
 

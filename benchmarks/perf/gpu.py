@@ -7,6 +7,7 @@ all of CIFAR-10 where `curve` does. Runs only when it is named: the 100 epochs o
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import torch
 from _perf import Figure, NotHereError
 from curve import dataset
 
+from benchkit.execute.launch import masked
+
 ASK = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=500")
-"""Prints how busy each GPU is, in percent, twice a second, until it is ended."""
+"""Prints how busy GPUs are, in percent, twice a second, until it is ended."""
 FIXED = ("--model", "preactresnet18", "--device", "cuda", "--quiet")
 VICTIM_GOAL, MATRIX_GOAL = 30.0, 1800.0
 """Seconds allowed on an H200 for a victim by ``fast``, and for all attacks and defenses that are built in."""
@@ -42,10 +45,16 @@ def figures(quick: bool) -> list[Figure]:
 
 
 def victim(root: Path, recipe: str, more: Sequence[str]) -> dict[str, Any]:
-    """Train and judge a BadNets victim; return its record."""
+    """Train and judge a BadNets victim; return its record.
+
+    Raises:
+        RuntimeError: when that fails.
+    """
     results = root / recipe.partition(":")[0]
     ran(results, ("--attacks", "badnets", "--recipe", recipe, *more))
     (found,) = (record for record in records(results) if record["attack"] == "badnets")
+    if found["status"] != "ok":
+        raise RuntimeError(f"no victim by {recipe}: {found['error']}")
     return found
 
 
@@ -81,7 +90,7 @@ def ran(results: Path, options: Sequence[str]) -> None:
     """
     command = [sys.executable, "-m", "benchkit", "run", *options, "--results", str(results)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode > 1:
+    if ended.returncode not in (0, 1):
         raise RuntimeError(ended.stderr.strip() or f"benchkit run ended with {ended.returncode}")
 
 
@@ -92,10 +101,11 @@ def records(results: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def watched() -> Iterator[list[float]]:
-    """Yield a list that after the block holds how busy the GPUs were, in percent, each time they were asked."""
+    """Yield a list that after the block holds how busy the GPU was, in percent, each time it was asked."""
     found: list[float] = []
+    mine = f"--id={masked('cuda', os.environ.get('CUDA_VISIBLE_DEVICES'))}"
     try:
-        asking = subprocess.Popen(ASK, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        asking = subprocess.Popen((*ASK, mine), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
         yield found
         return

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from benchkit.execute.cluster import showing
 from benchkit.execute.launch import before_torch, masked
 from benchkit.execute.local import PRELOAD
 
@@ -35,6 +36,27 @@ for name in %r: importlib.import_module(name)
 )
 def test_a_worker_gets_one_of_the_gpus_that_the_run_was_given(device: str, mask: str | None, seen: str) -> None:
     assert masked(device, mask) == seen
+
+
+@pytest.mark.parametrize(
+    ("devices", "mask", "seen"),
+    [
+        (["cuda:1"], None, "1"),
+        (["cuda:0", "cuda:2"], "4,5,6", "4,6"),
+        (["cuda"], "4,5", "4,5"),
+        (["cuda"], None, None),
+        (["cpu"], "", ""),
+    ],
+)
+def test_a_ray_of_our_own_is_shown_the_gpus_that_were_named(
+    devices: list[str], mask: str | None, seen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if mask is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    with showing(devices):
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == seen
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == mask
 
 
 def test_cuda_sleeps_in_the_server_that_workers_are_forked_from() -> None:

@@ -134,7 +134,9 @@ def test_a_mask_that_does_not_line_up_is_refused():
     images = train.images.clone()
     images[1] += 1
     good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]))
-    assert gates.poisoned("a", train, good) is good
+    checked = gates.poisoned("a", train, good)
+    assert checked.data.images is good.data.images
+    assert checked.mask is good.mask
     for mask in ([True, False, False, False], [True, True, True, True]):
         with pytest.raises(ContractError, match="mask"):
             gates.poisoned("a", train, Poisoned(good.data, torch.tensor(mask)))

@@ -63,6 +63,13 @@ def test_the_worst_step_decides():
     assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 0
 
 
+@pytest.mark.parametrize("stage", ["shadows", "population"])
+def test_steps_that_take_what_there_is_say_nothing_of_what_others_need(stage):
+    packing, workers = Packing(16, ["train"]), ["cuda:0"]
+    assert packing.change("cuda:0", stage, Memory(6000).outcome(1), workers) == 0
+    assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 1
+
+
 def test_memory_that_others_took_meanwhile_counts():
     packing, workers = Packing(16, ["train"]), ["cuda:0"]
     assert packing.change("cuda:0", "train", Memory(1000).outcome(1), workers) == 1
@@ -99,7 +106,8 @@ class Threaded(local.LocalExecutor):
                 except EOFError:
                     return
                 cost = {"seconds": 0.1, "peak_device_mb": job["peak"]}
-                answer = {"state": job["state"], "value": {"made": True, "cost": cost}, "free_device_mb": TOTAL}
+                free = None if job["state"] == "error" else TOTAL
+                answer = {"state": job["state"], "value": {"made": True, "cost": cost}, "free_device_mb": free}
                 theirs.send_bytes(json.dumps(answer).encode())
 
         threading.Thread(target=serve, daemon=True).start()
@@ -133,6 +141,38 @@ def test_the_executor_grows_and_shrinks(monkeypatch):
         seen.append(executor.slots)
     assert seen == [2, 3, 4, 4, 4, 3]
     executor.close()
+
+
+@pytest.fixture
+def executor(monkeypatch):
+    monkeypatch.setattr(local, "_context", lambda threads: None)
+    made = Threaded(["cuda:0"] * 3, {})
+    yield made
+    made.close()
+
+
+def done_together(executor, *states):
+    """Run a job of each state, all at once; return the workers that are left."""
+    for number, state in enumerate(states):
+        executor.submit({"key": str(number), "stage": "cell", "peak": 1, "state": state})
+    ended = []
+    while len(ended) < len(states):
+        ended += executor.wait(5)
+    return list(executor._workers)
+
+
+def test_a_worker_whose_gpu_no_longer_answers_gets_no_other_job(executor):
+    kept = done_together(executor, "done", "error", "done")
+    assert len(kept) == 2
+    assert done_together(executor, "done", "done") == kept
+    assert done_together(executor, "error") == kept[1:]
+
+
+def test_a_step_alone_after_memory_ran_out_finds_the_gpu_without_idle_workers(executor):
+    assert len(done_together(executor, "done", "oom", "done")) == 2
+    (alone,) = done_together(executor, "done")
+    assert done_together(executor, "done") == [alone]
+    assert len(done_together(executor, "done", "done")) == 2
 
 
 def asked(*devices):
