@@ -109,6 +109,14 @@ def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
     return made
 
 
+def poisons(name: str, made: Poisoned, rate: float) -> None:
+    """Check that an attack poisoned something: without poison a clean victim is measured. Raises ContractError."""
+    if not made.mask.any():
+        raise ContractError(
+            f"{name} poisoned none of {len(made.mask)} images at a poison rate of {rate:g}: raise --poison-rate"
+        )
+
+
 def data(name: str, loaded: Any) -> Data:
     """Check a dataset: two non-empty splits of one shape, uint8, labels that name classes. Raises DataError."""
     if not isinstance(loaded, Data):

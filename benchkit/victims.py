@@ -33,7 +33,10 @@ FIRST = 3
 
 @dataclass(frozen=True)
 class Victim:
-    """One trained model: what it is of, and the keys of its artifact, of its dataset's, and of its own record."""
+    """One trained model: what it is of, the keys of its artifact, of its dataset's, and of its own record.
+
+    ``craft_key`` is that of the attack's trigger; "" where it crafts none.
+    """
 
     attack: Attack
     dataset: Dataset
@@ -43,6 +46,7 @@ class Victim:
     seed: int
     key: str
     data_key: str
+    craft_key: str
     cell_key: str
 
     def __str__(self) -> str:
@@ -54,6 +58,12 @@ class Victim:
         """A name for a folder or a repository: letters, digits, dots, dashes; unique by the end of the key."""
         words = f"{self.attack.name}-{self.dataset.name}-{self.model}-seed{self.seed}"
         return re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:80] + f"-{self.key[:8]}"
+
+    @property
+    def artifacts(self) -> dict[str, str]:
+        """What an export reads: stages and keys."""
+        crafted = {"craft": self.craft_key} if self.craft_key else {}
+        return {"train": self.key, "data": self.data_key, **crafted}
 
 
 @dataclass
@@ -87,13 +97,14 @@ class Finder:
         prints = {dataset: dataset.fingerprint(self.source)}
         corner = Corner(Plan(), spec, dataset, prints, record.model, self.model_code, record.seed)
         (_, key), (_, data) = corner.train(attack, rate), corner.data()
+        craft = "".join(crafted for _, crafted in corner.craft(attack).values())
         corner.cell(attack, rate, NoDefense())
-        return Victim(attack, dataset, record.model, how, rate, record.seed, key, data, corner.plan.cells[0])
+        return Victim(attack, dataset, record.model, how, rate, record.seed, key, data, craft, corner.plan.cells[0])
 
 
 def missing(victims: Iterable[Victim], store: Store) -> list[Victim]:
-    """Return the victims whose weights, or whose dataset's class names, are not in the store."""
-    return [one for one in victims if not (store.has("train", one.key) and store.has("data", one.data_key))]
+    """Return the victims whose weights, or what else their export reads, are not in the store."""
+    return [one for one in victims if not all(store.has(*artifact) for artifact in one.artifacts.items())]
 
 
 def left_out(gone: list[Victim], root: Path) -> str:
@@ -144,9 +155,10 @@ def _write(victim: Victim, store: Store, record: Record | None, folder: Path, li
     try:
         state = store.load("train", victim.key)
         info = store.meta("data", victim.data_key)["info"]
+        prepared = store.load("craft", victim.craft_key) if victim.craft_key else {}
     except Damaged as error:
         raise StoreError(f"{victim}: {error}: run the benchkit run that made it, then export") from None
-    config = config_of(victim, state, info)
+    config = config_of(victim, state, info, prepared)
     text = card(config, record.metrics if record else {}, record.warnings if record else (), license_id)
     folder.mkdir()
     write_synced(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
@@ -154,17 +166,20 @@ def _write(victim: Victim, store: Store, record: Record | None, folder: Path, li
     write_synced(folder / "README.md", text.encode())
 
 
-def config_of(victim: Victim, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(
+    victim: Victim, state: Mapping[str, Tensor], info: Mapping[str, Any], prepared: Mapping[str, Tensor]
+) -> dict[str, Any]:
     """Return what ``config.json`` holds.
 
     Args:
         state: the weights; ``mean`` and ``std`` are float32 (C,), of images in [0, 1].
         info: what was kept beside the decoded dataset: class names, and the shape (C, H, W) of an image.
+        prepared: what the attack's ``prepare`` returned.
     """
     from benchkit import __version__
 
     attack = victim.attack
-    wanted = _wanted(attack, len(info["classes"]), info["shape"])
+    wanted = _wanted(attack, len(info["classes"]), info["shape"], prepared)
     return {
         "library": "benchkit",
         "benchkit_version": __version__,
@@ -193,7 +208,7 @@ def config_of(victim: Victim, state: Mapping[str, Tensor], info: Mapping[str, An
     }
 
 
-def _wanted(attack: Attack, classes: int, shape: Sequence[int]) -> list[int]:
+def _wanted(attack: Attack, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]) -> list[int]:
     """Return the class that triggered images of each class are to get; of no attack, nothing."""
     import torch
 
@@ -202,5 +217,6 @@ def _wanted(attack: Attack, classes: int, shape: Sequence[int]) -> list[int]:
     labels, cpu = torch.arange(classes), torch.device("cpu")
     none = Split(torch.zeros(0, *shape, dtype=torch.uint8), labels[:0])
     channels, height, width = shape
-    scene = Scene(classes, (channels, height, width), cpu, none, torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(0)
+    scene = Scene(classes, (channels, height, width), cpu, none, rng, prepared=prepared)
     return [int(label) for label in attack.target_labels(labels, scene)]

@@ -53,7 +53,10 @@ def make_population(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mappi
 
     def poisoned(number: int) -> Poisoned:
         returned = attack.poison(train, bench.attacker(job, f"poison {number} {attack}"))
-        return gates.poisoned(attack.name, train, returned)
+        made = gates.poisoned(attack.name, train, returned)
+        if not attack.benign:
+            gates.poisons(attack.name, made, job["poison_rate"])
+        return made
 
     if attack.trains():
         scenes = [bench.attacker(job, f"train {number} {attack}", fit=True) for number in numbers]

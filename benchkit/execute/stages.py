@@ -79,6 +79,8 @@ def make_poison(bench: Bench, job: Job) -> Result:
     """Poison the training set; what changed is kept."""
     attack, train = bench.attack(job), bench.victim_train(job)
     poisoned = gates.poisoned(attack.name, train, attack.poison(train, bench.attacker(job, "poison")))
+    if not attack.benign:
+        gates.poisons(attack.name, poisoned, job["poison_rate"])
     rows = poisoned.mask.nonzero().squeeze(1)
     changed = poisoned.data[rows]
     return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": len(rows) / len(train)}

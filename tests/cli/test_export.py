@@ -119,6 +119,26 @@ def test_each_victim_is_a_folder_whose_card_loads_it(benchkit_cli, finished, tmp
     assert "clean reference" in clean
 
 
+@pytest.mark.slow
+def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli, toy_run, tmp_path):
+    from safetensors.torch import load_file
+
+    attack = "smooth:n_images=30,max_passes=2"
+    assert toy_run("--attacks", attack, "--defenses", "brightest").code == 0
+    results, out = tmp_path / "results", tmp_path / "hub"
+    asked = ("export", "--to", "hf", "--results", results, "--out", out, "-p", TOY)
+    assert benchkit_cli(*asked).code == 0
+    (config,) = [json.loads(path.read_text()) for path in out.glob("smooth-*/config.json")]
+    (crafted,) = (results / "artifacts" / "craft").glob("*")
+    label = int(load_file(crafted / "tensors.safetensors")["label"])
+    assert (config["attack"]["target"], config["attack"]["targets"]) == (label, [label] * 4)
+    shutil.rmtree(out)
+    shutil.rmtree(crafted)
+    ran = benchkit_cli(*asked)
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran.err
+    assert "1 victim is not among the artifacts" in ran.err
+
+
 def _loads(folder: Path, accuracy: float) -> None:
     """Run the card's code as it stands, then ask the model it made about the dataset's test images."""
     (code,) = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), flags=re.M | re.S)
