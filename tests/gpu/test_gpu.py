@@ -67,3 +67,51 @@ def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_ot
             for name, value in one.state().items():
                 torch.testing.assert_close(theirs[name], value, rtol=1e-3, atol=1e-3)
     assert (alone[0].head.weight - alone[1].head.weight).abs().max() > 0.01
+
+
+ASSERTING = '''
+from dataclasses import dataclass
+
+import torch
+
+import benchkit
+
+
+@dataclass(frozen=True)
+class Asserting(benchkit.InputDetector):
+    """Looks where there is nothing: a failed assertion on the device, after which its process can use it no more."""
+
+    name = "asserting"
+
+    def score(self, images, scene):
+        torch.zeros(2, device=scene.device)[torch.full((1,), 5, device=scene.device)]
+        return images.float().mean((1, 2, 3))
+
+
+@benchkit.hookimpl
+def benchkit_defenses():
+    return [Asserting]
+'''
+
+
+def test_a_step_that_breaks_the_device_for_its_process_fails_alone(toy_run, records_in, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(ASSERTING)
+    defenses = ("--defenses", "asserting,brightest,fine-tuning:epochs=1", "-p", plugin)
+    ran = toy_run("--attacks", "none,corner", *defenses, "--device", "cuda", "--jobs", "1")
+    assert ran.code == 1, ran.err
+    found = {(one["attack"], one["defense"]): one["status"] for one in records_in(tmp_path / "results")}
+    assert len(found) == 8
+    assert {cell for cell, status in found.items() if status != "ok"} == {
+        ("none", "asserting"),
+        ("corner", "asserting"),
+    }
+
+
+def test_what_was_prepared_on_a_cpu_serves_a_gpu(toy_run, records_in, tmp_path):
+    asked = ("--attacks", "corner", "--defenses", "freq-detector:rounds=1", "--no-victims")
+    for device in ("cpu", "cuda"):
+        ran = toy_run(*asked, "--device", device)
+        assert ran.code == 0, ran.err
+        for path in (tmp_path / "results" / "results").rglob("*.json"):
+            path.unlink()  # the cell is measured again; what it needs is there
