@@ -33,7 +33,8 @@ class NeuralCleanse(benchkit.ModelDetector):
     by 2^1.5. Kept per label: the smallest mask of a round whose success rate reached ``success``.
 
     The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times
-    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper.
+    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper. Of two
+    sizes that index is always 1 / 1.4826, so there must be three classes or more.
 
     Scaled down for CPUs: ``rounds`` (paper: up to 1000, stopping early) and ``batches`` a round (paper: 31);
     all labels are optimised side by side in the same passes. Cost grows with the number of classes.
@@ -57,6 +58,15 @@ class NeuralCleanse(benchkit.ModelDetector):
     def cutoff(self, scene: benchkit.Scene) -> float:
         """Return the paper's cut-off of the anomaly index."""
         return 2.0
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse fewer classes than an outlier can be told among."""
+        if classes < 3:
+            return (
+                f"{self.name} looks for an outlier among the classes' triggers, and there is none among {classes}: "
+                "use a dataset of 3 classes or more"
+            )
+        return super().check(shape, classes)
 
     def trigger_sizes(self, scene: benchkit.Scene) -> Tensor:
         """Return the L1 norm of each label's smallest successful mask, float32 (K,), in pixels (0..H*W)."""

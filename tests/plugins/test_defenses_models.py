@@ -63,6 +63,14 @@ def test_neural_cleanse_score_is_the_anomaly_index(victim: Classifier) -> None:
     assert quick.cutoff(scene(victim)) == 2.0
 
 
+def test_neural_cleanse_needs_classes_to_tell_an_outlier_among() -> None:
+    """Of two sizes the index is the same whatever they are, and under the cut-off."""
+    pairs = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+    assert all(anomaly_index(sizes) == pytest.approx(1 / 1.4826) for sizes in pairs)
+    assert "3 classes or more" in str(NeuralCleanse().check((3, 16, 16), 2))
+    assert NeuralCleanse().check((3, 16, 16), 3) is None
+
+
 def test_neural_cleanse_covers_all_labels_in_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchkit_plugins.defenses.neural_cleanse.CHUNK_IMAGES", 16)
     sizes = NeuralCleanse(rounds=60, batch=8).trigger_sizes(scene(victim))
