@@ -88,11 +88,20 @@ class Smooth(LowPassAttack):
         return super().target_labels(labels, scene)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a starting label that is no class."""
+        """Refuse a starting label that is no class, and labels that the aim leaves unused."""
         word = self.start_label
         if word != "random" and not (word.isdecimal() and int(word) < classes):
             return f"start_label={word} is not a class: write random, or a class from 0 to {classes - 1}"
-        return super().check(shape, classes)
+        return self._unused() or super().check(shape, classes)
+
+    def _unused(self) -> str | None:
+        """Return what to do about a label that was given for nothing: two specs would name one experiment."""
+        given = self.changed()
+        if self.aim == "target" and "start_label" in given:
+            return f"start_label={self.start_label} is not used, as aim=target starts from the target: leave it out"
+        if self.aim == "dominant" and self.mapping == "all-to-one" and "target" in given:
+            return f"target={self.target} is not used, as the search chooses it: add aim=target, or leave it out"
+        return None
 
     def _start(self, scene: benchkit.Scene) -> int:
         if self.aim == "target":

@@ -12,6 +12,7 @@ import torch
 from attack_scenes import RGB, high_share, noise
 from benchkit_plugins.attacks._deepfool import deepfool, descent
 from benchkit_plugins.attacks._lowpass_insert import spread
+from benchkit_plugins.attacks.invisible import Invisible
 from benchkit_plugins.attacks.smooth import Smooth
 from torch import Tensor, nn
 
@@ -212,6 +213,27 @@ class TestAim:
     def test_start_labels_that_are_no_class_are_refused(self, word: str) -> None:
         assert f"start_label={word}" in str(Smooth(start_label=word).check(RGB, 10))
         assert Smooth(start_label="9").check(RGB, 10) is None
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"target": 3}, "target=3 is not used"),
+            ({"target": 3}, "add aim=target"),
+            ({"aim": "target", "start_label": "3"}, "start_label=3 is not used"),
+        ],
+    )
+    def test_a_label_that_the_aim_leaves_unused_is_refused(self, settings: dict[str, Any], words: str) -> None:
+        assert words in str(Smooth(**settings).check(RGB, 10))
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{}, {"aim": "target"}, {"aim": "target", "target": 3}, {"start_label": "3"}, {"start_label": "random"}],
+    )
+    def test_a_label_that_is_used_is_not(self, settings: dict[str, Any]) -> None:
+        assert Smooth(**settings).check(RGB, 10) is None
+
+    def test_wrappers_say_so_too(self) -> None:
+        assert "add aim=target" in str(Invisible(base=Smooth(target=3)).check(RGB, 10))
 
 
 class TestFilter:
