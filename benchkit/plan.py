@@ -206,7 +206,9 @@ class Corner:
         pair = {"attack": identified(attack), "defense": identified(defense)}
         identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}
         judged = (self.spec.population or 1) if "audit" in defense.measured_with else 0
+        others = dict(self.spec.others)
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate, "population": judged}
+        job["others"] = [str(others[text]) for text in defense.other_datasets()]
         self.add("cell", identity, parents, job, f"{attack} x {defense}")
 
     def add(

@@ -43,7 +43,8 @@ def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record
             "stage": defense.stage,
             "needs": sorted(defense.needs),
             "clean": defense.clean,
-            "overlap": overlaps(defense.clean),
+            # A dataset comes whole as another one to learn from, the victims' images included.
+            "overlap": overlaps(defense.clean) or job["dataset"] in job["others"],
             "params": defense.params(),
         },
         "versions": {"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},

@@ -75,6 +75,15 @@ def test_a_defense_learns_from_another_dataset(run, cell, tmp_path):
     assert "toy" in ran.err
 
 
+def test_a_defense_that_names_the_dataset_itself_sees_the_victims_images(run, cell):
+    held = {"toy": True, "toy:count=320": True, "toy:count=64": False}
+    asked = [f"glare:clean=0.05,source={source}" for source in held]
+    ran = run("--attacks", "corner", "--defenses", ",".join(["glare:clean=0.05", *asked]), "--no-victims")
+    assert ran.code == 0, ran.err
+    told = [cell("corner", one)["defense_info"]["overlap"] for one in (*asked, "glare:clean=0.05")]
+    assert told == [*held.values(), False]
+
+
 @pytest.mark.parametrize(
     ("defense", "words"),
     [
