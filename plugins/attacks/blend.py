@@ -28,9 +28,27 @@ class Blend(benchkit.Attack):
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the cartoon mixed in: uint8 (N, C, H, W) -> the same."""
-        channels, height, width = images.shape[1:]
-        levels = (255 * self.alpha * cartoon(channels, height, width)).to(images.device)
+        return self._mixed(images, _picture(images))
+
+    def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images mixed with the cartoon's mean grey, where the cartoon is not only added: uint8, alike.
+
+        A convex mix takes contrast from every pixel and re-quantises it, whatever the picture shows.
+        """
+        if self.mode == "add":
+            return super().control(images, scene)
+        picture = _picture(images)
+        return self._mixed(images, picture.mean().expand_as(picture))
+
+    def _mixed(self, images: Tensor, picture: Tensor) -> Tensor:
+        levels = 255 * self.alpha * picture
         return mix(images, levels, 1 - self.alpha) if self.mode == "convex" else add(images, levels)
+
+
+def _picture(images: Tensor) -> Tensor:
+    """Return the cartoon in the size of such images: float32 (C, H, W) in [0, 1], on their device."""
+    channels, height, width = images.shape[1:]
+    return cartoon(channels, height, width).to(images.device)
 
 
 @benchkit.hookimpl

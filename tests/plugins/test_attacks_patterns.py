@@ -95,6 +95,22 @@ class TestBlend:
         assert torch.equal(stamped(attack, flat(0))[0].float(), (102 * picture).round())
         assert torch.equal(stamped(attack, flat(255))[0].float(), (153 + 102 * picture).round())
 
+    @pytest.mark.parametrize("shape", [RGB, (1, 28, 20)])
+    def test_the_control_of_a_convex_mix_is_the_mix_with_a_plain_grey(self, shape: tuple[int, int, int]) -> None:
+        """It has the mix's brightness and its loss of contrast, but nothing of the cartoon."""
+        attack, images = Blend(mode="convex", alpha=0.4), noise(8, shape)
+        control = attack.control(images, scene(shape))
+        expected = 0.6 * images + 102 * cartoon(*shape).mean()
+        assert (control - expected).abs().max() <= 0.5 + 1e-3
+        assert len(attack.control(flat(90, shape), scene(shape)).unique()) == 1
+        mixed = attack.stamp(images, scene(shape)).float()
+        assert control.float().mean().item() == pytest.approx(mixed.mean().item(), abs=0.1)
+        assert len(control.unique()) < 160
+
+    def test_what_is_only_added_leaves_nothing_without_the_cartoon(self) -> None:
+        images = noise(4)
+        assert torch.equal(Blend().control(images, scene()), images)
+
     def test_grey_images_get_a_grey_cartoon(self) -> None:
         assert cartoon(1, 28, 28).shape == (1, 28, 28)
         assert cartoon(1, 28, 28)[0].allclose(cartoon(3, 28, 28).mean(0))
