@@ -14,6 +14,9 @@ import benchkit
 from ._pixels import to_images
 from .badnets import BadNets
 
+PADDING = {"reflect": "reflection", "black": "zeros"}
+"""What the choices of ``border`` are for torch."""
+
 
 @dataclass(frozen=True)
 class Physical(benchkit.AttackWrapper):
@@ -21,8 +24,9 @@ class Physical(benchkit.AttackWrapper):
 
     Li et al. 2021, section 4: a trigger in the world is not at the same place and brightness in each photograph,
     so the attack is trained, and has to work, under the expectation over such transformations. They transform
-    the victim's clean images too; here the attacker only has what it poisons. Pixels from beyond the border are
-    black.
+    the victim's clean images too; here the attacker only has what it poisons, and cannot photograph the clean ones.
+    So a black frame (``border=black``, as theirs) would be in poisoned images alone, and give them away: by default
+    the image is mirrored there, and a trigger at the border with it.
     """
 
     name = "physical"
@@ -34,6 +38,11 @@ class Physical(benchkit.AttackWrapper):
     translate: float = benchkit.param(0.1, "largest shift along each axis, as a share of the side", ge=0, lt=1)
     shrink: float = benchkit.param(0.8, "smallest scale", gt=0, le=1)
     grow: float = benchkit.param(0.9, "largest scale", gt=0, le=2)
+    border: str = benchkit.param(
+        "reflect",
+        "beyond the border the image is mirrored, or black: PhysicalBA's, but a frame gives poisoned images away",
+        choices=tuple(PADDING),
+    )
     brightness: float = benchkit.param(0.2, "largest relative change of brightness", ge=0, lt=1)
     contrast: float = benchkit.param(0.2, "largest relative change of contrast", ge=0, lt=1)
 
@@ -45,8 +54,9 @@ class Physical(benchkit.AttackWrapper):
         seen = stamped.float() * self._factor(self.brightness, count, rng).to(stamped.device)
         middle = seen.mean((1, 2, 3), keepdim=True)
         seen = ((seen - middle) * self._factor(self.contrast, count, rng).to(stamped.device) + middle).clamp(0, 255)
-        grid = F.affine_grid(self._poses(count, rng), list(stamped.shape), align_corners=False)
-        return to_images(F.grid_sample(seen, grid.to(stamped.device), align_corners=False))
+        poses = self._poses(count, stamped.shape[2] / stamped.shape[3], rng)
+        grid = F.affine_grid(poses, list(stamped.shape), align_corners=False).to(stamped.device)
+        return to_images(F.grid_sample(seen, grid, padding_mode=PADDING[self.border], align_corners=False))
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse a largest scale under the smallest."""
@@ -58,15 +68,18 @@ class Physical(benchkit.AttackWrapper):
     def _factor(spread: float, count: int, rng: torch.Generator) -> Tensor:
         return 1 + spread * (2 * torch.rand(count, 1, 1, 1, generator=rng) - 1)
 
-    def _poses(self, count: int, rng: torch.Generator) -> Tensor:
-        """Return one affine map per image from output to input positions, float32 (N, 2, 3), sides -1..1."""
+    def _poses(self, count: int, ratio: float, rng: torch.Generator) -> Tensor:
+        """Return one affine map per image from output to input positions, float32 (N, 2, 3), sides -1..1.
+
+        ``ratio`` is that of an image's height to its width: both sides are -1..1, so a turn must know it.
+        """
         draws = torch.rand(count, 5, generator=rng)
         angle = math.radians(self.degrees) * (2 * draws[:, 0] - 1)
         size = self.shrink + (self.grow - self.shrink) * draws[:, 1]
         mirror = torch.where((draws[:, 2] < 0.5) & self.flip, -1.0, 1.0)
         cos, sin = angle.cos() / size, angle.sin() / size
         shift = 2 * self.translate * (2 * draws[:, 3:] - 1)
-        rows = [mirror * cos, mirror * sin, shift[:, 0], -sin, cos, shift[:, 1]]
+        rows = [mirror * cos, mirror * sin * ratio, shift[:, 0], -sin / ratio, cos, shift[:, 1]]
         return torch.stack(rows, 1).view(-1, 2, 3)
 
 

@@ -90,7 +90,7 @@ def test_an_unmoved_camera_changes_nothing():
 
 
 def test_each_photograph_is_of_another_pose_within_the_bounds():
-    one = attack("physical:brightness=0,contrast=0,flip=false")
+    one = attack("physical:brightness=0,contrast=0,flip=false,border=black")
     white = torch.full((200, 3, 32, 32), 255, dtype=torch.uint8)
     seen = one.rework(white, white, scene(one)).float()[:, 0] / 255
     area = seen.mean((1, 2))
@@ -104,6 +104,43 @@ def test_each_photograph_is_of_another_pose_within_the_bounds():
     assert centre.std(1).min() > 0.5
 
 
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 32, 48)])
+def test_no_frame_gives_photographs_away_unless_it_is_asked_for(shape):
+    """Only poisoned images are photographed, so a black frame is a trigger of its own."""
+    white = torch.full((100, *shape), 255, dtype=torch.uint8)
+    still = "physical:brightness=0,contrast=0,degrees=180,shrink=0.5"
+    mirrored, framed = (
+        attack(text).rework(white, white, scene(attack(text))) for text in (still, f"{still},border=black")
+    )
+    assert (mirrored == 255).all()
+    assert (framed == 0).flatten(1).any(1).float().mean() > 0.95
+    assert "border" not in attack("physical").changed()
+
+
+@pytest.mark.parametrize("box", [(12, 12), (4, 16)], ids=["square", "bar"])
+def test_turns_do_not_shear_images_that_are_no_squares(box):
+    """Whatever the angle, what is bright keeps its spread along its two axes."""
+    images = torch.zeros(64, 1, 32, 96, dtype=torch.uint8)
+    one = attack("physical:degrees=180,translate=0,shrink=1,grow=1,brightness=0,contrast=0,border=black")
+    height, width = box
+    images[..., 16 - height // 2 : 16 + height // 2, 48 - width // 2 : 48 + width // 2] = 255
+    before, after = spreads(images), spreads(one.rework(images, images, scene(one)))
+    torch.testing.assert_close(after[1], before[1], rtol=0.1, atol=0.2)
+    upright = after[0][:, 0, 0] > after[0][:, 1, 1]
+    assert height == width or 10 < int(upright.sum()) < 54
+
+
+def spreads(images):
+    """Return the covariance of where images (N, 1, H, W) are bright, (N, 2, 2), rows first, and its eigenvalues."""
+    weights = images[:, 0].double() / images.double().sum((1, 2, 3))[:, None, None]
+    height, width = images.shape[-2:]
+    places = torch.cartesian_prod(torch.arange(height).double(), torch.arange(width).double())
+    weights = weights.flatten(1)
+    away = places - (weights @ places)[:, None]
+    covariance = torch.einsum("np,npi,npj->nij", weights, away, away)
+    return covariance, torch.linalg.eigvalsh(covariance)
+
+
 def test_a_mirrored_photograph_is_the_mirrored_image():
     one = attack("physical:degrees=0,translate=0,shrink=1,grow=1,brightness=0,contrast=0")
     clean = IMAGES[:1].expand(64, -1, -1, -1).contiguous()
@@ -115,7 +152,7 @@ def test_a_mirrored_photograph_is_the_mirrored_image():
 
 
 def test_the_control_is_the_camera_without_the_trigger():
-    one = attack("physical")
+    one = attack("physical:border=black")
     control = one.control(IMAGES, scene(one))
     assert not torch.equal(control, IMAGES)
     smaller = F.avg_pool2d(control.float(), 8)[..., 0, 0].mean()
