@@ -71,6 +71,12 @@ class WaNet(benchkit.Attack):
         """Train the victim with noise mode on."""
         return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
 
+    def wrap_fault(self) -> str | None:
+        """Return why a wrapper cannot rework what this attack does, or None: noise mode's images stay plain warps."""
+        if self.cross_ratio:
+            return f"{self.name} warps more images in each batch, which no wrapper reworks: add base.cross_ratio=0"
+        return None
+
     def _noise_mode(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
         share = self.cross_ratio * float(mask.float().mean())
         mask = mask.to(scene.device)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from attack_scenes import RGB, noise, ready, scene, split, stamped
+from benchkit_plugins.attacks.invisible import Invisible
+from benchkit_plugins.attacks.physical import Physical
 from benchkit_plugins.attacks.wanet import WaNet
 from torch import Tensor
 
@@ -66,6 +68,18 @@ class TestWaNet:
         second, _ = on_batch(same, rows % 4, rows)
         assert len(first.unique(dim=0)) == 41
         assert not torch.equal(first, second)
+
+    @pytest.mark.parametrize("wrapper", [Physical, Invisible])
+    def test_a_wrapper_is_told_that_noise_mode_is_out_of_its_reach(self, wrapper: type[benchkit.AttackWrapper]) -> None:
+        """The noisy warps would be all that is not reworked: the victim would learn to tell poison by the rework."""
+        assert "add base.cross_ratio=0" in str(wrapper(base=WaNet()).check(RGB, 4))
+        assert wrapper(base=WaNet(cross_ratio=0)).check(RGB, 4) is None
+
+    def test_without_noise_mode_batches_stay_as_they_are(self) -> None:
+        on_batch, poisoned = fitted_with(WaNet(cross_ratio=0), rate=0.1)
+        images, labels = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
+        assert torch.equal(images, poisoned.data.images)
+        assert torch.equal(labels, poisoned.data.labels)
 
     def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
         on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)

@@ -56,8 +56,8 @@ def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
     wanted = attack("sig:target=2").target_labels(train.labels, scene(sig))
     assert torch.equal(sig.target_labels(train.labels, scene(sig)), wanted)
     assert attack("invisible:base=troj-sq").needs == {"model"}
-    assert attack("physical:base=wanet").access == "training"
-    assert attack("physical:base=wanet").trains()
+    assert attack("physical:base=wanet,base.cross_ratio=0").access == "training"
+    assert attack("physical:base=wanet,base.cross_ratio=0").trains()
     assert not attack("physical").trains()
 
 
@@ -75,6 +75,7 @@ def test_wrappers_wrap_wrappers():
         ("invisible:target=3", "write base.target"),
         ("invisible:k=33", "make it smaller"),
         ("invisible:base=low-freq", "poisoning=dataset"),
+        ("invisible:base=wanet", "cross_ratio=0"),
         ("invisible:base.size=40", "does not fit"),
         ("physical:shrink=0.9,grow=0.8", "swap them"),
     ],
