@@ -29,12 +29,13 @@ class ActivationClustering(benchkit.TrainingFilter):
 
     Per label the victim's penultimate features are reduced to ``components`` (independent components, as in
     the paper, or principal ones, as in the Adversarial Robustness Toolbox) and clustered by 2-means. The
-    smaller cluster is dropped when it holds less than ``size`` of the label's rows and the silhouette of the
-    clustering is above ``silhouette``: two of the paper's three tests (section 5), with ART's cut-offs. The
+    smaller cluster is dropped when it holds at most ``size`` of the label's rows and the silhouette of the
+    clustering is at least ``silhouette``: two of the paper's three tests (section 5), with ART's cut-offs. The
     third, retraining without the cluster, is left out for its cost.
 
     Poison that outweighs the label's clean rows (10 % of ten equal classes is half of its label) is not the
-    small cluster: ``size`` lets it through. ``size=0.5`` always drops the smaller one, as BackdoorBench does.
+    small cluster: ``size`` lets it through. ``size=0.5`` leaves it to the silhouette alone to decide;
+    ``size=0.5,silhouette=-1`` drops the smaller cluster of every label, as BackdoorBench does.
     """
 
     name = "activation-clustering"
@@ -45,8 +46,12 @@ class ActivationClustering(benchkit.TrainingFilter):
     reduce: str = benchkit.param(
         "ica", "independent components (paper) or principal components (ART)", choices=("ica", "pca")
     )
-    size: float = benchkit.param(0.35, "largest share of a label that can be taken for poison", gt=0, le=0.5)
-    silhouette: float = benchkit.param(0.1, "smallest silhouette of two clusters that are really two", ge=-1, le=1)
+    size: float = benchkit.param(
+        0.35, "largest share of a label that can be taken for poison; 0.5: any smaller cluster", gt=0, le=0.5
+    )
+    silhouette: float = benchkit.param(
+        0.1, "smallest silhouette of two clusters that are really two; -1: any", ge=-1, le=1
+    )
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return +1 for the rows to drop and -1 for the others, float32 (N,)."""
@@ -68,7 +73,7 @@ class ActivationClustering(benchkit.TrainingFilter):
             return nothing
         points = self._reduced(centred.numpy(), count, seed)
         smaller, silhouette = _smaller_of_two(points, seed)
-        poisoned = float(smaller.float().mean()) <= self.size and silhouette > self.silhouette
+        poisoned = float(smaller.float().mean()) <= self.size and silhouette >= self.silhouette
         return smaller if poisoned else nothing
 
     def _reduced(self, features: Points, count: int, seed: int) -> Points:

@@ -13,6 +13,7 @@ from benchkit_plugins.defenses.activation_clustering import ActivationClustering
 from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
 
 from benchkit.models import Classifier
+from benchkit.scene import Split
 
 FILTERS = [SpectralSignatures(eps=0.2), ActivationClustering(reduce="pca")]
 
@@ -60,6 +61,20 @@ def test_activation_clustering_drops_nothing_clean(reduce: str, benign: Classifi
 def test_activation_clustering_tests_size_and_silhouette(change: dict[str, float], victim: Classifier) -> None:
     defense = dataclasses.replace(ActivationClustering(reduce="pca"), **change)  # type: ignore[arg-type]
     assert not (defense.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
+
+
+def test_activation_clustering_drops_the_smaller_cluster_of_every_label_without_both_tests(benign: Classifier) -> None:
+    """Half of a label is not enough: the silhouette decides, unless it may be any."""
+
+    def dropped(silhouette: float, train: Split) -> list[int]:
+        defense = ActivationClustering(reduce="pca", size=0.5, silhouette=silhouette)
+        found = defense.suspicion(train, scene(benign)) > 0
+        return [int(found[train.labels == k].sum()) for k in train.labels.unique()]
+
+    assert dropped(0.9, TRAIN) == [0] * CLASSES
+    assert all(0 < count <= 60 for count in dropped(-1, TRAIN))
+    pair = TRAIN[torch.tensor([0, 5])]  # too few for a silhouette
+    assert (dropped(-0.99, pair), dropped(-1, pair)) == ([0], [1])
 
 
 @pytest.mark.parametrize("reduce", ["ica", "pca"])
