@@ -95,7 +95,8 @@ class Mna(benchkit.ModelDetector):
         """Train the meta-classifiers on the shadow models.
 
         Returns their weights (see :class:`MetaClassifiers`), ``centre`` and ``spread``, float32 (R,), of each
-        one's scores, and the validation models' averaged scores: ``benign_scores`` and ``backdoored_scores``, (M / 2,).
+        one's scores (``one_class``: of benign models), and the validation models' averaged scores: ``benign_scores``
+        and ``backdoored_scores``, (M / 2,).
 
         Raises:
             DataError: when there are too few clean images.
@@ -113,9 +114,10 @@ class Mna(benchkit.ModelDetector):
             else:
                 course.run(meta, TwoClass(), learned, held)
             scores = meta.scores([model for model, _ in held])
-        centre, spread = scores.mean(0), scores.std(0).clamp(min=1e-6)
+        backdoored = torch.tensor([bad for _, bad in held], device=scores.device)
+        known = scores[~backdoored] if self.one_class else scores  # who sees no backdoored model scales by none
+        centre, spread = known.mean(0), known.std(0).clamp(min=1e-6)
         averaged = ((scores - centre) / spread).mean(1)
-        backdoored = torch.tensor([bad for _, bad in held], device=averaged.device)
         found = {
             **meta.state(),
             "centre": centre,
@@ -162,6 +164,8 @@ class Mna(benchkit.ModelDetector):
         """Refuse counts, triggers, thresholds and architectures that make no sense."""
         if self.models % 2:
             return f"models={self.models} cannot be half backdoored: give an even number"
+        if self.one_class and validating(self.models) < 4:
+            return f"one_class needs 2 benign models to validate, and models={self.models} leaves 1: give 16 or more"
         if self.threshold != "median" and not 0 < _false_alarms(self.threshold) < 1:
             return f"threshold={self.threshold} is neither fpr:X, X above 0 and under 1, nor median"
         if self.images and self.images < 2 * classes:

@@ -138,6 +138,26 @@ def test_one_class_learns_from_benign_models_alone() -> None:
     assert torch.equal(defense.prepare(scene(blind))["queries"], prepared["queries"])
 
 
+def test_one_class_does_not_know_how_backdoored_models_score() -> None:
+    """Whatever they are, nothing but their own scores changes; with both kinds, the scale does."""
+    models = shadows(faint)
+    others = [shifted(number, True) if number >= 48 and number % 2 else one for number, one in enumerate(models)]
+    differ = {}
+    for one_class in (True, False):
+        first, second = (mna(one_class=one_class, epochs=2).prepare(scene(some)) for some in (models, others))
+        differ[one_class] = {name for name, value in first.items() if not torch.equal(value, second[name])}
+    assert differ[True] == {"backdoored_scores"}
+    assert differ[False] >= {"backdoored_scores", "benign_scores", "centre", "spread"}
+
+
+def test_one_class_scales_by_two_benign_models_or_more() -> None:
+    defense = mna(one_class=True, epochs=1, models=16)
+    assert defense.check(SHAPE, CLASSES) is None
+    prepared = defense.prepare(scene(shadows(faint, 16)))
+    assert len(prepared["benign_scores"]) == 2
+    assert prepared["spread"].isfinite().all()
+
+
 def test_queries_stay_where_they_are_without_tuning() -> None:
     short, long = (mna(tune_queries=False, epochs=epochs).prepare(scene(shadows(shifted))) for epochs in (1, 4))
     assert torch.equal(short["queries"], long["queries"])
@@ -228,6 +248,7 @@ def test_it_asks_for_the_shadow_models_it_describes() -> None:
     ("settings", "message"),
     [
         ({"models": 5}, "even number"),
+        ({"models": 14, "one_class": True}, "16 or more"),
         ({"jumbo": "standart"}, "joined by +"),
         ({"threshold": "argmax"}, "fpr:X"),
         ({"threshold": "fpr:1"}, "fpr:X"),
