@@ -13,6 +13,7 @@ from benchkit.api import Attack, Dataset, Defense
 from benchkit.build import describe
 from benchkit.cli.show import assumptions
 from benchkit.kinds import ModelDetector
+from benchkit.nets import NETS, Build
 from benchkit.params import fields_of, text
 from benchkit.plugins import GROUP, load
 from benchkit.recipes import RECIPES
@@ -152,8 +153,8 @@ def _component(kind: str, cls: type[Any]) -> Page:
     return Page(kind, cls.name, cell(first), _label(cls), "\n\n".join(parts))
 
 
-def _network(name: str, builder: Any) -> Page:
-    net = builder(num_classes=10)
+def _network(name: str, builder: Build) -> Page:
+    net = builder(10, (3, 32, 32))
     weights = sum(weight.numel() for weight in net.parameters())
     described = typing.get_type_hints(builder)["return"].__doc__
     size = f"{weights:,} parameters for ten classes of 32 x 32 RGB images"
@@ -161,15 +162,6 @@ def _network(name: str, builder: Any) -> Page:
     body = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."
     body += f"{type(net).__qualname__}`.\n\n## Try it\n\n```sh\n{command}\n```"
     return Page("models", name, cell(inspect.cleandoc(described).split("\n\n")[0]), f"{weights:,} parameters", body)
-
-
-def networks() -> dict[str, Any]:
-    """Return the functions that build benchkit's own networks, by the names under which timm finds them."""
-    import timm
-
-    from benchkit import nets
-
-    return {name: made for name, made in vars(nets).items() if timm.is_model(name) and made.__module__ == nets.__name__}
 
 
 def pages() -> Iterator[Page]:
@@ -185,7 +177,7 @@ def pages() -> Iterator[Page]:
         entries = sorted(registry.kind(kind).items())
         yield from (_component(kind, entry.cls) for _, entry in entries if entry.plugin.dist == GROUP)
     yield from (_component("recipes", cls) for cls in RECIPES.values())
-    yield from (_network(name, builder) for name, builder in networks().items())
+    yield from (_network(name, builder) for name, builder in NETS.items())
 
 
 def listing(kind: str, found: list[Page]) -> str:
