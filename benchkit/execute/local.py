@@ -21,9 +21,9 @@ from benchkit.execute.launch import before_torch, launch
 from benchkit.execute.packing import Packing
 from benchkit.store import Store
 
-PRELOAD = ["benchkit.execute.worker"]
-"""Imported once in the fork server, so that a worker starts in a tenth of a second. What only some steps need (timm,
-scikit-learn) takes longer to import than torch: the workers that do such steps import it, once each."""
+PRELOAD = ["benchkit.execute.worker", "torch._dynamo", "sklearn.metrics"]
+"""Imported once in the fork server, so that a worker starts in a tenth of a second: with what the first optimizer and the
+first AUROC of each worker would import. What only some networks need, timm, a worker imports that builds one."""
 PATIENCE = 5.0
 """Seconds that a step may wait for another run before anybody is told."""
 
