@@ -22,8 +22,8 @@ from benchkit.execute.packing import Packing
 from benchkit.store import Store
 
 PRELOAD = ["benchkit.execute.worker", "torch._dynamo", "sklearn.metrics"]
-"""Imported once in the fork server, so that a worker starts in a tenth of a second: with what the first optimizer and the
-first AUROC of each worker would import. What only some networks need, timm, a worker imports that builds one."""
+"""Imported once in the fork server, so that a worker starts in a tenth of a second: with what the first optimizer and
+the first AUROC of each worker would import. What only some networks need, timm, a worker imports that builds one."""
 PATIENCE = 5.0
 """Seconds that a step may wait for another run before anybody is told."""
 
