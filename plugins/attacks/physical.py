@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,10 @@ import benchkit
 from ._pixels import to_images
 from .badnets import BadNets
 
+if TYPE_CHECKING:
+    from benchkit.models import Classifier
+    from benchkit.scene import BatchFn
+
 PADDING = {"reflect": "reflection", "black": "zeros"}
 """What the choices of ``border`` are for torch."""
 
@@ -23,10 +28,12 @@ class Physical(benchkit.AttackWrapper):
     """Mirror, jitter, turn, move and shrink another attack's images at random, when poisoning and at test time.
 
     Li et al. 2021, section 4: a trigger in the world is not at the same place and brightness in each photograph,
-    so the attack is trained, and has to work, under the expectation over such transformations. They transform
-    the victim's clean images too; here the attacker only has what it poisons, and cannot photograph the clean ones.
-    So a black frame (``border=black``, as theirs) would be in poisoned images alone, and give them away: by default
-    the image is mirrored there, and a trigger at the border with it.
+    so the attack is trained, and has to work, under the expectation over such transformations. As there, the
+    victim's clean images are photographed, too, anew in each batch: the attacker controls the training.
+
+    With ``everything=false`` the attacker only has what it poisons. Then being a photograph is a trigger by itself:
+    with ``border=black``, whose frame no clean image has, photographs without the base's trigger reach its target
+    as often as those with it; mirrored borders make that better, not good.
     """
 
     name = "physical"
@@ -39,12 +46,13 @@ class Physical(benchkit.AttackWrapper):
     shrink: float = benchkit.param(0.8, "smallest scale", gt=0, le=1)
     grow: float = benchkit.param(0.9, "largest scale", gt=0, le=2)
     border: str = benchkit.param(
-        "reflect",
-        "beyond the border the image is mirrored, or black: PhysicalBA's, but a frame gives poisoned images away",
-        choices=tuple(PADDING),
+        "black", "beyond the border there is black, or the mirrored image", choices=tuple(PADDING)
     )
     brightness: float = benchkit.param(0.2, "largest relative change of brightness", ge=0, lt=1)
     contrast: float = benchkit.param(0.2, "largest relative change of contrast", ge=0, lt=1)
+    everything: bool = benchkit.param(
+        True, "photograph clean training images, too (paper); false: poisoned ones alone, which that gives away"
+    )
 
     def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the stamped images as photographed: uint8 (N, C, H, W) -> the same."""
@@ -58,10 +66,34 @@ class Physical(benchkit.AttackWrapper):
         grid = F.affine_grid(poses, list(stamped.shape), align_corners=False).to(stamped.device)
         return to_images(F.grid_sample(seen, grid, padding_mode=PADDING[self.border], align_corners=False))
 
+    def trains(self) -> bool:
+        """Return whether clean images are photographed in batches, or the wrapped attack has its own way to train."""
+        return self.everything or self.base.trains()
+
+    @property
+    def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
+        """``training`` where clean images are photographed, else what the wrapped attack controls."""
+        return "training" if self.everything else self.base.access
+
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+        """Train the victim on photographs."""
+        if not self.everything:
+            return super().train(poisoned, scene)
+        return scene.fit(poisoned.data, on_batch=self._photographs(poisoned.mask.to(scene.device), scene))
+
+    def _photographs(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
+        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            ready = mask[rows, None, None, None]  # they were photographed when they were poisoned
+            return torch.where(ready, images, self.rework(images, images, scene)), labels
+
+        return on_batch
+
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a largest scale under the smallest."""
+        """Refuse a largest scale under the smallest, and a way to train besides this one."""
         if self.grow < self.shrink:
             return f"grow={self.grow:g} is less than shrink={self.shrink:g}: swap them"
+        if self.everything and self.base.trains():
+            return f"{self.base.name} has its own way to train, and photographs no clean images: add everything=false"
         return super().check(shape, classes)
 
     @staticmethod

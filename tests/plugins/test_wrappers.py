@@ -56,9 +56,9 @@ def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
     wanted = attack("sig:target=2").target_labels(train.labels, scene(sig))
     assert torch.equal(sig.target_labels(train.labels, scene(sig)), wanted)
     assert attack("invisible:base=troj-sq").needs == {"model"}
-    assert attack("physical:base=wanet,base.cross_ratio=0").access == "training"
-    assert attack("physical:base=wanet,base.cross_ratio=0").trains()
-    assert not attack("physical").trains()
+    wanet = attack("invisible:base=wanet,base.cross_ratio=0")
+    assert (wanet.access, wanet.trains()) == ("training", True)
+    assert not attack("invisible").trains()
 
 
 def test_wrappers_wrap_wrappers():
@@ -78,6 +78,7 @@ def test_wrappers_wrap_wrappers():
         ("invisible:base=wanet", "cross_ratio=0"),
         ("invisible:base.size=40", "does not fit"),
         ("physical:shrink=0.9,grow=0.8", "swap them"),
+        ("physical:base=wanet,base.cross_ratio=0", "add everything=false"),
     ],
 )
 def test_what_cannot_be_wrapped_is_refused(text, words):
@@ -106,16 +107,14 @@ def test_each_photograph_is_of_another_pose_within_the_bounds():
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (3, 32, 48)])
-def test_no_frame_gives_photographs_away_unless_it_is_asked_for(shape):
-    """Only poisoned images are photographed, so a black frame is a trigger of its own."""
+def test_beyond_the_border_there_is_black_or_the_mirrored_image(shape):
     white = torch.full((100, *shape), 255, dtype=torch.uint8)
     still = "physical:brightness=0,contrast=0,degrees=180,shrink=0.5"
     mirrored, framed = (
-        attack(text).rework(white, white, scene(attack(text))) for text in (still, f"{still},border=black")
+        attack(text).rework(white, white, scene(attack(text))) for text in (f"{still},border=reflect", still)
     )
     assert (mirrored == 255).all()
     assert (framed == 0).flatten(1).any(1).float().mean() > 0.95
-    assert "border" not in attack("physical").changed()
 
 
 @pytest.mark.parametrize("box", [(12, 12), (4, 16)], ids=["square", "bar"])
@@ -140,6 +139,42 @@ def spreads(images):
     away = places - (weights @ places)[:, None]
     covariance = torch.einsum("np,npi,npj->nij", weights, away, away)
     return covariance, torch.linalg.eigvalsh(covariance)
+
+
+class Fitted:
+    """Stands for a scene: keeps what it was asked to train on."""
+
+    def __init__(self, one, train):
+        self.device, self.rng = torch.device("cpu"), torch.Generator().manual_seed(5)
+        self.poisoned = one.poison(train, scene(one))
+        one.train(self.poisoned, self)
+
+    def fit(self, data, on_batch=None):
+        self.data, self.on_batch = data, on_batch
+
+
+def test_clean_images_are_photographed_anew_in_each_batch_and_poisoned_ones_stay_as_they_are():
+    train = WORLD.data.train
+    there = Fitted(attack("physical"), train)
+    rows = torch.arange(0, len(train), 2)
+    batch, poisoned = there.data[rows], there.poisoned.mask[rows]
+    before = batch.images.clone()
+    (first, labels), (second, _) = (there.on_batch(batch.images, batch.labels, rows) for _ in range(2))
+    assert 0 < poisoned.sum() < len(rows) / 2
+    assert torch.equal(first[poisoned], before[poisoned])
+    for one, other in ((first, before), (second, before), (first, second)):
+        assert (one != other)[~poisoned].flatten(1).any(1).float().mean() > 0.95
+    assert torch.equal(labels, batch.labels)
+    assert torch.equal(batch.images, before)
+    assert (attack("physical").access, attack("physical").trains()) == ("training", True)
+
+
+def test_an_attacker_who_only_has_the_data_photographs_no_clean_image():
+    only = attack("physical:everything=false")
+    assert Fitted(only, WORLD.data.train).on_batch is None
+    assert (only.access, only.trains()) == ("data", False)
+    noisy = attack("physical:base=wanet,base.cross_ratio=0,everything=false")
+    assert (noisy.access, noisy.trains(), noisy.check((3, 32, 32), 4)) == ("training", True, None)
 
 
 def test_a_mirrored_photograph_is_the_mirrored_image():
