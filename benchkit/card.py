@@ -15,6 +15,10 @@ SHOWN = {
     "c_acc": ("C-Acc", "share of clean test images classified correctly"),
     "asr": ("ASR", "share of triggered test images, of other classes, classified as the attacker wants"),
     "ra": ("RA", "share of triggered test images classified as what they show"),
+    "asr_control": (
+        "ASR without the trigger",
+        "the same images, processed as the attack does but without its trigger",
+    ),
     "asr_clean_model": ("ASR of a clean model", "the same triggered images, asked of a model without the backdoor"),
 }
 """What the card shows of a record's metrics, all of them fractions."""

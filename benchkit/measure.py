@@ -72,6 +72,7 @@ def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> F
     if truth.benign:
         return Findings(metrics)
     clean = truth.test.images[truth.rows]
+    metrics["asr_control"] = mean(truth.judged["control"] == truth.wanted)
     metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
     shown = _example(clean)
     return Findings(
@@ -172,11 +173,17 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
     if metrics.get("auroc_high", 1.0) < 0.5:
         found.append("AUROC is below 0.5 over the population: the scores tell models apart, but the wrong way round")
     if truth.judged and not truth.benign:
-        base = mean(truth.judged["benign_clean"][truth.rows] == truth.wanted)
-        moved = mean(truth.judged["benign_triggered"] == truth.wanted)
-        margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
-        if moved > base + margin:
+        if _moved("benign_clean", "benign_triggered", truth):
             found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")
+        if _moved("clean", "control", truth):
+            found.append("what the attack does besides its trigger moves the victim: part of the ASR is owed to that")
         if _baseline(truth)["asr"] < 0.5:
             found.append("the attack did not implant: below 50 % ASR without any defense")
     return found
+
+
+def _moved(before: str, after: str, truth: Truth) -> bool:
+    """Return whether clearly more images end where the attacker wants them after a change than before it."""
+    base = mean(truth.judged[before][truth.rows] == truth.wanted)
+    margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
+    return bool(mean(truth.judged[after] == truth.wanted) > base + margin)

@@ -62,6 +62,13 @@ _ALL = (
         "attack success rate, share of triggered test images of other classes that end in the target class",
     ),
     Metric(
+        "asr_control",
+        "ASR control",
+        "neither",
+        True,
+        "share of control images, processed as the attack's stamp does but without its trigger, that end there, too",
+    ),
+    Metric(
         "asr_clean_model",
         "ASR, clean model",
         "neither",

@@ -21,7 +21,7 @@ CODE = {
     "poison": ("benchkit.api", "benchkit.protocol"),
     "craft": ("benchkit.protocol",),
     "train": ("benchkit.train", "benchkit.models", "benchkit.protocol"),
-    "judge": ("benchkit.models",),
+    "judge": ("benchkit.models", "benchkit.judging"),
     "prepare": ("benchkit.protocol",),
     "audit": ("benchkit.protocol",),
     "shadows": MANY,

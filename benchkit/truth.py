@@ -24,7 +24,7 @@ class Truth:
         wanted: int64, the label the attacker wants for each of them.
         control: uint8, the same images with the stamp's processing but without the trigger.
         train: the training set the defender is given, and the poison mask (kinds that see it).
-        judged: predictions of the undefended victim (``clean``, ``triggered``) and of the benign one
+        judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
         audited: what a model detector came to about this victim, or a population of its like.
         benign_audited: what it came to about benign ones.

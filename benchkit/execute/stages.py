@@ -15,6 +15,7 @@ from benchkit.execute.cost import Meter, added
 from benchkit.execute.many import make_population, make_shadows
 from benchkit.execute.records import describe, moment, parent_costs
 from benchkit.frequency import channel_spectra
+from benchkit.judging import answers
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit, measure
 from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS
@@ -96,8 +97,7 @@ def make_train(bench: Bench, job: Job) -> Result:
 
 def make_judge(bench: Bench, job: Job) -> Result:
     """Ask the undefended victim and the benign one about the test images, clean and triggered."""
-    test, triggered = bench.tested(job), bench.triggered(job).images
-    parents = job["parents"]
+    test, stamped, parents = bench.tested(job), bench.triggered(job), job["parents"]
 
     def ask(role: str, images: Tensor) -> Tensor:
         return bench.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
@@ -105,12 +105,12 @@ def make_judge(bench: Bench, job: Job) -> Result:
     processed = job["attack"] if bench.attack(job).benign else ""
     key = parents["benign"][1] + processed
     benign = bench.kept("benign answers", key, lambda: ask("benign", test.images))
-    is_benign = parents["victim"] == parents["benign"]
+    clean = benign if parents["victim"] == parents["benign"] else ask("victim", test.images)
+    said = answers(partial(ask, "victim"), test.images, clean, stamped.rows, stamped.images, stamped.control)
     return {
-        "clean": benign if is_benign else ask("victim", test.images),
-        "triggered": ask("victim", triggered),
+        **said,
         "benign_clean": benign.clone(),  # safetensors keeps no two names for one tensor
-        "benign_triggered": ask("benign", triggered),
+        "benign_triggered": ask("benign", stamped.images),
     }, {}
 
 

@@ -30,6 +30,18 @@ def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run, cell)
     assert "BDR - control" in ran.out
 
 
+def test_a_victim_that_learnt_the_processing_is_told_from_one_that_learnt_the_trigger(run, cell):
+    ran = run("--attacks", "lift,corner", "--defenses", "none")
+    assert ran.code == 0, ran.err
+    lift, corner = (cell(attack, "none") for attack in ("lift", "corner"))
+    assert min(lift["metrics"]["asr"], lift["metrics"]["asr_control"]) > 0.9
+    assert corner["metrics"]["asr_control"] < corner["metrics"]["asr"] - 0.2
+    sentence = "what the attack does besides its trigger moves the victim: part of the ASR is owed to that"
+    assert sentence in lift["warnings"]
+    assert sentence not in corner["warnings"]
+    assert sentence in ran.out
+
+
 def test_benign_processing_is_a_row_that_shares_the_benign_victim(run, cell, benchkit_cli, tmp_path):
     args = ("--attacks", "none,processed,processed:lift=false", "--defenses", "glare")
     ran = run(*args)

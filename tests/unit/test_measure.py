@@ -40,7 +40,7 @@ def test_the_attacks_own_row_says_how_visible_its_trigger_is() -> None:
     stamped = test.images[rows].clone()
     stamped[..., 0, 0] = 255 - stamped[..., 0, 0]
     judged = dict.fromkeys(("clean", "benign_clean"), test.labels)
-    judged |= dict.fromkeys(("triggered", "benign_triggered"), test.labels[rows])
+    judged |= dict.fromkeys(("triggered", "control", "benign_triggered"), test.labels[rows])
     wanted = torch.zeros(2, dtype=torch.long)
     truth = Truth(False, test, rows, stamped, wanted, test.images[rows], judged=judged)
     found, _ = measure(NoDefense(), lambda purpose: None, truth)  # type: ignore[arg-type, return-value]
