@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchkit.api import Attack, Dataset, Defense
@@ -16,7 +14,8 @@ from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
 
-SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
+MOST_SEEDS = 10_000
+"""A larger count is taken for a seed that was meant alone."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +134,31 @@ def recipe(text: str) -> Recipe:
 def seeds(text: str) -> tuple[int, ...]:
     """Return seeds: ``3`` means 0, 1, 2; ``0,5,7`` (or ``5,``) means those."""
     words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdigit() for word in words):
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
         raise SpecError(f"seeds must be a count (3) or a list (0,5,7), got '{text}'")
     numbers = tuple(dict.fromkeys(int(word) for word in words))
     if "," in text:
         return numbers
     if numbers[0] == 0:
         raise SpecError("a count of 0 seeds runs nothing: ask for 1 or more, or write '0,' for the seed 0")
+    if numbers[0] > MOST_SEEDS:
+        raise SpecError(f"{numbers[0]} seeds are too many: for the seed of that number alone write '{numbers[0]},'")
     return tuple(range(numbers[0]))
+
+
+def models(text: str) -> tuple[str, ...]:
+    """Return the names of networks, each once; whether somebody can build them is seen later.
+
+    Raises:
+        SpecError: when a network is given parameters, or is to be taken away.
+    """
+    named = pieces(text)
+    for name, raw in named:
+        if raw:
+            raise SpecError(f"a model takes no parameters: write {name} alone")
+        if name.startswith("-") or name == "all":
+            raise SpecError(f"models are named one by one, got '{name}'")
+    return tuple(dict.fromkeys(name for name, _ in named))
 
 
 def poison_rates(text: str) -> tuple[float, ...]:
@@ -185,7 +201,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         attacks=tuple(attacks),
         defenses=tuple(one for one in columns if victims or not isinstance(one, NoDefense)),
         datasets=tuple(components(text["datasets"], "datasets", registry)),
-        models=tuple(dict.fromkeys(name for name, _ in pieces(text["models"]))),
+        models=models(text["models"]),
         seeds=seeds(text["seeds"]),
         poison_rates=poison_rates(text["poison_rate"]),
         recipe=recipe(text["recipe"]),
@@ -194,40 +210,6 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
         optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
     )
-
-
-def read_suite(path: Path) -> dict[str, str | bool]:
-    """Read a suite TOML: the same strings as the options, or lists of them.
-
-    Raises:
-        SpecError: when the file is missing, is not TOML, or holds an unknown key or a value of a wrong type.
-    """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"there is no suite file {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"suite {path} cannot be read: {error}") from None
-    return {key: _suite_value(path, key, value) for key, value in raw.items()}
-
-
-def _suite_value(path: Path, key: str, value: Any) -> str | bool:
-    if key not in SUITE_KEYS:
-        raise SpecError(f"suite {path} has an unknown key '{key}'{did_you_mean(key, SUITE_KEYS)}")
-    if isinstance(value, bool) != (key == "victims"):
-        wanted = "true or false" if key == "victims" else "text, a number or a list"
-        raise SpecError(f"suite {path}: {key} must be {wanted}, got {value!r}")
-    if isinstance(value, bool):
-        return value
-    items: Iterable[Any] = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
-        raise SpecError(f"suite {path}: {key} must be text, a number or a list of them, got {value!r}")
-    trailing = "," if key == "seeds" and isinstance(value, list) else ""
-    return _join(items) + trailing
-
-
-def _join(items: Iterable[Any]) -> str:
-    return ",".join(str(item) for item in items)
 
 
 def refusals(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:

@@ -17,11 +17,11 @@ from benchkit.claims import held, holder, sweep_locks, sweep_unfinished
 from benchkit.claims import unfinished as _new
 from benchkit.errors import StoreError
 from benchkit.fingerprint import canonical, digest
+from benchkit.schema import SCHEMA, is_record
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1
 IDENTITY = ("key", "dataset", "model", "attack", "defense", "seed")
 """What a record must have in common with the cell it is found for."""
 Record = dict[str, Any]
@@ -164,10 +164,9 @@ class Store:
         return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
 
     def record(self, identity: Mapping[str, Any]) -> Record | None:
-        """Return the record with this identity and key, whatever its status; None when there is none, or damaged."""
+        """Return the record with this identity and key, whatever its status; None where a report could read none."""
         found = read_json(self.record_path(identity))
-        whole = isinstance(found.get("status"), str) and isinstance(found.get("metrics", {}), dict)
-        return found if whole and all(found.get(name) == identity[name] for name in IDENTITY) else None
+        return found if is_record(found) and all(found.get(name) == identity[name] for name in IDENTITY) else None
 
     def write_record(self, record: Record) -> None:
         """Write one record: readable, stable, atomic.

@@ -105,7 +105,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
     """Merge, from weak to strong: defaults, the suite file, the command line."""
-    from benchkit.spec import SUITE_KEYS, read_suite
+    from benchkit.suite import SUITE_KEYS, read_suite
 
     suite = read_suite(options["suite"]) if options["suite"] else {}
     asked = {name: options[name] for name in SUITE_KEYS}
@@ -147,7 +147,7 @@ def devices_of(text: str, elsewhere: bool = False) -> list[str]:
     named = ["cuda:0" if word == "cuda" else word for word in words]
     for word in named:
         kind, _, index = word.partition(":")
-        if kind != "cuda" or not index.isdigit():
+        if kind != "cuda" or not (index.isascii() and index.isdecimal()):
             raise DeviceError(f"there is no device '{word}': use auto, cpu, cuda or cuda:0,cuda:1")
         if int(index) >= count:
             raise DeviceError(f"device {word} is not here ({count} CUDA devices were found): use --device cpu")

@@ -25,8 +25,10 @@ def cmd(as_json: bool, **options: Any) -> None:
     """Print what a run would do: the product, the steps, what is cached and what is missing."""
     from benchkit.cli._options import request
     from benchkit.cli._summary import summary
+    from benchkit.execute.session import check_models
 
     asked = request(options)
+    check_models(asked)
     if as_json:
         click.echo(json.dumps(_told(asked), indent=1))
         return

@@ -11,7 +11,7 @@ import click
 from benchkit.cli._complete import listed
 from benchkit.cli._options import shared_options
 from benchkit.errors import SpecError
-from benchkit.spec import SUITE_KEYS
+from benchkit.suite import SUITE_KEYS
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request

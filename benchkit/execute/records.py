@@ -14,7 +14,8 @@ from typing import Any
 from benchkit.api import Attack, Defense
 from benchkit.execute.executor import Outcome
 from benchkit.protocol import overlaps
-from benchkit.store import SCHEMA, Damaged, Record, Store, read_json
+from benchkit.schema import SCHEMA
+from benchkit.store import Damaged, Record, Store, read_json
 
 AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate", "population")
 

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import StoreError
+from benchkit.schema import NAMES, SCHEMA, is_record
 from benchkit.words import printable
-
-SCHEMA = 1
-STATUSES = ("ok", "failed", "timeout", "skipped")
-_NAMES = ("attack", "defense", "dataset", "model")
 
 
 @dataclass(frozen=True)
@@ -119,14 +116,14 @@ def _ignored_line(ignored: list[str]) -> list[str]:
 
 def parse(found: object, file: str = "") -> Record | None:
     """Return the record that a decoded JSON file holds, or None when it is not one of schema 1."""
-    if not _is_record(found):
+    if not is_record(found):
         return None
     assert isinstance(found, dict)
     costs = _mapping(found.get("costs"))
     metrics, odd = _numbers({**_cell_costs(costs), **found.get("metrics", {})})
     warnings = [printable(text) for text in found.get("warnings") or [] if isinstance(text, str)]
     return Record(
-        **{name: printable(found[name]) for name in _NAMES},
+        **{name: printable(found[name]) for name in NAMES},
         recipe=printable(str(found.get("recipe") or "")),
         poison_rate=_numbers({"rate": found.get("poison_rate")})[0].get("rate"),
         seed=found["seed"],
@@ -144,18 +141,6 @@ def parse(found: object, file: str = "") -> Record | None:
         key=str(found.get("key")),
         file=printable(file),
         population=int(found["population"]) if finite(found.get("population")) else 0,
-    )
-
-
-def _is_record(found: object) -> bool:
-    return (
-        isinstance(found, dict)
-        and found.get("schema") == SCHEMA
-        and all(isinstance(found.get(name), str) for name in _NAMES)
-        and type(found.get("seed")) is int
-        and found.get("status") in STATUSES
-        and isinstance(found.get("metrics", {}), dict)
-        and isinstance(found.get("warnings") or [], list)
     )
 
 

@@ -37,12 +37,14 @@ class Test:
 class Ranking:
     """Defenses by one metric, best first. ``kind`` is empty where all kinds are compared.
 
+    ``population`` is how many models of each kind the numbers are over, where they tell models apart; 0 elsewhere.
     ``ranks`` are mean ranks (1 is best, ties share the mean of their ranks) and ``means`` the metric's means, both
     over ``attacks``: those for which each ranked defense has a number. ``left_out`` are defenses with too few.
     """
 
     metric: str
     kind: str
+    population: int
     attacks: tuple[str, ...]
     left_out: tuple[str, ...]
     ranks: dict[str, float]
@@ -53,18 +55,21 @@ class Ranking:
 def rankings(cells: Sequence[Cell]) -> list[Ranking]:
     """Rank the defenses of one table by every metric that has a better end, each among those it compares.
 
-    What a model answers, and what a defense costs, is compared across kinds of defense; anything else within a kind.
+    What a model answers, and what a defense costs, is compared across kinds of defense; anything else within a kind,
+    and over as many models: a share of one pair of models is chance, and ranks nobody.
     """
-    pools: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    pools: dict[tuple[str, str, int], list[Cell]] = defaultdict(list)
     for cell in cells:
         for name in () if cell.benign else cell.metrics():
-            if metric(name).better != "neither" and (name in OF_THE_MODEL or not cell.baseline):
-                pools[name, "" if name in OF_THE_MODEL + COSTS else cell.kind].append(cell)
-    found = (_ranking(name, kind, pool) for (name, kind), pool in pools.items())
+            by_chance = cell.paired and metric(name).percent
+            if metric(name).better != "neither" and not by_chance and (name in OF_THE_MODEL or not cell.baseline):
+                alike = ("", 0) if name in OF_THE_MODEL + COSTS else (cell.kind, cell.population)
+                pools[name, *alike].append(cell)
+    found = (_ranking(name, kind, population, pool) for (name, kind, population), pool in pools.items())
     return [ranking for ranking in found if ranking]
 
 
-def _ranking(name: str, kind: str, cells: Sequence[Cell]) -> Ranking | None:
+def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ranking | None:
     """Rank over at least two attacks, with the defenses that met at least half of them."""
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for cell in cells:
@@ -80,7 +85,7 @@ def _ranking(name: str, kind: str, cells: Sequence[Cell]) -> Ranking | None:
     means = {defense: math.fsum(kept[defense][attack] for attack in attacks) / len(attacks) for defense in ordered}
     left_out = tuple(sorted(scores.keys() - kept.keys()))
     test = _test(kept, attacks, ordered) if _seeds(cells, name, kept, attacks) >= 3 else None
-    return Ranking(name, kind, attacks, left_out, ordered, means, test)
+    return Ranking(name, kind, population, attacks, left_out, ordered, means, test)
 
 
 def _seeds(cells: Iterable[Cell], name: str, defenses: Iterable[str], attacks: Iterable[str]) -> int:

@@ -48,7 +48,8 @@ class Twin:
             if metric(name).percent and (self.a.paired or self.b.paired):
                 found = [replace(one, ci95=None) for one in found]  # a share of one model each has no spread
             a, b, difference = found
-            return a, b, difference
+            unlike = metric(name).percent and self.a.population != self.b.population  # not over the same models
+            return a, b, None if unlike else difference
         ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
         return _summary(ours), _summary(theirs), None
 

@@ -27,6 +27,8 @@ WANTED = ("--attacks", "badnets", "--defenses", "freq-detector")
         (["--seeds", "one"], "seeds must be"),
         (["--poison-rate", "10"], "0.1 poisons ten percent"),
         (["--device", "gpu"], "no device 'gpu'"),
+        (["--device", "cuda:\u00b2"], "no device"),
+        (["--models", "narrownet:width=8"], "takes no parameters"),
         (["--device", "cuda:1", "--executor", "ray", "--ray-address", "node:6379"], "write --device cuda"),
         (["-p", "absent.py"], "there is no file absent.py"),
         (["absent.toml"], "no suite file absent.toml"),

@@ -19,7 +19,8 @@ from benchkit.cli import COMMANDS
 from benchkit.cli._options import DEFAULTS
 from benchkit.plan import plan
 from benchkit.plugins import load
-from benchkit.spec import make, read_suite
+from benchkit.spec import make
+from benchkit.suite import read_suite
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "timm", "numpy", "rich", "scipy", "sklearn", "matplotlib", "safetensors")

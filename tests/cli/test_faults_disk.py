@@ -134,7 +134,10 @@ def test_a_damaged_record_is_said_by_the_report_and_made_again_by_a_run(place, f
             assert path.name in ran.err
         path.write_bytes(raw)
     assert spoilt > 5
-    for harm in (raw[: len(raw) // 2], b"", b"[]", raw.replace(b'"status"', b'"stauts"'), raw.replace(b"toy", b"tox")):
+    harms = [raw[: len(raw) // 2], b"", b"[]", raw.replace(b'"status"', b'"stauts"'), raw.replace(b"toy", b"tox")]
+    # What a report does not read, a run must not count on.
+    harms += [json.dumps(json.loads(raw) | edit).encode() for edit in ({"warnings": "mine"}, {"schema": 2})]
+    for harm in harms:
         path.write_bytes(harm)
         ran = place.run(*asked)
         assert ran.code == 0, ran.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from report_records import cells, record
@@ -83,6 +84,17 @@ def test_who_met_few_attacks_is_left_out_and_others_are_ranked_where_all_met() -
     gaps = {"x": [0.1, 0.2, 0.3, 0.4], "y": [0.2, 0.3, 0.4, math.nan], "z": [math.nan, math.nan, math.nan, 0.1]}
     found = of(rankings(grid(gaps, "asr")), "asr")
     assert (found.attacks, found.left_out, list(found.ranks)) == (("a0", "a1", "a2"), ("z",), ["x", "y"])
+
+
+def test_model_detectors_are_ranked_over_as_many_models_and_not_by_one_pair() -> None:
+    def judged(name: str, models: int, attack: str, auroc: float) -> dict[str, Any]:
+        info = {"kind": "model detector"}
+        return record(attack, name, defense_info=info, population=models, metrics={"auroc": auroc})
+
+    sizes = {"p": 16, "q": 16, "r": 4, "s": 4, "t": 1, "u": 1}
+    rows = [judged(name, size, attack, ord(name) / 200) for name, size in sizes.items() for attack in ("a", "b")]
+    found = {one.population: list(one.ranks) for one in rankings(cells(rows)) if one.metric == "auroc"}
+    assert found == {16: ["q", "p"], 4: ["s", "r"]}
 
 
 def test_kinds_are_ranked_apart_by_what_only_they_have() -> None:

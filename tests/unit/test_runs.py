@@ -221,3 +221,12 @@ def test_populations_of_equal_size_are_compared_where_one_store_holds_several() 
     (twin,) = found.twins
     assert (twin.a.population, twin.b.population) == (16, 16)
     assert [cell.population for cell in found.alone[0]] == [4]
+
+
+def test_shares_over_other_numbers_of_models_are_shown_and_not_subtracted() -> None:
+    def judged(models: int, auroc: float) -> dict[str, Any]:
+        kind = {"defense_info": {"kind": "model detector"}, "metrics": {"auroc": auroc}, "population": models}
+        return record("badnets", "strip") | kind
+
+    found = runs([judged(16, 0.7)], [judged(4, 0.9)])
+    assert rows(found)[0][1:] == ["AUROC", "70.0", "90.0", "·", "", "1"]

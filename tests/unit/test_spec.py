@@ -7,7 +7,8 @@ import pytest
 from benchkit.baseline import NoDefense
 from benchkit.errors import SpecError
 from benchkit.plugins import load
-from benchkit.spec import component, components, make, pieces, poison_rates, read_suite, recipe, seeds
+from benchkit.spec import component, components, make, models, pieces, poison_rates, recipe, seeds
+from benchkit.suite import read_suite
 
 OPTIONS = {
     "attacks": "badnets",
@@ -81,9 +82,19 @@ def test_seeds_are_a_count_or_a_list():
     assert seeds("3") == (0, 1, 2)
     assert seeds("0,5,7") == (0, 5, 7)
     assert seeds("5,") == (5,)
-    for wrong in ("x", "-1", "0", "1.5", ""):
+    for wrong in ("x", "-1", "0", "1.5", "", "\u00b2", "\u0663"):
         with pytest.raises(SpecError):
             seeds(wrong)
+    assert seeds("3000000000,") == (3_000_000_000,)
+    with pytest.raises(SpecError, match="write '3000000000,'"):
+        seeds("3000000000")
+
+
+def test_models_are_named_one_by_one_and_take_no_parameters():
+    assert models("narrownet, vgg16,narrownet") == ("narrownet", "vgg16")
+    for wrong, words in (("narrownet:width=8", "write narrownet alone"), ("all,-vgg16", "'all'"), ("a,-b", "'-b'")):
+        with pytest.raises(SpecError, match=words):
+            models(wrong)
 
 
 def test_poison_rates_are_shares():

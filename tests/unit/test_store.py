@@ -60,7 +60,7 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
 
 
 def test_a_record_comes_back_only_under_its_own_key(store):
-    store.write_record({**RECORD, "status": "ok"})
+    store.write_record({**RECORD, "schema": 1, "status": "ok"})
     assert store.record(RECORD)["status"] == "ok"
     assert store.record({**RECORD, "key": "f" * 8 + "0" * 56}) is None
     assert store.record_path(RECORD).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")

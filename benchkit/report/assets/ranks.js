@@ -27,7 +27,7 @@ function verdict({ test, attacks, ranks }) {
 }
 
 function rankCard(ranking) {
-  const { metric, kind, attacks, ranks, means, left_out: leftOut, test } = ranking;
+  const { metric, kind, population, attacks, ranks, means, left_out: leftOut, test } = ranking;
   const rows = Object.entries(ranks).map(([name, rank]) =>
     el(
       "tr",
@@ -40,7 +40,12 @@ function rankCard(ranking) {
   return el(
     "div",
     { class: "card" },
-    el("h3", null, "By ", term(metric), kind ? `: ${kindName(kind)}` : ": all kinds of defense"),
+    el(
+      "h3",
+      null,
+      ...["By ", term(metric), kind ? `: ${kindName(kind)}` : ": all kinds of defense"],
+      population ? `, over ${population} + ${population} models` : "",
+    ),
     plainTable("plain", ["defense", "mean rank", "mean"], rows),
     test
       ? el(

@@ -1,0 +1,46 @@
+"""Suite files: a request in TOML, with the keys of the options; torch-free."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchkit.errors import SpecError, did_you_mean
+
+SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
+
+
+def read_suite(path: Path) -> dict[str, str | bool]:
+    """Read a suite TOML: the same strings as the options, or lists of them.
+
+    Raises:
+        SpecError: when the file is missing, is not TOML, or holds an unknown key or a value of a wrong type.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SpecError(f"there is no suite file {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"suite {path} cannot be read: {error}") from None
+    return {key: _suite_value(path, key, value) for key, value in raw.items()}
+
+
+def _suite_value(path: Path, key: str, value: Any) -> str | bool:
+    if key not in SUITE_KEYS:
+        raise SpecError(f"suite {path} has an unknown key '{key}'{did_you_mean(key, SUITE_KEYS)}")
+    if isinstance(value, bool) != (key == "victims"):
+        wanted = "true or false" if key == "victims" else "text, a number or a list"
+        raise SpecError(f"suite {path}: {key} must be {wanted}, got {value!r}")
+    if isinstance(value, bool):
+        return value
+    items: Iterable[Any] = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
+        raise SpecError(f"suite {path}: {key} must be text, a number or a list of them, got {value!r}")
+    trailing = "," if key == "seeds" and isinstance(value, list) else ""
+    return _join(items) + trailing
+
+
+def _join(items: Iterable[Any]) -> str:
+    return ",".join(str(item) for item in items)
