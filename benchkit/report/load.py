@@ -65,7 +65,7 @@ class Record:
 
 
 def read(folder: Path) -> tuple[list[Record], list[str]]:
-    """Read every record below ``folder`` (or its ``results`` where there is one); say what was ignored.
+    """Read every record below ``folder``, linked folders included; say what was ignored.
 
     Raises:
         StoreError: when the folder is missing or cannot be listed.
@@ -74,9 +74,8 @@ def read(folder: Path) -> tuple[list[Record], list[str]]:
         raise StoreError(
             f"there is no results folder at {folder}: name one with --results, or fill it with benchkit run"
         )
-    below = folder / "results"
     found, ignored = [], []
-    for path in _files(below if below.is_dir() else folder):
+    for path in _files(folder):
         name = os.path.relpath(path, folder)
         record = _read_file(path, name)
         if record is None:
@@ -92,7 +91,13 @@ def _files(folder: Path) -> list[str]:
         raise StoreError(f"cannot list the results in {error.filename}: {error.strerror}")
 
     paths = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    seen = set[tuple[int, int]]()  # a folder may be linked from below itself
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        here = os.stat(parent)  # noqa: PTH116 - see above
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(name for name in folders if name != "artifacts")
         paths += [f"{parent}/{name}" for name in sorted(names) if name.endswith(".json")]
     return paths

@@ -97,13 +97,23 @@ def test_reading_skips_artifacts_and_names_what_is_no_record(tmp_path: Path) -> 
     (place / "seed1-abc.json").write_text(json.dumps(record("badnets", "strip", 1) | {"schema": 2}))
     (tmp_path / "results/artifacts").mkdir()
     (tmp_path / "results/artifacts/seed0-abc.json").write_text(json.dumps(record("sig", "strip")))
-    (tmp_path / "elsewhere.json").write_text(json.dumps(record("sig", "strip")))
     found, warnings = read(tmp_path)
     assert [one.attack for one in found] == ["badnets"]
     assert len(warnings) == 1
     assert "ignored 2 files that are not a benchkit record of schema 1" in warnings[0]
     assert "notes.json" in warnings[0]
     assert [one.attack for one in read(place)[0]] == ["badnets"]
+
+
+def test_folders_from_several_machines_are_read_whether_copied_or_linked(tmp_path: Path) -> None:
+    for place, attack in (("all/results/a", "badnets"), ("all/node2/results/a", "blend"), ("node3/results/a", "sig")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "seed0-abc.json").write_text(json.dumps(record(attack, "strip")))
+    (tmp_path / "all/node3").symlink_to(tmp_path / "node3")
+    (tmp_path / "node3/round").symlink_to(tmp_path / "all")
+    found, warnings = read(tmp_path / "all")
+    assert sorted(one.attack for one in found) == ["badnets", "blend", "sig"]
+    assert warnings == []
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
