@@ -50,7 +50,7 @@ def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
     """
     params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
     params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}
-    code = component.version or code_of(*_lineage(type(component)))
+    code = type(component).__dict__.get("version") or code_of(*_lineage(type(component)))
     shared = component.prepared_as if prepare else ""
     return {"name": shared or component.name, "params": params, "code": code}
 
@@ -80,7 +80,8 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
 @functools.cache
 def _read(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
     tree = _essence(ast.parse(path.read_text(encoding="utf-8")))
-    imports = tuple(sorted({found for node in ast.walk(tree) for found in _imports(node, name)}))
+    parts = name.split(".") + ["__init__"] * (path.name == "__init__.py")
+    imports = tuple(sorted({found for node in ast.walk(tree) for found in _imports(node, parts)}))
     return digest(ast.unparse(tree)), imports
 
 
@@ -93,23 +94,24 @@ def _source(name: str) -> Path | None:
     return Path(file) if file and file.endswith(".py") else None
 
 
-def _imports(node: ast.AST, module: str) -> list[str]:
-    """Return the imports of one syntax node that belong to the module's fingerprint."""
+def _imports(node: ast.AST, module: list[str]) -> list[str]:
+    """Return the imports of one syntax node that belong to the fingerprint of a module, given as its file's path."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        package = module.split(".")[: -node.level] if node.level else []
+        package = module[: -node.level] if node.level else []
         base = ".".join([*package, *([node.module] if node.module else [])])
         names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
     else:
         return []
-    return [name for name in names if _counts(name, module)]
+    return [name for name in names if _counts(name, module[0])]
 
 
-def _counts(name: str, module: str) -> bool:
+def _counts(name: str, package: str) -> bool:
     ours = name.startswith("benchkit.") and name not in NEUTRAL
-    helper = name.rpartition(".")[2].startswith("_") and name.partition(".")[0] == module.partition(".")[0]
-    return (ours or helper) and _exists(name)
+    # One of our plugins that imports another's class is not made of that file; of other packages nothing is known.
+    helper = name.rpartition(".")[2].startswith("_") or package != "benchkit_plugins"
+    return (ours or (helper and name.partition(".")[0] == package != "benchkit")) and _exists(name)
 
 
 @functools.cache

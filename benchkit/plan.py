@@ -128,8 +128,9 @@ class Corner:
         """Add the step that asks the undefended victim, and the benign one, about the test images."""
         victims = {"victim": self.train(attack, rate), "benign": self.train(NoAttack(), 0.0)}
         parents = {"data": self.data(), **victims, **self.craft(attack)}
-        identity = {"attack": identified(attack), "seed": self.seed}
-        return self.add("judge", identity, parents, {"attack": str(attack)}, f"judge {attack}")
+        identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
+        job = {"attack": str(attack), "poison_rate": rate}
+        return self.add("judge", identity, parents, job, f"judge {attack}")
 
     @once
     def prepare(self, defense: Defense) -> dict[str, tuple[str, str]]:
@@ -148,7 +149,7 @@ class Corner:
         if wanted is None:
             return {}
         net = self._net(wanted.model or self.model, recipe(wanted.recipe))
-        same = {"shadows": component_id(wanted, prepare=True), **net, "seed": self.seed}
+        same = {"shadows": component_id(wanted, prepare=True), "clean": defense.clean, **net, "seed": self.seed}
         job = {"defense": str(defense), "model": net["model"], "recipe": wanted.recipe}
         found = {}
         for first, end in batches(wanted.count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -156,6 +157,9 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     name = f"benchkit_file_{path.stem}"
+    other = getattr(sys.modules.get(name), "__file__", None)
+    if other is not None and Path(other).resolve() != path.resolve():  # keys are made from the file of this name
+        name += "_" + hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")

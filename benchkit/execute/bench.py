@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchkit import gates
 from benchkit.api import Attack, Defense
+from benchkit.execute.kept import Kept
 from benchkit.models import Classifier, create
 from benchkit.plan import OTHER, SHADOWS
 from benchkit.plugins import Registry
@@ -21,7 +22,6 @@ from benchkit.store import Store
 from benchkit.train import Trainer
 
 Job = Mapping[str, Any]
-T = TypeVar("T")
 
 
 class Stamped(NamedTuple):
@@ -45,15 +45,7 @@ class Bench:
 
     def __init__(self, store: Store, registry: Registry, device: torch.device, source: Source) -> None:
         self.store, self.registry, self.device, self.source = store, registry, device, source
-        self._kept: dict[str, tuple[str, Any]] = {}
-
-    def kept(self, what: str, key: str, make: Callable[[], T]) -> T:
-        """Return what was made before under this key, or make it now and forget the last of its kind."""
-        if what not in self._kept or self._kept[what][0] != key:
-            self._kept.pop(what, None)  # first, since either may be large
-            self._kept[what] = (key, make())
-        made: T = self._kept[what][1]
-        return made
+        self.kept = Kept()
 
     def tensors(self, job: Job, role: str) -> dict[str, Tensor]:
         """Return a parent's tensors on the device, or nothing if the step has no such parent."""
@@ -216,7 +208,7 @@ class Bench:
 
     def _stamp_key(self, job: Job) -> str:
         craft = job["parents"].get("craft", ("", ""))[1]
-        return f"{job['attack']}/{craft}/{job['parents']['data'][1]}/{job['seed']}"
+        return f"{job['attack']}/{craft}/{job['parents']['data'][1]}/{job['seed']}/{job.get('poison_rate')}"
 
     def _triggered(self, job: Job) -> Stamped:
         attack, test = self.attack(job), self.data(job).test

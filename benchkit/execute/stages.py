@@ -43,11 +43,16 @@ def run_step(bench: Bench, job: Job) -> dict[str, Any]:
         stage, key = job["stage"], job["key"]
         if bench.store.has(stage, key):
             return {"made": False, **bench.store.meta(stage, key)}
-        with Meter(bench.device) as meter:
+        with Meter(bench.device) as meter, bench.kept.untouched(_plugin(job)):
             tensors, info = STAGES[stage](bench, job)
         meta = {"info": info, "cost": meter.cost, "label": _label(job)}
         bench.store.save(stage, key, tensors, meta)
         return {"made": True, **meta}
+
+
+def _plugin(job: Job) -> str:
+    """Return what a step is mostly done by."""
+    return str(job.get("defense") or job.get("attack") or job["dataset"])
 
 
 def _label(job: Job) -> str:
@@ -167,7 +172,7 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
     found = bench.store.record(job)
     if found and found["status"] == "ok":
         return {"made": False, "record": found}
-    with Meter(bench.device) as meter:
+    with Meter(bench.device) as meter, bench.kept.untouched(_plugin(job)):
         findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
     record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
     record |= findings.exhibits

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageOps import exif_transpose
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -126,6 +127,7 @@ def read(root: Path, shape: tuple[int, int, int], found: Picture) -> Picture:
 def _fitted(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return pixels (H, W, C): the whole image, stretched where it must be, since a corner may hold the trigger."""
     image.load()
+    image = exif_transpose(image)
     if image.mode[0] in "IF":
         raise ValueError("it has more than 8 bits a channel")
     if "transparency" in image.info:

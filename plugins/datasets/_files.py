@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageOps import exif_transpose
 from torch import Tensor
 
 import benchkit
@@ -38,13 +39,13 @@ def walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def fingerprint(root: Path, files: Iterable[tuple[str, os.stat_result]]) -> str:
-    """Return a hash of (path, stat) pairs: paths relative to ``root``, sizes, mtimes in seconds.
+    """Return a hash of (path, stat) pairs: paths relative to ``root``, sizes, mtimes.
 
     Raises:
         DataError: when a file vanishes or cannot be looked at.
     """
     try:
-        lines = sorted(f"{path.removeprefix(str(root))} {s.st_size} {int(s.st_mtime)}" for path, s in files)
+        lines = sorted(f"{path.removeprefix(str(root))} {s.st_size} {s.st_mtime_ns}" for path, s in files)
     except OSError as error:
         raise benchkit.DataError(f"{error.filename} cannot be read ({error.strerror})") from error
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -75,7 +76,7 @@ def _read(path: str, size: int, mode: str, crop: bool) -> NDArray[np.uint8]:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             image.load()
-            return np.asarray(_resize(_convert(image, mode), size, crop))
+            return np.asarray(_resize(_convert(exif_transpose(image), mode), size, crop))
     except FileNotFoundError as error:
         raise benchkit.DataError(f"{path} is missing: put it back, or take it out of the list") from error
     except Exception as error:  # PIL raises SyntaxError, struct.error and more for damaged files

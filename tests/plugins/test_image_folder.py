@@ -166,3 +166,29 @@ def test_real_cifar10_jpeg(real_set: Callable[[str], Path]) -> None:
     data = load_folder(real_set("cifar10-jpeg"))
     assert data.train.labels.bincount().tolist() == [5000] * 10
     assert data.test.labels.bincount().tolist() == [1000] * 10
+
+
+def test_files_that_change_places_within_a_second_are_other_images(tmp_path: Path) -> None:
+    root = two_classes(tmp_path)
+    cat, dog = root / "train" / "cat" / "0.png", root / "train" / "dog" / "0.png"
+    dog.write_bytes(cat.read_bytes()[:-1] + b"x")
+    for file, moment in ((cat, 1_000_000_000_000_000_001), (dog, 1_000_000_000_000_000_002)):
+        os.utime(file, ns=(moment, moment))
+    dataset = ImageFolder(root=str(root))
+    before = dataset.fingerprint(Source(Path("unused")))
+    cat.rename(tmp_path / "spare")
+    dog.rename(cat)
+    (tmp_path / "spare").rename(dog)
+    assert dataset.fingerprint(Source(Path("unused"))) != before
+
+
+def test_photographs_stand_upright(tmp_path: Path) -> None:
+    root = two_classes(tmp_path)
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:4] = 255  # the camera's top
+    turned = Image.Exif()
+    turned[0x0112] = 6  # which is the right side of what it saw
+    Image.fromarray(pixels).save(root / "train" / "cat" / "0.png", exif=turned)
+    image = load_folder(root).train.images[0, 0]
+    assert image[:, -4:].eq(255).all()
+    assert image[:, :-4].eq(0).all()

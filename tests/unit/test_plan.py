@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from benchkit_plugins.attacks.badnets import BadNets
+from benchkit_plugins.defenses.mna import Mna
 
 from benchkit import fingerprint
 from benchkit.cli._summary import summary
@@ -147,3 +150,51 @@ def test_all_leaves_wrappers_to_be_named(registry):
     assert {"badnets", "smooth", "none"} <= {one.name for one in everything}
     assert not {"invisible", "physical"} & {one.name for one in everything}
     assert "invisible" in {one.name for one in make({**OPTIONS, "attacks": "all,invisible"}, registry).attacks}
+
+
+def edited(module: str, file: Path, sources: list[str]) -> set[str]:
+    """Return a module's fingerprints while a file holds each of these sources in turn."""
+    found = set()
+    for text in sources:
+        file.write_text(text)
+        fingerprint._read.cache_clear()
+        fingerprint._exists.cache_clear()
+        found.add(fingerprint.code_of(module))
+    return found
+
+
+def test_code_covers_all_modules_of_a_foreign_plugins_package(tmp_path, monkeypatch):
+    package = tmp_path / "foreign"
+    package.mkdir()
+    (package / "__init__.py").write_text("from ._paint import paint\nfrom .more import shade\n")
+    (package / "_paint.py").write_text("paint = 1\n")
+    (package / "plug.py").write_text("from .more import shade\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert len(edited("foreign", package / "more.py", ["shade = 1\n", "shade = 2\n"])) == 2
+    assert len(edited("foreign.plug", package / "more.py", ["shade = 1\n", "shade = 2\n"])) == 2
+    assert len(edited("foreign", package / "_paint.py", ["paint = 1\n", "paint = 2\n"])) == 2
+
+
+def test_a_pinned_version_is_not_that_of_a_class_made_from_it():
+    @dataclass(frozen=True)
+    class Pinned(BadNets):
+        name = "pinned"
+        version = "1"
+
+    @dataclass(frozen=True)
+    class Child(Pinned):
+        name = "child"
+
+    assert fingerprint.component_id(Pinned())["code"] == "1"
+    assert len(fingerprint.component_id(Child())["code"]) == 16
+
+
+def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monkeypatch):
+    told = Mna.shadows  # a defense need not tell its shadow models how much it holds
+    monkeypatch.setattr(Mna, "shadows", lambda self: told(replace(self, clean=0.05)))
+    made = planned(attacks="badnets", defenses="mna:clean=0.05,mna:clean=0.5")
+    first, second = (
+        {key for role, (_, key) in step.parents.items() if role.startswith("shadows")} for step in made.of("prepare")
+    )
+    assert first
+    assert not first & second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,31 @@ def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path):
         plugins.load([bad])
     with pytest.raises(SpecError, match="there is no file"):
         plugins.load([tmp_path / "absent.py"])
+
+
+def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
+    files = []
+    for name in ("one", "two"):
+        files.append(tmp_path / name / "mine.py")
+        files[-1].parent.mkdir()
+        files[-1].write_text(ATTACK.format(name=name))
+    registry = plugins.load(files)
+    modules = [registry.get("attacks", name).__module__ for name in ("one", "two")]
+    assert [Path(sys.modules[module].__file__) for module in modules] == files
+
+
+ATTACK = """
+from dataclasses import dataclass
+import benchkit
+
+@dataclass(frozen=True)
+class Mine(benchkit.Attack):
+    "Nothing."
+    name = "{name}"
+    def stamp(self, images, scene):
+        return images
+
+@benchkit.hookimpl
+def benchkit_attacks():
+    return [Mine]
+"""

@@ -1,0 +1,129 @@
+"""What a plugin does to what it is given stays with its own cells."""
+
+from __future__ import annotations
+
+import pytest
+
+PLUGIN = '''
+from dataclasses import dataclass
+
+import torch
+
+import benchkit
+
+
+@dataclass(frozen=True)
+class Scribbler(benchkit.Attack):
+    """Writes into the training set while it prepares, poisons or stamps."""
+
+    name = "scribbler"
+    when: str = benchkit.param("prepare", "when", choices=("prepare", "poison", "late"))
+
+    def prepare(self, scene):
+        if self.when == "prepare":
+            scene.clean.images.fill_(7)
+        return {"none": torch.zeros(1)}
+
+    def poison(self, train, scene):
+        if self.when == "poison":
+            train.images.fill_(7)
+            raise ValueError("and fails")
+        return super().poison(train, scene)
+
+    def stamp(self, images, scene):
+        stamped = images.clone()
+        stamped[..., -2:, -2:] = 255
+        return stamped
+
+
+@dataclass(frozen=True)
+class Counter(benchkit.ModelDetector):
+    """Writes into what it prepared: without care, each model would score higher than the one before."""
+
+    name = "counter"
+
+    def prepare(self, scene):
+        return {"seen": torch.zeros(())}
+
+    def score(self, scene):
+        scene.prepared["seen"] += 1
+        return float(scene.prepared["seen"])
+
+    def cutoff(self, scene):
+        return 0.5
+
+
+@dataclass(frozen=True)
+class Eraser(benchkit.InputDetector):
+    """Writes into the images it judges."""
+
+    name = "eraser"
+
+    def score(self, images, scene):
+        found = images[..., -3:, -3:].float().mean((1, 2, 3))
+        images.zero_()
+        return found
+
+
+@dataclass(frozen=True)
+class Rated(benchkit.Attack):
+    """A corner whose size follows from the poison rate."""
+
+    name = "rated"
+
+    def stamp(self, images, scene):
+        stamped = images.clone()
+        side = round(20 * scene.poison_rate)
+        stamped[..., :side, :side] = 255
+        return stamped
+
+
+@benchkit.hookimpl
+def benchkit_attacks():
+    return [Scribbler, Rated]
+
+
+@benchkit.hookimpl
+def benchkit_defenses():
+    return [Counter, Eraser]
+'''
+
+
+@pytest.fixture
+def run(toy_run, tmp_path):
+    plugin = tmp_path / "scribblers.py"
+    plugin.write_text(PLUGIN)
+    return lambda *args, **more: toy_run(*args, "-p", plugin, "--jobs", "1", **more)
+
+
+WROTE = "wrote into images or tensors that it was given: let it change a copy"
+
+
+@pytest.mark.parametrize(
+    ("attacks", "defenses"),
+    [
+        ("scribbler,corner,none", "brightest"),
+        ("scribbler:when=poison,corner,none", "brightest"),
+        ("none,corner", "eraser,brightest"),
+        ("none,corner", "counter,brightest"),
+    ],
+)
+def test_who_writes_into_what_it_was_given_fails_and_changes_nobody_elses_numbers(
+    run, records_in, comparable, tmp_path, attacks, defenses
+):
+    assert run("--attacks", "corner,none", "--defenses", "brightest", results=tmp_path / "alone").code == 0
+    assert run("--attacks", attacks, "--defenses", defenses, results=tmp_path / "beside").code == 1
+    alone, beside = (
+        {(one["attack"], one["defense"]): one for one in records_in(tmp_path / where)} for where in ("alone", "beside")
+    )
+    for cell, record in alone.items():
+        assert comparable(record) == comparable(beside[cell])
+    bad = [one for cell, one in beside.items() if cell not in alone]
+    assert {one["status"] for one in bad} <= {"failed", "skipped"}
+    assert all(WROTE in one["error"] or "and fails" in one["error"] for one in bad)
+
+
+def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_path):
+    assert run("--attacks", "rated", "--defenses", "none", "--poison-rate", "0.1,0.3").code == 0
+    found = {one["poison_rate"]: one["metrics"]["l2"] for one in records_in(tmp_path / "results")}
+    assert found[0.3] > 2 * found[0.1] > 0
