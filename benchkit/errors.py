@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from benchkit.words import told
 
 
 class BenchkitError(Exception):
@@ -42,6 +45,21 @@ class ContractError(BenchkitError):
 
     Raised inside a cell it makes that cell fail; the run goes on.
     """
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Turn what the code of a plugin's component raises into a sentence that names it.
+
+    Raises:
+        ContractError: instead of any exception that is not benchkit's own.
+    """
+    try:
+        yield
+    except BenchkitError:
+        raise
+    except Exception as error:
+        raise ContractError(f"{name} raised {told(error)}") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoDefense
 from benchkit.build import build
-from benchkit.errors import SpecError, did_you_mean
+from benchkit.errors import SpecError, blaming, did_you_mean
 from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
@@ -219,8 +219,13 @@ def refusals(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes:
         SpecError: naming every component that was asked for by name and cannot run there.
     """
     asked: tuple[Attack | Defense, ...] = (*spec.attacks, *spec.defenses)
-    found = {one: fault for one in asked if (fault := one.check(shape, classes))}
+    found = {one: fault for one in asked if (fault := _fault(one, shape, classes))}
     faults = [f"{one} on {dataset}: {fault}" for one, fault in found.items() if one not in spec.optional]
     if faults:
         raise SpecError("; ".join(faults))
     return found
+
+
+def _fault(one: Attack | Defense, shape: tuple[int, int, int], classes: int) -> str | None:
+    with blaming(one.name):
+        return one.check(shape, classes)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchkit.cli._complete import listed
-from benchkit.errors import DeviceError, NothingToRun, SpecError
+from benchkit.errors import ContractError, DeviceError, NothingToRun, SpecError, blaming
 
 if TYPE_CHECKING:
+    from benchkit.api import Dataset
     from benchkit.execute.request import Request
     from benchkit.plugins import Registry
+    from benchkit.scene import Source
     from benchkit.steps import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,9 +92,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     devices = devices_of(options["device"], options.get("elsewhere", False))
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
-    for dataset in spec.sources():
-        dataset.fetch(source)
-    fingerprints = {dataset: dataset.fingerprint(source) for dataset in spec.sources()}
+    fingerprints = {dataset: _found(dataset, source) for dataset in spec.sources()}
     planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
     if not planned.cells:
         raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")
@@ -101,6 +101,16 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     # A shard is cut before anything is left out, so that every job cuts alike whatever it has decoded already.
     asked = Request(registry, spec, source, planned, Store(options["results"]), devices, files, str(part or ""))
     return fitted(asked)
+
+
+def _found(dataset: Dataset, source: Source) -> str:
+    """Fetch a dataset's files, if it has to be, and return their fingerprint."""
+    with blaming(f"dataset {dataset.name}"):
+        dataset.fetch(source)
+        found = dataset.fingerprint(source)
+    if not isinstance(found, str):
+        raise ContractError(f"dataset {dataset.name}: fingerprint must return text, got {type(found).__name__}")
+    return found
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:

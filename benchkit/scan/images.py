@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from benchkit import gates
-from benchkit.errors import DataError, SpecError
+from benchkit.errors import DataError, SpecError, blaming
 from benchkit.protocol import generator
 from benchkit.rates import mean
 from benchkit.scan.files import LOSSY, Passed, Picture, pictures, strict
-from benchkit.scan.ready import blaming, printable
+from benchkit.scan.ready import printable
 from benchkit.spec import component
 from benchkit.thresholds import ARGMAX
 
@@ -86,7 +86,7 @@ class Scanner:
     def __init__(self, bench: Bench, job: Job, defense: InputDetector) -> None:
         self.bench, self.defense, self.seed = bench, defense, int(job["seed"])
         self.scene: Scene = bench.defender(job, "threshold", fit=False)
-        with blaming(defense):
+        with blaming(defense.name):
             self.threshold = gates.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
             self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
 
@@ -100,7 +100,7 @@ class Scanner:
     def scores(self, images: Tensor) -> Tensor:
         """Return one checked score per image, float64 (N,), of uint8 images (N, C, H, W)."""
         given = images.to(self.scene.device)
-        with blaming(self.defense):
+        with blaming(self.defense.name):
             returned = self.defense.score(given.clone(), self._scene("score"))
         return gates.scores(self.defense.name, "score", returned, len(images))
 

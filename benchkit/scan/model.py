@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit import gates
-from benchkit.errors import BenchkitError, SpecError
+from benchkit.errors import BenchkitError, SpecError, blaming
 from benchkit.execute.bench import Bench
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit
 from benchkit.scan.accuracy import Accuracy, of_shadows
-from benchkit.scan.ready import blaming, job_of
+from benchkit.scan.ready import job_of
 from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
 
@@ -124,7 +124,7 @@ def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
     defense = bench.defense(job)
     assert isinstance(defense, ModelDetector)
     try:
-        with blaming(defense):
+        with blaming(defense.name):
             found = audit(defense, partial(bench.defender, job, suspect=model))
         benign = bench.tensors(job, "prepare").get(BENIGN)
         if benign is None:

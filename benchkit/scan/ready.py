@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.api import Dataset, Defense
-from benchkit.errors import BenchkitError, ContractError, SpecError, StoreError
+from benchkit.errors import BenchkitError, SpecError, StoreError
 from benchkit.plan import Corner
 from benchkit.spec import Spec
 from benchkit.steps import Plan
@@ -99,21 +99,6 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, safe to print; its type where it has none."""
     lines = str(error).strip().splitlines()
     return printable(lines[0][:200]) if lines else type(error).__name__
-
-
-@contextmanager
-def blaming(defense: Defense) -> Iterator[None]:
-    """Turn what a detector's own code raises into a sentence that names it.
-
-    Raises:
-        ContractError: instead of anything but benchkit's own errors.
-    """
-    try:
-        yield
-    except BenchkitError:
-        raise
-    except Exception as error:
-        raise ContractError(f"{defense.name} raised {type(error).__name__}: {first_line(error)}") from error
 
 
 @contextmanager

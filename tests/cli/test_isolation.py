@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 PLUGIN = '''
@@ -127,3 +129,70 @@ def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_pat
     assert run("--attacks", "rated", "--defenses", "none", "--poison-rate", "0.1,0.3").code == 0
     found = {one["poison_rate"]: one["metrics"]["l2"] for one in records_in(tmp_path / "results")}
     assert found[0.3] > 2 * found[0.1] > 0
+
+
+RAISING = '''
+from dataclasses import dataclass
+
+import benchkit
+
+
+@dataclass(frozen=True)
+class Raising(benchkit.Dataset):
+    """Fails where it is asked to."""
+
+    name = "raising"
+    where: str = benchkit.param("fetch", "where", choices=("fetch", "fingerprint", "bytes"))
+
+    def fetch(self, source):
+        if self.where == "fetch":
+            raise KeyError("no")
+
+    def fingerprint(self, source):
+        return b"x" if self.where == "bytes" else 1 / 0
+
+    def load(self, source):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Careless(benchkit.InputDetector):
+    """Divides by zero when it is asked about images."""
+
+    name = "careless"
+
+    def score(self, images, scene):
+        return images.float().mean((1, 2, 3))
+
+    def check(self, shape, classes):
+        return str(1 / 0)
+
+
+@benchkit.hookimpl
+def benchkit_datasets():
+    return [Raising]
+
+
+@benchkit.hookimpl
+def benchkit_defenses():
+    return [Careless]
+'''
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("--datasets", "raising"), "error: dataset raising raised KeyError: 'no'\n"),
+        (("--datasets", "raising:where=fingerprint"), "error: dataset raising raised ZeroDivisionError: "),
+        (("--datasets", "raising:where=bytes"), "error: dataset raising: fingerprint must return text, got bytes\n"),
+        (("--defenses", "careless"), "error: careless raised ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_what_a_plugin_raises_before_the_run_is_one_sentence(benchkit_cli, tmp_path, asked, words):
+    plugin = tmp_path / "raising.py"
+    plugin.write_text(RAISING)
+    toy = Path(__file__).parents[1] / "toy.py"
+    given = ("--attacks", "corner", "--datasets", "toy", "--recipe", "fast:epochs=1", "-p", plugin, "-p", toy)
+    ran = benchkit_cli("run", *given, *asked, "--results", tmp_path / "r", "--no-victims")
+    assert ran.code == 2
+    assert words in ran.err
