@@ -118,7 +118,8 @@ class World:
     def preparing(self, component: Attack | Defense, *, seed: int = 0) -> Scene:
         """Return the scene of ``prepare``: no trainer, and a model only for attacks that declare one."""
         if isinstance(component, Defense):
-            return dataclasses.replace(self._scene(self.holdout, seed), shadows=self._shadows(component))
+            others = dict.fromkeys(component.other_datasets(), self.data.train)
+            return dataclasses.replace(self._scene(self.holdout, seed), shadows=self._shadows(component), others=others)
         return self._scene(self.data.train, seed, model=self._granted(component, lambda: self.clean_model))
 
     def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:

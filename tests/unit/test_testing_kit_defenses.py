@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -136,3 +137,20 @@ def test_each_check_catches_a_broken_plugin(case: Case) -> None:
 
 def test_no_check_is_without_a_plugin_that_fails_it() -> None:
     assert {f"defense {check.name}" for check in testing.checks(Brightness)} == {which for which, _, _ in CASES}
+
+
+def test_a_defense_that_learns_from_another_dataset_is_given_it() -> None:
+    @dataclass(frozen=True)
+    class Elsewhere(Brightness):
+        """Bright corners, against those of another dataset."""
+
+        name = "elsewhere"
+
+        def other_datasets(self) -> tuple[str, ...]:
+            return ("scenes",)
+
+        def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+            return {"usual": scene.others["scenes"].images.float().mean()}
+
+    for check in testing.checks(Elsewhere):
+        check()
