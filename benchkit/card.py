@@ -193,7 +193,7 @@ def _measured(metrics: Mapping[str, float], warnings: Sequence[str]) -> str:
 
 
 def _command(config: Mapping[str, Any]) -> str:
-    rate = [] if config["attack"]["benign"] else ["--poison-rate", f"{config['poison_rate']:g}"]
+    rate = [] if config["attack"]["benign"] else ["--poison-rate", str(config["poison_rate"])]
     words = ["--attacks", config["attack"]["spec"], "--datasets", config["dataset"], "--models", config["architecture"]]
     words += ["--recipe", config["recipe"], *rate, "--seeds", f"{config['seed']},"]
     return shlex.join(["benchkit", "run", *map(printable, words)])

@@ -31,8 +31,8 @@ class Metric:
     def text(self, value: float) -> str:
         """Write a value as tables show it: percent with one decimal, anything else with three digits."""
         if self.percent:
-            return f"{100 * value:.1f}"
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+            return f"{100 * value:z.1f}"  # no minus in front of a zero
+        return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
     def half(self, width: float) -> str:
         """Write half the width of an interval; one that spans more than half of all shares tells no number."""

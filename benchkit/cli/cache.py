@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from benchkit.cli._options import RESULTS
-from benchkit.errors import StoreError
+from benchkit.cli.plan import STAGES
+from benchkit.errors import SpecError, StoreError, did_you_mean
 
 folder = click.option(
     "--results",
@@ -49,13 +50,20 @@ def ls(results: Path, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
     """Remove artifacts; whatever is needed again is made again. Records stay."""
-    rows = [row for row in _artifacts(results) if not stages or row["stage"] in stages]
+    found = _artifacts(results)
+    for stage in stages:
+        if stage not in (known := {*STAGES, *(row["stage"] for row in found)}):
+            raise SpecError(f"there is no stage '{stage}'{did_you_mean(stage, known)}: benchkit cache ls names them")
+    rows = [row for row in found if not stages or row["stage"] in stages]
     size = sum(row["bytes"] for row in rows) / 2**20
     question = f"remove {len(rows)} artifacts ({size:.1f} MiB) from {results}?"
     if rows and not yes and not click.confirm(question, err=True):
         rows, size = [], 0.0
     for row in rows:
         shutil.rmtree(row["path"], ignore_errors=True)
+    left = [row["path"] for row in rows if Path(row["path"]).exists()]
+    if left:
+        raise StoreError(f"could not remove {len(left)} of {len(rows)} artifacts, such as {left[0]}: see who owns them")
     click.echo(f"removed {len(rows)} artifacts, {size:.1f} MiB")
 
 

@@ -81,13 +81,22 @@ def stand_ins(words: Sequence[str], rows: Sequence[Published], cells: Sequence[C
     book, chosen = Book(tuple(rows)), dict[str, str]()
     here = [str(cell.axis("dataset")) for cell in cells] + book.datasets_trained_on(cells)
     for word in words:
-        ours, _, name = word.rpartition("=")
+        ours, name = _split(word, book.datasets())
         _check_known(name, book.datasets(), "in the published numbers")
         if ours:
             _check_known(ours, [*here, *(text.partition(":")[0] for text in here)], "in these results")
         if chosen.setdefault(ours, name) != name:
             raise SpecError(f"--as says that {ours or 'ours'} is both {chosen[ours]} and {name}: name one of them")
     return Book(book.rows, chosen)
+
+
+def _split(word: str, published: Iterable[str]) -> tuple[str, str]:
+    """Split ``[OURS=]NAME``; either may have parameters, such as ``gtsrb:size=32``, so the longest NAME counts."""
+    for name in sorted(published, key=len, reverse=True):
+        if word == name or word.endswith(f"={name}"):
+            return word[: -len(name)].removesuffix("="), name
+    ours, _, name = word.rpartition("=")
+    return ours, name
 
 
 def _check_known(name: str, known: Iterable[str], where: str) -> None:

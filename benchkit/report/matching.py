@@ -113,7 +113,7 @@ class Book:
         return "+".join(self.counts_as(name) for name in value.split("+"))
 
     def _fits(self, axis: str, row: Part, ours: Part, every: Mapping[str, str]) -> bool:
-        stated = all(_same(value, every.get(key)) for key, value in row.stated.items())
+        stated = all(same(value, every.get(key)) for key, value in row.stated.items())
         return stated and not (self._varied[axis, row.name] - row.stated.keys()) & ours.stated.keys()
 
 
@@ -124,7 +124,8 @@ def _params(cell: Cell, axis: str) -> dict[str, str]:
     return {str(key): text(value) for key, value in found.items()}
 
 
-def _same(published: str, ours: str | None) -> bool:
+def same(published: str, ours: str | None) -> bool:
+    """Return whether two texts are one value of a parameter: ``0.20`` and ``0.2`` are."""
     if ours is None:
         return False
     # A combination of datasets is the same in any order.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchkit.metrics import metric, summarize
 from benchkit.report.aggregate import Cell, seeds_of
 from benchkit.report.layout import MEANING, Entry, Head, Report, Table
-from benchkit.report.load import Record
+from benchkit.report.load import Record, finite
 from benchkit.report.notes import Notes, assumptions, fault_signs, faults, populations, seeds_line, warnings
 from benchkit.words import printable
 
@@ -47,7 +47,7 @@ def _costs(cell: Cell) -> Table:
 
 def _cost(cell: Cell, stage: str, name: str) -> str:
     spent = [costs for record in cell.records if isinstance(costs := record.costs.get(stage), dict)]
-    values = [costs[name] for costs in spent if isinstance(costs.get(name), int | float)]
+    values = [costs[name] for costs in spent if finite(costs.get(name))]
     return metric(name).text(summarize(values).mean) if values else ""
 
 

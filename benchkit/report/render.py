@@ -44,7 +44,7 @@ class Format:
 
 def _markdown(text: str) -> str:
     # An underscore inside a word, or an interval, means nothing to markdown; escaping would only hurt the eye.
-    signs = r"(± >|\[-?[\d.]+, -?[\d.]+\])|([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))"
+    signs = r"(± >|\[-?[\d.]+, -?[\d.]+\](?![(\[:]))|([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))"
     return re.sub(signs, lambda found: found[1] or f"\\{found[2]}", text)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
 from benchkit.params import text
 from benchkit.report.load import Record
+from benchkit.report.matching import same
 from benchkit.report.published import part_of
 from benchkit.spec import pieces, seeds
 
@@ -70,8 +71,8 @@ def _chosen(axis: str, wanted: str, known: Mapping[str, Params]) -> set[str]:
 
 
 def _fits(name: str, stated: Params, value: str, params: Params) -> bool:
-    same = all(params.get(key.replace("-", "_")) == one for key, one in stated.items())
-    return same and name in ("all", part_of(value).name)
+    stated_so = all(same(one, params.get(key.replace("-", "_"))) for key, one in stated.items())
+    return stated_so and name in ("all", part_of(value).name)
 
 
 def _seeds(numbers: str, known: set[int]) -> set[int]:

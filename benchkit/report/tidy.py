@@ -43,6 +43,7 @@ FIXED: dict[str, tuple[Kind, Get]] = {
     "defense_kind": ("text", lambda record: _text(record.defense_info.get("kind"))),
     "defense_params": ("text", lambda record: _json(record.defense_info.get("params"))),
     "poison_rate": ("number", lambda record: record.poison_rate),
+    "population": ("whole", lambda record: record.population or None),
     "seed": ("whole", lambda record: record.seed),
     "status": ("text", lambda record: record.status),
     "error": ("text", lambda record: record.error or None),

@@ -55,6 +55,12 @@ def test_csv_has_one_row_per_record_with_what_it_says(benchkit_cli, finished, re
     assert next(row for row in rows if row["defense"] == "none")["auroc"] == ""
 
 
+def test_values_are_selected_as_numbers_and_populations_have_a_column(benchkit_cli, finished):
+    found = rows_of(benchkit_cli("export", "--to", "csv", "--results", finished, "--attacks", "badnets:target=2.0").out)
+    assert {row["attack"] for row in found} == {"badnets:target=2"}
+    assert {row["population"] for row in found} == {""}
+
+
 def test_csv_goes_to_a_file_and_takes_the_selection(benchkit_cli, finished, tmp_path):
     out = tmp_path / "t.csv"
     ran = benchkit_cli("export", "--to", "csv", "--results", finished, "--out", out, "--attacks", "corner")

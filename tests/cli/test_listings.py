@@ -73,6 +73,8 @@ def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
     listed = json.loads(benchkit_cli("cache", "ls", *where, "--json").out)
     assert keys(listed) == {"stage", "key", "bytes", "label", "path"}
     assert {row["key"] for row in listed} == {step["key"] for step in after["steps"] if step["stage"] != "cell"}
+    ran = benchkit_cli("cache", "prune", *where, "--yes", "--stage", "dta")
+    assert (ran.code, "did you mean 'data'" in ran.err) == (2, True)
     benchkit_cli("cache", "prune", *where, "--yes")
     assert {step["state"] for step in planned()["steps"]} == {"done", "not-needed"}
     assert json.loads(benchkit_cli("cache", "ls", *where, "--json").out) == []

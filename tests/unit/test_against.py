@@ -235,3 +235,10 @@ def test_metrics_of_plugins_need_no_unit(tmp_path: Path) -> None:
     assert "- difference: ours minus published, both" in to_text(
         against(compared(rows, record("badnets", "probe", metrics={"hours": 20.0}))), "markdown"
     )
+
+
+def test_a_published_dataset_may_have_parameters(tmp_path: Path) -> None:
+    sized = published(tmp_path, FILE.replace("gtsrb", "gtsrb:size=32"))
+    for word in ("scenes=gtsrb:size=32", "gtsrb:size=32"):
+        book = stand_ins((word,), sized, cells([record("badnets", "probe", "scenes")]))
+        assert set(book.stand_ins.values()) == {"gtsrb:size=32"}

@@ -59,6 +59,8 @@ def test_directions_are_the_defenders() -> None:
         ("auroc", 1.0, "100.0"),
         ("seconds", 1.234, "1.23"),
         ("peak_mb", 20480.4, "20480"),
+        ("seconds", 999.7, "1000"),
+        ("bdr_net", -0.0002, "0.0"),
     ],
 )
 def test_values_are_written_in_their_unit(name: str, value: float, text: str) -> None:

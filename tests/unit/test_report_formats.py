@@ -172,6 +172,7 @@ def test_markdown_leaves_intervals_as_they_read_and_names_as_they_are() -> None:
     text = drawn([record("[1, a](x)", "mna", defense_info=info, metrics=metrics)])
     assert "| 90.0 [70.0, 100.0] |" in text
     assert "\\[1, a\\](x)" in text
+    assert "\\[1, 2\\](x)" in drawn([record("[1, 2](x)", "strip")])
     wide = [record("badnets", "strip", k, metrics={"auroc": k / 2, "bdr_net": k / 2}) for k in range(3)]
     assert "50.0 ± >50 / 50.0 ± >50" in drawn(wide)
 
