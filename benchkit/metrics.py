@@ -32,7 +32,7 @@ class Metric:
         """Write a value as tables show it: percent with one decimal, anything else with three digits."""
         if self.percent:
             return f"{100 * value:z.1f}"  # no minus in front of a zero
-        return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+        return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:z.3g}"
 
     def half(self, width: float) -> str:
         """Write half the width of an interval; one that spans more than half of all shares tells no number."""

@@ -61,6 +61,7 @@ def test_directions_are_the_defenders() -> None:
         ("peak_mb", 20480.4, "20480"),
         ("seconds", 999.7, "1000"),
         ("bdr_net", -0.0002, "0.0"),
+        ("seconds", -0.0, "0"),
     ],
 )
 def test_values_are_written_in_their_unit(name: str, value: float, text: str) -> None:
