@@ -37,7 +37,7 @@ class Format:
     table: str
     heading: str
     items: str
-    item: str
+    item: Callable[[str], str]
     preamble: str = ""
     notes: Callable[[Report], latex.Notes] = lambda report: report.notes
 
@@ -48,8 +48,14 @@ def _markdown(text: str) -> str:
     return re.sub(signs, lambda found: found[1] or f"\\{found[2]}", text)
 
 
+def _markdown_item(text: str) -> str:
+    # What opens a heading or a list does so at the start of an item too; elsewhere it is text.
+    opens = r"^(\s*)(\d{1,9}(?=[.)](?:\s|$))|(?=(?:#{1,6}|[-+])(?:\s|$)))"
+    return "- " + re.sub(opens, r"\1\2\\", text)
+
+
 FORMATS = {
-    "markdown": Format("github", _markdown, "**{}**", "**{title}**\n\n{table}\n", "**{}**\n", "{}\n", "- {}"),
+    "markdown": Format("github", _markdown, "**{}**", "**{title}**\n\n{table}\n", "**{}**\n", "{}\n", _markdown_item),
     "latex": Format(
         latex.draw,
         latex.escape,
@@ -57,7 +63,7 @@ FORMATS = {
         "{table}\n",
         "\\paragraph{{{}}}",
         "\\begin{{itemize}}\\raggedright\n{}\n\\end{{itemize}}\n",
-        "\\item {}",
+        "\\item {}".format,
         latex.PREAMBLE,
         latex.notes,
     ),
@@ -68,7 +74,7 @@ FORMATS = {
         "<h3>{title}</h3>\n{table}",
         "<h4>{}</h4>",
         "<ul>\n{}\n</ul>",
-        "<li>{}</li>",
+        "<li>{}</li>".format,
     ),
 }
 
@@ -78,7 +84,7 @@ def to_text(report: Report, name: str) -> str:
     form = FORMATS[name]
     parts = [_table(table, form) for table in report.tables]
     for heading, lines in form.notes(report):
-        items = "\n".join(form.item.format(form.escape(line)) for line in lines)
+        items = "\n".join(form.item(form.escape(line)) for line in lines)
         parts += [form.heading.format(form.escape(heading)), form.items.format(items)]
     return form.preamble + "\n".join(parts).rstrip("\n") + "\n"
 

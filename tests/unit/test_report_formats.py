@@ -177,6 +177,23 @@ def test_markdown_leaves_intervals_as_they_read_and_names_as_they_are() -> None:
     assert "50.0 ± >50 / 50.0 ± >50" in drawn(wide)
 
 
+@pytest.mark.parametrize(
+    ("warning", "item"),
+    [
+        ("# big", "- \\# big"),
+        ("+ more", "- \\+ more"),
+        ("- less", "- \\- less"),
+        ("1. first", "- 1\\. first"),
+        ("2) second", "- 2\\) second"),
+        ("-0.5 of 1.5 # +1", "- -0.5 of 1.5 # +1"),
+        ("0.5 is low", "- 0.5 is low"),
+    ],
+)
+def test_what_opens_a_markdown_block_is_text_in_an_item(warning: str, item: str) -> None:
+    lines = drawn([record("badnets", "strip", metrics={"auroc": 0.9}, warnings=[warning])]).splitlines()
+    assert [line for line in lines if line.startswith(item)]
+
+
 def test_rich_markup_in_names_is_text() -> None:
     console = Console(file=io.StringIO(), width=200)
     odd = record("bad[/bold]", "none", metrics={"c_acc": 1.0, "asr": 1.0})
