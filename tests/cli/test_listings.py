@@ -80,6 +80,18 @@ def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
     assert json.loads(benchkit_cli("cache", "ls", *where, "--json").out) == []
 
 
+def test_prune_says_what_it_could_not_remove(benchkit_cli, tmp_path):
+    kept, gone = (tmp_path / name / "artifacts" / "data" for name in ("elsewhere", "r"))
+    for path in (kept / "k1", gone / "k2"):
+        path.mkdir(parents=True)
+        (path / "manifest.json").write_text("{}")
+    (gone / "k1").symlink_to(kept / "k1")  # which rmtree refuses, also for root
+    ran = benchkit_cli("cache", "prune", "--results", tmp_path / "r", "--yes")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"could not remove 1 of 2 artifacts, such as {gone / 'k1'}" in ran.err
+    assert [path.name for path in gone.iterdir()] == ["k1"]
+
+
 def in_terminal(*arguments: object, **env: str) -> str:
     """Return what a command writes to a terminal of 160 columns, control sequences included."""
     parent, child = pty.openpty()
