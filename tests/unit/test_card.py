@@ -44,6 +44,10 @@ def test_hostile_text_stays_text_in_a_card():
     assert body.count("\n```") == 4
 
 
+def test_the_command_that_makes_a_victim_again_has_its_exact_poison_rate():
+    assert "--poison-rate 0.012345678 " in card(_config("a") | {"poison_rate": 0.012345678}, {}, (), "mit")
+
+
 @pytest.mark.parametrize("mark", list("\\`*_[]<>#|!~&@"))
 def test_marks_are_escaped(mark):
     assert escaped(f"a{mark}b") == f"a\\{mark}b"
