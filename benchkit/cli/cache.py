@@ -51,8 +51,9 @@ def ls(results: Path, as_json: bool) -> None:
 def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
     """Remove artifacts; whatever is needed again is made again. Records stay."""
     found = _artifacts(results)
+    known = {*STAGES, *(row["stage"] for row in found)}
     for stage in stages:
-        if stage not in (known := {*STAGES, *(row["stage"] for row in found)}):
+        if stage not in known:
             raise SpecError(f"there is no stage '{stage}'{did_you_mean(stage, known)}: benchkit cache ls names them")
     rows = [row for row in found if not stages or row["stage"] in stages]
     size = sum(row["bytes"] for row in rows) / 2**20

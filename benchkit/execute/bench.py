@@ -88,6 +88,18 @@ class Bench:
             lambda: train[victim_rows(train, job["seed"])],
         )
 
+    def poison(self, job: Job, purpose: str) -> Poisoned:
+        """Let the attack of a step poison the training set.
+
+        Raises:
+            ContractError: when the result breaks its contract, or an attack that is not benign poisoned nothing.
+        """
+        attack, train = self.attack(job), self.victim_train(job)
+        made = gates.poisoned(attack.name, train, attack.poison(train, self.attacker(job, purpose)))
+        if not attack.benign:
+            gates.poisons(attack.name, made, job["poison_rate"])
+        return made
+
     def poisoned(self, job: Job) -> Poisoned:
         """Return the poisoned training set that a ``poison`` step left."""
         return self.kept("poison", job["parents"]["poison"][1], lambda: self._poisoned(job))

@@ -49,14 +49,10 @@ def make_shadows(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[
 
 def make_population(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
     """Poison and train victims like that of the matrix, each with random numbers of its own."""
-    attack, train, numbers = bench.attack(job), bench.victim_train(job), range(*job["numbers"])
+    attack, numbers = bench.attack(job), range(*job["numbers"])
 
     def poisoned(number: int) -> Poisoned:
-        returned = attack.poison(train, bench.attacker(job, f"poison {number} {attack}"))
-        made = gates.poisoned(attack.name, train, returned)
-        if not attack.benign:
-            gates.poisons(attack.name, made, job["poison_rate"])
-        return made
+        return bench.poison(job, f"poison {number} {attack}")
 
     if attack.trains():
         scenes = [bench.attacker(job, f"train {number} {attack}", fit=True) for number in numbers]

@@ -83,13 +83,10 @@ def make_craft(bench: Bench, job: Job) -> Result:
 
 def make_poison(bench: Bench, job: Job) -> Result:
     """Poison the training set; what changed is kept."""
-    attack, train = bench.attack(job), bench.victim_train(job)
-    poisoned = gates.poisoned(attack.name, train, attack.poison(train, bench.attacker(job, "poison")))
-    if not attack.benign:
-        gates.poisons(attack.name, poisoned, job["poison_rate"])
+    poisoned = bench.poison(job, "poison")
     rows = poisoned.mask.nonzero().squeeze(1)
-    changed = poisoned.data[rows]
-    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": len(rows) / len(train)}
+    changed, share = poisoned.data[rows], len(rows) / len(poisoned.data)
+    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": share}
 
 
 def make_train(bench: Bench, job: Job) -> Result:

@@ -131,3 +131,13 @@ def test_a_results_folder_that_is_a_file(benchkit_cli, tmp_path):
     ran = benchkit_cli("run", *WANTED, "--results", tmp_path / "r")
     assert ran.code == 2
     assert "choose another folder with --results" in ran.err
+
+
+def test_a_rate_that_poisons_nothing_fails_its_cells(toy_run, records_in, tmp_path):
+    ran = toy_run("--attacks", "none,corner", "--defenses", "none", "--poison-rate", "0.001")
+    assert ran.code == 1
+    found = {one["attack"]: one for one in records_in(tmp_path / "results")}
+    assert found["none"]["status"] == "ok"
+    assert (
+        "corner poisoned none of 304 images at a poison rate of 0.001: raise --poison-rate" in found["corner"]["error"]
+    )

@@ -143,24 +143,7 @@ def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
     for name in ("one", "two"):
         files.append(tmp_path / name / "mine.py")
         files[-1].parent.mkdir()
-        files[-1].write_text(ATTACK.format(name=name))
+        files[-1].write_text(GOOD.format(name=name))
     registry = plugins.load(files)
     modules = [registry.get("attacks", name).__module__ for name in ("one", "two")]
     assert [Path(sys.modules[module].__file__) for module in modules] == files
-
-
-ATTACK = """
-from dataclasses import dataclass
-import benchkit
-
-@dataclass(frozen=True)
-class Mine(benchkit.Attack):
-    "Nothing."
-    name = "{name}"
-    def stamp(self, images, scene):
-        return images
-
-@benchkit.hookimpl
-def benchkit_attacks():
-    return [Mine]
-"""
