@@ -16,20 +16,6 @@ from benchkit.recipes import Recipe
 from benchkit.spec import Spec, recipe
 from benchkit.steps import Plan, Step, batches
 
-MANY = ("benchkit.ensemble", "benchkit.train", "benchkit.models", "benchkit.protocol")
-CODE = {
-    "poison": ("benchkit.api", "benchkit.protocol"),
-    "craft": ("benchkit.protocol",),
-    "train": ("benchkit.train", "benchkit.models", "benchkit.protocol"),
-    "judge": ("benchkit.models", "benchkit.judging"),
-    "prepare": ("benchkit.protocol",),
-    "audit": ("benchkit.protocol",),
-    "shadows": MANY,
-    "population": (*MANY, "benchkit.api"),
-    "cell": ("benchkit.measure", "benchkit.protocol"),
-    "spectrum": ("benchkit.frequency", "benchkit.protocol"),
-}
-"""The harness's own code that each stage's result depends on."""
 GOALS = ("cell", "spectrum")
 """Stages whose steps are what a plan is made for."""
 OTHER = "other "
@@ -245,5 +231,5 @@ def identified(component: Component) -> dict[str, Any]:
 
 @functools.cache
 def stage_code(stage: str) -> str:
-    """Return the fingerprint of the harness's own code behind a stage, worked out once."""
-    return code_of(*CODE[stage]) if stage in CODE else ""
+    """Return the fingerprint of the harness's own code that a stage runs, worked out once."""
+    return code_of(f"benchkit.execute.stages:make_{stage}")

@@ -170,15 +170,20 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
     if found and found["status"] == "ok":
         return {"made": False, "record": found}
     with Meter(bench.device) as meter, bench.kept.untouched(_plugin(job)):
-        findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
-    record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", "warnings": warnings}
-    record |= findings.exhibits
+        found = make_cell(bench, job)
+    record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", **found}
     costs = {"cell": meter.cost, **parent_costs(job["parents"], bench.store)}
-    record["metrics"], record["costs"] = {**findings.metrics, **_poisoned_share(bench, job), **_total(costs)}, costs
+    record["metrics"], record["costs"] = {**found["metrics"], **_total(costs)}, costs
     record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
     record["finished"] = moment(job, bench.store.record_path(job))
     bench.store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
+
+
+def make_cell(bench: Bench, job: Job) -> dict[str, Any]:
+    """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them."""
+    findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
+    return {"metrics": {**findings.metrics, **_poisoned_share(bench, job)}, "warnings": warnings, **findings.exhibits}
 
 
 def truth(bench: Bench, job: Job) -> Truth:

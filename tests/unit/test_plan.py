@@ -10,7 +10,7 @@ import pytest
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.defenses.mna import Mna
 
-from benchkit import fingerprint
+from benchkit import fingerprint, source
 from benchkit.cli._summary import summary
 from benchkit.plan import plan
 from benchkit.plugins import load
@@ -120,6 +120,12 @@ def test_the_summary_counts(planned, registry, tmp_path):
     assert "5 victims: 0 cached, 5 to train" in text
 
 
+def forget() -> None:
+    """Let fingerprints read their files again."""
+    for known in (source._read, source._installed, fingerprint._code_of):
+        known.cache_clear()
+
+
 def _module(folder: Path, name: str, text: str) -> None:
     (folder / f"{name}.py").write_text(text)
 
@@ -138,8 +144,7 @@ def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp
     ):
         _module(package, "plug", "from ._help import x\n" + body)
         _module(package, "_help", helper)
-        fingerprint._read.cache_clear()
-        fingerprint._exists.cache_clear()
+        forget()
         found.append(fingerprint.code_of("fpkg.plug"))
     assert found[0] == found[1]
     assert len(set(found)) == 3
@@ -157,8 +162,7 @@ def edited(module: str, file: Path, sources: list[str]) -> set[str]:
     found = set()
     for text in sources:
         file.write_text(text)
-        fingerprint._read.cache_clear()
-        fingerprint._exists.cache_clear()
+        forget()
         found.add(fingerprint.code_of(module))
     return found
 

@@ -1,0 +1,225 @@
+"""Keys follow the code that a stage runs: what was seen to run in a toy matrix is what a key must notice."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import sys
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import benchkit
+from benchkit import fingerprint, reach, source
+from benchkit.execute import stages
+from benchkit.execute.worker import make_bench, outcome_of
+from benchkit.plan import plan
+from benchkit.plugins import load
+from benchkit.spec import component, make, recipe
+
+TOY = Path(__file__).parents[1] / "toy.py"
+HOME = Path(benchkit.__file__).parent
+OPTIONS = {
+    "attacks": "none,corner,wanet:k=2,troj-sq:steps=2,invisible:base=corner",
+    "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,"
+    "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
+    "datasets": "toy",
+    "models": "narrownet",
+    "seeds": "0,",
+    "poison_rate": "0.1",
+    "recipe": "fast:epochs=1",
+    "victims": True,
+    "population": "0",
+}
+POPULATION = {"attacks": "none,corner", "defenses": "head-mean", "population": "2"}
+Function = tuple[str, str]
+
+
+class Watch:
+    """Remembers which functions of benchkit each step called: module and name, methods as Class.method."""
+
+    def __init__(self) -> None:
+        self.called: dict[Identity, set[Function]] = defaultdict(set)
+        self.current: set[Function] = set()
+
+    def __call__(self, frame, event, argument) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(HOME)):
+            name = frame.f_code.co_qualname.partition(".<locals>")[0]
+            path = Path(frame.f_code.co_filename).relative_to(HOME.parent).with_suffix("")
+            module = ".".join(path.parts)
+            if module not in source.PLUMBING and "<" not in name:
+                self.current.add((module, name))
+
+    def around(self, stage, run):
+        def watched(bench, job):
+            self.current = self.called[Identity.of(stage, job, bench.registry)]
+            sys.setprofile(self)
+            try:
+                return run(bench, job)
+            finally:
+                sys.setprofile(None)
+
+        return watched
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes the code part of a step's own key: its stage, and the components that its job names."""
+
+    stage: str
+    components: frozenset[benchkit.Component]
+
+    @classmethod
+    def of(cls, stage, job, registry):
+        kinds = ("attack", "defense", "dataset")
+        found = {component(job[kind], f"{kind}s", registry) for kind in kinds if kind in job}
+        shadows = {one.shadows() for one in found if isinstance(one, benchkit.Defense)} - {None}
+        return cls(stage, frozenset({recipe(job["recipe"]), *found, *shadows}))
+
+    def key(self) -> list[object]:
+        code = fingerprint.code_of(f"benchkit.execute.stages:make_{self.stage}")
+        return [code, *(fingerprint.component_id(one) for one in sorted(self.components, key=repr))]
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """Run a toy matrix in this process; return what each kind of step called."""
+    watch, patch = Watch(), pytest.MonkeyPatch()
+    for stage, run in stages.STAGES.items():
+        patch.setitem(stages.STAGES, stage, watch.around(stage, run))
+    patch.setattr(stages, "make_cell", watch.around("cell", stages.make_cell))
+    registry = load([TOY])
+    results = str(tmp_path_factory.mktemp("results"))
+    setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
+    bench = make_bench(setup)
+    for options in (OPTIONS, OPTIONS | POPULATION):
+        spec = make(options, registry)
+        for step in plan(spec, dict.fromkeys(spec.sources(), "")).steps.values():
+            outcome = outcome_of(bench, {**step.job})
+            assert outcome["state"] == "done", outcome
+    patch.undo()
+    return dict(watch.called)
+
+
+def changed(text: str, name: str) -> str:
+    """Return source text with a statement added to one function."""
+    tree = ast.parse(text)
+    body = tree.body
+    for part in name.split("."):
+        body = next(node for node in body if getattr(node, "name", "") == part).body
+    body.append(ast.parse("changed = 1").body[0])
+    return ast.unparse(tree)
+
+
+@pytest.fixture
+def with_text(monkeypatch, tmp_path):
+    """Let a module have another text, as far as fingerprints can see."""
+    numbers, plain = itertools.count(), source.source
+
+    @contextmanager
+    def replaced(module, text):
+        path = tmp_path / f"{next(numbers)}.py"
+        path.write_text(text)
+        with monkeypatch.context() as patch:
+            for one in (source, reach):
+                patch.setattr(one, "source", lambda name: path if name == module else plain(name))
+            fingerprint._code_of.cache_clear()
+            yield
+        fingerprint._code_of.cache_clear()
+
+    return replaced
+
+
+@pytest.mark.slow
+def test_every_stage_of_a_matrix_was_seen(called):
+    assert {one.stage for one in called} == {*stages.STAGES, "cell"} - {"spectrum"}
+    assert min(map(len, called.values())) > 3
+
+
+@pytest.mark.slow
+def test_a_change_to_any_function_that_a_step_called_changes_its_key(called, with_text):
+    before = {one: one.key() for one in called}
+    unseen = []
+    for module, name in sorted(set.union(*called.values())):
+        with with_text(module, changed(source.source(module).read_text(), name)):
+            steps = [one for one, functions in called.items() if (module, name) in functions]
+            unseen += [(one.stage, module, name) for one in steps if one.key() == before[one]]
+    assert not unseen
+
+
+@pytest.mark.slow
+def test_what_only_people_read_changes_no_key(called, with_text):
+    before = {one: one.key() for one in called}
+    for module in sorted({module for functions in called.values() for module, _ in functions}):
+        tree = ast.parse(source.source(module).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+                node.body[0].value.value = "Something else."
+        with with_text(module, "# a comment\n" + ast.unparse(tree)):
+            assert {one: one.key() for one in called} == before
+
+
+def keys_of(stage, module, old, new, with_text):
+    text = source.source(module).read_text()
+    assert old in text
+    root = f"benchkit.execute.stages:make_{stage}"
+    before = fingerprint.code_of(root)
+    with with_text(module, text.replace(old, new)):
+        return before, fingerprint.code_of(root)
+
+
+@pytest.mark.parametrize(
+    ("stage", "module", "old", "new"),
+    [
+        ("cell", "benchkit.kinds", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("cell", "benchkit.thresholds", "0 < rate < 1", "0 < rate < 2"),
+        ("train", "benchkit.execute.bench", '("attacker", purpose)', '("attacker", "", purpose)'),
+        ("poison", "benchkit.execute.bench", "victim_rows(train", "holdout_rows(train"),
+        ("judge", "benchkit.execute.bench", "test.labels != wanted", "test.labels == wanted"),
+        ("judge", "benchkit.execute.stages", "argmax(1)", "argmin(1)"),
+        ("population", "benchkit.execute.many", 'f"poison {number}', 'f"poisoned {number}'),
+        ("poison", "benchkit.api", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),
+        ("train", "benchkit.scene", "epochs=epochs", "epochs=2"),
+        ("train", "benchkit.nets", "def forward(self", "def forward(self, *rest"),
+        ("train", "benchkit.fingerprint", "[:15], 16)", "[:14], 16)"),
+        ("prepare", "benchkit.protocol", "round(share", "int(share"),
+        ("poison", "benchkit.protocol", "RESERVE = 0.05", "RESERVE = 0.06"),
+    ],
+)
+def test_what_makes_a_number_is_in_the_key_of_its_stage(stage, module, old, new, with_text):
+    before, after = keys_of(stage, module, old, new, with_text)
+    assert before != after
+
+
+@pytest.mark.parametrize(
+    ("stage", "module", "old", "new"),
+    [
+        ("train", "benchkit.measure", "0.4", "0.5"),
+        ("train", "benchkit.rates", "0.01", "0.02"),
+        ("prepare", "benchkit.kinds", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("prepare", "benchkit.muon", "orthogonalised(", "orthogonalized("),
+        ("data", "benchkit.train", "0.01", "0.02"),
+        ("cell", "benchkit.errors", "did you mean", "do you mean"),
+    ],
+)
+def test_what_a_stage_does_not_run_makes_nothing_of_it_again(stage, module, old, new, with_text):
+    before, after = keys_of(stage, module, old, new, with_text)
+    assert before == after
+
+
+def test_a_plugin_counts_with_whatever_it_imports_from_plugins(with_text):
+    wrapper, base = "benchkit_plugins.attacks.invisible", "benchkit_plugins.attacks.badnets"
+    before = fingerprint.code_of(wrapper)
+    with with_text(base, changed(source.source(base).read_text(), "BadNets.stamp")):
+        assert fingerprint.code_of(wrapper) != before
+
+
+def test_a_plugin_counts_with_what_it_calls_of_the_harness(with_text):
+    before = {name: fingerprint.code_of(f"benchkit_plugins.{name}") for name in ("defenses.strip", "defenses.abl")}
+    text = source.source("benchkit.muon").read_text()
+    with with_text("benchkit.muon", changed(text, "orthogonalised")):
+        assert fingerprint.code_of("benchkit_plugins.defenses.abl") != before["defenses.abl"]  # it calls scene.fit
+        assert fingerprint.code_of("benchkit_plugins.defenses.strip") == before["defenses.strip"]
