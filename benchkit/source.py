@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,9 +87,12 @@ def read(name: str) -> Module:
 
 @functools.cache
 def _read(name: str, path: Path) -> Module:
-    tree = _plain(ast.parse(path.read_text(encoding="utf-8")))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     package = name.split(".")[: None if path.name == "__init__.py" else -1]
-    imports = dict(pair for node in ast.walk(tree) for pair in _imports(node, package))
+    imports: dict[str, Dotted] = {}
+    for node in ast.walk(tree):
+        imports |= _imports(node, package)
+        _strip(node)
     named: dict[str, list[ast.stmt]] = {"": []}
     for statement in tree.body:
         for bound in _names(statement):
@@ -101,29 +104,26 @@ def _read(name: str, path: Path) -> Module:
     return Module(name, found | {"": Definition(effects.digest, uses, effects.attributes)}, imports)
 
 
-def _plain(tree: ast.Module) -> ast.Module:
-    """Return a module without docstrings, and without strings that stand below what they describe."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | FUNCTIONS):
-            node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
-    return tree
+def _strip(node: ast.AST) -> None:
+    """Take docstrings away, and strings that stand below what they describe."""
+    if isinstance(node, ast.Module | ast.ClassDef | FUNCTIONS):
+        node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
 
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _imports(node: ast.AST, package: list[str]) -> Iterator[tuple[str, Dotted]]:
-    """Yield each name that an import binds, and the full dotted name behind it."""
+def _imports(node: ast.AST, package: list[str]) -> dict[str, Dotted]:
+    """Return each name that a node binds by an import, and the full dotted name behind it."""
     if isinstance(node, ast.Import):
-        for one in node.names:
-            path = tuple(one.name.split("."))
-            yield (one.asname, path) if one.asname else (path[0], path[:1])
-    elif isinstance(node, ast.ImportFrom):
-        base = package[: len(package) - node.level + 1] if node.level else []
-        base = [*base, *(node.module.split(".") if node.module else [])]
-        for one in node.names:
-            yield one.asname or one.name, (*base, one.name)
+        whole = {one.asname: tuple(one.name.split(".")) for one in node.names if one.asname}
+        return whole | {head: (head,) for one in node.names if not one.asname for head in one.name.split(".")[:1]}
+    if not isinstance(node, ast.ImportFrom):
+        return {}
+    base = package[: len(package) - node.level + 1] if node.level else []
+    base = [*base, *(node.module.split(".") if node.module else [])]
+    return {one.asname or one.name: (*base, one.name) for one in node.names}
 
 
 def _names(node: ast.stmt) -> list[str]:
