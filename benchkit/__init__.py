@@ -22,6 +22,7 @@ from benchkit.kinds import (
 from benchkit.params import Component, nested, param
 from benchkit.scene import Data, Poisoned, Scene, Source, Split
 from benchkit.shadows import Shadows
+from benchkit.shares import share_of
 from benchkit.wrapper import AttackWrapper
 
 __version__ = "0.1.0"
@@ -55,4 +56,5 @@ __all__ = [
     "hookimpl",
     "nested",
     "param",
+    "share_of",
 ]

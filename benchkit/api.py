@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.params import Component, param
 from benchkit.scene import Data, Poisoned, Scene, Source, Split, Tensors
+from benchkit.shares import share_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +109,7 @@ class Attack(Component, ABC):
         return labels.new_full(labels.shape, self.target)
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Poison int(rate * N) random images of non-target classes: stamped, and relabelled.
+        """Poison the rate's share of N images, rounded down, drawn from non-target classes: stamped, and relabelled.
 
         N counts the whole training set. Clean-label attacks write their own.
         """
@@ -117,7 +118,7 @@ class Attack(Component, ABC):
         wanted = self.target_labels(train.labels, scene)
         eligible = (train.labels != wanted).nonzero().squeeze(1)
         order = torch.randperm(len(eligible), generator=scene.rng).to(eligible.device)
-        rows = eligible[order[: int(scene.poison_rate * len(train))]].sort().values
+        rows = eligible[order[: share_of(scene.poison_rate, len(train))]].sort().values
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:

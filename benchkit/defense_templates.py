@@ -68,7 +68,7 @@ class $cls(benchkit.TrainingFilter):
         sums = pixels.new_zeros(scene.classes, pixels.shape[1]).index_add(0, train.labels, pixels)
         counts = train.labels.bincount(minlength=scene.classes).clamp(min=1)
         distance = (pixels - (sums / counts[:, None])[train.labels]).norm(dim=1)
-        rank = int((1 - self.drop) * (len(train) - 1))
+        rank = benchkit.share_of(1 - self.drop, len(train) - 1)
         return distance - distance.sort().values[rank]
 '''
 

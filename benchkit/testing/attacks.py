@@ -9,6 +9,7 @@ import torch
 from benchkit import gates
 from benchkit.api import Attack
 from benchkit.scene import Poisoned
+from benchkit.shares import share_of
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -141,8 +142,8 @@ def check_poison_mask(attack: Attack) -> None:
 
 
 def check_poison_count(attack: Attack) -> None:
-    """At most int(rate * N) rows are poisoned, and at least one; none by a benign attack."""
-    count, most = int(_poison(attack, home(attack)).mask.sum()), int(RATE * len(home(attack).data.train))
+    """At most the rate's share of rows is poisoned, and at least one; none by a benign attack."""
+    count, most = int(_poison(attack, home(attack)).mask.sum()), share_of(RATE, len(home(attack).data.train))
     if attack.benign:
         require(count == 0, f"{attack.name} says benign = True, but poisons {count} images")
     else:

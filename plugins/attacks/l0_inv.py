@@ -88,7 +88,7 @@ class L0Inv(benchkit.Attack):
                 return where, latent
             change = latent.sigmoid() - base.flatten(2)[0][:, where]
             worth = (gradient * change).sum(0).abs()
-            kept = worth.topk(max(self.n_pixels, int(0.9 * len(where)))).indices.sort().values
+            kept = worth.topk(max(self.n_pixels, benchkit.share_of(0.9, len(where)))).indices.sort().values
             where, latent = where[kept], latent[:, kept]
 
     def _descend(self, miss: Objective, base: Tensor, where: Tensor, latent: Tensor, steps: int) -> Tensor:

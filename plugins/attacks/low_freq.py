@@ -25,7 +25,7 @@ SHARED_BY = 128
 def high_block(sources: Tensor, crop: float, intensity: float, whole: bool) -> Tensor:
     """Return what is added to each channel's high-frequency quadrant: float32 (M, C, H // 2, W // 2).
 
-    The lowest int(H * crop) x int(W * crop) coefficients of a source's DCT are rescaled to [0, intensity] and
+    The lowest H * crop by W * crop coefficients (rounded down) of a source's DCT are rescaled to [0, intensity] and
     stretched bilinearly to the quadrant; a channel without contrast in them gives zeros.
 
     Args:
@@ -35,7 +35,7 @@ def high_block(sources: Tensor, crop: float, intensity: float, whole: bool) -> T
         whole: stretch all of the block, or (the released code) only its first cell, two by two coefficients.
     """
     height, width = sources.shape[-2:]
-    low = dct2(sources)[..., : int(height * crop), : int(width * crop)]
+    low = dct2(sources)[..., : benchkit.share_of(crop, height), : benchkit.share_of(crop, width)]
     least, most = low.amin((2, 3), keepdim=True), low.amax((2, 3), keepdim=True)
     low = intensity * (low - least) / (most - least).clamp(min=1e-6)
     corner = low if whole else low[..., :2, :2]
@@ -60,9 +60,9 @@ class LowFreq(benchkit.Attack):
     8 bits. The source image is of class ``target``, also with ``mapping=all-to-all``.
 
     With ``poisoning=batch`` the attacker runs the training, on clean data, and stamps and relabels the first
-    int(B * rate) of every shuffled batch of B, target-class images too, before augmentation. What training
+    rate * B (rounded down) of every shuffled batch of B, target-class images too, before augmentation. What training
     filters are given is then not what the victim was trained on, but the set that ``poisoning=dataset``
-    trains on: int(rate * N) images of other classes, poisoned once.
+    trains on: rate * N images of other classes, poisoned once.
     """
 
     name = "low-freq"
@@ -157,7 +157,7 @@ class LowFreq(benchkit.Attack):
             return super().train(poisoned, scene)
 
         def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            count = int(scene.poison_rate * len(labels))
+            count = benchkit.share_of(scene.poison_rate, len(labels))
             if not count:
                 raise benchkit.BenchkitError(
                     f"a poison rate of {scene.poison_rate:g} is no image of a batch of {len(labels)}: "
@@ -173,7 +173,7 @@ class LowFreq(benchkit.Attack):
         side = min(shape[1:])
         if side < 8:
             return f"low-freq needs images of 8 pixels or more, and these are {shape[1]}x{shape[2]}"
-        if int(side * self.crop) < 2:
+        if benchkit.share_of(self.crop, side) < 2:
             return f"crop={self.crop:g} of {side} frequencies is less than the two that low-freq interpolates between"
         return super().check(shape, classes)
 

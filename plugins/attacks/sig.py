@@ -40,9 +40,9 @@ class Sig(benchkit.Attack):
         return add(images, (self.delta * phase.sin()).float())
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
-        """Stamp int(rate * N) random images of the target class, at most ``max_share`` of it; keep labels."""
+        """Stamp the rate's share of N images, drawn from the target class, at most ``max_share`` of it; keep labels."""
         own = (train.labels == self.target).nonzero().squeeze(1)
-        count = min(int(scene.poison_rate * len(train)), int(self.max_share * len(own)))
+        count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
         order = torch.randperm(len(own), generator=scene.rng).to(own.device)
         rows = own[order[:count]].sort().values
         stamped = self.stamp(train.images[rows], scene)

@@ -53,7 +53,7 @@ class SpectralSignatures(benchkit.TrainingFilter):
 
     def _count(self, rows: int, total: int) -> int:
         """Return how many of a label's ``rows`` to drop: at most half of them."""
-        return min(int(1.5 * self.eps * (rows if self.of == "label" else total)), rows // 2)
+        return min(benchkit.share_of(1.5 * self.eps, rows if self.of == "label" else total), rows // 2)
 
 
 def _signature(features: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def test_dirty_label_poisoning(
     here = ready(attack, (1, 16, 16), seed=seed, rate=rate)
     poisoned = attack.poison(train, here)
     wanted = attack.target_labels(train.labels, here)
-    assert poisoned.mask.sum() == int(rate * count)
+    assert poisoned.mask.sum() == benchkit.share_of(rate, count)
     assert (train.labels[poisoned.mask] != wanted[poisoned.mask]).all()
     assert torch.equal(poisoned.data.labels, torch.where(poisoned.mask, wanted, train.labels))
     expected = torch.where(poisoned.mask[:, None, None, None], attack.stamp(train.images, here), train.images)
@@ -81,10 +81,24 @@ def test_clean_label_poisoning(count: int, rate: float, share: float, target: in
     attack, train = Sig(target=target, max_share=share), split(count)
     poisoned = attack.poison(train, ready(attack, (1, 16, 16), rate=rate))
     own = train.labels == target
-    assert poisoned.mask.sum() == min(int(rate * count), int(share * int(own.sum())))
+    assert poisoned.mask.sum() == min(benchkit.share_of(rate, count), benchkit.share_of(share, int(own.sum())))
     assert not (poisoned.mask & ~own).any()
     assert torch.equal(poisoned.data.labels, train.labels)
     assert torch.equal(poisoned.data.images[~poisoned.mask], train.images[~poisoned.mask])
+
+
+@pytest.mark.parametrize("attack", [BadNets(), Sig(max_share=1.0)], ids=str)
+@pytest.mark.parametrize(("rate", "poisoned"), [(0.29, 29), (0.57, 57), (0.28, 28)])
+def test_a_rate_poisons_all_of_its_images(attack: benchkit.Attack, rate: float, poisoned: int) -> None:
+    """0.29 * 100 is a little less than 29 in floats."""
+    labels = torch.full((100,), 0 if isinstance(attack, Sig) else 1)
+    train = benchkit.Split(noise(100, (1, 16, 16)), labels)
+    assert int(attack.poison(train, ready(attack, (1, 16, 16), rate=rate)).mask.sum()) == poisoned
+
+
+def test_the_share_of_a_class_that_sig_may_poison_is_exact() -> None:
+    train = benchkit.Split(noise(100, (1, 16, 16)), torch.zeros(100, dtype=torch.int64))
+    assert int(Sig(max_share=0.29).poison(train, ready(Sig(), (1, 16, 16), rate=0.9)).mask.sum()) == 29
 
 
 @pytest.mark.parametrize("attack", STATIC, ids=str)
