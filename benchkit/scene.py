@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from benchkit.errors import ContractError
 
@@ -86,9 +86,35 @@ class Poisoned:
         return cls(Split(new_images, new_labels), mask)
 
 
+class Absent(Mapping[str, Any]):
+    """Stands for what a stage does not have: whoever looks into it is told, instead of finding nothing there."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __getitem__(self, name: object) -> NoReturn:
+        raise ContractError(self.what)
+
+    def __iter__(self) -> Iterator[str]:
+        raise ContractError(self.what)
+
+    def __len__(self) -> int:
+        raise ContractError(self.what)
+
+
+PREPARED = Absent("scene.prepared is what prepare() returns, and is not there while it runs: read it in other methods")
+OTHERS = Absent("scene.others is there in a defense's prepare() alone: let prepare() return what you need of it")
+SHADOWS = cast(
+    "Sequence[Classifier]",
+    Absent("scene.shadows is there in a defense's prepare() alone: let prepare() return what you need of it"),
+)
+
+
 @dataclass(frozen=True)
 class Scene:
     """What one party (attacker or defender) may use. There is no trigger, target, mask or test set in it.
+
+    What a stage does not have raises ContractError when it is used.
 
     Attributes:
         classes: number of classes K.
@@ -96,10 +122,10 @@ class Scene:
         device: where tensors live.
         clean: the clean labelled images the holder has: an attacker's training set, a defender's hold-out.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
-        prepared: what the component's own ``prepare`` returned.
+        prepared: what the component's own ``prepare`` returned, in every other method.
         others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
         shadows: in ``prepare``, the shadow models that a defense asked for, by number, in eval mode.
-        poison_rate: share of the whole training set an attacker may poison (0 for defenders).
+        rate: what ``poison_rate`` returns, or None where there is none.
     """
 
     classes: int
@@ -107,12 +133,25 @@ class Scene:
     device: torch.device
     clean: Split
     rng: torch.Generator
-    prepared: Tensors = field(default_factory=dict)
-    poison_rate: float = 0.0
+    prepared: Tensors = field(default_factory=lambda: PREPARED)
+    rate: float | None = None
     granted: Classifier | None = field(default=None, repr=False)
     trainer: Trainer | None = field(default=None, repr=False)
-    others: Mapping[str, Split] = field(default_factory=dict, repr=False)
-    shadows: Sequence[Classifier] = field(default=(), repr=False)
+    others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
+    shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
+
+    @property
+    def poison_rate(self) -> float:
+        """The share of the whole training set that an attacker may poison.
+
+        Raises ContractError in ``prepare``, whose trigger is crafted once for all rates, and for defenders.
+        """
+        if self.rate is None:
+            raise ContractError(
+                "scene.poison_rate is for attacks, and not in prepare(), whose result all poison rates share: "
+                "use it in poison(), train() or stamp(), or declare a parameter of your own"
+            )
+        return self.rate
 
     @property
     def model(self) -> Classifier:

@@ -16,7 +16,7 @@ from benchkit.models import Classifier, create
 from benchkit.plan import OTHER, SHADOWS
 from benchkit.plugins import Registry
 from benchkit.protocol import generator, holdout_rows, victim_rows
-from benchkit.scene import Data, Poisoned, Scene, Source, Split
+from benchkit.scene import PREPARED, Data, Poisoned, Scene, Source, Split
 from benchkit.spec import component, recipe
 from benchkit.store import Store
 from benchkit.train import Trainer
@@ -74,10 +74,10 @@ class Bench:
         splits = [Split(found[f"{part}_images"], found[f"{part}_labels"]) for part in ("train", "test")]
         return Data(splits[0], splits[1], names)
 
-    def train_split(self, job: Job, role: str) -> Split:
-        """Return the training split that a ``data`` step left."""
-        found = self.tensors(job, role)
-        return Split(found["train_images"], found["train_labels"])
+    def others(self, job: Job) -> dict[str, Split]:
+        """Return the training splits of the datasets that a defense learns from, by their text."""
+        found = {role.removeprefix(OTHER): self.tensors(job, role) for role in job["parents"] if role.startswith(OTHER)}
+        return {text: Split(parts["train_images"], parts["train_labels"]) for text, parts in found.items()}
 
     def victim_train(self, job: Job) -> Split:
         """Return the clean training set of victims: all but the defenders' reserve."""
@@ -165,8 +165,8 @@ class Bench:
             job,
             self.victim_train(job),
             ("attacker", purpose),
-            prepared=self.tensors(job, "craft"),
-            poison_rate=job.get("poison_rate", 0.0),
+            prepared=PREPARED if job["stage"] == "craft" else self.tensors(job, "craft"),
+            rate=job.get("poison_rate"),
             granted=model,
             trainer=self.trainer(job) if fit else None,
         )
@@ -189,12 +189,20 @@ class Bench:
             job,
             train[holdout_rows(train, job["seed"], defense.clean)],
             ("defender", purpose),
-            prepared=self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare")),
             granted=suspect.copy() if suspect else None,
             trainer=self.trainer(job) if fit else None,
-            shadows=self.shadows(job),
-            others={role.removeprefix(OTHER): self.train_split(job, role) for role in _others(job)},
+            **self._preparation(job),
         )
+
+    def _preparation(self, job: Job) -> dict[str, Any]:
+        """Return what a defense learns from while it prepares, and what it learned in the stages after that."""
+        if job["stage"] == "prepare":
+            return {"shadows": self.shadows(job), "others": self.others(job)}
+        if job["stage"] == "shadows":
+            return {}
+        return {
+            "prepared": self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare"))
+        }
 
     def tested(self, job: Job) -> Split:
         """Return the test split as this row has it: a benign attack may have processed it.
@@ -242,7 +250,3 @@ class Bench:
         stamped, again = (attack.stamp(images.clone(), self.attacker(job, "stamp")) for _ in range(2))
         gates.repeats(attack.name, "stamp", gates.images(attack.name, "stamp", images, stamped), again)
         return stamped.to(images.device)
-
-
-def _others(job: Job) -> list[str]:
-    return [role for role in job["parents"] if role.startswith(OTHER)]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from benchkit.api import Attack, Defense
 from benchkit.models import Classifier
 from benchkit.recipes import Fast
-from benchkit.scene import Data, Poisoned, Scene, Split, Tensors
+from benchkit.scene import PREPARED, Data, Poisoned, Scene, Split, Tensors
+from benchkit.shares import share_of
 from benchkit.train import Trainer
 
 CLASSES = 4
@@ -84,7 +85,7 @@ class World:
     def poisoned(self) -> Poisoned:
         """The training set with a white 4 x 4 corner on 15 % of it, relabelled to class 0."""
         train = self.data.train
-        rows = (train.labels != 0).nonzero().squeeze(1)[: int(RATE * len(train))]
+        rows = (train.labels != 0).nonzero().squeeze(1)[: share_of(RATE, len(train))]
         return Poisoned.replacing(train, rows, self.triggered(train.images[rows]), train.labels[rows] * 0)
 
     def triggered(self, images: Tensor) -> Tensor:
@@ -124,13 +125,13 @@ class World:
 
     def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:
         """Return the scene of ``stamp`` and ``poison``, or (with a trainer) that of ``train``."""
-        ready, trainer = prepared(attack, self), self.trainer if training else None
+        ready, trainer = dict(prepared(attack, self)), self.trainer if training else None
         return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return a defender's scene: the hold-out, a trainer, and the victim where it is declared."""
         model = self._granted(defense, lambda: self.victim)
-        return self._scene(self.holdout, seed, ready=prepared(defense, self), model=model, trainer=self.trainer)
+        return self._scene(self.holdout, seed, ready=dict(prepared(defense, self)), model=model, trainer=self.trainer)
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first few shadow models that a defense describes, of the world's own small network."""
@@ -148,14 +149,14 @@ class World:
         clean: Split,
         seed: int,
         *,
-        ready: Tensors | None = None,
-        rate: float = 0.0,
+        ready: Tensors = PREPARED,
+        rate: float | None = None,
         model: Classifier | None = None,
         trainer: Trainer | None = None,
     ) -> Scene:
         copy = Split(clean.images.clone(), clean.labels.clone())
         rng = torch.Generator().manual_seed(seed)
-        return Scene(CLASSES, self.shape, CPU, copy, rng, dict(ready or {}), rate, model, trainer)
+        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer)
 
 
 @functools.cache

@@ -80,14 +80,41 @@ class Rated(benchkit.Attack):
         return stamped
 
 
+@dataclass(frozen=True)
+class Early(benchkit.Attack):
+    """Reads what its stage does not have."""
+
+    name = "early"
+    what: str = benchkit.param("rate", "what it reads", choices=("rate", "prepared"))
+
+    def prepare(self, scene):
+        found = scene.poison_rate if self.what == "rate" else scene.prepared.get("found", 1)
+        return {"found": torch.tensor(found)}
+
+    def stamp(self, images, scene):
+        return 255 - images
+
+
+@dataclass(frozen=True)
+class Curious(benchkit.InputDetector):
+    """Reads what a defender does not have."""
+
+    name = "curious"
+    what: str = benchkit.param("rate", "what it reads", choices=("rate", "others", "shadows"))
+
+    def score(self, images, scene):
+        found = scene.poison_rate if self.what == "rate" else len(getattr(scene, self.what))
+        return images.float().mean((1, 2, 3)) + found
+
+
 @benchkit.hookimpl
 def benchkit_attacks():
-    return [Scribbler, Rated]
+    return [Scribbler, Rated, Early]
 
 
 @benchkit.hookimpl
 def benchkit_defenses():
-    return [Counter, Eraser]
+    return [Counter, Eraser, Curious]
 '''
 
 
@@ -129,6 +156,22 @@ def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_pat
     assert run("--attacks", "rated", "--defenses", "none", "--poison-rate", "0.1,0.3").code == 0
     found = {one["poison_rate"]: one["metrics"]["l2"] for one in records_in(tmp_path / "results")}
     assert found[0.3] > 2 * found[0.1] > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--attacks", "early", "--no-victims"), "scene.poison_rate is for attacks, and not in prepare()"),
+        (("--attacks", "early:what=prepared", "--no-victims"), "scene.prepared is what prepare() returns"),
+        (("--attacks", "none", "--defenses", "curious"), "scene.poison_rate is for attacks"),
+        (("--attacks", "none", "--defenses", "curious:what=others"), "scene.others is there in a defense's prepare()"),
+        (("--attacks", "none", "--defenses", "curious:what=shadows"), "scene.shadows is there in a defense's prepare"),
+    ],
+)
+def test_reading_what_a_stage_does_not_have_fails_with_a_sentence(run, records_in, tmp_path, given, words):
+    defenses = () if "--defenses" in given else ("--defenses", "brightest")
+    assert run(*given, *defenses).code == 1
+    assert any(words in (one["error"] or "") for one in records_in(tmp_path / "results"))
 
 
 RAISING = '''

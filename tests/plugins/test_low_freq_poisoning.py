@@ -20,16 +20,17 @@ IMAGES = torch.randint(120, 130, (300, 3, 32, 32), dtype=torch.uint8, generator=
 
 
 class Recorded:
-    """A trainer that notes what it is asked to fit, and shows ``on_batch`` batches of 40, shuffled."""
+    """A trainer that notes what it is asked to fit, and shows ``on_batch`` batches of a size, shuffled."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 40) -> None:
+        self.size = size
         self.data: benchkit.Split | None = None
         self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def fit(self, data: benchkit.Split, *, rng: torch.Generator, on_batch: Any = None, **_: Any) -> None:
         self.data = data
         order = torch.randperm(len(data), generator=rng)
-        for rows in order.split(40) if on_batch else ():
+        for rows in order.split(self.size) if on_batch else ():
             images, labels = data.images[rows], data.labels[rows]
             kept = images.clone(), labels.clone()
             made = on_batch(images, labels, rows)
@@ -42,10 +43,10 @@ def scene(attack: LowFreq, seed: int = 0, **changes: Any) -> benchkit.Scene:
     return dataclasses.replace(WORLD.attacking(attack, seed=seed), **changes)
 
 
-def fitted(attack: LowFreq, rate: float = 0.1) -> tuple[Recorded, benchkit.Poisoned]:
-    trainer = Recorded()
-    poisoned = attack.poison(TRAIN, scene(attack, poison_rate=rate))
-    attack.train(poisoned, scene(attack, trainer=trainer, poison_rate=rate))
+def fitted(attack: LowFreq, rate: float = 0.1, size: int = 40) -> tuple[Recorded, benchkit.Poisoned]:
+    trainer = Recorded(size)
+    poisoned = attack.poison(TRAIN, scene(attack, rate=rate))
+    attack.train(poisoned, scene(attack, trainer=trainer, rate=rate))
     return trainer, poisoned
 
 
@@ -170,3 +171,10 @@ def test_what_does_not_fit_is_refused(attack: LowFreq, shape: tuple[int, int, in
 def test_a_wrapper_is_told_that_batches_are_out_of_its_reach() -> None:
     assert "add base.poisoning=dataset" in (LowFreq().wrap_fault() or "")
     assert LowFreq(poisoning="dataset").wrap_fault() is None
+
+
+def test_a_rate_poisons_all_of_its_images_of_each_batch() -> None:
+    """0.29 * 100 is a little less than 29 in floats."""
+    trainer, _ = fitted(LowFreq(), rate=0.29, size=100)
+    images, _, stamped, _ = trainer.batches[0]
+    assert int((stamped != images).flatten(1).any(1).sum()) == 29

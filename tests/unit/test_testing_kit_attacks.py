@@ -47,11 +47,11 @@ def poisons_in_place(self: Any, train: benchkit.Split, scene: Any) -> benchkit.P
 
 
 def poisons_twice_as_much(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
-    return benchkit.Attack.poison(self, train, replace(scene, poison_rate=2 * RATE))
+    return benchkit.Attack.poison(self, train, replace(scene, rate=2 * RATE))
 
 
 def poisons_nothing(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
-    return benchkit.Attack.poison(self, train, replace(scene, poison_rate=0.0))
+    return benchkit.Attack.poison(self, train, replace(scene, rate=0.0))
 
 
 def keeps_labels(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
