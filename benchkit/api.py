@@ -57,12 +57,15 @@ class Attack(Component, ABC):
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
             ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
+        adds_only: True where ``stamp`` does nothing to a pixel but add to it or replace it. Then the clean image is the
+            right control however many pixels change; other stamps that change most of them write ``control``.
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
     label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "dirty"
     needs: ClassVar[frozenset[str]] = frozenset()
     benign: ClassVar[bool] = False
+    adds_only: ClassVar[bool] = False
 
     target: int = param(0, "class the trigger leads to", ge=0)
     mapping: str = param(
@@ -78,8 +81,9 @@ class Attack(Component, ABC):
     def control(self, images: Tensor, scene: Scene) -> Tensor:
         """Return the images as ``stamp`` leaves them, but without the trigger: uint8 (N, C, H, W) -> the same.
 
-        A detector that flags these reacts to the processing (rescaling, re-quantisation), not to the trigger.
-        The default returns them as they are: right for a stamp that only adds to pixels or replaces them.
+        A detector that flags these reacts to the processing (rescaling, resampling, re-quantisation), not to the
+        trigger. The default returns them as they are: right for a stamp that only adds to pixels or replaces them.
+        Where the processing and the trigger cannot be told apart (a warp), it is the same with another trigger.
         """
         return images.clone()
 

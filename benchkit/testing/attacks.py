@@ -26,6 +26,11 @@ from benchkit.testing.common import (
 )
 from benchkit.testing.world import CLASSES, RATE, World, worlds_for
 
+MOST = 0.5
+"""Share of its pixels beyond which a stamp changes an image as a whole."""
+FLAT = 90
+"""Grey level of an image in which there is nothing to resample, sharpen or blur."""
+
 
 def check_threat_model(attack: Attack) -> None:
     """``access``, ``label_policy`` and ``needs`` say known things, and fit what the class replaces."""
@@ -105,6 +110,24 @@ def check_control(attack: Attack) -> None:
     stamped = attack.stamp(where.inputs, where.attacking(attack))
     same = alike(made, stamped) and not attack.benign
     require(not same, f"{attack.name}.control is its stamp: leave the trigger out")
+
+
+def check_control_of_most_pixels(attack: Attack) -> None:
+    """A stamp that changes most pixels has a control, unless it only adds to pixels or replaces them."""
+    where = home(attack)
+    images = where.data.test.images
+    share = (attack.stamp(images.clone(), where.attacking(attack)) != images).any(1).double().mean()
+    if attack.benign or share <= MOST or not alike(attack.control(images.clone(), where.attacking(attack)), images):
+        return
+    todo = "write control, the same processing without the trigger"
+    require(
+        attack.adds_only,
+        f"{attack.name}.stamp changes {share:.0%} of the pixels, and its control is the clean image: {todo}, "
+        "or say adds_only = True if all it does to a pixel is to add to it or to replace it",
+    )
+    flat = torch.full_like(images[:1], FLAT)
+    adds = not alike(attack.stamp(flat.clone(), where.attacking(attack)), flat)
+    require(adds, f"{attack.name} says adds_only = True, but adds nothing to an image of one grey level: {todo}")
 
 
 def check_stamp_any_count(attack: Attack) -> None:
@@ -208,6 +231,7 @@ CHECKS = (
     check_stamp_repeats,
     check_stamp_changes_pixels,
     check_control,
+    check_control_of_most_pixels,
     check_stamp_any_count,
     check_stamp_every_shape,
     check_target_labels,

@@ -167,8 +167,9 @@ def world(channels: int, side: int) -> World:
 
 @functools.lru_cache(maxsize=64)
 def prepared(component: Attack | Defense, where: World) -> Tensors:
-    """Return what ``component.prepare`` makes in a world, computed once."""
-    return component.prepare(where.preparing(component))
+    """Return what ``component.prepare`` makes in a world, computed once; wrappers use what the wrapped attack makes."""
+    maker = component.crafted_by() if isinstance(component, Attack) else component
+    return maker.prepare(where.preparing(maker))
 
 
 def worlds_for(component: Attack | Defense) -> list[World]:

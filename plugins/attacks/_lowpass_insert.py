@@ -41,6 +41,11 @@ class LowPassAttack(benchkit.Attack):
         prepares=False,
     )
 
+    @property
+    def adds_only(self) -> bool:  # type: ignore[override]
+        """True where nothing is rescaled: a sum that is clipped and cut off or rounded is one of whole grey levels."""
+        return self.insertion == "clip"
+
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the trigger in them: uint8 (N, C, H, W) -> the same."""
         return self._inserted(images, scene.prepared["trigger"].to(images.device))

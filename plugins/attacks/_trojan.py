@@ -31,6 +31,7 @@ class Trojan(benchkit.Attack):
 
     paper = "Liu et al., NDSS 2018, Trojaning Attack on Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    adds_only: ClassVar[bool] = True
 
     mode: str = benchkit.param(
         "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), prepares=False

@@ -26,6 +26,11 @@ class Blend(benchkit.Attack):
     alpha: float = benchkit.param(0.2, "weight of the cartoon", gt=0, le=1)
     mode: str = benchkit.param("add", "x + alpha K, clipped, or (1 - alpha) x + alpha K", choices=("add", "convex"))
 
+    @property
+    def adds_only(self) -> bool:  # type: ignore[override]
+        """True where the cartoon is only added."""
+        return self.mode == "add"
+
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the cartoon mixed in: uint8 (N, C, H, W) -> the same."""
         return self._mixed(images, _picture(images))
@@ -35,7 +40,7 @@ class Blend(benchkit.Attack):
 
         A convex mix takes contrast from every pixel and re-quantises it, whatever the picture shows.
         """
-        if self.mode == "add":
+        if self.adds_only:
             return super().control(images, scene)
         picture = _picture(images)
         return self._mixed(images, picture.mean().expand_as(picture))

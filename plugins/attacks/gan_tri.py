@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,10 +33,14 @@ class GanTri(benchkit.Attack):
     2021, section 3) trace what such triggers leave in the spectrum to the generator's upsampling, and leave them
     out below face-sized images. The stamped image is ``x + amp * G(x)``, clipped, with G(x) in [-1, 1]. Its
     weights are drawn once per dataset and seed, and scaled so that G neither fades nor saturates.
+
+    The image itself does not pass through the decoder, and G(x) is added in whole grey levels. So nothing is processed,
+    the traces of upsampling are part of the trigger, and the control is the clean image.
     """
 
     name = "gan-tri"
     paper = "Sarkar et al., arXiv 2020, FaceHack: Triggering Backdoored Facial Recognition Systems (stand-in)"
+    adds_only: ClassVar[bool] = True
 
     amp: float = benchkit.param(0.1, "largest change; images span 0 to 1", gt=0, le=1)
     depth: int = benchkit.param(3, "stages of the decoder, each of which doubles both sides", ge=1, le=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,11 +21,14 @@ class Invisible(benchkit.AttackWrapper):
     Rao et al. 2024, the universal strategy that makes visible triggers invisible: with x the clean image, y the
     stamped one and M the block of highest (or lowest) frequencies, ``x + IDCT(M * DCT(y - x))`` per channel.
     Their released code keeps (k + 1) x (k + 1) low frequencies where it means k x k; here both blocks are k x k.
-    The sum is clipped and rounded to 8 bits, since a triggered image is one that could have been saved.
+    The sum is clipped and rounded to 8 bits, since a triggered image is one that could have been saved. Clean pixels
+    are whole grey levels already: only what is added to them is rounded, so the control is the clean image (and what
+    is kept of the processing, where the wrapped attack has a control of its own).
     """
 
     name = "invisible"
     paper = "Rao et al., ICLR 2024, Rethinking CNN's Generalization to Backdoor Attack from Frequency Domain"
+    adds_only: ClassVar[bool] = True
 
     base: benchkit.Attack = benchkit.nested(BadNets(), "the attack whose change is filtered; base.NAME sets it up")
     band: str = benchkit.param("high", "which corner of the spectrum is kept", choices=("high", "low"))

@@ -60,6 +60,7 @@ class L2Inv(benchkit.Attack):
     name = "l2-inv"
     paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    adds_only: ClassVar[bool] = True
 
     budget: float = benchkit.param(3.2, "L2 norm allowed, pixels in [0, 1], at 32x32x3", gt=0)
     linf: float = benchkit.param(0.267, "largest change of a value, as a share of white", gt=0, le=1)

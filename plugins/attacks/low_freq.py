@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 import benchkit
 from benchkit.frequency import dct2, idct2
 
+from ._batches import stamped_first
 from ._pixels import add
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class LowFreq(benchkit.Attack):
 
     name = "low-freq"
     paper = "Rao et al., ICLR 2024, Rethinking CNN's Generalization to Backdoor Attack from Frequency Domain"
+    adds_only: ClassVar[bool] = True
 
     crop: float = benchkit.param(
         1 / 3, "share of the source's spectrum, per axis, that counts as low", gt=0, le=1, prepares=False
@@ -157,13 +159,7 @@ class LowFreq(benchkit.Attack):
             return super().train(poisoned, scene)
 
         def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            count = benchkit.share_of(scene.poison_rate, len(labels))
-            if not count:
-                raise benchkit.BenchkitError(
-                    f"a poison rate of {scene.poison_rate:g} is no image of a batch of {len(labels)}: "
-                    "use low-freq:poisoning=dataset, a higher rate or larger batches"
-                )
-            stamped, wanted = self.stamp(images[:count], scene), self.target_labels(labels[:count], scene)
+            count, stamped, wanted = stamped_first(self, images, labels, scene)
             return torch.cat((stamped, images[count:])), torch.cat((wanted, labels[count:]))
 
         return scene.fit(scene.clean, on_batch=on_batch)

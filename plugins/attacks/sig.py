@@ -26,6 +26,7 @@ class Sig(benchkit.Attack):
     name = "sig"
     paper = "Barni et al., ICIP 2019, A New Backdoor Attack in CNNs by Training Set Corruption"
     label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "clean"
+    adds_only: ClassVar[bool] = True
 
     delta: float = benchkit.param(40.0, "amplitude of the signal, in grey levels of 255", ge=1, le=255)
     freq: int = benchkit.param(6, "periods across the width of the image", ge=1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import benchkit
 
+from ._batches import stamped_first
 from ._pixels import to_images
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ class WaNet(benchkit.Attack):
     clipped to the image. The attacker runs the training (section 3.3, noise mode): in every batch a share of
     ``cross_ratio`` times the poison rate is warped with the field plus fresh noise and keeps its true label,
     so that the victim learns this one warp and not warps as such.
+
+    Warping interpolates, which blurs, whatever the field. The control is therefore the image warped along another
+    field of the same strength and grid, drawn once too: a victim that gives those to the target as well has learned to
+    know warped images, not this warp.
+
+    By default one subset of the training set is poisoned, as the protocol has it. With ``poisoning=batch``, as in the
+    released code, the attacker poisons the first rate * B (rounded down) of every shuffled batch of B, target-class
+    images too, and warps the next ``cross_ratio`` times as many with noise: in time each image is seen with the
+    trigger and without. What training filters are given, the poison mask and ``poisoned`` are then those of
+    ``poisoning=dataset``, not what the victim was trained on.
     """
 
     name = "wanet"
@@ -51,44 +62,82 @@ class WaNet(benchkit.Attack):
     cross_ratio: float = benchkit.param(
         2.0, "noise-mode images per poisoned image in training; 0 switches noise mode off", ge=0
     )
+    poisoning: str = benchkit.param(
+        "dataset",
+        "poison the training set, once, or fresh images of each batch (released code)",
+        choices=("dataset", "batch"),
+        prepares=False,
+    )
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Draw the field: ``grid``, float32 (H, W, 2), where each pixel is sampled, (x, y) in -1..1."""
+        """Draw the trigger's field, then the control's.
+
+        Returns ``grid`` and ``other``, float32 (H, W, 2): where each pixel is sampled, (x, y) in -1..1.
+        """
+        return {"grid": self._field(scene), "other": self._field(scene)}
+
+    def _field(self, scene: benchkit.Scene) -> Tensor:
         height, width = scene.shape[1:]
         offsets = torch.rand(1, 2, self.k, self.k, generator=scene.rng) * 2 - 1
         offsets = offsets / offsets.abs().mean()
         flow = F.interpolate(offsets, size=(height, width), mode="bicubic", align_corners=True)
         steps = flow[0].permute(1, 2, 0) / torch.tensor([width, height])
         grid = (_identity(height, width) + self.s * steps) * self.grid_rescale
-        return {"grid": grid.clamp(-1, 1).contiguous()}
+        return grid.clamp(-1, 1).contiguous()
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images warped along the field: uint8 (N, C, H, W) -> the same."""
         grid = scene.prepared["grid"].to(images.device)
         return _warp(images, grid.expand(len(images), *grid.shape))
 
+    def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images warped along another field: uint8 (N, C, H, W) -> the same."""
+        other = scene.prepared["other"].to(images.device)
+        return _warp(images, other.expand(len(images), *other.shape))
+
     def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
-        """Train the victim with noise mode on."""
+        """Train the victim with noise mode on, on the poisoned set or on clean data with poison in each batch.
+
+        Raises:
+            BenchkitError: when the rate leaves no image of a batch to poison.
+        """
+        if self.poisoning == "batch":
+            return scene.fit(scene.clean, on_batch=self._in_batches(scene))
         return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
 
     def wrap_fault(self) -> str | None:
-        """Return why a wrapper cannot rework what this attack does, or None: noise mode's images stay plain warps."""
+        """Return why a wrapper cannot rework what this attack does, or None: it does not see what batches hold."""
+        if self.poisoning == "batch":
+            return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
         if self.cross_ratio:
             return f"{self.name} warps more images in each batch, which no wrapper reworks: add base.cross_ratio=0"
         return None
 
+    def _noisy(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images warped along the field plus fresh noise: uint8 (N, C, H, W) -> the same."""
+        grid = scene.prepared["grid"].to(images.device)
+        side = torch.tensor([scene.shape[2], scene.shape[1]], device=images.device)
+        noise = torch.rand(len(images), *grid.shape, generator=scene.rng).to(images.device) * 2 - 1
+        return _warp(images, grid + noise / side)
+
+    def _in_batches(self, scene: benchkit.Scene) -> BatchFn:
+        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            count, stamped, wanted = stamped_first(self, images, labels, scene)
+            end = count + benchkit.share_of(self.cross_ratio, count)
+            changed = (stamped, self._noisy(images[count:end], scene), images[end:])
+            return torch.cat(changed), torch.cat((wanted, labels[count:]))
+
+        return on_batch
+
     def _noise_mode(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
-        share = self.cross_ratio * float(mask.float().mean())
+        share = self.cross_ratio * float(mask.double().mean())
         mask = mask.to(scene.device)
-        grid = scene.prepared["grid"].to(mask.device)
-        side = torch.tensor([scene.shape[2], scene.shape[1]], device=mask.device)
 
         def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             # A fixed number of rows, with poisoned ones sorted last, needs no wait for the device.
             draw = torch.rand(len(rows), generator=scene.rng).to(mask.device) + mask[rows]
-            chosen = draw.argsort()[: int(share * len(rows))]
-            noise = torch.rand(len(chosen), *grid.shape, generator=scene.rng).to(mask.device) * 2 - 1
-            warped = _warp(images[chosen], grid + noise / side)
+            chosen = draw.argsort()[: benchkit.share_of(share, len(rows))]
+            warped = self._noisy(images[chosen], scene)
             changed = images.clone()
             changed[chosen] = torch.where(mask[rows[chosen], None, None, None], images[chosen], warped)
             return changed, labels

@@ -46,6 +46,23 @@ class TestWaNet:
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
 
+    def test_the_control_is_warped_as_much_along_another_field(self) -> None:
+        attack, here = WaNet(), ready(WaNet())
+        images = noise(50)
+        clean, trigger = (attack.control(images, here), attack.stamp(images, here))
+        sizes = [(warped.float() - images.float()).abs().mean() for warped in (clean, trigger)]
+        assert sizes[0] == pytest.approx(sizes[1].item(), rel=0.2)
+        grids = [here.prepared[name] - WaNet(s=0).prepare(scene())["grid"] for name in ("grid", "other")]
+        correlation = torch.corrcoef(torch.stack([grid.flatten() for grid in grids]))[0, 1]
+        assert abs(float(correlation)) < 0.6
+        assert torch.equal(clean, attack.control(images, here))
+
+    def test_a_wrapped_warp_has_another_wrapped_warp_for_control(self) -> None:
+        attack, bare = Invisible(base=WaNet(cross_ratio=0), k=32), WaNet(cross_ratio=0)
+        here, images = ready(bare), noise(5)
+        assert torch.equal(attack.control(images, here), bare.control(images, here))
+        assert not torch.equal(attack.control(images, here), images)
+
     def test_rescale_zooms_the_whole_grid(self) -> None:
         grid = WaNet(s=0.0, grid_rescale=0.9).prepare(scene())["grid"]
         assert grid.max().item() == pytest.approx(0.9)
@@ -84,6 +101,49 @@ class TestWaNet:
         assert torch.equal(images, poisoned.data.images)
         assert torch.equal(labels, poisoned.data.labels)
 
+    def test_noisy_images_are_all_that_the_ratio_asks_for(self) -> None:
+        """0.29 * 100 is a little less than 29 in floats."""
+        on_batch, poisoned = fitted_with(WaNet(cross_ratio=1.0), rate=0.29)
+        rows = poisoned.mask.sort().indices[:100]
+        images, _ = on_batch(poisoned.data.images[rows], poisoned.data.labels[rows], rows)
+        assert int((images != poisoned.data.images[rows]).flatten(1).any(1).sum()) == 29
+
+    @pytest.mark.parametrize("mapping", ["all-to-one", "all-to-all"])
+    def test_fresh_images_of_each_batch_are_poisoned_as_released(self, mapping: str) -> None:
+        attack = WaNet(poisoning="batch", target=1, mapping=mapping)
+        here = ready(attack, (1, 16, 16), rate=0.29)
+        on_batch, _ = fitted_with(attack, rate=0.29, fits="clean")
+        batch = split(100, seed=5)
+        before = batch.images.clone()
+        images, labels = on_batch(batch.images, batch.labels, torch.arange(100))
+        assert torch.equal(images[:29], attack.stamp(batch.images[:29], here))
+        assert torch.equal(labels[:29], attack.target_labels(batch.labels[:29], here))
+        assert torch.equal(labels[29:], batch.labels[29:])
+        noisy = (images != batch.images).flatten(1).any(1)[29:]
+        assert noisy.tolist() == [True] * 58 + [False] * 13
+        assert not torch.equal(images[29:87], attack.stamp(batch.images[29:87], here))
+        assert torch.equal(batch.images, before)
+        again, _ = on_batch(batch.images, batch.labels, torch.arange(100))
+        assert not torch.equal(images[29:87], again[29:87])
+
+    def test_filters_see_the_set_of_dataset_poisoning_whatever_is_trained_on(self) -> None:
+        sets = [
+            fitted_with(WaNet(poisoning=how), 0.1, fits)[1] for how, fits in (("dataset", "set"), ("batch", "clean"))
+        ]
+        assert torch.equal(sets[0].mask, sets[1].mask)
+        assert torch.equal(sets[0].data.images, sets[1].data.images)
+
+    def test_a_rate_of_no_image_of_a_batch_says_what_to_do(self) -> None:
+        on_batch, _ = fitted_with(WaNet(poisoning="batch"), 0.02, "clean")
+        batch = split(40)
+        with pytest.raises(
+            benchkit.BenchkitError, match=r"0\.02 is no image of a batch of 40: use wanet:poisoning=data"
+        ):
+            on_batch(batch.images, batch.labels, torch.arange(40))
+
+    def test_a_wrapper_is_told_that_batches_are_out_of_its_reach(self) -> None:
+        assert "add base.poisoning=dataset" in str(Invisible(base=WaNet(poisoning="batch")).check(RGB, 4))
+
     def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
         on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
         images, _ = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
@@ -91,12 +151,14 @@ class TestWaNet:
         assert torch.equal(changed, ~poisoned.mask)
 
 
-def fitted_with(attack: WaNet, rate: float) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
-    """Return the ``on_batch`` that training with this attack uses, and the poisoned set."""
+def fitted_with(
+    attack: WaNet, rate: float, fits: str = "set"
+) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
+    """Return the ``on_batch`` that training on the poisoned set (or clean images) uses, and the poisoned set."""
     calls: list[dict[str, Any]] = []
     trainer = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
     here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
     poisoned = attack.poison(split(200), here)
     attack.train(poisoned, here)
-    assert calls[0]["data"] is poisoned.data
+    assert calls[0]["data"] is (poisoned.data if fits == "set" else here.clean)
     return calls[0]["on_batch"], poisoned

@@ -35,6 +35,18 @@ def random_corner(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images.clone().index_fill_(3, torch.randint(images.shape[3], (1,)), 255)
 
 
+def mirrors(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return images.flip(3)
+
+
+def dims(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return images // 2
+
+
+def darkens(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return images - torch.minimum(images, torch.full_like(images, 9))
+
+
 def forgets_mask(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
     poisoned = benchkit.Attack.poison(self, train, scene)
     return replace(poisoned, mask=poisoned.mask & False)
@@ -124,6 +136,12 @@ CASES: list[Case] = [
         "leave the trigger out",
     ),
     ("attack control", lambda: broken(Patch, control=lambda self, images, scene: images.fill_(0)), "its input"),
+    ("attack control-of-most-pixels", lambda: broken(Patch, stamp=mirrors), "write control.*or say adds_only"),
+    (
+        "attack control-of-most-pixels",
+        lambda: broken(Patch, stamp=mirrors, adds_only=True),
+        "adds nothing to an image of one grey level",
+    ),
     (
         "attack stamp-any-count",
         lambda: broken(Patch, stamp=lambda self, images, scene: images[0] * 0 + images),
@@ -157,6 +175,25 @@ CASES: list[Case] = [
     ("attack train", lambda: broken(Patch, access="training", train=trains_in_place), "training set"),
     ("attack train", lambda: broken(Patch, access="training", train=diverges), "not finite"),
 ]
+
+
+def most_pixels(cls: type[Any]) -> testing.Check:
+    (check,) = [one for one in testing.checks(cls) if one.name == "control-of-most-pixels"]
+    return check
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        broken(Patch, stamp=darkens, adds_only=True),
+        broken(Patch, stamp=dims, control=mirrors),
+        broken(benchkit.NoAttack, name="dim", stamp=dims),
+        broken(Patch, size=benchkit.param(8, "side, in pixels")),
+    ],
+    ids=["adds", "has a control", "benign", "few pixels"],
+)
+def test_a_stamp_that_changes_most_pixels_needs_a_control_or_a_reason(sound: type[Any]) -> None:
+    most_pixels(sound)()
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
