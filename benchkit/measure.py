@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from benchkit import gates, kinds
 from benchkit.api import Defense
 from benchkit.baseline import NoDefense
 from benchkit.detecting import measure_input_detector
+from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, Known, about_defended, about_victim
 from benchkit.errors import ContractError
 from benchkit.exhibits import Findings, gallery
 from benchkit.models import Classifier
@@ -30,6 +32,7 @@ def measure(defense: Defense, scene_for: SceneFor, truth: Truth) -> tuple[Findin
     for kind, how in MEASURES.items():
         if isinstance(defense, kind):
             found = how(defense, scene_for, truth)
+            found = replace(found, exhibits={**found.exhibits, **_tested(found.metrics, truth)})
             return found, _warnings(found.metrics, truth)
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
 
@@ -177,9 +180,28 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
             found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")
         if _moved("clean", "control", truth):
             found.append("what the attack does besides its trigger moves the victim: part of the ASR is owed to that")
-        if _baseline(truth)["asr"] < 0.5:
-            found.append("the attack did not implant: below 50 % ASR without any defense")
-    return found
+        if _baseline(truth)["asr"] < IMPLANTED:
+            found.append(NOT_IMPLANTED)
+    return found + _doubts(metrics, truth)
+
+
+def _doubts(metrics: Metrics, truth: Truth) -> list[str]:
+    """Return what speaks against the victim, and against what the defense made of it where that is less."""
+    if not truth.judged:
+        return []
+    victim, benign = (_known(truth.judged[name], truth) for name in ("clean", "benign_clean"))
+    found, left = about_victim(victim, benign), round(metrics.get("c_acc", 1.0) * victim.images)
+    return found + (about_defended(replace(victim, right=left), benign) if left < victim.right else [])
+
+
+def _known(predicted: Tensor, truth: Truth) -> Known:
+    labels = truth.test.labels
+    return Known(int((predicted == labels).sum()), len(labels), int(labels.bincount().max()))
+
+
+def _tested(metrics: Metrics, truth: Truth) -> dict[str, dict[str, int]]:
+    """Return over how many test images the shares are: none where whole models are told apart."""
+    return {} if "models" in metrics else {"tested": {"clean": len(truth.test), "triggered": len(truth.rows)}}
 
 
 def _moved(before: str, after: str, truth: Truth) -> bool:

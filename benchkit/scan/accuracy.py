@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchkit.doubts import Known
 from benchkit.errors import DataError
 from benchkit.plan import SHADOWS
 from benchkit.protocol import generator
@@ -20,42 +21,24 @@ if TYPE_CHECKING:
 
 IMAGES = 1000
 """How many test images are asked about, at most; a share of them is known to about 3 % then."""
-LEVEL = 0.01
-"""The chance at which a model that only names the most frequent class is taken for one that knows more."""
 SHADOWS_ASKED = 4
 """Shadow models whose accuracy is measured beside it."""
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """How many images a classifier gets right.
+class Accuracy(Known):
+    """How many images of ``dataset`` a classifier gets right."""
 
-    Attributes:
-        right, images: numbers of test images of the clean dataset.
-        largest: images of the most frequent class: what is right by naming it for all.
-        dataset: where they are from.
-    """
-
-    right: int
-    images: int
-    largest: int
     dataset: str
-
-    @property
-    def knows(self) -> bool:
-        """Whether it beats naming the most frequent class, by a one-sided binomial test at ``LEVEL``."""
-        from scipy.stats import binom
-
-        return bool(binom.sf(self.right - 1, self.images, self.largest / self.images) < LEVEL)
 
     def row(self) -> dict[str, Any]:
         """Return it for programs, as shares."""
-        return {"accuracy": self.right / self.images, "largest_class": self.largest / self.images}
+        return {"accuracy": self.share, "largest_class": self.largest / self.images}
 
     def said(self) -> str:
         """Return it in words."""
         return (
-            f"accuracy on {self.images} test images of {self.dataset}: {self.right / self.images:.1%}; "
+            f"accuracy on {self.images} test images of {self.dataset}: {self.share:.1%}; "
             f"always naming the most frequent class comes to {self.largest / self.images:.1%}"
         )
 
