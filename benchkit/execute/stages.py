@@ -90,11 +90,11 @@ def make_poison(bench: Bench, job: Job) -> Result:
 
 
 def make_train(bench: Bench, job: Job) -> Result:
-    """Train a victim."""
+    """Train a victim; how much of its set was poisoned stays with it."""
     attack = bench.attack(job)
     scene = bench.attacker(job, "train", fit=True)
     model = gates.model(attack.name, "train", attack.train(bench.poisoned(job), scene))
-    return model.state(), {}
+    return model.state(), dict(bench.store.meta(*job["parents"]["poison"])["info"])
 
 
 def make_judge(bench: Bench, job: Job) -> Result:
@@ -113,7 +113,7 @@ def make_judge(bench: Bench, job: Job) -> Result:
         **said,
         "benign_clean": benign.clone(),  # safetensors keeps no two names for one tensor
         "benign_triggered": ask("benign", stamped.images),
-    }, {}
+    }, dict(bench.store.meta(*parents["victim"])["info"])
 
 
 def make_prepare(bench: Bench, job: Job) -> Result:
@@ -212,9 +212,10 @@ def _verdicts(bench: Bench, job: Job, role: str) -> Verdicts:
 
 
 def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
-    if "poison" not in job["parents"]:
-        return {}
-    return dict(bench.store.meta(*job["parents"]["poison"])["info"])
+    """Return the share of the training set that was poisoned, as the poisoning itself or its victim's steps tell it."""
+    steps = [job["parents"][role] for role in ("poison", "victim", "judge") if role in job["parents"]]
+    told = [bench.store.meta(*step)["info"] for step in steps]
+    return next(({"poisoned": info["poisoned"]} for info in told if "poisoned" in info), {})
 
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

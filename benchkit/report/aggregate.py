@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchkit.metrics import HEADLINE, METRICS, Summary, metric, summarize
 from benchkit.report.load import Record, newest
+from benchkit.report.rows import Row, place_of, rows_of
 from benchkit.words import printable
 
 AXES = ("attack", "defense", "dataset", "model", "recipe", "poison_rate")
@@ -17,13 +18,17 @@ _KINDS = list(HEADLINE)
 
 @dataclass(frozen=True)
 class Cell:
-    """All seeds of one cell, one record each, by seed; ``sized`` where its defense judged several populations."""
+    """All seeds of one cell, one record each, by seed, and what is known of its row.
+
+    ``sized`` is true where its defense judged several populations.
+    """
 
     records: tuple[Record, ...]
     kind: str
     benign: bool
     clean_label: bool
     sized: bool = False
+    row: Row = field(default_factory=Row)
 
     def axis(self, name: str) -> str | float | None:
         """Return the cell's value on one of ``AXES``; the population is part of a defense that judged several."""
@@ -90,8 +95,9 @@ class Cell:
         return f"seeds differ in {'; '.join(apart)}" if apart else ""
 
     def warnings(self) -> set[str]:
-        """Return what the records of this cell warn of, and what their average does."""
-        return {text for record in self.records for text in record.warnings} | ({self.unlike()} - {""})
+        """Return what the records of this cell warn of, what those of its whole row do, and what their average does."""
+        own = {text for record in self.records for text in record.warnings}
+        return own | self.row.doubts | ({self.unlike()} - {""})
 
     def label(self, axis: str) -> str:
         """Return the cell's value on an axis as tables write it."""
@@ -138,6 +144,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
     benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
     clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
+    rows = rows_of(latest)
     sizes = Counter(defense for defense, _ in {(r.defense, r.population) for r in latest})
     cells = [
         Cell(
@@ -146,6 +153,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
             group[0].attack in benign,
             group[0].attack in clean_label,
             sizes[group[0].defense] > 1,
+            rows[place_of(group[0])],
         )
         for group in groups.values()
     ]

@@ -16,7 +16,7 @@ from benchkit.report.aggregate import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
 from benchkit.report.load import Record
 from benchkit.report.matrix import View, best_of, groups_of, number
-from benchkit.report.notes import assumptions, faults, populations, warnings
+from benchkit.report.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
 from benchkit.report.ranks import rankings
 from benchkit.words import printable
 
@@ -76,7 +76,8 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
         "scenes": [_scene(group, numbers, known) for group in groups],
         "faults": faults(cells),
         "warnings": warnings(cells),
-        "assumptions": (*assumptions(cells), *populations(cells)),
+        "assumptions": (*assumptions(cells), *populations(cells), *poisoned(cells)),
+        "leading": [f"{NEVER[:1].upper()}{NEVER[1:]}", SHARED, MARGIN],
     }
 
 
@@ -109,6 +110,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "warnings": sorted(cell.warnings()),
         "usual": View().usual(cell),
         "shown": View().shown(cell),
+        "judged": View().judged(cell),
+        "short": cell.row.short(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],

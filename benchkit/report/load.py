@@ -23,6 +23,7 @@ class Record:
 
     ``population`` is how many backdoored models, and as many benign, a model detector judges; 0 for any other defense.
     ``file`` is where it was read from, below the folder that was asked for; "" for a record from elsewhere.
+    ``tested`` is over how many test images its shares are, ``clean`` and ``triggered``, where it says so.
     What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
     """
 
@@ -47,6 +48,7 @@ class Record:
     key: str
     file: str
     population: int
+    tested: dict[str, int]
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -146,11 +148,16 @@ def parse(found: object, file: str = "") -> Record | None:
         key=str(found.get("key")),
         file=printable(file),
         population=int(found["population"]) if finite(found.get("population")) else 0,
+        tested=_counts(found.get("tested")),
     )
 
 
 def _mapping(found: object) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
+
+
+def _counts(found: object) -> dict[str, int]:
+    return {name: value for name, value in _mapping(found).items() if type(value) is int and value > 0}
 
 
 def _cell_costs(costs: dict[str, Any]) -> dict[str, Any]:

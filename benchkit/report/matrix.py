@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchkit.errors import NothingToRun
 from benchkit.metrics import headline, metric, titles
 from benchkit.report.aggregate import AXES, Cell, seeds_of
 from benchkit.report.layout import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
+from benchkit.report.leading import OF_THE_MODEL, judged, leaders
 from benchkit.report.notes import notes_of
 
 
@@ -36,6 +36,10 @@ class View:
         bare = not self.metric and "score" in found and not set(names) & set(found)
         return ("score",) if bare else names
 
+    def judged(self, cell: Cell) -> str:
+        """Return the metric by which cells are compared."""
+        return self.metric or judged(cell)
+
 
 def matrix(cells: list[Cell], view: View) -> Report:
     """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``.
@@ -53,8 +57,8 @@ def matrix(cells: list[Cell], view: View) -> Report:
     kept = [cell for cell in cells if id(cell) in shown]
     names = {name: None for cell in kept if cell.ok for name in view.shown(cell)}
     best = {number for group in groups for number in best_of(group, view)}
-    judged = {view.shown(cell)[-1] for cell in kept if id(cell) in best}
-    return Report(tables, notes_of(kept, list(names), entries, most, _bold(name for name in names if name in judged)))
+    by = {view.judged(cell): None for cell in kept if id(cell) in best}
+    return Report(tables, notes_of(kept, [*dict.fromkeys([*names, *by])], entries, most, list(by)))
 
 
 def _measured(cells: list[Cell], view: View) -> list[Cell]:
@@ -109,19 +113,26 @@ def _table(cells: list[Cell], view: View, most: int) -> Table:
 
 
 def _heads(cells: list[Cell], axis: str, view: View) -> dict[object, Head]:
-    ordered = sorted(cells, key=lambda cell: cell.place(axis))
-    return {cell.axis(axis): _head(cell, axis, view) for cell in ordered}
+    found: dict[object, list[Cell]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: cell.place(axis)):
+        found[cell.axis(axis)].append(cell)
+    return {value: _head(those, axis, view) for value, those in found.items()}
 
 
-def _head(cell: Cell, axis: str, view: View) -> Head:
+def _head(cells: list[Cell], axis: str, view: View) -> Head:
+    """Name what these cells share on an axis, and say where all of them were poisoned less than was asked."""
+    label, short = cells[0].label(axis), {cell.row.short() for cell in cells}
+    if axis in ("attack", "poison_rate") and len(short) == 1 and short != {""}:
+        label = f"{label} ({short.pop()})"
     announced = axis == "defense" and view.metric is None
-    return Head(cell.label(axis), titles(view.usual(cell)) if announced else "")
+    return Head(label, titles(view.usual(cells[0])) if announced else "")
 
 
 def _title(cells: list[Cell], view: View) -> str:
     # An attacked cell names the table: benign ones may be guests from another poison rate.
-    host = next((cell for cell in cells if not cell.benign), cells[0])
-    parts = [f"{axis.replace('_', ' ')} {_head(host, axis, view).line()}" for axis in view.split()]
+    hosts = [cell for cell in cells if not cell.benign] or cells[:1]
+    heads = {axis: _head(hosts if axis == "poison_rate" else hosts[:1], axis, view) for axis in view.split()}
+    parts = [f"{axis.replace('_', ' ')} {head.line()}" for axis, head in heads.items()]
     return ", ".join([titles([view.metric]), *parts] if view.metric else parts)
 
 
@@ -153,9 +164,6 @@ def number(cell: Cell, name: str) -> str:
     return f"{known.text(summary.mean)} [{', '.join(map(known.text, ends))}]" if ends else known.text(summary.mean)
 
 
-OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
-
-
 def best_of(cells: list[Cell], view: View) -> set[int]:
     """Return the ids of the best defenses against each attack, each among those it can be compared with."""
     if "defense" in view.split():
@@ -163,44 +171,11 @@ def best_of(cells: list[Cell], view: View) -> set[int]:
     other = view.cols if view.rows == "defense" else view.rows
     rivals: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        judged = view.shown(cell)[-1]
-        by_chance = cell.paired and metric(judged).percent
-        if not cell.benign and not cell.baseline and not by_chance and cell.summary(judged):
+        name = view.judged(cell)
+        by_chance = cell.paired and metric(name).percent
+        if not cell.benign and not cell.baseline and not by_chance and cell.summary(name):
             # What a defended model does can be compared across kinds; how well inputs, rows or models are told
             # apart cannot, nor over few models and over many.
-            alike = ("",) if judged in OF_THE_MODEL else (cell.kind, cell.population)
-            rivals[cell.axis(other), judged, alike].append(cell)
-    return {id(cell) for (_, name, _), group in rivals.items() for cell in _winners(group, str(name))}
-
-
-def _winners(rivals: list[Cell], name: str) -> list[Cell]:
-    """Cells that read the same share the first place; where all do, or none beats guessing, nothing was won."""
-    known = metric(name)
-    means = {id(cell): summary.mean for cell in rivals if not _idle(cell, name) and (summary := cell.summary(name))}
-    if known.better == "neither" or not means:
-        return []
-    first = (max if known.better == "higher" else min)(means.values())
-    same = [cell for cell in rivals if id(cell) in means and known.text(means[id(cell)]) == known.text(first)]
-    return [] if len(same) == len(rivals) else same
-
-
-def _idle(cell: Cell, name: str) -> bool:
-    """Return whether a metric that knows guessing, or another that its kind of defense shows, is no better than it.
-
-    A detector that flags as many images without the trigger has a high AUROC for the processing alone.
-    """
-    names = (name, *headline(cell.kind, benign=False)) if metric(name).idle is not None else ()
-    return any((found := cell.summary(one)) is not None and metric(one).is_idle(found.mean) for one in names)
-
-
-def _bold(names: Iterable[str]) -> str:
-    """Say by which of these numbers an entry is bold, and among which others."""
-    names = list(names)
-    parts = [
-        f"by {metric(name).title} "
-        + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
-        for name in names
-    ]
-    more = "; never where doing nothing, guessing or the processing alone does as well"
-    idle = any(metric(name).idle is not None for name in names)
-    return f"Bold: best against that attack, {', '.join(parts)}{more * idle}" if parts else ""
+            alike = ("",) if name in OF_THE_MODEL else (cell.kind, cell.population)
+            rivals[cell.axis(other), name, alike].append(cell)
+    return {id(cell) for (_, name, _), group in rivals.items() for cell in leaders(group, str(name))}

@@ -5,25 +5,39 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from benchkit.doubts import LOST
 from benchkit.metrics import TOO_WIDE, metric
 from benchkit.report.aggregate import Cell, varying
 from benchkit.report.layout import ABSENT, GLYPHS, MEANING, WARNED, Entry
+from benchkit.report.leading import LEAD, OF_THE_MODEL
 from benchkit.report.load import Record
 from benchkit.words import printable
 
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
+NEVER = (
+    f"never with a warning or more than {100 * LOST:g} points of C-Acc below the undefended or the benign model, nor "
+    "where doing nothing, guessing or the processing alone does as well"
+)
+SHARED = (
+    "Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of "
+    "those may be no better than doing nothing"
+)
+MARGIN = (
+    "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] where shown, "
+    f"else the binomial one over the test images, or {100 * LEAD:g} points where a record does not count them"
+)
 _EVERY = ("target", "mapping")
 """The parameters of every attack, which mean nothing to one that implants nothing."""
 
 
-def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, bold: str) -> Notes:
-    """Return the notes of a matrix, ``bold`` among them; sections with nothing to say are left out."""
-    legend = [metric(name).legend() for name in names] + _signs(cells, entries, bold)
+def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, by: list[str]) -> Notes:
+    """Return the notes of a matrix in which entries lead by the metrics ``by``; empty sections are left out."""
+    legend = [metric(name).legend() for name in names] + _signs(cells, entries, by)
     if any(metric(name).percent for name in names):
         legend += populations(cells)
     notes = (
-        ("Legend", (*legend, *_seeds(entries, most))),
+        ("Legend", (*legend, *poisoned(cells), *_seeds(entries, most))),
         ("Assumptions", assumptions(cells)),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
@@ -31,14 +45,13 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
     return tuple((heading, lines) for heading, lines in notes if lines)
 
 
-def _signs(cells: list[Cell], entries: list[Entry], bold: str) -> list[str]:
+def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
     # An n/a may be one half of an entry, and one seed that failed is told below; the other signs stand alone.
     texts = {entry.text for entry in entries} | fault_signs(cells)
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
-    spread = "; a lead within ± is no lead" if any("±" in text for text in texts) else ""
     said = {
         ", ".join(f"{sign} {MEANING[sign]}" for sign in used): bool(used),
-        f"{bold}{spread}": bool(bold),
+        **dict.fromkeys(leading(by), True),
         f"{WARNED} carries a warning, see below": any(entry.warnings for entry in entries),
         f"± {TOO_WIDE}: an interval over half the scale; these seeds say nothing": any(TOO_WIDE in t for t in texts),
         "[low, high]: 95 % bootstrap interval over the models of the one seed, not over seeds": any(
@@ -46,6 +59,27 @@ def _signs(cells: list[Cell], entries: list[Entry], bold: str) -> list[str]:
         ),
     }
     return [line for line, shown in said.items() if shown]
+
+
+def leading(by: list[str]) -> tuple[str, ...]:
+    """Say by which of these metrics an entry is bold, and among which others."""
+    parts = [
+        f"by {metric(name).title} "
+        + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
+        for name in by
+    ]
+    return (f"Bold: best against that attack, {', '.join(parts)}; {NEVER}", f"{SHARED}; {MARGIN}") if by else ()
+
+
+def poisoned(cells: Iterable[Cell]) -> list[str]:
+    """Say of each row that was poisoned clearly less than was asked how much that is."""
+    known = metric("poisoned")
+    return list(dict.fromkeys(
+        f"{cell.axis('attack')}: {known.text(cell.row.poisoned)} % of the training set was poisoned, not the "
+        f"{100 * cell.row.asked:g} % that was asked for"
+        for cell in cells
+        if cell.row.poisoned is not None and cell.row.asked is not None
+    ))  # fmt: skip
 
 
 def fault_signs(cells: Iterable[Cell]) -> set[str]:
@@ -142,7 +176,7 @@ def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
                 met[record.status, record.error or "no reason recorded"].append(
                     f"{_where(cell, axes)} seed {record.seed}"
                 )
-    return tuple(f"{GLYPHS[status]} {error} [{_some(places)}]" for (status, error), places in sorted(met.items()))
+    return tuple(f"{GLYPHS[status]} {error} [{some(places)}]" for (status, error), places in sorted(met.items()))
 
 
 def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:
@@ -150,12 +184,13 @@ def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:
     cells = list(cells)
     axes = varying(cells)
     counts = Counter(text for cell in cells for record in cell.records for text in set(record.warnings))
-    unlike: dict[str, list[str]] = defaultdict(list)
+    others: dict[str, list[str]] = defaultdict(list)
     for cell in cells:
-        unlike[cell.unlike()].append(_where(cell, axes))
+        for text in cell.warnings() - counts.keys():
+            others[text].append(_where(cell, axes))
     return (
         *(f"{text} ({count} record{'s' * (count > 1)})" for text, count in sorted(counts.items())),
-        *(f"{text} [{_some(places)}]" for text, places in sorted(unlike.items()) if text),
+        *(f"{text} [{some(places)}]" for text, places in sorted(others.items())),
     )
 
 
@@ -164,6 +199,7 @@ def _where(cell: Cell, axes: list[str]) -> str:
     return " ".join([f"{cell.axis('attack')} x {cell.axis('defense')}", *more])
 
 
-def _some(places: list[str]) -> str:
+def some(places: list[str]) -> str:
+    """Return the first of these and how many more there are."""
     rest = len(places) - _NAMED
     return "; ".join(places[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "")

@@ -8,7 +8,7 @@ from benchkit.metrics import metric, summarize
 from benchkit.report.aggregate import Cell, seeds_of
 from benchkit.report.layout import MEANING, Entry, Head, Report, Table
 from benchkit.report.load import Record, finite
-from benchkit.report.notes import Notes, assumptions, fault_signs, faults, populations, seeds_line, warnings
+from benchkit.report.notes import Notes, assumptions, fault_signs, faults, poisoned, populations, seeds_line, warnings
 from benchkit.words import printable
 
 
@@ -54,7 +54,7 @@ def _cost(cell: Cell, stage: str, name: str) -> str:
 def _notes(cells: list[Cell]) -> Notes:
     records = [record for cell in cells for record in cell.records]
     notes = (
-        ("Seeds", (*_seeds(cells), *populations(cells), *_interval(cells))),
+        ("Seeds", (*_seeds(cells), *populations(cells), *poisoned(cells), *_interval(cells))),
         ("Assumptions", assumptions(cells)),
         ("Parameters", _parameters(records)),
         ("Failed, timed out or skipped", (*faults(cells), *_signs(cells))),

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from benchkit.metrics import metric
 from benchkit.report.aggregate import Cell
-from benchkit.report.matrix import OF_THE_MODEL
+from benchkit.report.leading import OF_THE_MODEL, Score, beats, score
 
 LEVEL = 0.05
 COSTS = ("seconds", "peak_mb", "peak_device_mb")
-_DIGITS = 12
-"""Means that agree to so many digits are tied: the rest is rounding."""
-Scores = Mapping[str, Mapping[str, float]]
-"""Defense -> attack -> mean over seeds."""
+Scores = Mapping[str, Mapping[str, Score]]
+"""Defense -> attack -> its number there."""
+Ranks = Mapping[str, Mapping[str, float]]
+"""Defense -> attack -> its rank there."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Ranking:
     """Defenses by one metric, best first. ``kind`` is empty where all kinds are compared.
 
     ``population`` is how many models of each kind the numbers are over, where they tell models apart; 0 elsewhere.
-    ``ranks`` are mean ranks (1 is best, ties share the mean of their ranks) and ``means`` the metric's means, both
-    over ``attacks``: those for which each ranked defense has a number. ``left_out`` are defenses with too few.
+    ``ranks`` are mean ranks (1 is best) and ``means`` the metric's means, both over ``attacks``: those for which each
+    ranked defense has a number. ``left_out`` are defenses with too few. ``excluded`` are attacks that tell nothing of
+    any defense, since their victim or all of their cells carry a warning or have lost too much C-Acc.
     """
 
     metric: str
@@ -47,6 +48,7 @@ class Ranking:
     population: int
     attacks: tuple[str, ...]
     left_out: tuple[str, ...]
+    excluded: tuple[str, ...]
     ranks: dict[str, float]
     means: dict[str, float]
     test: Test | None
@@ -71,54 +73,67 @@ def rankings(cells: Sequence[Cell]) -> list[Ranking]:
 
 def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ranking | None:
     """Rank over at least two attacks, with the defenses that met at least half of them."""
-    scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for cell in cells:
-        if summary := cell.summary(name):
-            scores[str(cell.axis("defense"))][str(cell.axis("attack"))] = summary.mean
+    found = [(cell, one) for cell in cells if (one := score(cell, name))]
+    told = {str(cell.axis("attack")) for cell, one in found if one.able and not cell.baseline}
+    scores: dict[str, dict[str, Score]] = defaultdict(dict)
+    for cell, one in found:
+        if cell.axis("attack") in told:
+            scores[str(cell.axis("defense"))][str(cell.axis("attack"))] = one
     known = list(dict.fromkeys(attack for row in scores.values() for attack in row))
     kept = {defense: row for defense, row in scores.items() if 2 * len(row) >= len(known)}
     attacks = tuple(attack for attack in known if all(attack in row for row in kept.values()))
     if len(kept) < 2 or len(attacks) < 2:
         return None
-    ranks = mean_ranks(kept, attacks, highest_first=metric(name).better == "higher")
-    ordered = dict(sorted(ranks.items(), key=lambda one: (one[1], one[0])))
-    means = {defense: math.fsum(kept[defense][attack] for attack in attacks) / len(attacks) for defense in ordered}
+    ranks = ranks_of(kept, attacks, name)
+    mean_ranks = {defense: _mean(row.values()) for defense, row in ranks.items()}
+    ordered = dict(sorted(mean_ranks.items(), key=lambda one: (one[1], one[0])))
+    means = {defense: _mean(kept[defense][attack].mean for attack in attacks) for defense in ordered}
+    few = any(kept[defense][attack].seeds < 3 for defense in kept for attack in attacks)
     left_out = tuple(sorted(scores.keys() - kept.keys()))
-    test = _test(kept, attacks, ordered) if _seeds(cells, name, kept, attacks) >= 3 else None
-    return Ranking(name, kind, population, attacks, left_out, ordered, means, test)
+    excluded = tuple(sorted({str(cell.axis("attack")) for cell, _ in found} - told))
+    test = None if few else _test(ranks, ordered)
+    return Ranking(name, kind, population, attacks, left_out, excluded, ordered, means, test)
 
 
-def _seeds(cells: Iterable[Cell], name: str, defenses: Iterable[str], attacks: Iterable[str]) -> int:
-    """Return how many seeds stand at least behind each number."""
-    places = {(defense, attack) for defense in defenses for attack in attacks}
-    used = [cell for cell in cells if (cell.axis("defense"), cell.axis("attack")) in places]
-    return min(summary.n for cell in used if (summary := cell.summary(name)))
+def ranks_of(scores: Scores, attacks: Sequence[str], name: str) -> Ranks:
+    """Return each defense's rank against each attack, 1 for the best.
+
+    A pair that no interval tells apart shares its two ranks. What may not lead comes after all that may.
+    """
+    return {
+        defense: {attack: _rank(defense, {one: row[attack] for one, row in scores.items()}, name) for attack in attacks}
+        for defense in scores
+    }
 
 
-def mean_ranks(scores: Scores, attacks: Sequence[str], highest_first: bool) -> dict[str, float]:
-    """Return each defense's rank, 1 for the best, averaged over attacks."""
-    sign = -1 if highest_first else 1
-    total: dict[str, float] = dict.fromkeys(scores, 0.0)
-    for attack in attacks:
-        values = {defense: round(sign * row[attack], _DIGITS) for defense, row in scores.items()}
-        for defense, value in values.items():
-            before = sum(other < value for other in values.values())
-            tied = sum(other == value for other in values.values())
-            total[defense] += before + (tied + 1) / 2
-    return {defense: rank / len(attacks) for defense, rank in total.items()}
+def _rank(defense: str, scores: Mapping[str, Score], name: str) -> float:
+    ours, others = scores[defense], [one for other, one in scores.items() if other != defense]
+    behind = sum(_before(other, ours, name) - _before(ours, other, name) for other in others)
+    return 1 + (len(others) + behind) / 2
 
 
-def _test(scores: Scores, attacks: Sequence[str], ranks: Mapping[str, float]) -> Test | None:
-    if len(scores) < 3 or len(attacks) < 3:
+def _before(one: Score, other: Score, name: str) -> bool:
+    return one.able and (not other.able or beats(one, other, name))
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return math.fsum(found) / len(found)
+
+
+def _test(ranks: Ranks, means: Mapping[str, float]) -> Test | None:
+    """Test whether mean ranks differ (Friedman 1937, in the form of Conover 1999, section 5.8, which allows ties)."""
+    from scipy.stats import chi2
+
+    rows = [list(row.values()) for row in ranks.values()]
+    defenses, attacks = len(rows), len(rows[0])
+    middle = (defenses + 1) / 2
+    spread = math.fsum((rank - middle) ** 2 for row in rows for rank in row)
+    if defenses < 3 or attacks < 3 or not spread:
         return None
-    from scipy.stats import friedmanchisquare
-
-    columns = [[round(row[attack], _DIGITS) for attack in attacks] for row in scores.values()]
-    if all(column == columns[0] for column in columns):
-        return None
-    found = friedmanchisquare(*columns)
-    distance = critical_difference(len(scores), len(attacks))
-    return Test(float(found.statistic), float(found.pvalue), distance, cliques(ranks, distance))
+    between = math.fsum((math.fsum(row) - attacks * middle) ** 2 for row in rows)
+    statistic, distance = (defenses - 1) * between / spread, critical_difference(defenses, attacks)
+    return Test(statistic, float(chi2.sf(statistic, defenses - 1)), distance, cliques(means, distance))
 
 
 @functools.cache

@@ -46,7 +46,7 @@ MATRIX = [
     record("none", "none", metrics={"c_acc": 0.92}),
     record("none", "freq-detector", metrics={"fpr": 0.05}),
     *[record("badnets:size=5", "none", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)],
-    *[record("badnets:size=5", "fine-pruning", k, metrics={"c_acc": 0.8, "asr": 0.3}) for k in (0, 1)],
+    *[record("badnets:size=5", "fine-pruning", k, metrics={"c_acc": 0.85, "asr": 0.3}) for k in (0, 1)],
     record("badnets:size=5", "fine-pruning", 2, status="failed", error="the 100% loss_sum is not finite"),
     record("badnets:size=5", "odd|a_b%", metrics={"c_acc": 0.7, "asr": 0.2}, warnings=["odd <tag>"]),
     record("badnets:size=5", "freq-detector", metrics={"auroc": 0.987, "bdr_net": 0.9}),

@@ -27,7 +27,7 @@ def test_json_is_what_was_promised() -> None:
         "recipe": "fast", "poison_rate": 0.1, "seeds": [0, 1, 2], "status": "failed",
         "warnings": [],
         "metrics": {
-            "c_acc": {"mean": 0.8, "ci95": None, "n": 2},
+            "c_acc": {"mean": 0.85, "ci95": None, "n": 2},
             "asr": {"mean": 0.3, "ci95": None, "n": 2},
             "seconds": {"mean": 1.5, "ci95": None, "n": 2},
             "peak_mb": {"mean": 512.0, "ci95": None, "n": 2},

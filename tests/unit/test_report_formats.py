@@ -21,7 +21,7 @@ MARKDOWN = r"""
 | attack            | none (C-Acc / ASR)      | freq-detector (BDR - control / AUROC)   | strip (BDR - control / AUROC)   | fine-pruning (C-Acc / ASR)   | odd\|a_b% (C-Acc / ASR)   |
 |-------------------|-------------------------|-----------------------------------------|---------------------------------|------------------------------|---------------------------|
 | none (benign)     | C-Acc 92.0 (n=1)        | FPR 5.0 (n=1)                           | ·                               | ·                            | ·                         |
-| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | 80.0 / 30.0 (n=2)            | **70.0 / 20.0 ! (n=1)**   |
+| badnets:size=5    | 90.0 ± 0.0 / 98.0 ± 2.5 | **90.0 / 98.7 (n=1)**                   | 0.0 / 50.0 (n=1)                | **85.0 / 30.0 (n=2)**        | 70.0 / 20.0 ! (n=1)       |
 | sig (clean-label) | ·                       | ·                                       | ⏱                               | ✗                            | –                         |
 
 **Legend**
@@ -32,7 +32,8 @@ MARKDOWN = r"""
 - BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
-- Bold: best against that attack, by ASR among all that change what the model answers, by AUROC within its kind; never where doing nothing, guessing or the processing alone does as well; a lead within ± is no lead
+- Bold: best against that attack, by AUROC within its kind, by ASR among all that change what the model answers; never with a warning or more than 10 points of C-Acc below the undefended or the benign model, nor where doing nothing, guessing or the processing alone does as well
+- Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of those may be no better than doing nothing; clearly: by more than both half intervals together (root of their summed squares): ± or \[low, high\] where shown, else the binomial one over the test images, or 5 points where a record does not count them
 - ! carries a warning, see below
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
 
@@ -72,7 +73,7 @@ LATEX = r"""
 attack & none & fine-pruning & odd\textbar{}a\_b\% \\
  & (C-Acc / ASR) & (C-Acc / ASR) & (C-Acc / ASR) \\
 \midrule
-badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & 80.0 / 30.0\textsuperscript{a} & \textbf{70.0 / 20.0}\textsuperscript{b,c} \\
+badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & \textbf{85.0 / 30.0}\textsuperscript{a} & 70.0 / 20.0\textsuperscript{b,c} \\
 sig (clean-label) & $\cdot$ & $\times$ & -- \\
 \bottomrule
 \end{tabular}}
@@ -122,7 +123,7 @@ def test_latex_takes_no_name_for_a_command() -> None:
 
 def test_html_escapes_and_marks_the_best() -> None:
     text = to_text(matrix(cells(MATRIX), View()), "html-table")
-    assert "<b>70.0 / 20.0 ! (n=1)</b>" in text
+    assert "<b>85.0 / 30.0 (n=2)</b>" in text
     assert "odd &lt;tag&gt; (1 record)" in text
     assert "<tag>" not in text
     assert text.count("<tr>") == 4
@@ -139,7 +140,7 @@ def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
     assert sum("badnets:size=5 " in line and "│" in line for line in narrow) == 3
     assert max(map(len, narrow)) <= 80
     assert "…" not in "".join(narrow)
-    for shown in ("90.0 ± 0.0 / 98.0 ± 2.5", "98.7 (n=1)", "80.0 / 30.0 (n=2)", "odd|a_b%"):
+    for shown in ("90.0 ± 0.0 / 98.0 ± 2.5", "98.7 (n=1)", "85.0 / 30.0 (n=2)", "odd|a_b%"):
         assert any(shown in line for line in narrow), shown
 
 

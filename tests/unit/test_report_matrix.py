@@ -9,6 +9,7 @@ from report_records import MATRIX, cells, drawn, record
 from table_rows import markdown_rows
 
 from benchkit.errors import NothingToRun
+from benchkit.report.html import page_data
 from benchkit.report.layout import GLYPHS
 from benchkit.report.page import page
 from benchkit.report.render import to_text
@@ -18,7 +19,7 @@ def test_one_metric_in_the_rows_and_columns_that_can_have_it() -> None:
     rows = markdown_rows(drawn(MATRIX, metric="asr"))
     assert rows[0] == ["attack", "none", "strip", "fine-pruning", "odd\0a_b%"]
     assert [row[0] for row in rows[1:]] == ["badnets:size=5", "sig (clean-label)"]
-    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "30.0 (n=2)", "**20.0 ! (n=1)**"]
+    assert rows[1][1:] == ["98.0 ± 2.5", "n/a", "**30.0 (n=2)**", "20.0 ! (n=1)"]
     assert "n/a this metric does not exist for the cell" in drawn(MATRIX, metric="asr")
 
 
@@ -44,10 +45,10 @@ def test_bold_says_by_which_number() -> None:
         return "".join(lines).removeprefix("- Bold: best against that attack, ")
 
     answers = "among all that change what the model answers"
-    assert bold().startswith(f"by ASR {answers}, by AUROC within its kind; never where")
-    assert bold(metric="asr") == f"by ASR {answers}; a lead within ± is no lead"
-    assert bold(metric="c_acc") == f"by C-Acc {answers}; a lead within ± is no lead"
-    assert bold(metric="bdr_net").startswith("by BDR - control within its kind; never where")
+    assert bold().startswith(f"by AUROC within its kind, by ASR {answers}; never with a warning or more than 10 points")
+    assert bold(metric="asr").startswith(f"by ASR {answers}; never with")
+    assert bold(metric="c_acc").startswith(f"by C-Acc {answers}; never with")
+    assert bold(metric="bdr_net").startswith("by BDR - control within its kind; never with")
     assert bold(metric="seconds") == ""
 
 
@@ -72,14 +73,16 @@ def test_costs_are_metrics_too_and_a_record_may_say_otherwise() -> None:
 
 def test_the_baseline_and_the_benign_row_never_win() -> None:
     found = [
-        record("badnets", "none", metrics={"c_acc": 0.9, "asr": 0.0}),
-        record("badnets", "fine-pruning", metrics={"c_acc": 0.9, "asr": 0.5}),
-        record("badnets", "odd|a_b%", metrics={"c_acc": 0.9, "asr": 0.6}),
+        record("badnets", "none", metrics={"c_acc": 0.9, "asr": 0.99}),
+        record("badnets", "fine-pruning", metrics={"c_acc": 0.89, "asr": 0.5}),
+        record("badnets", "odd|a_b%", metrics={"c_acc": 0.81, "asr": 0.6}),
         record("none", "freq-detector", metrics={"fpr": 0.1}),
         record("none", "strip", metrics={"fpr": 0.2}),
     ]
     marked = [part for row in markdown_rows(drawn(found)) for part in row if part.startswith("**")]
-    assert marked == ["**90.0 / 50.0**"]
+    assert marked == ["**89.0 / 50.0**"]
+    by_accuracy = [part for row in markdown_rows(drawn(found, metric="c_acc")) for part in row if part.startswith("**")]
+    assert by_accuracy == ["**89.0**"]
 
 
 def test_defenses_as_rows_compete_within_their_column() -> None:
@@ -88,7 +91,7 @@ def test_defenses_as_rows_compete_within_their_column() -> None:
     assert [row[0] for row in rows[1:3]] == ["none (C-Acc / ASR)", "freq-detector (BDR - control / AUROC)"]
     assert [row[0] for row in rows[1:] if row[2].startswith("**")] == [
         "freq-detector (BDR - control / AUROC)",
-        "odd\0a_b% (C-Acc / ASR)",
+        "fine-pruning (C-Acc / ASR)",
     ]
 
 
@@ -179,3 +182,29 @@ def test_a_page_tells_everything_about_a_cell() -> None:
     assert ["cell", "1.5", "512"] in markdown_rows(text)
     for told in ("target 0", "0 ok, 1 ok, 2 ok", "benchkit 0.1.0", "device cpu", "95 % t-interval"):
         assert told in text, told
+
+
+def test_a_row_that_was_poisoned_less_than_asked_says_so() -> None:
+    def found(rate: float, poisoned: float) -> list[dict[str, Any]]:
+        filtered = {"c_acc": 0.9, "asr": 0.5, "poisoned": poisoned}
+        return [
+            record("badnets", "none", poison_rate=rate, metrics={"c_acc": 0.9, "asr": 0.9}),
+            record("badnets", "spectral", poison_rate=rate, metrics=filtered),
+            record("blend", "none", poison_rate=rate, metrics={"c_acc": 0.9, "asr": 0.9, "poisoned": rate}),
+        ]
+
+    text = drawn(found(0.9, 0.5))
+    assert [line[0] for line in markdown_rows(text)[1:]] == ["badnets (poisoned 50.0 %)", "blend"]
+    assert "- badnets: 50.0 % of the training set was poisoned, not the 90 % that was asked for" in text
+    assert "was poisoned" not in drawn(found(0.1, 0.0905))  # whole images: 19 of 210
+    assert "(poisoned 8.9 %)" in drawn(found(0.1, 0.0895))
+    both = [*found(0.9, 0.5)[:2], *found(0.1, 0.1)[:2]]
+    rates = ["10 %", "90 % (poisoned 50.0 %)"]
+    assert [line[0] for line in markdown_rows(drawn(both, rows="poison_rate"))[1:]] == rates
+    assert markdown_rows(drawn(both, cols="poison_rate"))[0][1:] == rates
+    assert "poison rate 90 % (poisoned 50.0 %)**" in drawn(found(0.9, 0.5)[:2])
+    benign = record("none", "spectral", poison_rate=0.9, metrics={"c_acc": 0.9, "poisoned": 0.0})
+    assert "none (benign)" in [line[0] for line in markdown_rows(drawn([*found(0.9, 0.5), benign]))]
+    chosen = [cell for cell in cells(found(0.9, 0.5)) if cell.axis("attack") == "badnets"]
+    assert "50.0 % of the training set was poisoned" in to_text(page(chosen), "markdown")
+    assert [cell["short"] for cell in page_data(chosen)["cells"]] == ["poisoned 50.0 %"] * 2

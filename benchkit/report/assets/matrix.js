@@ -96,7 +96,8 @@ function header(cell) {
 }
 
 function rowHead(cell) {
-  const tag = cell.benign ? "no backdoor" : cell.clean_label ? "clean-label" : "";
+  const kind = cell.benign ? "no backdoor" : cell.clean_label ? "clean-label" : "";
+  const tag = [kind, cell.short].filter(Boolean).join(", ");
   return el("th", { scope: "row" }, spec(cell.attack), tag ? el("span", { class: "params" }, tag) : null);
 }
 
@@ -211,22 +212,23 @@ function drawScale(cells) {
     plain && among.length
       ? [Math.min(...among), Math.max(...among)].map((value) => show(state.metric, value) + unit(state.metric))
       : ["bad for the defender", "good for the defender"];
-  const by = state.metric ? known(state.metric).title : "the last number in each cell";
+  const by = [...new Set(cells.map(judged))].filter((name) => cells.some((cell) => name in cell.metrics));
   byId("scale").replaceChildren(
     el("span", null, ends[0]),
     el("span", { class: "ramp", "aria-hidden": "true" }, steps),
     el("span", null, ends[1]),
-    el("span", null, `Colour: ${by}.`),
+    el("span", null, `Colour: ${by.map((name) => known(name).title).join(", ")}.`),
   );
 }
 
 function drawLegend(cells) {
-  const names = new Set(cells.filter((cell) => Object.keys(cell.metrics).length).flatMap(namesOf));
+  const measured = cells.filter((cell) => Object.keys(cell.metrics).length);
+  const names = new Set(measured.flatMap((cell) => [...namesOf(cell), judged(cell)]));
   const terms = [...names].map((name) => [el("dt", null, term(name)), el("dd", null, definition(name))]);
   const signs =
-    "Underlined and bold: best against that attack by the last number, " +
-    "ASR and the like among all that change what the model answers, " +
-    "else within its kind; never where doing nothing, guessing or the processing alone does as well. " +
+    `Underlined and bold: best against that attack${state.metric ? "" : ", by DER where there is one"}, ` +
+    "what a model answers among all defenses that change it, anything else within a kind. " +
+    DATA.leading.map((text) => `${text}. `).join("") +
     "⚠ carries a warning. n= fewer seeds than elsewhere. " +
     "✗ failed, ◔ ran out of time, – skipped, · not run.";
   byId("legend").replaceChildren(el("dl", { class: "terms" }, terms), el("p", { class: "quiet" }, signs));

@@ -2,8 +2,8 @@
 function rankingsHere() {
   const heads = new Map(
     cellsHere()
-      .filter((cell) => cell.kind !== "baseline")
-      .map((cell) => [cell.kind, cell.usual.at(-1)]),
+      .filter((cell) => cell.kind !== "baseline" && cell.judged in cell.metrics)
+      .map((cell) => [cell.kind, cell.judged]),
   );
   const wanted = ({ metric, kind }) =>
     state.metric ? metric === state.metric : kind ? heads.get(kind) === metric : [...heads.values()].includes(metric);
@@ -27,7 +27,7 @@ function verdict({ test, attacks, ranks }) {
 }
 
 function rankCard(ranking) {
-  const { metric, kind, population, attacks, ranks, means, left_out: leftOut, test } = ranking;
+  const { metric, kind, population, attacks, ranks, means, left_out: leftOut, excluded, test } = ranking;
   const rows = Object.entries(ranks).map(([name, rank]) =>
     el(
       "tr",
@@ -60,6 +60,12 @@ function rankCard(ranking) {
       { class: "quiet", title: attacks.join("\n") },
       `Over the ${count(attacks.length, "attack")} that every one of them met` +
         (leftOut.length ? `; left out, with fewer than half of the attacks: ${leftOut.join(", ")}.` : "."),
+    ),
+    el(
+      "p",
+      { class: "quiet" },
+      "Two that no interval tells apart share their ranks; who carries a warning, or lost too much C-Acc, comes last.",
+      excluded.length ? ` Not counted, since no defense stands there: ${excluded.join(", ")}.` : "",
     ),
   );
 }

@@ -3,7 +3,9 @@ const scene = () => DATA.scenes[state.scene];
 const cellsHere = () => scene().cells.map((id) => ({ id, ...DATA.cells[id] }));
 const kindsThere = () => [...new Set(DATA.cells.toSorted((a, b) => a.place[1][0] - b.place[1][0]).map((c) => c.kind))];
 const namesOf = (cell) => (state.metric ? [state.metric] : cell.shown);
-const judged = (cell) => namesOf(cell).at(-1);
+/** What cells are compared by: their columns' last number may hide what it cost. */
+const judged = (cell) =>
+  [state.metric || cell.judged, namesOf(cell).at(-1)].find((name) => name in cell.metrics) ?? namesOf(cell).at(-1);
 
 function byPlace(axis) {
   return (a, b) => {

@@ -1,0 +1,84 @@
+"""What is known of an attack's row whatever the defense: doubts about its victim, C-Acc, and how much was poisoned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
+from benchkit.metrics import Summary, metric, summarize
+from benchkit.report.load import Record
+
+SHORT = 0.9
+"""A share of what was asked below which the set was clearly poisoned less: rounding to whole images takes less."""
+Setting = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the records of one attack in one setting say, all defenses together.
+
+    Attributes:
+        doubts: what speaks against its victim, and so against every cell.
+        c_acc: of the undefended victim or of the benign one, whichever is higher, where it is known.
+        asr: of the undefended victim, where it is known.
+        asked: the poison rate that was asked for.
+        poisoned: the share of the training set that was poisoned, where that is clearly less.
+    """
+
+    doubts: frozenset[str] = frozenset()
+    c_acc: float | None = None
+    asr: Summary | None = None
+    asked: float | None = None
+    poisoned: float | None = None
+
+    def short(self) -> str:
+        """Return how much was poisoned as heads of rows write it, where it is less than was asked."""
+        return "" if self.poisoned is None else f"poisoned {metric('poisoned').text(self.poisoned)} %"
+
+
+def place_of(record: Record) -> Setting:
+    """Return in which row a record stands."""
+    return (record.attack, record.dataset, record.model, record.recipe, record.poison_rate)
+
+
+def rows_of(records: Iterable[Record]) -> dict[Setting, Row]:
+    """Return what is known of each row; ``records`` are the newest of each identity."""
+    found: dict[Setting, list[Record]] = defaultdict(list)
+    for record in records:
+        found[place_of(record)].append(record)
+    benign: dict[Setting, list[float]] = defaultdict(list)
+    for place, row in found.items():
+        if any(record.attack_info.get("benign") is True for record in row):
+            benign[place[1:4]] += [summary.mean for summary in [_undefended(row, "c_acc")] if summary]
+    return {place: _row(row, benign.get(place[1:4], [])) for place, row in found.items()}
+
+
+def _row(records: Sequence[Record], benign: Sequence[float]) -> Row:
+    doubts = {text for record in records for text in record.warnings} & OF_THE_ROW
+    c_acc, asr = _undefended(records, "c_acc"), _undefended(records, "asr")
+    if asr and asr.mean < IMPLANTED:
+        doubts |= {NOT_IMPLANTED}
+    highest = max([*benign, *([c_acc.mean] if c_acc else [])], default=None)
+    return Row(frozenset(doubts), highest, asr, records[0].poison_rate, _poisoned(records))
+
+
+def _undefended(records: Iterable[Record], name: str) -> Summary | None:
+    return _summary((record for record in records if is_baseline(record)), name)
+
+
+def is_baseline(record: Record) -> bool:
+    """Return whether a record is of the column that defends nothing."""
+    return record.defense_info.get("kind") == "baseline" or record.defense == "none"
+
+
+def _poisoned(records: Sequence[Record]) -> float | None:
+    asked, found = records[0].poison_rate, _summary(records, "poisoned")
+    benign = any(record.attack_info.get("benign") is True for record in records)
+    return found.mean if found and asked and not benign and found.mean < SHORT * asked else None
+
+
+def _summary(records: Iterable[Record], name: str) -> Summary | None:
+    values = [record.metrics[name] for record in records if record.status == "ok" and name in record.metrics]
+    return summarize(values) if values else None
