@@ -10,10 +10,16 @@ from benchkit.report.aggregate import seeds_of
 from benchkit.report.compare import SPLIT, Comparison, Group, Pair
 from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.matching import Book
-from benchkit.report.notes import faults, seeds_line, warnings
+from benchkit.report.notes import faults, poisoned, seeds_line, some, warnings
+from benchkit.report.operating import BDR, has_curve, published_fpr
 from benchkit.report.published import decimals
 
 SHOWN = "ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer"
+OTHERWISE = "*"
+POINT = (
+    "(FPR x): the published one, which the file states or its ACC implies (ACC is the mean of BDR and 1 - FPR); a "
+    "difference of BDR between other FPR is one of thresholds, too"
+)
 THREE = "ours / published / difference"
 RULE = (
     "a cell of ours is set against the published number with the same attack, defense and dataset; parameters that "
@@ -30,7 +36,7 @@ def against(comparison: Comparison) -> Report:
     notes = (
         ("Legend", _legend(comparison, entries, most)),
         ("Published", (*_sources(comparison), *_remarks(comparison))),
-        ("Matching", (RULE, *_counted_as(comparison))),
+        ("Matching", (RULE, *_counted_as(comparison), *_made_otherwise(comparison))),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
     )
@@ -61,11 +67,13 @@ def _text(pair: Pair | None, most: int) -> str:
     if pair.ours is None:
         return f"{_without_ours(pair)} / {published} / {MISSING}"
     few = f" (n={pair.ours.n})" if pair.ours.n < most else ""
+    other = f" {OTHERWISE}" * bool(pair.unlike)
+    fpr = "" if pair.fpr is None else f" (FPR {metric('fpr').text(pair.fpr)})"
     places = _places(pair, pair.ours)
     mean = _shown(pair.metric, pair.ours.mean, places)
     half = "" if pair.ours.ci95 is None else f" ± {_half(pair.metric, pair.ours.ci95, places)}"
     difference = _signed(mean - pair.published.shown) if pair.published else MISSING
-    return f"{mean}{half} / {published} / {difference}{few}"
+    return f"{mean}{half} / {published} / {difference}{fpr}{other}{few}"
 
 
 def _without_ours(pair: Pair) -> str:
@@ -101,7 +109,38 @@ def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
     meaning = MEANING | {MISSING: "not run, or not published"}
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), MISSING, ABSENT) if sign in entries)
     lines = [*(metric(name).legend() for name in names), f"difference{points}: {SHOWN}", signs]
-    return (*(line for line in lines if line), seeds_line(most))
+    lines += [POINT] * ("(FPR " in entries) + _without_fpr(comparison)
+    lines += [f"{OTHERWISE} made otherwise than the published number, see Matching"] * (f" {OTHERWISE}" in entries)
+    cells = [cell for group in comparison.groups for cell in group.shown()]
+    return (*(line for line in lines if line), *poisoned(cells), seeds_line(most))
+
+
+def _without_fpr(comparison: Comparison) -> list[str]:
+    """Say which published BDR of ours cannot be read off a curve at the published FPR, and why."""
+    pairs = [pair for group in comparison.groups for pair in group.pairs.values() if pair.ours and pair.fpr is None]
+    rows = [(pair.cell, pair.published) for pair in pairs if pair.cell and pair.published]
+    rates = [(cell, row, published_fpr(row, comparison.book.by_place)) for cell, row in rows if row.metric in BDR]
+    silent = [f"{row.attack.text} x {row.defense.text}" for _, row, rate in rates if rate is None]
+    flat = [
+        f"{row.attack.text} x {row.defense.text}"
+        for cell, row, rate in rates
+        if rate is not None and not has_curve(cell)
+    ]
+    said = {
+        "BDR at the published FPR is not told where no FPR is published with it": dict.fromkeys(silent),
+        "BDR at the published FPR is not told where no record holds a ROC curve": dict.fromkeys(flat),
+    }
+    return [f"{words}: {some(list(names))}" for words, names in said.items() if names]
+
+
+def _made_otherwise(comparison: Comparison) -> tuple[str, ...]:
+    found = {
+        f"{OTHERWISE} {pair.cell.axis('defense')}: {'; '.join(pair.unlike)} as published": None
+        for group in comparison.groups
+        for pair in group.pairs.values()
+        if pair.cell and pair.unlike
+    }
+    return tuple(found)
 
 
 def _sources(comparison: Comparison) -> tuple[str, ...]:

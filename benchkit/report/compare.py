@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
 from benchkit.metrics import METRICS, Summary
 from benchkit.report.aggregate import AXES, Cell
 from benchkit.report.matching import Book
+from benchkit.report.operating import NAME, bdr_at, has_curve, published_fpr
 from benchkit.report.published import MATCHED, Published, part_of
 
 Column = tuple[str, str]
 """A defense and a metric."""
+Pairs = dict[tuple[str, Column], "Pair"]
 Matches = Sequence[tuple[Cell, Mapping[str, Published]]]
 _NAMED = 6
 SPLIT = [axis for axis in AXES if axis not in ("attack", "defense")]
@@ -21,16 +23,24 @@ SPLIT = [axis for axis in AXES if axis not in ("attack", "defense")]
 
 @dataclass(frozen=True)
 class Pair:
-    """One number of ours and the published one; either may be missing, not both."""
+    """One number of ours and the published one; either may be missing, not both.
+
+    Where ``fpr`` is given ours is a BDR that is read off its ROC curves there. ``unlike`` says in what ours was made
+    otherwise than the published number.
+    """
 
     metric: str
     cell: Cell | None = None
     published: Published | None = None
+    fpr: float | None = None
+    unlike: tuple[str, ...] = ()
 
     @property
     def ours(self) -> Summary | None:
         """Return our mean over seeds, where there is one."""
-        return self.cell.summary(self.metric) if self.cell else None
+        if self.cell is None:
+            return None
+        return self.cell.summary(self.metric) if self.fpr is None else bdr_at(self.cell, self.fpr)
 
     @property
     def difference(self) -> float | None:
@@ -45,7 +55,7 @@ class Group:
     cells: tuple[Cell, ...]
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
-    pairs: dict[tuple[str, Column], Pair]
+    pairs: Pairs
 
     def shown(self) -> list[Cell]:
         """Return the cells that have an entry."""
@@ -136,6 +146,7 @@ def _group(cells: list[Cell], book: Book, asked: Sequence[Published]) -> Group |
     ]
     columns = _columns(matches)
     pairs = {place: pair for column in columns for place, pair in _column(column, matches, book, asked).items()}
+    columns, pairs = _with_published_fpr(columns, pairs, book)
     order = dict.fromkeys([*(str(cell.axis("attack")) for cell, _ in matches), *(row for row, _ in pairs)])
     rows = tuple(row for row in order if any(row == attack for attack, _ in pairs))
     return Group(tuple(cells), rows, columns, pairs) if columns else None
@@ -152,7 +163,10 @@ def _columns(matches: Matches) -> tuple[Column, ...]:
 def _column(column: Column, matches: Matches, book: Book, asked: Sequence[Published]) -> dict[tuple[str, Column], Pair]:
     defense, name = column
     ours = [(cell, rows.get(name)) for cell, rows in matches if cell.axis("defense") == defense]
-    pairs = {str(cell.axis("attack")): Pair(name, cell, row) for cell, row in ours}
+    pairs = {
+        str(cell.axis("attack")): Pair(name, cell, row, unlike=tuple(book.unlike(row, cell)) if row else ())
+        for cell, row in ours
+    }
     taken = {row for _, row in ours if row}
     dataset = str(ours[0][0].axis("dataset"))
     alone = {
@@ -162,6 +176,21 @@ def _column(column: Column, matches: Matches, book: Book, asked: Sequence[Publis
         if row not in taken and book.is_of(row, dataset)
     }
     return {(attack, column): pair for attack, pair in (alone | pairs).items() if pair.ours or pair.published}
+
+
+def _with_published_fpr(columns: Sequence[Column], pairs: Pairs, book: Book) -> tuple[tuple[Column, ...], Pairs]:
+    """Add beside each BDR what ours is at the FPR of the published one, where a cell has a curve to read it off."""
+    wide, found = list[Column](), dict(pairs)
+    for column in columns:
+        wide.append(column)
+        beside = (column[0], NAME)
+        for (attack, one), pair in pairs.items():
+            fpr = published_fpr(pair.published, book.by_place) if one == column and pair.published else None
+            if fpr is not None and pair.cell and has_curve(pair.cell):
+                found[attack, beside] = replace(pair, metric=NAME, fpr=fpr)
+        if any(one == beside for _, one in found) and beside not in wide:
+            wide.append(beside)
+    return tuple(wide), found
 
 
 def _nothing(cells: Sequence[Cell], book: Book, asked: Sequence[Published]) -> str:

@@ -61,7 +61,10 @@ def _names(cell: Cell, only: str | None) -> list[str]:
     return [name for name in cell.metrics() if only in (None, name)]
 
 
-_BESIDE = ("published", "difference", "source", *(f"published_{axis}" for axis in MATCHED))
+_BESIDE = (
+    *("published", "difference", "source", *(f"published_{axis}" for axis in MATCHED)),
+    *("published_fpr", "made_otherwise"),
+)
 
 
 def pairs_to_csv(pairs: Iterable[Pair]) -> str:
@@ -94,5 +97,8 @@ def _json_pair(pair: Pair) -> dict[str, object]:
 
 def _beside(pair: Pair) -> dict[str, object]:
     row = pair.published
-    found = (row.value, pair.difference, row.source, *(row.part(axis).text for axis in MATCHED)) if row else ()
-    return dict(zip(_BESIDE, found or (None,) * len(_BESIDE), strict=True))
+    if row is None:
+        return dict.fromkeys(_BESIDE)
+    parts = (row.part(axis).text for axis in MATCHED)
+    found = (row.value, pair.difference, row.source, *parts, pair.fpr, "; ".join(pair.unlike) or None)
+    return dict(zip(_BESIDE, found, strict=True))

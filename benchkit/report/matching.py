@@ -55,6 +55,22 @@ class Book:
         rows.sort(key=lambda row: sum(len(row.part(axis).stated) for axis in MATCHED))
         return {row.metric: row for row in rows}
 
+    def unlike(self, row: Published, cell: Cell) -> list[str]:
+        """Return in what a cell was made otherwise than a published number, as far as its row tells."""
+        ours = _params(cell, "defense") | dict(part_of(str(cell.records[0].defense)).stated)
+        said = [
+            f"{key}={ours.get(key, 'not recorded')}, not {value}"
+            for key, value in row.made_with.items()
+            if not same(value, ours.get(key))
+        ]
+        recipe = str(cell.axis("recipe"))
+        return [*said, *([f"recipe {recipe}, not {row.recipe}"] if row.recipe not in ("", recipe) else [])]
+
+    @functools.cached_property
+    def by_place(self) -> Mapping[tuple[str, ...], Published]:
+        """The rows by what they are of: attack, defense, dataset, metric."""
+        return {row.place: row for row in self.rows}
+
     def is_of(self, row: Published, dataset: str) -> bool:
         """Return whether the row is about the dataset that one of ours stands for."""
         part = part_of(self.counts_as(dataset))

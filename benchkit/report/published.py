@@ -15,6 +15,7 @@ from benchkit.spec import pieces
 from benchkit.words import printable
 
 COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")
+OPTIONAL = ("note", "fpr", "made_with", "recipe")
 MATCHED = ("attack", "defense", "dataset")
 MOST_DECIMALS = 6
 """More were not printed, but computed."""
@@ -33,7 +34,9 @@ class Part:
 class Published:
     """One published number, in the unit of records: shares are fractions. ``note`` may be empty.
 
-    ``shown`` is the number in the unit of tables, percent for shares, with the digits that the file has.
+    ``shown`` is the number in the unit of tables, percent for shares, with the digits that the file has. ``fpr`` is at
+    which FPR a BDR was measured, ``made_with`` are the defense's parameters and ``recipe`` is the victims', where the
+    file states them: ours need not have the same, but it is said where they have not.
     """
 
     source: str
@@ -44,6 +47,9 @@ class Published:
     value: float
     shown: Decimal
     note: str = ""
+    fpr: float | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict, compare=False)
+    recipe: str = ""
 
     def part(self, axis: str) -> Part:
         """Return what the row says on one of ``MATCHED``."""
@@ -105,7 +111,7 @@ def _rows(path: Path, lines: csv.DictReader[str], known: list[str]) -> Iterator[
     seen: dict[tuple[str, ...], int] = {}
     for line in lines:
         at = f"{path} line {lines.line_num}"
-        said = {name: printable(line.get(name) or "").strip() for name in (*COLUMNS, "note")}
+        said = {name: printable(line.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL)}
         row = _row(at, said, known)
         first = seen.setdefault(row.place, lines.line_num)
         if first != lines.line_num:
@@ -125,7 +131,36 @@ def _row(at: str, line: Mapping[str, str], known: list[str]) -> Published:
         if part.name == part.text and not part.stated and set(part.text) & set(":=,"):
             raise SpecError(f"{at}: '{part.text}' is not one {axis}, written NAME or NAME:PARAMETER=VALUE")
     value, shown = _value(at, line)
-    return Published(line["source"], **parts, metric=line["metric"], value=value, shown=shown, note=line["note"])
+    return Published(
+        line["source"],
+        **parts,
+        metric=line["metric"],
+        value=value,
+        shown=shown,
+        note=line["note"],
+        fpr=_fpr(at, line["fpr"]),
+        made_with=_made_with(at, line["made_with"]),
+        recipe=line["recipe"],
+    )
+
+
+def _fpr(at: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise SpecError(f"{at}: fpr is a share from 0 to 1, or empty, got '{text}': 2.4 % is 0.024")
+    return value
+
+
+def _made_with(at: str, text: str) -> Mapping[str, str]:
+    part = part_of(f"any:{text}") if text else Part("", "any")
+    if part.name != "any":
+        raise SpecError(f"{at}: made_with must be PARAMETER=VALUE,... or empty, got '{text}'")
+    return part.stated
 
 
 def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:

@@ -79,6 +79,7 @@ GOLDEN = r"""
 - BDR (%, higher is better): backdoor detection rate, the share of triggered inputs flagged
 - difference, in percentage points: ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer
 - ✗ failed, · not run, or not published
+- BDR at the published FPR is not told where no record holds a ROC curve: badnets x probe
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
 
 **Published**

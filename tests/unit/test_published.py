@@ -15,6 +15,7 @@ from benchkit.metrics import METRICS
 from benchkit.plugins import load
 from benchkit.report.against import against
 from benchkit.report.compare import compare, stand_ins
+from benchkit.report.operating import published_fpr
 from benchkit.report.published import Published, part_of, read_published
 from benchkit.spec import components
 
@@ -54,7 +55,11 @@ def test_the_shipped_files_name_what_benchkit_has(path: Path) -> None:
     registry = load()
     for row in read_published(path, METRICS):
         assert len(components(row.attack.text, "attacks", registry)) == 1
+        made = "".join(
+            f"{sign}{key}={value}" for (key, value), sign in zip(row.made_with.items(), ":,,,,", strict=False)
+        )
         assert len(components(row.defense.text, "defenses", registry)) == 1
+        assert len(components(f"{row.defense.name}{made}", "defenses", registry)) == 1
         assert row.dataset.name in {*registry.kind("datasets"), "pubfig", "tsrd"}
 
 
@@ -69,6 +74,22 @@ def test_zeng2021_holds_the_168_numbers() -> None:
     detected = [r.value for r in rows if r.metric == "bdr_argmax" and r.source.endswith("1") and not r.defense.stated]
     assert len(detected) == 20
     assert round(sum(detected) / 20, 4) == 0.9850  # the paper's headline
+
+
+def test_the_fpr_of_zeng2021_is_one_number_for_each_frequency_detector_and_dataset() -> None:
+    """ACC and BDR imply it; of the two rows with a typo in their ACC the file states it."""
+    by_place = {row.place: row for row in zeng()}
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in (row for row in zeng() if row.metric == "bdr_argmax" and "feature" not in row.defense.stated):
+        rate = published_fpr(row, by_place)
+        assert rate is not None
+        found[row.defense.text, row.dataset.text].append(rate)
+    assert all(max(rates) - min(rates) < 0.005 for rates in found.values())
+    assert {place: round(min(rates), 3) for place, rates in found.items() if place[0] == "freq-detector"} == {
+        ("freq-detector", "cifar10"): 0.023,
+        ("freq-detector", "gtsrb"): 0.121,
+        ("freq-detector", "pubfig"): 0.014,
+    }
 
 
 def test_only_the_noted_numbers_of_zeng2021_contradict_their_column() -> None:

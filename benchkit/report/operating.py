@@ -1,0 +1,55 @@
+"""BDR at the FPR of a published one: two detectors at different FPR differ in their thresholds, if in nothing else."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+
+from benchkit.metrics import AT_PUBLISHED_FPR, Summary, summarize
+from benchkit.report.aggregate import Cell
+from benchkit.report.evidence import curves_of
+from benchkit.report.published import Published
+
+Rows = Mapping[tuple[str, ...], Published]
+"""The rows of a file by what they are of: attack, defense, dataset, metric."""
+BDR = ("bdr", "bdr_argmax")
+NAME = AT_PUBLISHED_FPR.name
+
+
+def published_fpr(row: Published, rows: Rows) -> float | None:
+    """Return the FPR at which a published BDR was measured, or None where the file does not tell.
+
+    It is what the row states, else the published FPR of the same place, else what its ACC implies: ACC is the mean of
+    BDR and 1 - FPR.
+    """
+    if row.metric not in BDR:
+        return None
+    if row.fpr is not None:
+        return row.fpr
+    own = row.metric.removeprefix("bdr")
+    fpr, acc = (rows.get((*row.place[:-1], f"{name}{own}")) for name in ("fpr", "acc"))
+    if fpr:
+        return fpr.value
+    return min(1.0, max(0.0, 1 + row.value - 2 * acc.value)) if acc else None
+
+
+def has_curve(cell: Cell) -> bool:
+    """Return whether a seed of a cell has a ROC curve."""
+    return any("roc" in curves_of(record.curves) for record in cell.ok)
+
+
+def bdr_at(cell: Cell, fpr: float) -> Summary | None:
+    """Return the share of triggered images that are flagged where so many clean ones are, over seeds with a curve."""
+    curves = [curves_of(record.curves).get("roc") for record in cell.ok]
+    values = [_read(curve["fpr"], curve["tpr"], fpr) for curve in curves if curve]
+    return summarize(values) if values else None
+
+
+def _read(fpr: Sequence[float], tpr: Sequence[float], at: float) -> float:
+    """Read a curve, straight between its points; of several points at one FPR the last, which is the highest."""
+    right = bisect_right(fpr, at)
+    if right == 0 or right == len(fpr):
+        return tpr[min(right, len(tpr) - 1)]
+    low, high = fpr[right - 1], fpr[right]
+    share = (at - low) / (high - low)
+    return tpr[right - 1] + share * (tpr[right] - tpr[right - 1])
