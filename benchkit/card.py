@@ -22,6 +22,11 @@ SHOWN = {
     "asr_clean_model": ("ASR of a clean model", "the same triggered images, asked of a model without the backdoor"),
 }
 """What the card shows of a record's metrics, all of them fractions."""
+ROUNDING = (
+    "Convolutions run in bfloat16 where the machine has instructions for it, and in float32 elsewhere. Other rounding "
+    "moves C-Acc of the same weights by up to 0.4 points, and ASR with it: on another kind of machine expect these "
+    "numbers to that, and not to the digit."
+)
 HF_TYPES = {"c_acc": "accuracy", "asr": "attack_success_rate"}
 
 CODE = """\
@@ -189,7 +194,7 @@ def _measured(metrics: Mapping[str, float], warnings: Sequence[str]) -> str:
     if not rows:
         return "There is no record of what this very model does: `benchkit run` measures it."
     table = ["| metric | value | meaning |", "|---|---|---|", *rows]
-    return "\n".join([*table, "", *(f"- Note: {escaped(text)}" for text in warnings)]).rstrip()
+    return "\n".join([*table, "", ROUNDING, "", *(f"- Note: {escaped(text)}" for text in warnings)]).rstrip()
 
 
 def _command(config: Mapping[str, Any]) -> str:
