@@ -6,7 +6,7 @@ torch is loaded only by what needs it.
 
 from __future__ import annotations
 
-from benchkit.api import Attack, Dataset, Defense
+from benchkit.api import Attack, CleanImages, Dataset, Defense
 from benchkit.baseline import NoAttack
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.hookspecs import hookimpl
@@ -33,6 +33,7 @@ __all__ = [
     "Attack",
     "AttackWrapper",
     "BenchkitError",
+    "CleanImages",
     "Component",
     "ContractError",
     "Data",

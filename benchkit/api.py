@@ -146,14 +146,15 @@ class Defense(Component, ABC):
         kind: the kind's name; set by the kind.
         measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
             the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        clean: share of the training set that it holds as clean images: none, unless it is a :class:`CleanImages`.
     """
 
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
-
-    clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
+    # Without an annotation: a ClassVar of a kind would hide the parameter of a base that is named after it.
+    clean = 0.0
 
     def prepare(self, scene: Scene) -> Tensors:
         """Learn what does not depend on the attack: run once per dataset and seed, then shared by all cells.
@@ -173,3 +174,14 @@ class Defense(Component, ABC):
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this defense cannot run on such images, or None. Called before anything runs."""
         return None
+
+
+@dataclass(frozen=True)
+class CleanImages(Defense, ABC):
+    """The base of defenses that hold clean labelled images, ``scene.clean``; without it, reading them is an error.
+
+    Input detectors, model detectors and repairs have it by nature. A defense of another kind that needs clean images
+    derives from it too: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
+    """
+
+    clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)

@@ -37,6 +37,7 @@ class $cls(benchkit.InputPurifier):
 
     name = "$name"
     paper = ""
+    # It holds no clean images: to read scene.clean, derive from benchkit.CleanImages too.
 
     radius: int = benchkit.param(1, "the box has 2 * radius + 1 pixels a side", ge=1)
 
@@ -59,6 +60,7 @@ class $cls(benchkit.TrainingFilter):
 
     name = "$name"
     paper = ""
+    # It holds no clean images: to read scene.clean, derive from benchkit.CleanImages too.
 
     drop: float = benchkit.param(0.15, "share of the training set that is dropped", gt=0, lt=1)
 
@@ -87,6 +89,7 @@ class $cls(benchkit.RobustTraining):
 
     name = "$name"
     paper = ""
+    # It holds no clean images: to read scene.clean, derive from benchkit.CleanImages too.
 
     bound: float = benchkit.param(2.0, "losses above this count no more", gt=0)
 

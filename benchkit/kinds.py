@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from benchkit.api import Defense
+from benchkit.api import CleanImages, Defense
 from benchkit.params import param
 from benchkit.scene import Scene, Split
 from benchkit.thresholds import ARGMAX, allowed_fpr, fault
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Thresholded(Defense, ABC):
-    """The base of defenses that score images and draw a line; itself no kind.
+class Thresholded(CleanImages, ABC):
+    """The base of defenses that score images and draw a line, by their clean ones; itself no kind.
 
     Class attributes:
         natural: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
@@ -105,7 +105,7 @@ class RobustTraining(Defense, ABC):
 
 
 @dataclass(frozen=True)
-class ModelRepair(Defense, ABC):
+class ModelRepair(CleanImages, ABC):
     """Removes the backdoor from a trained victim."""
 
     stage: ClassVar[str] = "after training"
@@ -119,7 +119,7 @@ class ModelRepair(Defense, ABC):
 
 
 @dataclass(frozen=True)
-class ModelDetector(Defense, ABC):
+class ModelDetector(CleanImages, ABC):
     """Says whether a trained model holds a backdoor."""
 
     stage: ClassVar[str] = "audit"

@@ -45,5 +45,5 @@ def reserve_size(train: Split, share: float) -> int:
 
 
 def overlaps(share: float) -> bool:
-    """Say whether a hold-out of this share holds clean versions of images the victim trains on."""
+    """Say whether a hold-out of this share (0: none) holds clean versions of images the victim trains on."""
     return share > RESERVE

@@ -120,7 +120,8 @@ class Scene:
         classes: number of classes K.
         shape: (C, H, W) of every image.
         device: where tensors live.
-        clean: the clean labelled images the holder has: an attacker's training set, a defender's hold-out.
+        held: the clean labelled images the holder has, to be read as ``clean``: an attacker's training set, a
+            defender's hold-out; None for a defense without any.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
         prepared: what the component's own ``prepare`` returned, in every other method.
         others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
@@ -131,7 +132,7 @@ class Scene:
     classes: int
     shape: tuple[int, int, int]
     device: torch.device
-    clean: Split
+    held: Split | None
     rng: torch.Generator
     prepared: Tensors = field(default_factory=lambda: PREPARED)
     rate: float | None = None
@@ -152,6 +153,19 @@ class Scene:
                 "use it in poison(), train() or stamp(), or declare a parameter of your own"
             )
         return self.rate
+
+    @property
+    def clean(self) -> Split:
+        """The clean labelled images the holder has: an attacker's training set, or a defender's hold-out.
+
+        Raises ContractError for a defense that does not derive from ``benchkit.CleanImages``.
+        """
+        if self.held is None:
+            raise ContractError(
+                "this defense used scene.clean but holds no clean images; derive it from benchkit.CleanImages too: "
+                "class Mine(benchkit.CleanImages, benchkit.TrainingFilter)"
+            )
+        return self.held
 
     @property
     def model(self) -> Classifier:

@@ -64,7 +64,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
         model = ["knows a clean model of the victim's architecture"] if "model" in component.needs else []
         return "; ".join([controls, labels, *model])
     if issubclass(cls, Defense):
-        data = f"clean images worth {100 * component.clean:g} % of the training set"
+        share = f"clean images worth {100 * component.clean:g} % of the training set"
+        data = share if component.clean else "no clean images"
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"
         model = ["needs the victim model"] if "model" in cls.needs else []

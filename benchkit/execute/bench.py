@@ -152,12 +152,12 @@ class Bench:
         """Return the benchmark's trainer for the step's recipe and architecture."""
         return Trainer(recipe(job["recipe"]), partial(self.build, job), self.device)
 
-    def scene(self, job: Job, clean: Split, purpose: tuple[str, ...], **more: Any) -> Scene:
+    def scene(self, job: Job, held: Split | None, purpose: tuple[str, ...], **more: Any) -> Scene:
         """Return a scene whose random numbers depend only on the seed and the purpose."""
-        shape = tuple(int(side) for side in clean.images.shape[1:])
+        data = self.data(job)
+        shape = tuple(int(side) for side in data.train.images.shape[1:])
         rng = generator(job["seed"], *purpose)
-        classes = len(self.data(job).classes)
-        return Scene(classes, shape, self.device, clean, rng, **more)  # type: ignore[arg-type]
+        return Scene(len(data.classes), shape, self.device, held, rng, **more)  # type: ignore[arg-type]
 
     def attacker(self, job: Job, purpose: str, *, fit: bool = False, model: Classifier | None = None) -> Scene:
         """Return what the attacker of a step may have."""
@@ -187,7 +187,7 @@ class Bench:
             suspect = self.model(job, "victim")
         return self.scene(
             job,
-            train[holdout_rows(train, job["seed"], defense.clean)],
+            train[holdout_rows(train, job["seed"], defense.clean)] if defense.clean else None,
             ("defender", purpose),
             granted=suspect.copy() if suspect else None,
             trainer=self.trainer(job) if fit else None,

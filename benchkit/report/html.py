@@ -157,6 +157,7 @@ def _settings(info: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters and the assumptions of a component, as text."""
     params = info.get("params")
     said = {name: info[name] for name in _SETTING if info.get(name) is not None}
+    said |= {"clean": "no clean images"} if said.get("clean") == 0 else {}
     return {
         printable(str(name)): printable(_plain(value))
         for name, value in {**(params if isinstance(params, dict) else {}), **said}.items()

@@ -27,6 +27,7 @@ MARGIN = (
     "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] where shown, "
     f"else the binomial one over the test images, or {100 * LEAD:g} points where a record does not count them"
 )
+NO_IMAGES = "holds no clean images"
 _EVERY = ("target", "mapping")
 """The parameters of every attack, which mean nothing to one that implants nothing."""
 
@@ -159,7 +160,7 @@ def _defense_said(info: dict[str, object]) -> list[str]:
     said = [", ".join(printable(str(info[name])) for name in ("kind", "stage") if info.get(name))]
     share = info.get("clean")
     if isinstance(share, int | float):
-        said.append(f"holds clean images worth {100 * share:g} % of the training set")
+        said.append(f"holds clean images worth {100 * share:g} % of the training set" if share else NO_IMAGES)
     if info.get("overlap") is True:
         said.append("sees victim training images")
     return [words for words in said if words]

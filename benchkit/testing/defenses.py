@@ -133,7 +133,8 @@ def check_leaves_what_it_is_given(defense: Defense) -> None:
     _act(defense)[1](defense, given, scene)
     name = _act(defense)[0]
     require(unchanged(given, before), f"{name} writes into the images it is given: clone them")
-    require(unchanged(scene.clean, where.holdout), f"{name} writes into scene.clean: clone it")
+    untouched = scene.held is None or unchanged(scene.held, where.holdout)
+    require(untouched, f"{name} writes into scene.clean: clone it")
     if scene.granted is not None and not isinstance(defense, ModelRepair):
         fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
         require(fixed, f"{name} changes scene.model: work on scene.model.copy()")

@@ -120,7 +120,8 @@ class World:
         """Return the scene of ``prepare``: no trainer, and a model only for attacks that declare one."""
         if isinstance(component, Defense):
             others = dict.fromkeys(component.other_datasets(), self.data.train)
-            return dataclasses.replace(self._scene(self.holdout, seed), shadows=self._shadows(component), others=others)
+            scene = self._scene(self._held(component), seed)
+            return dataclasses.replace(scene, shadows=self._shadows(component), others=others)
         return self._scene(self.data.train, seed, model=self._granted(component, lambda: self.clean_model))
 
     def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:
@@ -129,15 +130,19 @@ class World:
         return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
-        """Return a defender's scene: the hold-out, a trainer, and the victim where it is declared."""
+        """Return a defender's scene: a trainer, and where they are declared the hold-out and the victim."""
         model = self._granted(defense, lambda: self.victim)
-        return self._scene(self.holdout, seed, ready=dict(prepared(defense, self)), model=model, trainer=self.trainer)
+        ready = dict(prepared(defense, self))
+        return self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+
+    def _held(self, defense: Defense) -> Split | None:
+        return self.holdout if defense.clean else None
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first few shadow models that a defense describes, of the world's own small network."""
         wanted = defense.shadows()
         numbers = range(min(SHADOWS, wanted.count)) if wanted else ()
-        scenes = [self._scene(self.holdout, number) for number in numbers]
+        scenes = [self._scene(self._held(defense), number) for number in numbers]
         splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
         return [self.trainer.fit(split, rng=scene.rng, epochs=1) for split, scene in zip(splits, scenes, strict=True)]
 
@@ -146,7 +151,7 @@ class World:
 
     def _scene(
         self,
-        clean: Split,
+        held: Split | None,
         seed: int,
         *,
         ready: Tensors = PREPARED,
@@ -154,7 +159,7 @@ class World:
         model: Classifier | None = None,
         trainer: Trainer | None = None,
     ) -> Scene:
-        copy = Split(clean.images.clone(), clean.labels.clone())
+        copy = Split(held.images.clone(), held.labels.clone()) if held is not None else None
         rng = torch.Generator().manual_seed(seed)
         return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer)
 

@@ -31,7 +31,7 @@ def spec(attacks: int, defenses: int, seeds: int) -> Spec:
     """Return a spec of so many attacks, defenses (the baseline is one of them) and seeds."""
     return asked(
         attacks=",".join(f"blend:alpha=0.{number + 100}" for number in range(attacks)),
-        defenses=",".join(f"shrink-pad:clean=0.{number + 100}" for number in range(defenses - 1)),
+        defenses=",".join(f"fine-tuning:clean=0.{number + 100}" for number in range(defenses - 1)),
         seeds=str(seeds),
     )
 

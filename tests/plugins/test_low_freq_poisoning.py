@@ -151,7 +151,7 @@ def test_a_rate_that_rounds_to_nothing_is_an_error_that_says_what_to_do() -> Non
 def test_a_training_set_without_the_target_is_refused() -> None:
     kept = TRAIN.labels != 3
     with pytest.raises(benchkit.BenchkitError, match="images of class 3, and there is none"):
-        LowFreq(target=3).prepare(dataclasses.replace(WORLD.preparing(LowFreq()), clean=TRAIN[kept]))
+        LowFreq(target=3).prepare(dataclasses.replace(WORLD.preparing(LowFreq()), held=TRAIN[kept]))
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,6 @@ def test_nonsense_is_refused(settings: dict[str, Any], message: str) -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    few = dataclasses.replace(scene(shadows(shifted, 8)), clean=scene().clean[:7])
+    few = dataclasses.replace(scene(shadows(shifted, 8)), held=scene().clean[:7])
     with pytest.raises(benchkit.DataError, match="larger clean="):
         mna().prepare(few)
