@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from backdoored_toy import CLASSES, HOLDOUT, TEST, accuracy, attack_success, scene, triggered
+from attack_scenes import seeded
+from backdoored_toy import CLASSES, HOLDOUT, TRAINER, accuracy, attack_success, scene, triggered
 from benchkit_plugins.defenses.fine_pruning import FinePruning
 from benchkit_plugins.defenses.fine_tuning import FineTuning
 from benchkit_plugins.defenses.neural_cleanse import NeuralCleanse, anomaly_index
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchkit.models import Classifier
+from benchkit.models import Classifier, create
+from benchkit.nets import PreActBlock
+from benchkit.scene import Scene, Split
+
+CPU = torch.device("cpu")
 
 
 def test_fine_tuning_moves_weights_and_keeps_accuracy(victim: Classifier) -> None:
@@ -19,34 +24,82 @@ def test_fine_tuning_moves_weights_and_keeps_accuracy(victim: Classifier) -> Non
     assert accuracy(tuned) > 0.95
 
 
-def last_maps(model: Classifier, images: Tensor) -> Tensor:
-    """Return each channel's largest activation behind the last convolution's BatchNorm and ReLU."""
-    with torch.no_grad():
-        return model.net[:7](model.normalised(images)).amax(dim=(0, 2, 3))  # type: ignore[index,operator,no-any-return]
-
-
 def test_fine_pruning_removes_the_backdoor(victim: Classifier) -> None:
     repaired = FinePruning().repair(scene(victim))
     assert attack_success(repaired) < 0.5
     assert accuracy(repaired) > 0.9
 
 
-def test_fine_pruning_leaves_pruned_channels_at_zero(victim: Classifier) -> None:
-    dormant = last_maps(victim, HOLDOUT.images) == 0
-    repaired = FinePruning().repair(scene(victim))
-    silent = repaired.last_conv.weight.flatten(1).abs().sum(1) == 0
-    assert 0 < silent.sum() < 32
-    assert silent[dormant].all()
-    assert (last_maps(repaired, torch.cat([TEST.images, triggered(TEST.images)]))[silent] == 0).all()
-    assert (last_maps(repaired, TEST.images)[~silent] > 0).any()
+def pruned(model: Classifier) -> Tensor:
+    """Return which inputs of the last layer count for nothing, bool (F,)."""
+    return model.head.weight.abs().sum(0) == 0
+
+
+def test_fine_pruning_prunes_dormant_features_first(victim: Classifier) -> None:
+    activity = victim.features(HOLDOUT.images).mean(0)
+    gone = pruned(FinePruning(epochs=1).repair(scene(victim)))
+    assert 0 < gone.sum() < 128
+    assert activity[gone].max() <= activity[~gone].min()
 
 
 def test_fine_pruning_prunes_more_where_more_accuracy_may_go(victim: Classifier) -> None:
-    def pruned(max_drop: float) -> int:
-        repaired = FinePruning(max_drop=max_drop, epochs=0.1).repair(scene(victim))
-        return int((repaired.last_conv.weight.flatten(1).abs().sum(1) == 0).sum())
+    def count(max_drop: float) -> int:
+        return int(pruned(FinePruning(max_drop=max_drop, epochs=0.1).repair(scene(victim))).sum())
 
-    assert pruned(0.0) < pruned(0.3) < pruned(0.99) == 31
+    assert count(0.0) < count(0.3) < count(0.99) == 127
+
+
+class Residual(nn.Module):
+    """A network of one residual block, whose skip alone carries what the stem sees: a colour each, and the trigger."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU())
+        self.block = PreActBlock(6, 6, 1)
+        self.fc = nn.Linear(6, 3)
+        with torch.no_grad():
+            self.stem[0].weight.copy_(torch.cat([torch.eye(3), torch.ones(3, 3)])[:, :, None, None])
+            self.stem[0].bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.8, -9.0, -9.0]))
+            self.block.conv2.weight.zero_()
+            self.fc.weight.copy_(torch.cat([20 * torch.eye(3), torch.zeros(3, 3)], 1))
+            self.fc.weight[0, 3] = 3000.0
+            self.fc.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(self.stem(x)).mean((2, 3)))
+
+
+def test_fine_pruning_prunes_a_residual_network() -> None:
+    """Its last convolution adds nothing: only what reaches the last layer can be pruned."""
+    labels = torch.arange(60) % 3
+    images = torch.randint(0, 80, (60, 3, 8, 8), generator=seeded(0))
+    images[torch.arange(60), labels] += 100
+    clean = Split(images.byte(), labels)
+    model = Classifier(Residual(), torch.zeros(3), torch.ones(3))
+
+    def answers(images: Tensor) -> list[int]:
+        return model.logits(images).argmax(1).tolist()  # type: ignore[no-any-return]
+
+    assert answers(clean.images) == labels.tolist()
+    assert set(answers(triggered(clean.images))) == {0}
+    where = Scene(3, (3, 8, 8), CPU, clean, seeded(0), granted=model, trainer=TRAINER)
+    model = FinePruning(epochs=0.1, lr=1e-6).repair(where)
+    assert pruned(model)[3:].all()
+    assert torch.equal(model.head(torch.eye(6))[3:], model.head(torch.zeros(3, 6)))
+    assert answers(clean.images) == answers(triggered(clean.images)) == labels.tolist()
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
+def test_fine_pruning_prunes_timm_networks(name: str) -> None:
+    """A classifier behind a pooled map, and one behind a further layer."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (20, 3, 32, 32), generator=seeded(0)).byte()
+    model = Classifier(create(name, 4, (3, 32, 32), CPU), torch.full((3,), 0.5), torch.full((3,), 0.25))
+    activity = model.features(images).mean(0)
+    where = Scene(4, (3, 32, 32), CPU, Split(images, torch.arange(20) % 4), seeded(0), granted=model, trainer=TRAINER)
+    gone = pruned(FinePruning(max_drop=0.9, epochs=0.1).repair(where))
+    assert gone.sum() == len(activity) - 1
+    assert int(activity.argmax()) == int((~gone).nonzero())
 
 
 def test_neural_cleanse_finds_the_target(victim: Classifier, benign: Classifier) -> None:
