@@ -30,11 +30,14 @@ class NeuralCleanse(benchkit.ModelDetector):
     |m|_1`` over hold-out images x (paper, eq. 3), with tanh parametrisation and Adam (lr 0.1, betas 0.5 and
     0.9). After each round ``w`` is adjusted as in the authors' code: it is 0 until ``patience`` rounds in a
     row succeed, then ``init_weight``; ``patience`` successes in a row double it, as many failures divide it
-    by 2^1.5. Kept per label: the smallest mask of a round whose success rate reached ``success``.
+    by 2^1.5. Kept per label: the smallest mask of a round whose success rate reached ``success``, size and rate
+    both being means over the round's mini-batches, of the mask that stamped each.
 
     The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times
-    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper. Of two
-    sizes that index is always 1 / 1.4826, so there must be three classes or more.
+    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper. Sizes
+    cannot fall below 0, so the paper's index saturates where the other labels' sizes differ much: 0.5 has 1.0
+    among nine labels from 2.5 to 23. ``sizes=log`` measures the same on the sizes' logarithms: 3.4. Of two sizes
+    the index is always 1 / 1.4826, so there must be three classes or more.
 
     Scaled down for CPUs: ``rounds`` (paper: up to 1000, stopping early) and ``batches`` a round (paper: 31);
     all labels are optimised side by side in the same passes. Cost grows with the number of classes.
@@ -50,10 +53,13 @@ class NeuralCleanse(benchkit.ModelDetector):
     success: float = benchkit.param(0.99, "share of a round's images a trigger must lead to its label", gt=0, le=1)
     patience: int = benchkit.param(5, "rounds in a row before the mask's weight changes", ge=1)
     init_weight: float = benchkit.param(0.001, "first positive weight of the mask's L1 norm", gt=0)
+    sizes: str = benchkit.param(
+        "linear", "scale on which a mask is an outlier: pixels (paper), or their logarithm", choices=("linear", "log")
+    )
 
     def score(self, scene: benchkit.Scene) -> float:
         """Return the anomaly index of the label with the smallest trigger, >= 0."""
-        return anomaly_index(self.trigger_sizes(scene))
+        return anomaly_index(self.trigger_sizes(scene), log=self.sizes == "log")
 
     def cutoff(self, scene: benchkit.Scene) -> float:
         """Return the paper's cut-off of the anomaly index."""
@@ -80,25 +86,38 @@ class NeuralCleanse(benchkit.ModelDetector):
         optimiser = torch.optim.Adam([triggers.mask_raw, triggers.pattern_raw], lr=self.lr, betas=(0.5, 0.9))
         schedule = _Schedule(len(labels), self, scene.device)
         for _ in range(self.rounds):
-            hits = torch.zeros(len(labels), device=scene.device)
-            for _ in range(self.batches):
-                rows = torch.randint(len(scene.clean), (self.batch,), generator=scene.rng)
-                images = scene.clean.images[rows.to(scene.clean.images.device)]
-                hits += triggers.step(images, schedule.weight, model, optimiser)
-            schedule.update(hits / (self.batches * self.batch), triggers.sizes())
-        return schedule.best(triggers.sizes())
+            steps = [self._step(triggers, schedule.weight, model, optimiser, scene) for _ in range(self.batches)]
+            rate, sizes = torch.stack(steps).mean(dim=0)
+            schedule.update(rate, sizes)
+        return schedule.best(sizes)
+
+    def _step(
+        self,
+        triggers: _Triggers,
+        weight: Tensor,
+        model: Classifier,
+        optimiser: torch.optim.Optimizer,
+        scene: benchkit.Scene,
+    ) -> Tensor:
+        """Update triggers on a random mini-batch; return their success rates and sizes before it, float32 (2, K)."""
+        rows = torch.randint(len(scene.clean), (self.batch,), generator=scene.rng)
+        images = scene.clean.images[rows.to(scene.clean.images.device)]
+        sizes = triggers.sizes()  # the update below comes after the answers that are counted
+        return torch.stack([triggers.step(images, weight, model, optimiser), sizes])
 
 
-def anomaly_index(sizes: Tensor) -> float:
+def anomaly_index(sizes: Tensor, log: bool = False) -> float:
     """Return how far the smallest size lies under the median, in scaled median absolute deviations.
 
-    ``sizes`` is (K,). 0 when the smallest is the median itself. The deviation is taken as at least a
-    thousandth of the median, so that the index stays finite when most sizes are equal.
+    ``sizes`` is (K,), all above 0; with ``log`` their logarithms are compared. 0 when the smallest is the median
+    itself. The deviation is taken as at least a thousandth of the median size, so that the index stays finite when
+    most sizes are equal.
     """
-    values = sizes.double()
+    values = sizes.double().log() if log else sizes.double()
     median = values.quantile(0.5)
     spread = 1.4826 * (values - median).abs().quantile(0.5)
-    return float((median - values.min()) / spread.clamp(min=max(1e-3 * float(median), 1e-9)))
+    least = 1e-3 if log else 1e-3 * float(median)
+    return float((median - values.min()) / spread.clamp(min=max(least, 1e-9)))
 
 
 class _Triggers:
@@ -111,7 +130,7 @@ class _Triggers:
         self.pattern_raw = _start((len(labels), channels, height, width), scene)
 
     def step(self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer) -> Tensor:
-        """Update all triggers on uint8 images (b, C, H, W) and return each label's hits, float32 (K,).
+        """Update all triggers on uint8 images (b, C, H, W); return each label's success before it, float32 (K,).
 
         The labels share nothing but the forward pass, so the gradient of the summed loss is each label's own.
         """
@@ -124,8 +143,8 @@ class _Triggers:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        hits: Tensor = (logits.argmax(dim=1) == wanted).view(len(self.labels), -1).float().sum(dim=1)
-        return hits
+        hits: Tensor = (logits.argmax(dim=1) == wanted).view(len(self.labels), -1).float()
+        return hits.mean(dim=1)
 
     def sizes(self) -> Tensor:
         """Return each mask's L1 norm, float32 (K,)."""

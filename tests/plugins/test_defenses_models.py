@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from attack_scenes import seeded
@@ -136,6 +138,35 @@ def test_neural_cleanse_leaves_the_weights_alone(victim: Classifier) -> None:
     NeuralCleanse(rounds=2, batch=4).score(where)
     pairs = zip(where.model.parameters(), victim.parameters(), strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_neural_cleanse_records_sizes_of_masks_that_succeed() -> None:
+    """Black images turn to label 0 above a mean brightness of 0.1: no mask of less than 6.4 of 64 pixels does it."""
+    head = nn.Linear(192, 3)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.weight[0] = 100 / 192
+        head.bias.copy_(torch.tensor([-10.0, 0.0, 0.0]))
+    model = Classifier(nn.Sequential(nn.Flatten(), head), torch.zeros(3), torch.ones(3))
+    black = Split(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4).long())
+    where = Scene(3, (3, 8, 8), CPU, black, seeded(0), granted=model)
+    size = float(NeuralCleanse(lr=0.5, patience=1, init_weight=0.1).trigger_sizes(where)[0])
+    assert 6.4 <= size < 20
+
+
+SPREAD = [0.5, 2.5, 4.0, 6.0, 9.0, 12.0, 15.0, 18.0, 20.0, 23.0]
+"""A target's size that is a fifth of the next smallest, among labels whose sizes differ by a factor of nine."""
+
+
+def test_neural_cleanse_tells_an_outlier_on_log_sizes(victim: Classifier) -> None:
+    assert anomaly_index(torch.tensor(SPREAD)) < 1
+    assert anomaly_index(torch.tensor(SPREAD), log=True) > 3
+    assert anomaly_index(torch.tensor([1.0, 10.0, 10.0, 10.0]), log=True) == pytest.approx(math.log(10) / 1e-3)
+    even = torch.tensor([8.0, 9.0, 10.0, 11.0, 12.0])
+    assert anomaly_index(even, log=True) < 2
+    assert anomaly_index(7 * even, log=True) == pytest.approx(anomaly_index(even, log=True))
+    quick = NeuralCleanse(rounds=3, batch=4, sizes="log")
+    assert quick.score(scene(victim)) == anomaly_index(quick.trigger_sizes(scene(victim)), log=True)
 
 
 @pytest.mark.parametrize(
