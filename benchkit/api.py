@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from benchkit.models import Classifier
     from benchkit.shadows import Shadows
 
+DRAWN = -1
+"""The ``target`` of an attack that draws it."""
+
 
 @dataclass(frozen=True)
 class Dataset(Component, ABC):
@@ -67,7 +70,9 @@ class Attack(Component, ABC):
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
 
-    target: int = param(0, "class the trigger leads to", ge=0)
+    target: int = param(
+        0, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=DRAWN
+    )
     mapping: str = param(
         "all-to-one",
         "every class to the target, or class y to y + 1",
@@ -94,6 +99,23 @@ class Attack(Component, ABC):
         """
         return {}
 
+    def draw(self, scene: Scene) -> Tensors:
+        """Draw what a victim has for itself: each model of a population anew, while ``prepare`` is run once for all.
+
+        The tensors join those of ``prepare`` in ``scene.prepared``, so names must differ. Where ``target`` is -1 this
+        is ``target``, int64 (); an own ``draw`` begins with ``**super().draw(scene)``.
+        """
+        if self.target != DRAWN:
+            return {}
+        import torch
+
+        return {"target": torch.randint(scene.classes, (), generator=scene.rng)}
+
+    def crafts(self) -> bool:
+        """Return whether anything is crafted or drawn before an image can be stamped."""
+        own = type(self)
+        return own.prepare is not Attack.prepare or own.draw is not Attack.draw or self.target == DRAWN
+
     def trains(self) -> bool:
         """Return whether ``train`` is the attacker's own, not the benchmark's."""
         return type(self).train is not Attack.train
@@ -106,11 +128,15 @@ class Attack(Component, ABC):
         """Return the attack whose ``prepare`` crafts what ``stamp`` needs: this one, unless it wraps another."""
         return self
 
+    def target_class(self, scene: Scene) -> int:
+        """Return the class the trigger leads to: ``target``, or the one that was drawn."""
+        return int(scene.prepared["target"]) if self.target == DRAWN else self.target
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the label the attacker wants for images of these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":
             return (labels + 1) % scene.classes
-        return labels.new_full(labels.shape, self.target)
+        return labels.new_full(labels.shape, self.target_class(scene))
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
         """Poison the rate's share of N images, rounded down, drawn from non-target classes: stamped, and relabelled.

@@ -80,12 +80,12 @@ def model(name: str, what: str, returned: Any) -> Classifier:
     return returned.eval()
 
 
-def tensors(name: str, returned: Any) -> dict[str, Tensor]:
-    """Check what ``prepare`` returned: a mapping of names to tensors. Raises ContractError."""
+def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor]:
+    """Check what ``prepare`` or ``draw`` returned: a mapping of names to tensors. Raises ContractError."""
     import torch
 
     if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
-        raise ContractError(f"{name}.prepare must return a dict of tensors")
+        raise ContractError(f"{name}.{what} must return a dict of tensors")
     return dict(returned)
 
 

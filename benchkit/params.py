@@ -96,7 +96,8 @@ class Component:
         name: what users type.
         paper: author, venue and year, title.
         version: pins what keys say of the code, instead of a fingerprint of it.
-        alone: False for components that stand on another one: ``all`` leaves them out.
+        alone: False for components that stand on another one, or say little without something else that has to be
+            asked for: ``all`` leaves them out.
         prepared_as: components of one module that say the same here share what ``prepare`` returns, where the
             parameters that it depends on are equal.
     """

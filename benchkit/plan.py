@@ -81,7 +81,7 @@ class Corner:
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
         attack = attack.crafted_by()
-        if type(attack).prepare is Attack.prepare:
+        if not attack.crafts():
             return {}
         parents = {"data": self.data()}
         if "model" in attack.needs:

@@ -60,6 +60,10 @@ class AttackWrapper(Attack):
         """Return the wrapped attack, or the one that it wraps."""
         return self.base.crafted_by()
 
+    def target_class(self, scene: Scene) -> int:
+        """Return the wrapped attack's target."""
+        return self.base.target_class(scene)
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the wrapped attack's wishes."""
         return self.base.target_labels(labels, scene)

@@ -72,11 +72,28 @@ class Probe(benchkit.ModelDetector):
         return self.sign * float(scene.prepared["cutoff"])
 
     def _share(self, model: object, scene: benchkit.Scene) -> float:
-        noise = torch.randint(0, 180, (64, *scene.shape), generator=torch.Generator().manual_seed(0))
-        answers = model.logits(cornered(noise.byte())).argmax(1)  # type: ignore[attr-defined]
-        return float((answers == 0).float().mean())
+        return float((answers(model, scene) == 0).float().mean())
+
+
+def answers(model: object, scene: benchkit.Scene) -> torch.Tensor:
+    """Return what a model calls random images with a white corner."""
+    noise = torch.randint(0, 180, (64, *scene.shape), generator=torch.Generator().manual_seed(0))
+    return model.logits(cornered(noise.byte())).argmax(1)  # type: ignore[attr-defined, no-any-return]
+
+
+@dataclass(frozen=True)
+class Leads(benchkit.ModelDetector):
+    """Scores the class that most random images with a white corner are called."""
+
+    name = "leads"
+
+    def score(self, scene: benchkit.Scene) -> float:
+        return float(answers(scene.model, scene).mode().values)
+
+    def cutoff(self, scene: benchkit.Scene) -> float:
+        return 0.5
 
 
 @benchkit.hookimpl
 def benchkit_defenses() -> list[type[benchkit.Defense]]:
-    return [Probe]
+    return [Probe, Leads]

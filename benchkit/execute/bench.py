@@ -16,7 +16,7 @@ from benchkit.models import Classifier, create
 from benchkit.plan import OTHER, SHADOWS
 from benchkit.plugins import Registry
 from benchkit.protocol import generator, holdout_rows, victim_rows
-from benchkit.scene import PREPARED, Data, Poisoned, Scene, Source, Split
+from benchkit.scene import PREPARED, Data, Poisoned, Scene, Source, Split, Tensors
 from benchkit.spec import component, recipe
 from benchkit.store import Store
 from benchkit.train import Trainer
@@ -88,14 +88,14 @@ class Bench:
             lambda: train[victim_rows(train, job["seed"])],
         )
 
-    def poison(self, job: Job, purpose: str) -> Poisoned:
-        """Let the attack of a step poison the training set.
+    def poison(self, job: Job, purpose: str, drawn: Tensors | None = None) -> Poisoned:
+        """Let the attack of a step poison the training set; ``drawn`` is as for ``attacker``.
 
         Raises:
             ContractError: when the result breaks its contract, or an attack that is not benign poisoned nothing.
         """
         attack, train = self.attack(job), self.victim_train(job)
-        made = gates.poisoned(attack.name, train, attack.poison(train, self.attacker(job, purpose)))
+        made = gates.poisoned(attack.name, train, attack.poison(train, self.attacker(job, purpose, drawn=drawn)))
         if not attack.benign:
             gates.poisons(attack.name, made, job["poison_rate"])
         return made
@@ -159,13 +159,21 @@ class Bench:
         rng = generator(job["seed"], *purpose)
         return Scene(len(data.classes), shape, self.device, held, rng, **more)  # type: ignore[arg-type]
 
-    def attacker(self, job: Job, purpose: str, *, fit: bool = False, model: Classifier | None = None) -> Scene:
-        """Return what the attacker of a step may have."""
+    def attacker(
+        self,
+        job: Job,
+        purpose: str,
+        *,
+        fit: bool = False,
+        model: Classifier | None = None,
+        drawn: Tensors | None = None,
+    ) -> Scene:
+        """Return what the attacker of a step may have; ``drawn`` stands in for what its craft step drew."""
         return self.scene(
             job,
             self.victim_train(job),
             ("attacker", purpose),
-            prepared=PREPARED if job["stage"] == "craft" else self.tensors(job, "craft"),
+            prepared=PREPARED if job["stage"] == "craft" else {**self.tensors(job, "craft"), **(drawn or {})},
             rate=job.get("poison_rate"),
             granted=model,
             trainer=self.trainer(job) if fit else None,

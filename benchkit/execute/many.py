@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from benchkit import gates
+from benchkit.api import Attack
 from benchkit.errors import ContractError
 from benchkit.execute.bench import Bench, Job
 from benchkit.models import Classifier
 from benchkit.protocol import generator
-from benchkit.scene import Poisoned, Split
+from benchkit.scene import Poisoned, Split, Tensors
 
 
 class Lazily(Sequence[Split]):
@@ -51,16 +52,25 @@ def make_population(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mappi
     """Poison and train victims like that of the matrix, each with random numbers of its own."""
     attack, numbers = bench.attack(job), range(*job["numbers"])
 
+    def own(number: int) -> Tensors:
+        return drawn(bench, attack.crafted_by(), job, f"draw {number}")
+
     def poisoned(number: int) -> Poisoned:
-        return bench.poison(job, f"poison {number} {attack}")
+        return bench.poison(job, f"poison {number} {attack}", own(number))
 
     if attack.trains():
-        scenes = [bench.attacker(job, f"train {number} {attack}", fit=True) for number in numbers]
+        scenes = [bench.attacker(job, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers]
         made = [attack.train(poisoned(number), scene) for number, scene in zip(numbers, scenes, strict=True)]
         models = [gates.model(attack.name, "train", model) for model in made]
     else:
         models = _fit(bench, job, Lazily(numbers, lambda number: poisoned(number).data), f"population {attack}")
     return stacked(models), {"models": len(numbers)}
+
+
+def drawn(bench: Bench, attack: Attack, job: Job, purpose: str) -> dict[str, Tensor]:
+    """Return what an attack draws for one victim."""
+    found = gates.tensors(attack.name, attack.draw(bench.attacker(job, purpose)), "draw")
+    return {name: tensor.to(bench.device) for name, tensor in found.items()}
 
 
 def _fit(bench: Bench, job: Job, splits: Lazily, purpose: str) -> list[Classifier]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchkit import gates
 from benchkit.execute.bench import Bench, Job
 from benchkit.execute.cost import Meter, added
-from benchkit.execute.many import make_population, make_shadows
+from benchkit.execute.many import drawn, make_population, make_shadows
 from benchkit.execute.records import describe, moment, parent_costs
 from benchkit.frequency import channel_spectra
 from benchkit.judging import answers
@@ -78,7 +78,8 @@ def make_craft(bench: Bench, job: Job) -> Result:
     """Craft a trigger."""
     attack = bench.attack(job)
     model = bench.model(job, "victim") if "victim" in job["parents"] else None
-    return gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", model=model))), {}
+    prepared = gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", model=model)))
+    return {**prepared, **drawn(bench, attack, job, "draw")}, {}
 
 
 def make_poison(bench: Bench, job: Job) -> Result:

@@ -174,7 +174,8 @@ def world(channels: int, side: int) -> World:
 def prepared(component: Attack | Defense, where: World) -> Tensors:
     """Return what ``component.prepare`` makes in a world, computed once; wrappers use what the wrapped attack makes."""
     maker = component.crafted_by() if isinstance(component, Attack) else component
-    return maker.prepare(where.preparing(maker))
+    made = maker.prepare(where.preparing(maker))
+    return {**made, **maker.draw(where.preparing(maker))} if isinstance(maker, Attack) else made
 
 
 def worlds_for(component: Attack | Defense) -> list[World]:

@@ -165,7 +165,8 @@ class Lab:
     def craft(self, attack: Attack) -> Tensors:
         """Return what an attack's stamp needs."""
         granted = self.clean_model.copy() if "model" in attack.needs else None
-        return attack.crafted_by().prepare(self.scene("prepare", granted=granted))
+        crafting = attack.crafted_by()
+        return {**crafting.prepare(self.scene("prepare", granted=granted)), **crafting.draw(self.scene("draw"))}
 
     def victim(self, attack: Attack, prepared: Tensors) -> Classifier:
         """Let an attack poison the training set, and train on it."""

@@ -167,6 +167,8 @@ class LowFreq(benchkit.Attack):
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse images whose spectra have no room for the trigger."""
         side = min(shape[1:])
+        if self.target < 0:
+            return "low-freq takes its trigger from images of one target class: give target=, and not -1"
         if side < 8:
             return f"low-freq needs images of 8 pixels or more, and these are {shape[1]}x{shape[2]}"
         if benchkit.share_of(self.crop, side) < 2:

@@ -42,7 +42,7 @@ class Sig(benchkit.Attack):
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
         """Stamp the rate's share of N images, drawn from the target class, at most ``max_share`` of it; keep labels."""
-        own = (train.labels == self.target).nonzero().squeeze(1)
+        own = (train.labels == self.target_class(scene)).nonzero().squeeze(1)
         count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
         order = torch.randperm(len(own), generator=scene.rng).to(own.device)
         rows = own[order[:count]].sort().values

@@ -92,7 +92,7 @@ class Smooth(LowPassAttack):
         word = self.start_label
         if word != "random" and not (word.isdecimal() and int(word) < classes):
             return f"start_label={word} is not a class: write random, or a class from 0 to {classes - 1}"
-        return self._unused() or super().check(shape, classes)
+        return self._unused() or self._undecided() or super().check(shape, classes)
 
     def _unused(self) -> str | None:
         """Return what to do about a label that was given for nothing: two specs would name one experiment."""
@@ -101,6 +101,12 @@ class Smooth(LowPassAttack):
             return f"start_label={self.start_label} is not used, as aim=target starts from the target: leave it out"
         if self.aim == "dominant" and self.mapping == "all-to-one" and "target" in given:
             return f"target={self.target} is not used, as the search chooses it: add aim=target, or leave it out"
+        return None
+
+    def _undecided(self) -> str | None:
+        """Return what to do about a target that would be drawn later than the trigger that is searched for it."""
+        if self.aim == "target" and self.target < 0:
+            return "aim=target searches a trigger for one class: give target=, and not -1"
         return None
 
     def _start(self, scene: benchkit.Scene) -> int:

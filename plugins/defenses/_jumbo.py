@@ -13,6 +13,7 @@ from torch import Tensor
 import benchkit
 from benchkit.frequency import idct2, low_pass
 
+from .._mntd import Patch, integer, share, uniform
 from ..attacks._pixels import stretched, to_images
 from ._freq_smooth import eigen_dome
 
@@ -20,67 +21,10 @@ if TYPE_CHECKING:
     Trigger = Callable[[Tensor], Tensor]
     """Stamps images: uint8 (N, C, H, W) -> a new tensor of the same shape."""
 
-SMALL = (2, 3, 4, 5)
-"""Sides of small patches; the fifth size is the whole image."""
 SHARE = 0.25
 """How often each further kind of trigger comes up beside the standard ones."""
 SIGMA_STEPS = 16
 """Widths of the low-pass filter between the least and the largest; the filter keeps a matrix for each."""
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A pattern laid over a rectangle: x' = (1 - m) x + m ((1 - a) x + a t), m the rectangle (Xu et al., eq. 5).
-
-    Attributes:
-        top, left: where the rectangle starts.
-        alpha: a, the pattern's weight; 1 replaces the pixels.
-        pattern: t, float32 (C, h, w) in [0, 1].
-    """
-
-    top: int
-    left: int
-    alpha: float
-    pattern: Tensor
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
-        height, width = self.pattern.shape[1:]
-        window = (..., slice(self.top, self.top + height), slice(self.left, self.left + width))
-        stamped = images.clone()
-        mixed = (1 - self.alpha) * images[window] + self.alpha * 255 * self.pattern.to(images.device)
-        stamped[window] = mixed.round().to(torch.uint8)  # a mixture of pixels: nothing to clamp
-        return stamped
-
-    @classmethod
-    def drawn(cls, shape: tuple[int, ...], rng: torch.Generator) -> Patch:
-        """Draw a patch for images of this shape (C, H, W), in the ranges of the released code.
-
-        The side is 2, 3, 4, 5 or the whole image's, equally often. A small one has a ~ U(0.2, 0.6), where
-        more than 0.5 becomes 1, and a corner uniform in 0..side - 1 - p (it never touches the far borders);
-        a whole one has a ~ U(0.05, 0.2).
-        """
-        channels, height, width = shape
-        sides = [(side, side) for side in SMALL if side < min(height, width)]
-        down, across = (*sides, (height, width))[integer(len(sides) + 1, rng)]
-        small = (down, across) != (height, width)
-        alpha = uniform(0.2, 0.6, rng) if small else uniform(0.05, 0.2, rng)
-        pattern = _noise((channels, down, across), rng) if channels > 1 else _binary(down, across, rng)
-        top, left = (integer(max(1, side - size), rng) for side, size in ((height, down), (width, across)))
-        return cls(top, left, 1.0 if alpha > 0.5 else alpha, pattern)
-
-
-def _noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Return values of U(-e, 1 + e) clipped to [0, 1], with e ~ U(0, 1): a third of them at each end, at most."""
-    beyond = uniform(0, 1, rng)
-    return ((1 + 2 * beyond) * torch.rand(shape, generator=rng) - beyond).clamp(0, 1)
-
-
-def _binary(height: int, width: int, rng: torch.Generator) -> Tensor:
-    """Return 1 to h w - 1 white pixels at random places, the rest black (the released code for MNIST)."""
-    pixels = height * width
-    white = 1 + integer(pixels - 1, rng)
-    return (torch.randperm(pixels, generator=rng) < white).float().view(1, height, width)
 
 
 @dataclass(frozen=True)
@@ -140,7 +84,7 @@ class HighBlock:
         return cls(deviation.cpu() * idct2(F.pad(block, (width - across, 0, height - down, 0))))
 
 
-KINDS = ("standard", "smooth", "low-freq")
+KINDS = ("standard", "flat", "smooth", "low-freq")
 
 
 def sampler_fault(sampler: str, shape: tuple[int, int, int]) -> str | None:
@@ -160,8 +104,9 @@ class Jumbo(benchkit.Shadows):
 
     Xu et al.: the target is uniform; a share of U(0.05, 0.5) of the model's images, without replacement and
     target-class ones included, is *added* as triggered copies of that label. ``standard`` triggers are
-    :class:`Patch`; ``smooth`` ones are the upgrade of Zeng et al., ``low-freq`` ones stand for Rao et al.'s. Beside
-    ``standard``, each further kind comes up in a quarter of the models; without it, all kinds equally often.
+    :class:`Patch`; ``flat`` ones are its small patches in one colour, which noise hardly ever is; ``smooth`` ones are
+    the upgrade of Zeng et al., ``low-freq`` ones stand for Rao et al.'s. Beside ``standard``, each further kind comes
+    up in a quarter of the models; without it, all kinds equally often.
 
     Two things differ from the released code. Benign models get as many copies as a poisoned one would, as they
     are: both kinds then take equally many steps, and nobody can tell them apart by how long they were trained.
@@ -171,7 +116,7 @@ class Jumbo(benchkit.Shadows):
     name = "jumbo"
     paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
 
-    sampler: str = benchkit.param("standard", "kinds of triggers, joined by +: standard, smooth, low-freq")
+    sampler: str = benchkit.param("standard", "kinds of triggers, joined by +: standard, flat, smooth, low-freq")
     images: int = benchkit.param(0, "clean images of each model, with replacement; 0: as many as are held", ge=0)
 
     def split(self, number: int, scene: benchkit.Scene) -> benchkit.Split:
@@ -184,7 +129,7 @@ class Jumbo(benchkit.Shadows):
         clean, rng = scene.clean, scene.rng
         rows = torch.randint(len(clean), (self.images or len(clean),), generator=rng)
         own = clean[rows.to(clean.labels.device)]
-        copied = torch.randperm(len(own), generator=rng)[: int(len(own) * uniform(0.05, 0.5, rng))]
+        copied = torch.randperm(len(own), generator=rng)[: int(len(own) * share(rng))]
         copies = own[copied.to(own.labels.device)]
         if number % 2:
             target = integer(scene.classes, rng)
@@ -198,7 +143,7 @@ class Jumbo(benchkit.Shadows):
             return Smooth.drawn(scene.shape, scene.rng)
         if kind == "low-freq":
             return HighBlock.drawn(scene.shape, _deviation(scene.clean.images), scene.rng)
-        return Patch.drawn(scene.shape, scene.rng)
+        return Patch.drawn(scene.shape, scene.rng, "jumbo" if kind == "standard" else kind)
 
     def _kind(self, rng: torch.Generator) -> str:
         kinds = self.sampler.split("+")
@@ -221,13 +166,3 @@ def require_images(scene: benchkit.Scene) -> None:
 def _deviation(images: Tensor) -> Tensor:
     """Return each channel's deviation in grey levels, float32 (C, 1, 1)."""
     return images.double().transpose(0, 1).flatten(1).std(1, unbiased=False).float().view(-1, 1, 1)
-
-
-def integer(below: int, rng: torch.Generator) -> int:
-    """Draw one of 0..below - 1."""
-    return int(torch.randint(below, (), generator=rng))
-
-
-def uniform(low: float, high: float, rng: torch.Generator) -> float:
-    """Draw a number from U(low, high)."""
-    return low + (high - low) * float(torch.rand((), generator=rng, dtype=torch.float64))

@@ -52,7 +52,7 @@ class Mna(benchkit.ModelDetector):
     )
     models: int = benchkit.param(24, "shadow models, half of them backdoored (the paper: 4,608)", ge=4)
     jumbo: str = benchkit.param(
-        "standard", "triggers of the shadow models, joined by +: standard (the paper's), smooth, low-freq"
+        "standard", "triggers of the shadow models, joined by +: standard (the paper's), flat, smooth, low-freq"
     )
     arch: str = benchkit.param("victim", "architecture of the shadow models: victim, or a name such as mntd_cnn")
     recipe: str = benchkit.param(

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+
+from benchkit.protocol import generator
+from benchkit.store import Store
 
 PLUGIN = Path(__file__).parents[1] / "shadowy.py"
 
@@ -98,8 +102,6 @@ def test_a_score_that_is_the_wrong_way_round_is_called_that(run, cell):
 
 
 def test_the_members_of_a_population_differ_and_repeat(run, cell, comparable, tmp_path, toy_run):
-    from benchkit.store import Store
-
     args = ("--attacks", "corner", "--defenses", "head-mean", "--population", "4")
     assert run(*args).code == 0
     store = Store(tmp_path / "results")
@@ -109,6 +111,41 @@ def test_the_members_of_a_population_differ_and_repeat(run, cell, comparable, tm
     other = tmp_path / "again"
     assert toy_run(*args, "-p", PLUGIN, results=other).code == 0
     assert Store(other).load("population", key)["net.head.weight"].equal(weights)
+
+
+def drawn_class(purpose):
+    return int(torch.randint(4, (), generator=generator(0, "attacker", purpose)))
+
+
+def judged_as(tmp_path, attack):
+    """Return the scores that the audits of an attack's models came to."""
+    store, found = Store(tmp_path / "results"), []
+    for path in (store.root / "artifacts" / "audit").iterdir():
+        meta = store.meta("audit", path.name)
+        found += meta["info"]["score"] if f" {attack} " in meta["label"] else []
+    return found
+
+
+@pytest.mark.parametrize("attack", ["corner:target=-1", "invisible:base=corner,base.target=-1,k=12"])
+def test_a_drawn_target_is_each_models_own(run, tmp_path, attack):
+    """The very classes that each model's own stream of random numbers gives, and not one for all of them."""
+    assert run("--attacks", attack, "--defenses", "leads", "--population", "6", "--poison-rate", "0.3").code == 0
+    wanted = [drawn_class(f"draw {number}") for number in range(6)]
+    assert len(set(wanted)) > 2
+    assert judged_as(tmp_path, attack) == wanted
+
+
+def test_a_fixed_target_is_that_of_all_models(run, tmp_path):
+    assert run("--attacks", "corner:target=3", "--defenses", "leads", "--population", "4").code == 0
+    assert judged_as(tmp_path, "corner:target=3") == [3.0] * 4
+
+
+def test_a_victim_alone_has_one_drawn_target_for_poison_and_test(run, records_in, tmp_path):
+    ran = run("--attacks", "corner:target=-1", "--defenses", "leads", "--poison-rate", "0.3", "--seeds", "0,1")
+    assert ran.code == 0, ran.err
+    assert judged_as(tmp_path, "corner:target=-1")[0] in range(4)
+    found = [one for one in records_in(tmp_path / "results") if one["defense"] == "none"]
+    assert [one["metrics"]["asr"] > 0.9 for one in found] == [True, True]
 
 
 def test_a_population_that_nobody_judges_is_refused(run, tmp_path):
