@@ -37,18 +37,11 @@ def _to_float(raw: Value) -> float:
     return number
 
 
-def _to_str(raw: Value) -> str:
-    word = text(raw)
-    if "," in word:
-        raise ValueError
-    return word
-
-
 COERCE: dict[type, tuple[Callable[[Value], Value], str]] = {
     bool: (_to_bool, "true or false"),
     int: (_to_int, "a whole number"),
     float: (_to_float, "a number"),
-    str: (_to_str, "text without a comma"),
+    str: (text, "text"),
 }
 
 

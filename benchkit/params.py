@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from benchkit.errors import did_you_mean
+from benchkit.grammar import quoted
 
 Value = int | float | bool | str
 
@@ -90,7 +91,8 @@ class Component:
     """The base of everything that has a name and parameters: attacks, defenses, datasets, recipes.
 
     A component is a frozen dataclass whose fields are its parameters. ``str(component)`` is its
-    canonical spec (``badnets:size=5``, non-default values only) and parses back to an equal one.
+    canonical spec (``badnets:size=5``, non-default values only, quoted where they have to be) and parses back to an
+    equal one.
 
     Class attributes:
         name: what users type.
@@ -109,7 +111,7 @@ class Component:
     prepared_as: ClassVar[str] = ""
 
     def __str__(self) -> str:
-        changed = [f"{name}={value}" for name, value in self.changed().items()]
+        changed = [f"{name}={quoted(value)}" for name, value in self.changed().items()]
         return f"{self.name}:{','.join(changed)}" if changed else self.name
 
     def changed(self) -> dict[str, str]:
@@ -141,7 +143,7 @@ class Component:
 
 
 def text(value: Value) -> str:
-    """Write a value the way the command line reads it back."""
+    """Write a value the way the command line reads it back, if it is no text that has to be quoted."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

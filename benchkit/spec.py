@@ -10,6 +10,7 @@ from benchkit.api import Attack, Dataset, Defense
 from benchkit.baseline import NoDefense
 from benchkit.build import build
 from benchkit.errors import SpecError, blaming, did_you_mean
+from benchkit.grammar import pieces, quoted
 from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
@@ -45,37 +46,6 @@ class Spec:
         return list(dict.fromkeys([*self.datasets, *(dataset for _, dataset in self.others)]))
 
 
-def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
-    """Split ``badnets:size=5,target=3,blend`` into ``[("badnets", {...}), ("blend", {})]``.
-
-    A piece whose first mark is ``=`` continues the component before it; any other piece starts a new one.
-    A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``.
-
-    Raises:
-        SpecError: for an empty piece, a parameter without a component, or one that is given twice.
-    """
-    found: list[tuple[str, dict[str, str]]] = []
-    for piece in (part.strip() for part in text.split(",")):
-        name, colon, rest = piece.partition(":")
-        if "=" in name:
-            name, colon, rest = "", ":", piece
-            if not found:
-                raise SpecError(f"'{piece}' is a parameter without a component: write NAME:{piece}")
-        elif not name:
-            raise SpecError(f"there is an empty name in '{text}': remove the extra comma or colon")
-        else:
-            found.append((name, {}))
-        if colon:
-            key, equals, value = rest.partition("=")
-            if not key or bool(equals) != bool(value):
-                raise SpecError(f"'{piece}' is not NAME:PARAMETER=VALUE")
-            given = found[-1][1]
-            if key.strip() in given:
-                raise SpecError(f"{found[-1][0]} is given {key.strip()} twice: leave one out")
-            given[key.strip()] = value.strip() if equals else "true"
-    return found
-
-
 def components(text: str, kind: str, registry: Registry) -> list[Any]:
     """Return the components a string asks for; ``all`` stands for every one.
 
@@ -85,6 +55,7 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
         SpecError: for unknown names and bad parameters.
     """
     chosen: list[Component] = []
+    before: Mapping[str, str] = {}
     for name, raw in pieces(text):
         if name == "-all":
             raise SpecError("'-all' takes everything away: leave it out")
@@ -95,8 +66,24 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
             stated = [key.replace("-", "_").partition(".")[0] for key in raw]
             chosen = [one for one in chosen if one.name != gone.name or _differs(one, gone, stated)]
         else:
-            chosen.append(build(registry.get(kind, name), raw, registry.find))
+            chosen.append(build(_known(kind, name, registry, before), raw, registry.find))
+        before = raw
     return list(dict.fromkeys(chosen))
+
+
+def _known(kind: str, name: str, registry: Registry, before: Mapping[str, str]) -> type[Any]:
+    """Return a component class; where there is none, the name may be the rest of the value before it."""
+    try:
+        return registry.get(kind, name)
+    except SpecError as error:
+        raise SpecError(f"{error}{_or_quote(name, before)}") from None
+
+
+def _or_quote(rest: str, before: Mapping[str, str]) -> str:
+    if not before:
+        return ""
+    key, value = list(before.items())[-1]
+    return f"; a comma separates, so if it belongs to the value, quote that: {key}={quoted(f'{value},{rest}')}"
 
 
 def _differs(one: Component, other: Component, params: Iterable[str]) -> bool:
@@ -119,7 +106,7 @@ def component(text: str, kind: str, registry: Registry) -> Any:
     """Return the one component a string asks for."""
     (name, raw), *more = pieces(text)
     if more:
-        raise SpecError(f"'{text}' names more than one {kind[:-1]}")
+        raise SpecError(f"'{text}' names more than one {kind[:-1]}{_or_quote(more[0][0], raw)}")
     return build(registry.get(kind, name), raw, registry.find)
 
 

@@ -208,9 +208,9 @@ def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str
     sides = size.lower().split("x")
     if not all(side.isdecimal() for side in sides) or len(set(sides)) != 1 or len(sides) > 2:
         raise SpecError(f"--size must be one number or those of a square (32 or 32x32), got '{size}'")
+    from benchkit.grammar import pieces
     from benchkit.params import fields_of
     from benchkit.plugins import load
-    from benchkit.spec import pieces
 
     (name, given), *_ = pieces(clean) if clean else [("", {})]
     if not name or "size" not in fields_of(load(plugins).get("datasets", name)):

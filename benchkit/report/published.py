@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.grammar import pieces
 from benchkit.metrics import metric
-from benchkit.spec import pieces
 from benchkit.words import printable
 
 COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")

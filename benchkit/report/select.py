@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
+from benchkit.grammar import pieces
 from benchkit.params import text
 from benchkit.report.load import Record
 from benchkit.report.matching import same
 from benchkit.report.published import part_of
-from benchkit.spec import pieces, seeds
+from benchkit.spec import seeds
 
 SELECTED = ("attack", "defense", "dataset", "model")
 Params = Mapping[str, str]

@@ -115,7 +115,7 @@ def check_parameters(cls: type[Component]) -> None:
 
 def check_spec_round_trip(component: Component) -> None:
     """What ``str`` prints, for the defaults and with each parameter changed, reads back as an equal one."""
-    from benchkit.spec import pieces
+    from benchkit.grammar import pieces
 
     for one in variations(component):
         text = str(one)

@@ -15,7 +15,7 @@ from torch import Tensor
 import benchkit
 from benchkit.build import build
 from benchkit.frequency import idct2
-from benchkit.spec import pieces
+from benchkit.grammar import pieces
 
 SHAPE = (3, 16, 16)
 

@@ -12,8 +12,8 @@ from benchkit import Component, nested, param
 from benchkit.build import build, describe
 from benchkit.errors import SpecError
 from benchkit.fingerprint import component_id, digest
+from benchkit.grammar import pieces
 from benchkit.params import class_fault
-from benchkit.spec import pieces
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,35 @@ def test_every_fault_is_reported_at_once():
     with pytest.raises(SpecError) as caught:
         build(Thing, {"sise": "1", "size": "0", "corner": "zz"})
     assert all(word in str(caught.value) for word in ("sise", "size", "corner"))
+
+
+@dataclass(frozen=True)
+class Worded(Component):
+    """Any text."""
+
+    name = "worded"
+    words: str = param("", "text")
+    more: str = param("x", "text that is not empty by default")
+
+
+@dataclass(frozen=True)
+class Around(Component):
+    """One in another."""
+
+    name = "around"
+    inner: Worded = nested(Worded(), "another")
+    words: str = param("", "text")
+
+
+MARKS = st.text(st.sampled_from('ab",:= .\\\n')) | st.text()
+WORDED = st.builds(Worded, words=MARKS, more=MARKS)
+
+
+@given(st.lists(WORDED | st.builds(Around, inner=WORDED, words=MARKS), min_size=1, max_size=3))
+def test_canonical_specs_of_any_text_parse_back_alone_and_in_lists(things):
+    found = pieces(",".join(map(str, things)))
+    classes = {"worded": Worded, "around": Around}
+    assert [build(classes[name], raw) for name, raw in found] == things
 
 
 @given(

@@ -6,8 +6,9 @@ import pytest
 
 from benchkit.baseline import NoDefense
 from benchkit.errors import SpecError
+from benchkit.grammar import pieces
 from benchkit.plugins import load
-from benchkit.spec import component, components, make, models, pieces, poison_rates, recipe, seeds
+from benchkit.spec import component, components, make, models, poison_rates, recipe, seeds
 from benchkit.suite import read_suite
 
 OPTIONS = {
@@ -40,7 +41,42 @@ def test_a_value_may_hold_a_colon():
     assert pieces("image-folder:root=/a:b,size=8") == [("image-folder", {"root": "/a:b", "size": "8"})]
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "size=3", "a:", "a:b=", "a:=b", ":b=1", "a,"])
+def test_a_value_in_quotes_may_hold_whatever_separates():
+    assert pieces('a:p="x,y",q= "" , b:"=1,c:p="say ""hi"", twice",d') == [
+        ("a", {"p": "x,y", "q": ""}), ("b", {'"': "1"}), ("c", {"p": 'say "hi", twice'}), ("d", {}),
+    ]  # fmt: skip
+    assert pieces('a:p=5" wide,b') == [("a", {"p": '5" wide'}), ("b", {})]
+
+
+def test_a_path_with_a_comma_can_be_written_everywhere(tmp_path, registry):
+    text = 'image-folder:root="x,y",size=16'
+    (found,) = components(text, "datasets", registry)
+    assert (found.root, str(found)) == ("x,y", text)
+    file = tmp_path / "suite.toml"
+    file.write_text(f"datasets = ['{text}', 'scenes']\n")
+    spec = make({**OPTIONS, **read_suite(file)}, registry)
+    assert [str(one) for one in spec.datasets] == [text, "scenes"]
+    inner = component('freq-detector:train_on="image-folder:root=""x,y"",size=16"', "defenses", registry)
+    assert inner.train_on == text
+    assert component(str(inner), "defenses", registry) == inner
+
+
+@pytest.mark.parametrize(
+    "text", ['image-folder:root="x', 'image-folder:root="x,y', 'image-folder:root="x"y', 'image-folder:root="']
+)
+def test_a_quote_that_is_not_closed_says_how_to_close_it(registry, text):
+    with pytest.raises(SpecError, match=r'is not closed: write root="..."'):
+        components(text, "datasets", registry)
+
+
+def test_the_rest_of_an_unquoted_value_says_how_to_quote_it(registry):
+    with pytest.raises(SpecError, match=r"no dataset called 'y'.* quote that: root=.x,y."):
+        components("image-folder:root=x,y", "datasets", registry)
+    with pytest.raises(SpecError, match=r'more than one dataset.* quote that: root="x,y"'):
+        component("image-folder:root=x,y", "datasets", registry)
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "size=3", "a:", "a:b=", "a:=b", ":b=1", "a,", 'a:=""'])
 def test_malformed_strings_are_refused(text):
     with pytest.raises(SpecError):
         pieces(text)

@@ -1,0 +1,74 @@
+"""The one grammar of component strings, on the command line, in suites, in nested parameters and in records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from benchkit.errors import SpecError
+
+PIECE = re.compile(r'([^,=]*)(?:=(\s*"(?:[^"]|"")*"\s*(?=,|\Z)|[^,]*))?(,?)')
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+"""What stands before ``=``, the value behind it, which may be quoted, and the comma that ends a piece."""
+
+
+def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Split ``badnets:size=5,target=3,blend`` into ``[("badnets", {...}), ("blend", {})]``.
+
+    A piece whose first mark is ``=`` continues the component before it; any other piece starts a new one.
+    A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``.
+    A value that holds a comma stands in double quotes, ``image-folder:root="a,b"``; a quote inside them is doubled.
+
+    Raises:
+        SpecError: for an empty piece, a parameter without a component, one that is given twice, or an open quote.
+    """
+    found: list[tuple[str, dict[str, str]]] = []
+    for before, value, piece in _split(text):
+        name, colon, key = before.partition(":")
+        if value is not None and not colon:
+            name, colon, key = "", ":", before
+            if not found:
+                raise SpecError(f"'{piece}' is a parameter without a component: write NAME:{piece}")
+        elif not name:
+            raise SpecError(f"there is an empty name in '{text}': remove the extra comma or colon")
+        else:
+            found.append((name, {}))
+        if colon:
+            _give(found[-1], key.strip(), value, piece)
+    return found
+
+
+def _split(text: str) -> Iterator[tuple[str, str | None, str]]:
+    """Yield (what stands before ``=``, the value as written or None, the whole) of every piece."""
+    at, comma = 0, ","
+    while comma:
+        match = PIECE.match(text, at)
+        assert match is not None  # it matches nothing, too
+        before, value, comma = match.groups()
+        yield before.strip(), value if value is None else value.strip(), match[0].removesuffix(",").strip()
+        at = match.end()
+
+
+def _give(component: tuple[str, dict[str, str]], key: str, value: str | None, piece: str) -> None:
+    name, given = component
+    if not key or value == "":
+        raise SpecError(f"'{piece}' is not NAME:PARAMETER=VALUE")
+    if key in given:
+        raise SpecError(f"{name} is given {key} twice: leave one out")
+    if value is None:
+        given[key] = "true"
+    elif not value.startswith('"'):
+        given[key] = value
+    elif len(value) > 1 and QUOTED.fullmatch(value):
+        given[key] = value[1:-1].replace('""', '"')
+    else:
+        raise SpecError(f"the quote in '{piece}' is not closed: write {key}=\"...\", and a quote inside it twice")
+
+
+def quoted(value: str) -> str:
+    """Return a value as it stands in a spec: in double quotes where it would be read as something else.
+
+    A quote inside is doubled: ``root="a,b"``, ``root="a ""b"", c"``.
+    """
+    plain = value and value == value.strip() and "," not in value and not value.startswith('"')
+    return value if plain else '"' + value.replace('"', '""') + '"'
