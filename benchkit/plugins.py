@@ -20,6 +20,7 @@ import pluggy
 from benchkit import hookspecs
 from benchkit.api import Attack, Dataset, Defense
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.files import TEXT, require
 from benchkit.params import Component, class_fault
 from benchkit.words import printable, told
 
@@ -154,8 +155,9 @@ def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterat
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
+    require(path, TEXT)
     name = f"benchkit_file_{path.stem}"
     other = getattr(sys.modules.get(name), "__file__", None)
     if other is not None and Path(other).resolve() != path.resolve():  # keys are made from the file of this name

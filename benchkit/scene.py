@@ -49,11 +49,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset as loaded: two splits and the class names, index = label."""
+    """A dataset as loaded.
+
+    Attributes:
+        train, test: the two splits.
+        classes: the class names, index = label.
+        notes: sentences that whoever runs it should read, such as how many files were passed over and why.
+    """
 
     train: Split
     test: Split
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
 
 SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
@@ -19,10 +20,12 @@ def read_suite(path: Path) -> dict[str, str | bool]:
         SpecError: when the file is missing, is not TOML, or holds an unknown key or a value of a wrong type.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        raw = tomllib.loads(files.read(path, files.TEXT).decode("utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(f"there is no suite file {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SpecError(f"suite {path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"suite {path} cannot be read: {error}") from None
     return {key: _suite_value(path, key, value) for key, value in raw.items()}
 

@@ -85,6 +85,7 @@ cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
     """Run what is missing or damaged."""
+    from benchkit.execute.fit import say_notes
     from benchkit.store import Damaged
 
     asked.store.open()
@@ -93,6 +94,7 @@ def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
             with contextlib.suppress(Damaged):  # which throws it away
                 asked.store.load("spectrum", key)
     if not asked.plan.missing(asked.store):
+        say_notes(asked)
         return asked
     from benchkit.execute.request import Means
     from benchkit.execute.session import check_models, execute

@@ -39,6 +39,13 @@ def fitted(asked: Request) -> Request:
     return replace(asked, plan=left)
 
 
+def say_notes(asked: Request) -> None:
+    """Say on stderr what is worth knowing of the decoded datasets, such as what was passed over in a folder."""
+    for dataset, step in {step.job["dataset"]: step for step in asked.plan.of("data")}.items():
+        for note in _decoded(asked, step).get("notes", ()):
+            click.echo(f"{dataset}: {note}", err=True)
+
+
 def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(job["dataset"], job[role]) for role in ("attack", "defense") if role in job}
 

@@ -10,7 +10,7 @@ import click
 
 from benchkit.errors import BenchkitError, SpecError
 from benchkit.execute.executor import Executor, Outcome
-from benchkit.execute.fit import fitted
+from benchkit.execute.fit import fitted, say_notes
 from benchkit.execute.history import History
 from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.local import LocalExecutor, cores
@@ -54,6 +54,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
     progress = Progress(history)
     progress.expect(asked.plan.missing(asked.store))
     if not progress.left:
+        say_notes(asked)
         return asked, progress
     executor = _executor(asked, means)
     progress.gpus = executor.gpus
@@ -61,6 +62,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
         with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
             running = _Running(executor, view, means, history, interrupts.asked)
             _load_data(asked, running)
+            say_notes(asked)
             asked = fitted(asked)
             progress.expect(asked.plan.missing(asked.store))
             _walk(asked, asked.plan, running)

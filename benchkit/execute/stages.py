@@ -21,11 +21,15 @@ from benchkit.measure import audit, measure
 from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS
 from benchkit.population import Verdicts
 from benchkit.protocol import generator
+from benchkit.scene import Data
 from benchkit.spec import component
 from benchkit.truth import Truth
+from benchkit.words import printable
 
 Result = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """An artifact: its tensors, and JSON to keep beside them."""
+NAMED = 5
+"""Classes that a sentence names."""
 
 
 def run_step(bench: Bench, job: Job) -> dict[str, Any]:
@@ -71,7 +75,20 @@ def make_data(bench: Bench, job: Job) -> Result:
     }
     shape = [int(side) for side in data.train.images.shape[1:]]
     sizes = {"train": len(data.train), "test": len(data.test)}
-    return tensors, {"classes": list(data.classes), "shape": shape, **sizes}
+    notes = [printable(note) for note in (*data.notes, *_classes_without_images(data))]
+    return tensors, {"classes": list(data.classes), "shape": shape, **sizes, "notes": notes}
+
+
+def _classes_without_images(data: Data) -> list[str]:
+    """Return a sentence for each split that lacks classes."""
+    lost = {"training": "no model learns it", "test": "C-Acc and ASR say nothing of it"}
+    said = []
+    for (what, why), split in zip(lost.items(), (data.train, data.test), strict=True):
+        counts = split.labels.bincount(minlength=len(data.classes)).tolist()
+        lacking = [name for name, count in zip(data.classes, counts, strict=True) if not count]
+        some = ", ".join(lacking[:NAMED]) + (f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else "")
+        said += [f"no {what} image is of class {some}: {why}"] if lacking else []
+    return said
 
 
 def make_craft(bench: Bench, job: Job) -> Result:

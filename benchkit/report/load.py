@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchkit import files
 from benchkit.errors import StoreError
+from benchkit.files import Passed, walk
 from benchkit.schema import NAMES, SCHEMA, is_record
 from benchkit.words import printable
 
@@ -67,48 +68,42 @@ class Record:
 
 
 def read(folder: Path) -> tuple[list[Record], list[str]]:
-    """Read every record below ``folder``, linked folders included; say what was ignored.
+    """Read every record below ``folder``, linked folders included; say what was ignored, and what could not be read.
 
     Raises:
-        StoreError: when the folder is missing or cannot be listed.
+        StoreError: when the folder itself is missing or cannot be listed.
     """
     if not folder.is_dir():
         raise StoreError(
             f"there is no results folder at {folder}: name one with --results, or fill it with benchkit run"
         )
-    found, ignored = [], []
-    for path in _files(folder):
-        name = os.path.relpath(path, folder)
-        record = _read_file(path, name)
-        if record is None:
-            ignored.append(name)
+    records, ignored, unread = list[Record](), list[str](), list[str]()
+    passed = Passed()
+    for found in walk(folder, _named_like_a_record, passed, enter=_not_artifacts):
+        if found.fault and not found.path:
+            raise StoreError(f"cannot list the results in {folder}: {found.fault}")
+        record = None if found.fault else _read_file(folder, found.path)
+        if record is not None:
+            records.append(record)
+        elif found.fault:
+            unread.append(f"{found.path}: {found.fault}")
         else:
-            found.append(record)
-    return found, _ignored_line(ignored)
+            ignored.append(found.path)
+    unread += [f"{passed.odd} that are neither a file nor a folder"] if passed.odd else []
+    return records, [*_ignored_line(ignored), *_unread_line(unread)]
 
 
-def _files(folder: Path) -> list[str]:
-    # Plain strings and os.walk: pathlib costs more than the parsing of ten thousand small files.
-    def refuse(error: OSError) -> None:
-        raise StoreError(f"cannot list the results in {error.filename}: {error.strerror}")
-
-    paths = []
-    seen = set[tuple[int, int]]()  # a folder may be linked from below itself
-    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        here = os.stat(parent)  # noqa: PTH116 - see above
-        if (here.st_dev, here.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        folders[:] = sorted(name for name in folders if name != "artifacts")
-        paths += [f"{parent}/{name}" for name in sorted(names) if name.endswith(".json")]
-    return paths
+def _named_like_a_record(name: str) -> bool:
+    return name.endswith(".json")
 
 
-def _read_file(path: str, name: str) -> Record | None:
+def _not_artifacts(name: str) -> bool:
+    return name != "artifacts"
+
+
+def _read_file(folder: Path, name: str) -> Record | None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - see _files
-            return parse(json.loads(file.read()), name)
+        return parse(json.loads(files.read(f"{folder}/{name}", files.RECORD)), name)
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -116,9 +111,17 @@ def _read_file(path: str, name: str) -> Record | None:
 def _ignored_line(ignored: list[str]) -> list[str]:
     if not ignored:
         return []
-    some = ", ".join(printable(name) for name in ignored[:3]) + (", ..." if len(ignored) > 3 else "")
-    files = "1 file that is" if len(ignored) == 1 else f"{len(ignored)} files that are"
-    return [f"ignored {files} not a benchkit record of schema {SCHEMA}: {some}"]
+    what = "1 file that is" if len(ignored) == 1 else f"{len(ignored)} files that are"
+    return [f"ignored {what} not a benchkit record of schema {SCHEMA}: {_some(ignored)}"]
+
+
+def _unread_line(unread: list[str]) -> list[str]:
+    """Say what may hold records that are not shown."""
+    return [f"not looked into, so records there are missing here: {_some(unread)}"] if unread else []
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(printable(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def parse(found: object, file: str = "") -> Record | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.grammar import pieces
 from benchkit.metrics import metric
@@ -81,10 +83,10 @@ def read_published(path: Path, known: Iterable[str]) -> list[Published]:
         SpecError: when the file is missing, is not such a CSV file, or a line of it makes no sense.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file, strict=True)
-            _check_columns(path, lines.fieldnames or [])
-            rows = list(_rows(path, lines, list(known)))
+        text = files.read(path, files.TEXT).decode("utf-8-sig")
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        _check_columns(path, lines.fieldnames or [])
+        rows = list(_rows(path, lines, list(known)))
     except FileNotFoundError:
         raise SpecError(f"there is no file {path} of published numbers") from None
     except OSError as error:

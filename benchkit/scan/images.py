@@ -15,9 +15,11 @@ from torch import Tensor
 
 from benchkit import gates
 from benchkit.errors import DataError, SpecError, blaming
+from benchkit.files import Passed
+from benchkit.imagefiles import LOSSY, strict
 from benchkit.protocol import generator
 from benchkit.rates import mean
-from benchkit.scan.files import LOSSY, Passed, Picture, pictures, strict
+from benchkit.scan.files import Picture, pictures
 from benchkit.scan.ready import printable
 from benchkit.spec import component
 from benchkit.thresholds import ARGMAX
@@ -174,9 +176,10 @@ def _require_images(found: Scan, root: Path) -> None:
             f"none of the {found.unreadable} images in {where} can be read ({printable(first.file)}: "
             f"{printable(first.fault)}): there is nothing to scan"
         )
-    passed = found.passed
-    more = f" ({passed.others} other files, {passed.links} symbolic links, which are not followed)"
-    raise DataError(f"there are no images in {where}{more if passed.others or passed.links else ''}: nothing to scan")
+    parts = ", ".join(found.passed.parts("an image"))
+    raise DataError(
+        f"there are no images in {where}{f' (passed over: {printable(parts)})' if parts else ''}: nothing to scan"
+    )
 
 
 def _controls(scanner: Scanner, images: Tensor) -> Iterator[tuple[str, float]]:

@@ -58,6 +58,10 @@ def prepare(asked: Request, jobs: int | None, quiet: bool) -> None:
 
         check_models(asked)
         execute(asked, Means(jobs=jobs, quiet=quiet))
+    else:
+        from benchkit.execute.fit import say_notes
+
+        say_notes(asked)
 
 
 def job_of(asked: Request, number: int) -> Job | None:

@@ -61,13 +61,9 @@ def _limits(found: Scan, asked: Asked) -> list[str]:
 
 
 def _passed(found: Scan) -> list[str]:
-    counted = (
-        (found.unreadable, "could not be read"),
-        (found.passed.links, "symbolic links were not followed"),
-        (found.passed.others, "other files were passed over"),
-    )
-    parts = [f"{count} {what}" for count, what in counted if count]
-    return [", ".join(parts)] if parts else []
+    said = [f"{found.unreadable} could not be read"] if found.unreadable else []
+    parts = printable(", ".join(found.passed.parts("an image")))
+    return said + ([f"passed over: {parts}"] if parts else [])
 
 
 def to_json(found: Scan, asked: Asked) -> str:
@@ -80,7 +76,7 @@ def to_json(found: Scan, asked: Asked) -> str:
         "allowed_fpr": found.allowed,
         "expected_false_alarms": found.allowed * found.images,
         **counts,
-        "other_files": found.passed.others,
+        "other_files": found.passed.others + found.passed.hidden + found.passed.odd,
         "symbolic_links": found.passed.links,
         "control_images": found.sampled,
         "flagged_after": found.controls,

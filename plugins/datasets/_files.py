@@ -11,95 +11,80 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.ImageOps import exif_transpose
 from torch import Tensor
 
 import benchkit
+from benchkit import files, imagefiles
 
 THREADS = 4
 CHUNK = 256
-MOST_PIXELS = 64_000_000
 
 
 def walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield (path, stat) of a file, or of every file beneath a folder except hidden ones, in no set order."""
-    if path.is_file():
-        yield str(path), path.stat()
+    """Yield (path, stat) of a file, or of every file beneath a folder except hidden ones.
+
+    Raises:
+        DataError: when a folder cannot be listed.
+    """
     if not path.is_dir():
+        yield from [(str(path), path.stat())] if path.is_file() else []
         return
-    folders = [str(path)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif not entry.name.startswith("."):
-                    yield entry.path, entry.stat()
+    for found in files.walk(path, lambda name: not name.startswith("."), files.Passed()):
+        if found.fault:
+            raise benchkit.DataError(f"{path / found.path} cannot be read: {found.fault}")
+        yield str(path / found.path), (path / found.path).stat()
 
 
-def fingerprint(root: Path, files: Iterable[tuple[str, os.stat_result]]) -> str:
+def fingerprint(root: Path, found: Iterable[tuple[str, os.stat_result]]) -> str:
     """Return a hash of (path, stat) pairs: paths relative to ``root``, sizes, mtimes.
 
     Raises:
         DataError: when a file vanishes or cannot be looked at.
     """
     try:
-        lines = sorted(f"{path.removeprefix(str(root))} {s.st_size} {s.st_mtime_ns}" for path, s in files)
+        lines = sorted(f"{path.removeprefix(str(root))} {s.st_size} {s.st_mtime_ns}" for path, s in found)
     except OSError as error:
         raise benchkit.DataError(f"{error.filename} cannot be read ({error.strerror})") from error
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """Convert to RGB or L; sixteen-bit and float images are refused, because PIL would clip them to 255."""
-    if image.mode[0] in "IF":
-        raise ValueError("more than 8 bits a channel")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image if image.mode == mode else image.convert(mode)
+def text(path: Path) -> str:
+    """Return what is in a text file that comes with a dataset.
 
-
-def _resize(image: Image.Image, size: int, crop: bool) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    if crop:
-        short = min(image.size)
-        left, top = (image.width - short) // 2, (image.height - short) // 2
-        image = image.crop((left, top, left + short, top + short))
-    return image.resize((size, size), Image.Resampling.BILINEAR)
-
-
-def _read(path: str, size: int, mode: str, crop: bool) -> NDArray[np.uint8]:
+    Raises:
+        DataError: when it is no regular file of moderate size in UTF-8.
+    """
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            image.load()
-            return np.asarray(_resize(_convert(exif_transpose(image), mode), size, crop))
-    except FileNotFoundError as error:
-        raise benchkit.DataError(f"{path} is missing: put it back, or take it out of the list") from error
-    except Exception as error:  # PIL raises SyntaxError, struct.error and more for damaged files
-        reason = str(error).split(path)[0].rstrip(" '\"")
-        raise benchkit.DataError(f"{path} is not a usable image ({reason}): replace or remove it") from error
+        return files.read(path, files.TEXT).decode("utf-8-sig")
+    except OSError as error:
+        raise benchkit.DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise benchkit.DataError(f"{path} is not text in UTF-8: replace it") from error
 
 
-def decode(paths: Sequence[str], size: int, *, channels: int = 3, crop: bool = False) -> Tensor:
+def _read(path: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    try:
+        return imagefiles.decode(path, shape).pixels
+    except imagefiles.BadImage as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise benchkit.DataError(f"{path} is missing: put it back, or take it out of the list") from error
+        raise benchkit.DataError(f"{path} is not a usable image ({error}): replace or remove it") from error
+
+
+def decode(paths: Sequence[str], size: int, *, channels: int = 3) -> Tensor:
     """Decode images, in the order given, into one uint8 tensor (N, channels, size, size).
 
-    An image that is size x size already keeps its exact pixels. Others are resized bilinearly with
-    antialias: stretched, or with ``crop`` cut to the square at their centre.
+    An image that is size x size already keeps its exact pixels; others are stretched (``imagefiles.decode``).
 
     Raises:
         DataError: naming the first file that is missing, damaged or implausibly large.
     """
     out = np.empty((len(paths), size, size, channels), np.uint8)
-    mode = "RGB" if channels == 3 else "L"
 
     def fill(start: int) -> None:
         for row in range(start, min(start + CHUNK, len(paths))):
-            out[row] = _read(paths[row], size, mode, crop).reshape(size, size, channels)
+            out[row] = _read(paths[row], (channels, size, size))
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with imagefiles.strict(), ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fill, range(0, len(paths), CHUNK)))
     return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous()

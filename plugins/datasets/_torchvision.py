@@ -15,10 +15,13 @@ import numpy as np
 import torch
 
 import benchkit
+from benchkit import files
 
 from . import _files
 
 Parts = dict[str, str | None]
+LARGEST = 2**30
+"""Bytes in the largest file of such a dataset."""
 
 
 def torchvision_class(name: str) -> Any:
@@ -56,6 +59,7 @@ class TorchvisionDataset(benchkit.Dataset):
         absent = self._absent(source.root)
         if absent and not source.download:
             raise self._missing(source.root, absent)
+        self._require_files(source.root)
         try:
             return self.read(source.root, source.download)
         except benchkit.DataError:
@@ -83,6 +87,15 @@ class TorchvisionDataset(benchkit.Dataset):
         except OSError as error:
             raise benchkit.DataError(f"{root} cannot be read ({error.strerror}); check --data-root") from error
 
+    def _require_files(self, root: Path) -> None:
+        """Refuse what torchvision would wait for, or read whatever its size."""
+        for path in (root / part for part in self.parts()):
+            try:
+                if path.exists() and not path.is_dir():
+                    files.require(path, LARGEST)
+            except OSError as error:
+                raise benchkit.DataError(f"{path} cannot be read: {error.strerror}; replace it") from error
+
     def _missing(self, root: Path, absent: list[str]) -> benchkit.DataError:
         what = f"{self.name} is not in {root}"
         if len(absent) < len(self.parts()):
@@ -107,8 +120,8 @@ class TorchvisionDataset(benchkit.Dataset):
 
 def cifar_parts(reader: Any) -> Parts:
     """Return the files of CIFAR-10 or CIFAR-100 with their MD5s, from torchvision's class."""
-    files = (*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"]))
-    return {f"{reader.base_folder}/{file}": md5 for file, md5 in files}
+    known = (*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"]))
+    return {f"{reader.base_folder}/{file}": md5 for file, md5 in known}
 
 
 def mnist_parts(folder: str) -> Parts:

@@ -10,7 +10,7 @@ import torch
 
 import benchkit
 
-from ._files import decode
+from ._files import decode, text
 from ._torchvision import Parts, TorchvisionDataset, torchvision_class
 
 TRAIN, TEST, ANSWERS = "gtsrb/GTSRB/Training", "gtsrb/GTSRB/Final_Test/Images", "gtsrb/GT-final_test.csv"
@@ -63,9 +63,8 @@ def _train_rows(folder: Path) -> list[tuple[str, int]]:
 def _test_rows(root: Path, classes: int) -> list[tuple[str, int]]:
     """Return (path, label) of every test image, as the CSV of answers lists them."""
     try:
-        with (root / ANSWERS).open(newline="", encoding="utf-8") as file:
-            lines = csv.DictReader(file, delimiter=";", skipinitialspace=True)
-            rows = [(str(root / TEST / line["Filename"]), int(line["ClassId"])) for line in lines]
+        lines = csv.DictReader(text(root / ANSWERS).splitlines(), delimiter=";", skipinitialspace=True)
+        rows = [(str(root / TEST / line["Filename"]), int(line["ClassId"])) for line in lines]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise benchkit.DataError(
             f"{root / ANSWERS} is not GTSRB's list of answers: it needs columns Filename;ClassId"

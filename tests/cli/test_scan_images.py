@@ -113,6 +113,20 @@ def test_nothing_is_cut_away_from_images_that_are_not_square(scan_images, tmp_pa
     assert scan_images(folder_of_one(tmp_path, wide)).code == 1
 
 
+def test_the_folder_that_a_detector_learned_from_is_what_it_calls_clean(scan_images, tmp_path):
+    for number in range(80):  # what is bright is at the ends, which the square at the centre does not have
+        for place, edge in (("a", number), ("b", number + 80)):
+            image = Image.new("RGB", (64, 32), (20, 20, 20))
+            image.paste((40 + edge,) * 3, (48, 0, 64, 32))
+            (tmp_path / "set" / place).mkdir(parents=True, exist_ok=True)
+            image.save(tmp_path / "set" / place / f"{number}.png")
+    found = json.loads(
+        scan_images(tmp_path / "set", "--format", "json", clean=f"image-folder:root={tmp_path / 'set'}").out
+    )
+    assert found["images"] == 160
+    assert found["flagged"] <= 16, "5 % were allowed"
+
+
 def test_the_sheet_shows_the_most_suspicious_framed_in_red(scan_images, stamped_folder, tmp_path):
     sheet = tmp_path / "sheet.png"
     assert (

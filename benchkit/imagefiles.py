@@ -1,0 +1,109 @@
+"""Image files that others wrote: which are taken for images, and how each becomes pixels of one size.
+
+Public to plugins, so that a dataset and a scan of images make the same pixels of the same file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageOps import exif_transpose
+
+from benchkit.files import IMAGE, opened
+
+SUFFIXES = (
+    ".apng", ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".tif", ".tiff", ".webp",
+)  # fmt: skip
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded, whatever a file is called: none of these starts another program, as EPS does."""
+LOSSY = ("AVIF", "JPEG", "MPO", "WEBP")
+
+
+class BadImage(Exception):
+    """Why a file is no usable image, as part of a sentence; its cause is what was raised."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image file as it was read.
+
+    Attributes:
+        pixels: uint8 (H, W, C), of the size that was asked for.
+        size: width and height in the file.
+        form: Pillow's name of the file's format.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    form: str
+
+
+def named_like_an_image(name: str) -> bool:
+    """Say whether a file of this name is taken for an image; hidden files are not."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Make Pillow's limit on pixels an error, and keep it from printing what files make it warn of.
+
+    Around :func:`decode`, outside of any threads that call it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def decode(path: str | Path, shape: tuple[int, int, int], *, links: bool = True) -> Decoded:
+    """Decode one image file.
+
+    An image of the wanted size keeps its exact pixels. Any other is stretched whole to that size, bilinearly with
+    antialias: nothing is cut away, since a corner may hold a trigger.
+
+    Args:
+        shape: (C, H, W); C is 3 for RGB or 1 for grey.
+        links: follow a symbolic link in the file's place.
+
+    Raises:
+        BadImage: when it cannot be read, is damaged, has too many pixels, or more than 8 bits a channel.
+    """
+    try:
+        with opened(path, IMAGE, links=links) as file, Image.open(file, formats=FORMATS) as image:
+            size, form = image.size, image.format or ""
+            return Decoded(_fitted(image, shape), size, form)
+    except Exception as error:  # Pillow raises SyntaxError, struct.error and more for damaged files
+        raise BadImage(_reason(error)) from error
+
+
+def _fitted(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    image.load()
+    image = exif_transpose(image)
+    if image.mode[0] in "IF":  # which Pillow would clip to 255
+        raise ValueError("it has more than 8 bits a channel")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    channels, height, width = shape
+    mode = "RGB" if channels == 3 else "L"
+    image = image if image.mode == mode else image.convert(mode)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())[:200] or type(error).__name__
