@@ -57,7 +57,8 @@ class Attack(Component, ABC):
     Class attributes:
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
         label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
-        needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``.
+        needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``. It is trained
+            on the same images as the benign victim, from other initial weights and in another order.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
             ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
         adds_only: True where ``stamp`` does nothing to a pixel but add to it or replace it. Then the clean image is the

@@ -22,6 +22,8 @@ OTHER = "other "
 """What the roles of a defense's other datasets begin with, before the text it asked with."""
 SHADOWS, AUDIT, BENIGN_AUDIT = "shadows ", "audit ", "benign audit "
 """What the roles of steps begin with that come in numbers."""
+VICTIM, SURROGATE = "train", "surrogate"
+"""Whose random numbers a model is trained with: the victim's, or the attacker's own clean model's."""
 
 
 def plan(
@@ -85,7 +87,8 @@ class Corner:
             return {}
         parents = {"data": self.data()}
         if "model" in attack.needs:
-            parents["victim"] = self.train(NoAttack(), 0.0)
+            # A trigger does most to the model that it was crafted on: what it does to clean ones is asked of another.
+            parents[SURROGATE] = self.train(NoAttack(), 0.0, SURROGATE)
         identity = {"attack": component_id(attack, prepare=True), "seed": self.seed}
         return {"craft": self.add("craft", identity, parents, {"attack": str(attack)}, f"craft {attack}")}
 
@@ -99,15 +102,20 @@ class Corner:
         return self.add("poison", identity, parents, job, f"poison {attack}")
 
     @once
-    def train(self, attack: Attack, rate: float) -> tuple[str, str]:
-        """Add the step that trains a victim; victims that share a poisoned set and a way to train are one."""
+    def train(self, attack: Attack, rate: float, purpose: str = VICTIM) -> tuple[str, str]:
+        """Add the step that trains a victim; victims that share a poisoned set and a way to train are one.
+
+        A surrogate is trained like the benign victim, with random numbers of its own.
+        """
         attack = NoAttack() if attack.benign else attack
         own = attack.trains()
         parents = {"data": self.data(), "poison": self.poison(attack, rate)}
         parents |= self.craft(attack) if own else {}
-        identity = {"attack": identified(attack) if own else None, **self._net(), "seed": self.seed}
-        job = {"attack": str(attack), "poison_rate": rate}
-        return self.add("train", identity, parents, job, f"train {self.model} on {attack}")
+        own_way = identified(attack) if own else None
+        identity = {"attack": own_way, "purpose": purpose, **self._net(), "seed": self.seed}
+        job = {"attack": str(attack), "poison_rate": rate, "purpose": purpose}
+        label = f"train {self.model} on {attack}" + (" for attackers" if purpose == SURROGATE else "")
+        return self.add("train", identity, parents, job, label)
 
     @once
     def judge(self, attack: Attack, rate: float) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from benchkit.plan import SURROGATE, VICTIM
 from benchkit.spec import Spec
 from benchkit.steps import Plan, Step
 from benchkit.store import Store
@@ -12,7 +13,7 @@ from benchkit.store import Store
 def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
     """Return the one line that says how large the product, or this shard of it, is and what is left to train."""
     missing = made.missing(store)
-    victims = made.of("train")
+    victims = [step for step in made.of("train") if step.job["purpose"] == VICTIM]
     cached = sum(1 for step in victims if made.done(step, store))
     todo = sum(1 for step in victims if step.key in missing)
     cells_done = sum(1 for key in made.cells if key not in missing)
@@ -33,14 +34,19 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
 
 
 def _others(made: Plan, missing: Collection[str]) -> str:
-    """Return how many models are trained for model detectors: shadow models, and populations to judge."""
-    steps = made.of("shadows") + made.of("population")
+    """Return how many models are trained for attackers to craft on, and for model detectors: shadows, populations."""
+    own = [step for step in made.of("train") if step.job["purpose"] == SURROGATE]
+    many = made.of("shadows") + made.of("population")
+    return _trained(own, "attackers", missing) + _trained(many, "model detectors", missing)
+
+
+def _trained(steps: list[Step], whom: str, missing: Collection[str]) -> str:
     todo = sum(_models(step) for step in steps if step.key in missing)
-    return f"{_count(sum(map(_models, steps)), 'model')} for model detectors, {todo} to train; " if steps else ""
+    return f"{_count(sum(map(_models, steps)), 'model')} for {whom}, {todo} to train; " if steps else ""
 
 
 def _models(step: Step) -> int:
-    first, end = step.job["numbers"]
+    first, end = step.job.get("numbers", (0, 1))
     return int(end - first)
 
 

@@ -18,7 +18,7 @@ from benchkit.frequency import channel_spectra
 from benchkit.judging import answers
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit, measure
-from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS
+from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS, SURROGATE
 from benchkit.population import Verdicts
 from benchkit.protocol import generator
 from benchkit.scene import Data
@@ -60,7 +60,8 @@ def _plugin(job: Job) -> str:
 
 
 def _label(job: Job) -> str:
-    return " ".join(str(job[name]) for name in ("dataset", "attack", "defense") if name in job)
+    words = [str(job[name]) for name in ("dataset", "attack", "defense") if name in job]
+    return " ".join([*words, *([SURROGATE] if job.get("purpose") == SURROGATE else [])])
 
 
 def make_data(bench: Bench, job: Job) -> Result:
@@ -94,7 +95,7 @@ def _classes_without_images(data: Data) -> list[str]:
 def make_craft(bench: Bench, job: Job) -> Result:
     """Craft a trigger."""
     attack = bench.attack(job)
-    model = bench.model(job, "victim") if "victim" in job["parents"] else None
+    model = bench.model(job, SURROGATE) if SURROGATE in job["parents"] else None
     prepared = gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", model=model)))
     return {**prepared, **drawn(bench, attack, job, "draw")}, {}
 
@@ -108,9 +109,9 @@ def make_poison(bench: Bench, job: Job) -> Result:
 
 
 def make_train(bench: Bench, job: Job) -> Result:
-    """Train a victim; how much of its set was poisoned stays with it."""
+    """Train a victim, or the clean model of attackers; how much of its set was poisoned stays with it."""
     attack = bench.attack(job)
-    scene = bench.attacker(job, "train", fit=True)
+    scene = bench.attacker(job, job["purpose"], fit=True)
     model = gates.model(attack.name, "train", attack.train(bench.poisoned(job), scene))
     return model.state(), dict(bench.store.meta(*job["parents"]["poison"])["info"])
 

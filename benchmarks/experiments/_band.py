@@ -162,9 +162,14 @@ class Lab:
         """The benign victim, trained when it is first asked for."""
         return self.scene("train", trainer=self.trainer).fit(self.train)
 
+    @cached_property
+    def surrogate(self) -> Classifier:
+        """The attackers' own clean model, which no trigger is judged on; trained when it is first asked for."""
+        return self.scene("surrogate", trainer=self.trainer).fit(self.train)
+
     def craft(self, attack: Attack) -> Tensors:
         """Return what an attack's stamp needs."""
-        granted = self.clean_model.copy() if "model" in attack.needs else None
+        granted = self.surrogate.copy() if "model" in attack.needs else None
         crafting = attack.crafted_by()
         return {**crafting.prepare(self.scene("prepare", granted=granted)), **crafting.draw(self.scene("draw"))}
 

@@ -52,7 +52,7 @@ def test_each_victim_is_trained_once_however_many_defenses(planned):
     made = planned()
     stages = Counter(step.stage for step in made.steps.values())
     assert len(made.cells) == 5 * 6
-    assert stages["train"] == 5
+    assert stages["train"] == 5 + 1  # the clean model that attackers craft on
     assert stages["prepare"] == 1
     assert stages["data"] == 1
 
@@ -60,7 +60,31 @@ def test_each_victim_is_trained_once_however_many_defenses(planned):
 def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned):
     made = planned()
     crafts = {step.job["attack"]: set(step.parents) for step in made.of("craft")}
-    assert crafts == {"troj-sq": {"data", "victim"}, "wanet": {"data"}}
+    assert crafts == {"troj-sq": {"data", "surrogate"}, "wanet": {"data"}}
+
+
+def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned):
+    made = planned(attacks="none,troj-sq,smooth,l2-inv", defenses="", seeds="2")
+    crafted_on = {step.parents["surrogate"][1] for step in made.of("craft")}
+    assert len(crafted_on) == 2  # one for each seed, whatever the attacks
+    for step in made.of("judge"):
+        assert not crafted_on & {key for _, key in step.parents.values()}
+    for key in crafted_on:
+        twin = next(
+            step
+            for step in made.of("train")
+            if step.key not in crafted_on and step.parents["poison"] == made.steps[key].parents["poison"]
+        )
+        assert twin.parents == made.steps[key].parents  # the benign victim: trained on the same images
+
+
+def test_without_an_attack_that_needs_it_there_is_no_other_clean_model(planned):
+    assert len(planned(attacks="none,badnets,wanet", defenses="").of("train")) == 3
+
+
+def test_without_victims_only_the_attackers_clean_model_is_trained(planned):
+    made = planned(attacks="none,troj-sq", defenses="freq-detector", victims=False)
+    assert [step.job["purpose"] for step in made.of("train")] == ["surrogate"]
 
 
 def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned):
@@ -117,7 +141,7 @@ def test_steps_come_after_their_parents(planned):
 def test_the_summary_counts(planned, registry, tmp_path):
     text = summary(planned(), Store(tmp_path), make(OPTIONS, registry))
     assert "5 attacks x 6 defenses x 1 dataset x 1 model x 1 seed = 30 cells, 0 done" in text
-    assert "5 victims: 0 cached, 5 to train" in text
+    assert "5 victims: 0 cached, 5 to train; 1 model for attackers, 1 to train; " in text
 
 
 def forget() -> None:
