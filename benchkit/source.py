@@ -20,6 +20,7 @@ PLUMBING = frozenset(
         "hookspecs",
         "plugins",  # finds classes, whose code is in the key
         "params",  # turns text into parameters, which are in the key
+        "grammar",
         "build",
         "spec",
         "schema",
