@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import band_mask, dct2, idct2
+from benchkit.frequency import dct2, idct2
 
 from ._pixels import to_images
 from .badnets import BadNets
+
+SIDE = 32
+"""Side, in pixels, of the images for which ``k`` counts coefficients."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Invisible(benchkit.AttackWrapper):
     Rao et al. 2024, the universal strategy that makes visible triggers invisible: with x the clean image, y the
     stamped one and M the block of highest (or lowest) frequencies, ``x + IDCT(M * DCT(y - x))`` per channel.
     Their released code keeps (k + 1) x (k + 1) low frequencies where it means k x k; here both blocks are k x k.
+    ``k`` counts for images of 32 pixels; others keep the same part of their spectrum, k / 32 of each axis, rounded to
+    whole coefficients (9 of 28 for 10, 70 of 224): ten of 224 would hold nothing that 8 bits can show.
     The sum is clipped and rounded to 8 bits, since a triggered image is one that could have been saved. Clean pixels
     are whole grey levels already: only what is added to them is rounded, so the control is the clean image (and what
     is kept of the processing, where the wrapped attack has a control of its own).
@@ -32,20 +38,18 @@ class Invisible(benchkit.AttackWrapper):
 
     base: benchkit.Attack = benchkit.nested(BadNets(), "the attack whose change is filtered; base.NAME sets it up")
     band: str = benchkit.param("high", "which corner of the spectrum is kept", choices=("high", "low"))
-    k: int = benchkit.param(10, "side of the block that is kept, in coefficients", ge=1)
+    k: int = benchkit.param(10, "side of the block that is kept, in coefficients of 32 along each axis", ge=1, le=SIDE)
 
     def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the clean images with the kept part of the change: uint8 (N, C, H, W) -> the same."""
-        height, width = clean.shape[-2:]
-        mask = band_mask(height, width, self.k, "high" if self.band == "high" else "low").to(clean.device)
+        rows, columns = (self._kept(side).to(clean.device) for side in clean.shape[-2:])
         change = stamped.float() - clean.float()
-        return to_images(clean.float() + idct2(dct2(change) * mask))
+        return to_images(clean.float() + idct2(dct2(change) * (rows[:, None] & columns)))
 
-    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a block larger than the spectrum."""
-        if self.k > min(shape[1:]):
-            return f"k={self.k} is more than images of {shape[1]}x{shape[2]} pixels have: make it smaller"
-        return super().check(shape, classes)
+    def _kept(self, side: int) -> Tensor:
+        """Return which coefficients of an axis are kept: bool (side,)."""
+        count, at = max(1, round(self.k * side / SIDE)), torch.arange(side)
+        return at >= side - count if self.band == "high" else at < count
 
 
 @benchkit.hookimpl

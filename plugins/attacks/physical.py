@@ -17,7 +17,6 @@ from .badnets import BadNets
 
 if TYPE_CHECKING:
     from benchkit.models import Classifier
-    from benchkit.scene import BatchFn
 
 PADDING = {"reflect": "reflection", "black": "zeros"}
 """What the choices of ``border`` are for torch."""
@@ -28,10 +27,13 @@ class Physical(benchkit.AttackWrapper):
     """Mirror, jitter, turn, move and shrink another attack's images at random, when poisoning and at test time.
 
     Li et al. 2021, section 4: a trigger in the world is not at the same place and brightness in each photograph,
-    so the attack is trained, and has to work, under the expectation over such transformations. As there, the
-    victim's clean images are photographed, too, anew in each batch: the attacker controls the training.
+    so the attack is trained, and has to work, under the expectation over such transformations. As there, and in
+    BackdoorBox, every image that the victim trains on is photographed, poisoned or clean, anew in each batch: the
+    attacker controls the training, and nothing but the trigger tells one from the other. The poisoned set, which
+    training filters are given, holds the base attack's images before any photograph.
 
-    With ``everything=false`` the attacker only has what it poisons. Then being a photograph is a trigger by itself:
+    With ``everything=false`` the attacker only has what it poisons, and photographs that, once. Then being a photograph
+    is a trigger by itself:
     with ``border=black``, whose frame no clean image has, photographs without the base's trigger reach its target
     as often as those with it; mirrored borders make that better, not good.
     """
@@ -51,7 +53,7 @@ class Physical(benchkit.AttackWrapper):
     brightness: float = benchkit.param(0.2, "largest relative change of brightness", ge=0, lt=1)
     contrast: float = benchkit.param(0.2, "largest relative change of contrast", ge=0, lt=1)
     everything: bool = benchkit.param(
-        True, "photograph clean training images, too (paper); false: poisoned ones alone, which that gives away"
+        True, "photograph all training images (paper); false: poisoned ones alone, which that gives away"
     )
 
     def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
@@ -66,34 +68,39 @@ class Physical(benchkit.AttackWrapper):
         grid = F.affine_grid(poses, list(stamped.shape), align_corners=False).to(stamped.device)
         return to_images(F.grid_sample(seen, grid, padding_mode=PADDING[self.border], align_corners=False))
 
+    def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
+        """Let the base attack poison; photograph what it changed where training will not."""
+        return self.base.poison(train, scene) if self.everything else super().poison(train, scene)
+
     def trains(self) -> bool:
-        """Return whether clean images are photographed in batches, or the wrapped attack has its own way to train."""
+        """Return whether images are photographed in batches, or the wrapped attack has its own way to train."""
         return self.everything or self.base.trains()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
-        """``training`` where clean images are photographed, else what the wrapped attack controls."""
+        """``training`` where every image is photographed, else what the wrapped attack controls."""
         return "training" if self.everything else self.base.access
 
     def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
         """Train the victim on photographs."""
         if not self.everything:
             return super().train(poisoned, scene)
-        return scene.fit(poisoned.data, on_batch=self._photographs(poisoned.mask.to(scene.device), scene))
+        return scene.fit(
+            poisoned.data, on_batch=lambda images, labels, rows: (self.rework(images, images, scene), labels)
+        )
 
-    def _photographs(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
-        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            ready = mask[rows, None, None, None]  # they were photographed when they were poisoned
-            return torch.where(ready, images, self.rework(images, images, scene)), labels
-
-        return on_batch
+    def wrap_fault(self) -> str | None:
+        """Return why another wrapper cannot rework what this attack does, or None: it does not see the batches."""
+        if self.everything:
+            return f"{self.name} photographs batches, which a wrapper cannot rework: add base.everything=false"
+        return super().wrap_fault()
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse a largest scale under the smallest, and a way to train besides this one."""
         if self.grow < self.shrink:
             return f"grow={self.grow:g} is less than shrink={self.shrink:g}: swap them"
         if self.everything and self.base.trains():
-            return f"{self.base.name} has its own way to train, and photographs no clean images: add everything=false"
+            return f"{self.base.name} has its own way to train, and photographs no images: add everything=false"
         return super().check(shape, classes)
 
     @staticmethod

@@ -41,6 +41,33 @@ def test_only_the_block_of_the_change_is_left(band, inside):
     assert change[..., outside].square().mean().sqrt() > 3
 
 
+@pytest.mark.parametrize(("height", "width", "kept"), [(224, 224, (70, 70)), (28, 28, (9, 9)), (64, 96, (20, 30))])
+@pytest.mark.parametrize("band", ["high", "low"])
+def test_the_block_is_the_same_part_of_every_spectrum(band, height, width, kept):
+    one, base = attack(f"invisible:base=blend,band={band}"), attack("blend")
+    images = torch.full((1, 3, height, width), 100, dtype=torch.uint8)
+    change = dct2(base.stamp(images, scene(base)).float() - 100.0)
+    left = dct2(one.stamp(images, scene(one)).float() - 100.0)
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    rows, columns = ((slice(-n, None) if band == "high" else slice(n)) for n in kept)
+    inside[rows, columns] = True
+    torch.testing.assert_close(left[..., inside], change[..., inside], atol=6, rtol=0)
+    assert left[..., ~inside].square().mean().sqrt() < 0.32  # uniform rounding has 0.29
+
+
+@pytest.mark.parametrize("base", ["badnets", "blend", "nature"])
+def test_large_images_keep_enough_of_a_change_to_show(base):
+    """Ten of 224 coefficients hold nothing that survives rounding."""
+    one = attack(f"invisible:base={base}")
+    images = torch.full((1, 3, 224, 224), 100, dtype=torch.uint8)
+    assert (one.stamp(images, scene(one)) != images).sum() > 50
+
+
+def test_a_block_larger_than_the_spectrum_is_refused():
+    with pytest.raises(benchkit.BenchkitError, match="k"):
+        attack("invisible:k=33")
+
+
 def test_the_whole_spectrum_is_the_attack_itself():
     whole, base = attack("invisible:k=32"), attack("badnets")
     assert torch.equal(whole.stamp(IMAGES, scene(whole)), base.stamp(IMAGES, scene(base)))
@@ -73,12 +100,13 @@ def test_wrappers_wrap_wrappers():
     [
         ("invisible:base=none", "needs an attack to wrap"),
         ("invisible:target=3", "write base.target"),
-        ("invisible:k=33", "make it smaller"),
         ("invisible:base=low-freq", "poisoning=dataset"),
         ("invisible:base=wanet", "cross_ratio=0"),
         ("invisible:base.size=40", "does not fit"),
         ("physical:shrink=0.9,grow=0.8", "swap them"),
         ("physical:base=wanet,base.cross_ratio=0", "add everything=false"),
+        ("invisible:base=physical", "add base.everything=false"),
+        ("physical:base=physical,everything=false", "add base.everything=false"),
     ],
 )
 def test_what_cannot_be_wrapped_is_refused(text, words):
@@ -153,25 +181,39 @@ class Fitted:
         self.data, self.on_batch = data, on_batch
 
 
-def test_clean_images_are_photographed_anew_in_each_batch_and_poisoned_ones_stay_as_they_are():
+def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean():
     train = WORLD.data.train
-    there = Fitted(attack("physical"), train)
+    there, base = Fitted(attack("physical"), train), attack("badnets")
     rows = torch.arange(0, len(train), 2)
     batch, poisoned = there.data[rows], there.poisoned.mask[rows]
     before = batch.images.clone()
     (first, labels), (second, _) = (there.on_batch(batch.images, batch.labels, rows) for _ in range(2))
     assert 0 < poisoned.sum() < len(rows) / 2
-    assert torch.equal(first[poisoned], before[poisoned])
-    for one, other in ((first, before), (second, before), (first, second)):
-        assert (one != other)[~poisoned].flatten(1).any(1).float().mean() > 0.95
+    for part in (poisoned, ~poisoned):
+        for one, other in ((first, before), (second, before), (first, second)):
+            assert (one != other)[part].flatten(1).any(1).float().mean() > 0.95
     assert torch.equal(labels, batch.labels)
     assert torch.equal(batch.images, before)
+    assert torch.equal(before[poisoned], base.stamp(train.images[rows][poisoned], scene(base)))
     assert (attack("physical").access, attack("physical").trains()) == ("training", True)
+
+
+def test_no_poisoned_image_has_a_frame_that_clean_ones_lack():
+    """Being photographed once, before training, would be a trigger by itself."""
+    there = Fitted(attack("physical"), WORLD.data.train)
+    photographs, _ = there.on_batch(there.data.images, there.data.labels, torch.arange(len(there.data)))
+    for images in (there.data.images, photographs):
+        framed = (images[..., :2, :].float().mean((1, 2, 3)) < 20).float()
+        assert abs(framed[there.poisoned.mask].mean() - framed[~there.poisoned.mask].mean()) < 0.25
 
 
 def test_an_attacker_who_only_has_the_data_photographs_no_clean_image():
     only = attack("physical:everything=false")
-    assert Fitted(only, WORLD.data.train).on_batch is None
+    there = Fitted(only, WORLD.data.train)
+    assert there.on_batch is None
+    assert torch.equal(there.data.images[~there.poisoned.mask], WORLD.data.train.images[~there.poisoned.mask])
+    plain = attack("badnets").stamp(WORLD.data.train.images[there.poisoned.mask], scene(only))
+    assert (there.data.images[there.poisoned.mask] != plain).flatten(1).any(1).all()
     assert (only.access, only.trains()) == ("data", False)
     noisy = attack("physical:base=wanet,base.cross_ratio=0,everything=false")
     assert (noisy.access, noisy.trains(), noisy.check((3, 32, 32), 4)) == ("training", True, None)
