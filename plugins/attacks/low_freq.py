@@ -55,10 +55,12 @@ class LowFreq(benchkit.Attack):
     Rao et al. 2024 as released: with S the DCT of a target-class training image, per channel, its lowest
     third is rescaled to [0, intensity] and interpolated to a map T of half the side; DCT(x) + T in the bottom
     right quadrant is the spectrum of the triggered image. T is nearly constant, so that most of the trigger is a
-    blob at pixel (1, 1). Both images are normalised by the training set's mean and deviation, as in front of the
-    network (the released code does so for CIFAR-10 and MNIST, not for CelebA: ``normalise=false``). Its
-    images leave the range of pixels and stay there (``clamp=False``); benchkit's are files, clipped and rounded to
-    8 bits. The source image is of class ``target``, also with ``mapping=all-to-all``.
+    blob at pixel (1, 1). Both images are normalised as in front of the released code's network: grey ones by mean and
+    deviation 0.5 (MNIST), colour ones by those of the training set (CIFAR-10). It does not normalise CelebA
+    (``normalise=none``), and resizes MNIST to 32 pixels (``--dataset mnist:side=32``; at 28 the block is 9 instead of
+    10 coefficients wide, the quadrant 14 instead of 16, and the blob an eighth lower). Its images leave the range of
+    pixels and stay there (``clamp=False``); benchkit's are files, clipped and rounded to 8 bits. The source image is of
+    class ``target``, also with ``mapping=all-to-all``.
 
     With ``poisoning=batch`` the attacker runs the training, on clean data, and stamps and relabels the first
     rate * B (rounded down) of every shuffled batch of B, target-class images too, before augmentation. What training
@@ -86,8 +88,10 @@ class LowFreq(benchkit.Attack):
         choices=("per-batch", "per-image", "fixed"),
         prepares=False,
     )
-    normalise: bool = benchkit.param(
-        True, "work on normalised images; false: on [0, 1], where one intensity is worth more", prepares=False
+    normalise: str = benchkit.param(
+        "released",
+        "mean and deviation: 0.5 for grey images and the data's for colour, the data's, or none (images in [0, 1])",
+        choices=("released", "data", "none"),
     )
     poisoning: str = benchkit.param(
         "batch",
@@ -115,7 +119,7 @@ class LowFreq(benchkit.Attack):
         """Find the target-class images and measure the data.
 
         Returns ``rows``, int64 (M,), where they are in the training set; ``fixed``, int64 (1,), one of these rows;
-        ``mean`` and ``std``, float32 (C, 1, 1), of the training images in [0, 1].
+        ``mean`` and ``std``, float32 (C, 1, 1), by which images in [0, 1] are normalised.
 
         Raises:
             BenchkitError: when there is no image of the target class.
@@ -127,13 +131,20 @@ class LowFreq(benchkit.Attack):
                 "training set: choose another target"
             )
         fixed = rows[torch.randint(len(rows), (1,), generator=scene.rng).to(rows.device)]
-        mean, std = _statistics(scene.clean.images)
+        mean, std = self._statistics(scene.clean.images)
         return {"rows": rows, "fixed": fixed, "mean": mean, "std": std}
+
+    def _statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        channels = images.shape[1]
+        if self.normalise == "none":
+            return torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
+        if self.normalise == "released" and channels == 1:
+            return torch.full((1, 1, 1), 0.5), torch.full((1, 1, 1), 0.5)
+        return _measured(images)
 
     def pattern(self, sources: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return what is added to images, in grey levels: uint8 (M, C, H, W) -> float32 (M, C, H, W)."""
-        std = scene.prepared["std"].to(sources.device) if self.normalise else sources.new_ones(1, dtype=torch.float32)
-        mean = scene.prepared["mean"].to(sources.device) if self.normalise else 0.0
+        mean, std = (scene.prepared[name].to(sources.device) for name in ("mean", "std"))
         block = high_block((sources / 255 - mean) / std, self.crop, self.intensity, self.grid == "intended")
         return 255 * std * planted(block, *sources.shape[-2:])
 
@@ -176,7 +187,7 @@ class LowFreq(benchkit.Attack):
         return super().check(shape, classes)
 
 
-def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+def _measured(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of each channel, float32 (C, 1, 1), of uint8 images scaled to [0, 1]."""
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     share = torch.stack([band.flatten().bincount(minlength=256) for band in images.unbind(1)]) / images[:, 0].numel()

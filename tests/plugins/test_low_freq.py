@@ -87,9 +87,27 @@ def test_the_trigger_is_a_blob_in_the_top_left_corner() -> None:
 
 
 def test_a_channel_without_contrast_gives_no_trigger() -> None:
-    attack = LowFreq(normalise=False)
+    attack = LowFreq(normalise="none")
     black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     assert not attack.pattern(black, WORLD.attacking(attack)).any()
+
+
+def test_grey_images_are_normalised_by_a_half_as_released() -> None:
+    """MNIST, 32 x 32: (x - 0.5) / 0.5, whatever the images' own mean and deviation."""
+    where, grey = world(1, 32), LowFreq()
+    images = where.data.train.images[:5] // 4  # dark, as digits on black
+    released = 255 * 0.5 * planted(high_block((images / 255 - 0.5) / 0.5, 1 / 3, 0.4, whole=False), 32, 32)
+    torch.testing.assert_close(grey.pattern(images, where.attacking(grey)), released, atol=1e-3, rtol=0)
+    own = LowFreq(normalise="data")
+    assert not torch.allclose(own.pattern(images, where.attacking(own)), released, atol=1)
+
+
+def test_a_dark_source_has_its_least_coefficient_at_dc() -> None:
+    """So the corner of the map is 0 there, where the data's own mean would give some of the largest values."""
+    dark = torch.full((1, 1, 32, 32), 10, dtype=torch.uint8)
+    dark[..., 8:24, 14:18] = 250
+    block = high_block((dark / 255 - 0.5) / 0.5, 1 / 3, 0.4, whole=False)[0, 0]
+    assert float(block[0, 0]) == pytest.approx(0, abs=1e-6)
 
 
 def test_normalised_images_scale_the_trigger_by_their_channels_deviation() -> None:
@@ -102,5 +120,6 @@ def test_normalised_images_scale_the_trigger_by_their_channels_deviation() -> No
     block = high_block((images / 255 - mean[:, None, None]) / std[:, None, None], 1 / 3, 0.4, whole=False)
     wanted = 255 * std[:, None, None] * planted(block, 32, 32)
     torch.testing.assert_close(attack.pattern(images, where), wanted, atol=1e-3, rtol=0)
+    raw = LowFreq(normalise="none")
     plain = 255 * planted(high_block(images / 255, 1 / 3, 0.4, whole=False), 32, 32)
-    torch.testing.assert_close(LowFreq(normalise=False).pattern(images, where), plain, atol=1e-3, rtol=0)
+    torch.testing.assert_close(raw.pattern(images, WORLD.attacking(raw)), plain, atol=1e-3, rtol=0)

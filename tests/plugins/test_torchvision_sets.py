@@ -14,6 +14,7 @@ from benchkit_plugins.datasets.fashion_mnist import FashionMnist
 from benchkit_plugins.datasets.gtsrb import Gtsrb
 from benchkit_plugins.datasets.mnist import Mnist
 from benchkit_plugins.datasets.svhn import Svhn
+from PIL import Image
 from sample_pictures import save_even
 
 from benchkit import DataError, Dataset, Source
@@ -77,6 +78,11 @@ def test_mnist_is_read_from_its_raw_files(tmp_path: Path) -> None:
     assert data.train.images.shape == (6, 1, 28, 28)
     assert data.train.images[0, 0, 0, :3].tolist() == [0, 1, 2]
     assert data.test.labels.tolist() == [0, 1, 2]
+    larger = Mnist(side=32).load(Source(tmp_path))
+    for given, resized in zip(data.train.images, larger.train.images, strict=True):
+        pillow = Image.fromarray(given[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR)
+        assert np.abs(np.asarray(pillow).astype(int) - resized[0].numpy()).max() <= 1
+    assert larger.test.images.shape == (3, 1, 32, 32)
     write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.arange(5))
     with pytest.raises(DataError, match="6 images have 5 labels"):
         Mnist().load(Source(tmp_path))
