@@ -44,6 +44,13 @@ def test_spectral_signatures_drops_its_share_of_every_label(of: str, share: floa
     assert [int(dropped[TRAIN.labels == k].sum()) for k in range(CLASSES)] == [int(share * 120)] * CLASSES
 
 
+def test_spectral_signatures_drops_all_of_its_share(benign: Classifier) -> None:
+    """1.5 * 0.3 * 100 is a little less than 45 in floats."""
+    hundreds = TRAIN[: 100 * CLASSES]
+    dropped = SpectralSignatures(eps=0.3).suspicion(hundreds, scene(benign)) > 0
+    assert hundreds.labels[dropped].bincount().tolist() == [45] * CLASSES
+
+
 def test_spectral_signatures_survives_tiny_labels(benign: Classifier) -> None:
     few = TRAIN[torch.tensor([0, 1, 2, 7, 12])]
     suspicion = SpectralSignatures(eps=1.0).suspicion(few, scene(benign))
