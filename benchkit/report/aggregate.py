@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -96,8 +97,12 @@ class Cell:
 
     def warnings(self) -> set[str]:
         """Return what the records of this cell warn of, what those of its whole row do, and what their average does."""
+        return set(self._warned)
+
+    @functools.cached_property
+    def _warned(self) -> frozenset[str]:
         own = {text for record in self.records for text in record.warnings}
-        return own | self.row.doubts | ({self.unlike()} - {""})
+        return frozenset(own | self.row.doubts | ({self.unlike()} - {""}))
 
     def label(self, axis: str) -> str:
         """Return the cell's value on an axis as tables write it."""
