@@ -10,8 +10,8 @@ from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
 from benchkit.metrics import Summary, metric, summarize
 from benchkit.report.load import Record
 
-SHORT = 0.9
-"""A share of what was asked below which the set was clearly poisoned less: rounding to whole images takes less."""
+TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02
+"""A set was clearly poisoned less than asked where a tenth of the rate is missing, and a fifth or two points."""
 Setting = tuple[object, ...]
 
 
@@ -76,7 +76,10 @@ def is_baseline(record: Record) -> bool:
 def _poisoned(records: Sequence[Record]) -> float | None:
     asked, found = records[0].poison_rate, _summary(records, "poisoned")
     benign = any(record.attack_info.get("benign") is True for record in records)
-    return found.mean if found and asked and not benign and found.mean < SHORT * asked else None
+    if benign or not asked or found is None:
+        return None
+    # Of a hundred images, rounding to whole ones alone may take a tenth of a low rate.
+    return found.mean if asked - found.mean > max(TENTH * asked, min(FIFTH * asked, POINTS)) else None
 
 
 def _summary(records: Iterable[Record], name: str) -> Summary | None:

@@ -196,8 +196,10 @@ def test_a_row_that_was_poisoned_less_than_asked_says_so() -> None:
     text = drawn(found(0.9, 0.5))
     assert [line[0] for line in markdown_rows(text)[1:]] == ["badnets (poisoned 50.0 %)", "blend"]
     assert "- badnets: 50.0 % of the training set was poisoned, not the 90 % that was asked for" in text
-    assert "was poisoned" not in drawn(found(0.1, 0.0905))  # whole images: 19 of 210
-    assert "(poisoned 8.9 %)" in drawn(found(0.1, 0.0895))
+    # Below 20 % the margin is two points, or a fifth of the rate, for whole images: 4 of 46 are 8.7 %.
+    for rate, near, short in ((0.1, 0.087, 0.0795), (0.01, 0.0085, 0.0075), (0.3, 0.271, 0.25)):
+        assert "was poisoned" not in drawn(found(rate, near))
+        assert f"(poisoned {100 * short:.1f} %)" in drawn(found(rate, short))
     both = [*found(0.9, 0.5)[:2], *found(0.1, 0.1)[:2]]
     rates = ["10 %", "90 % (poisoned 50.0 %)"]
     assert [line[0] for line in markdown_rows(drawn(both, rows="poison_rate"))[1:]] == rates
