@@ -31,7 +31,7 @@ function openCell(id) {
         .map((one) =>
           el("p", { class: "box" }, `Seed ${one.seed} ${FAULTS[one.status]}: ${one.error ?? "no reason recorded"}`),
         ),
-      distinct(records.flatMap((one) => one.warnings ?? [])).map((text) => el("p", { class: "box" }, `⚠ ${text}`)),
+      cell.warnings.map((text) => el("p", { class: "box" }, `⚠ ${text}`)),
       Object.keys(cell.metrics).length ? heading("Metrics", metricsTable(cell)) : [],
       figures(records),
       heading("Cost per stage, mean over seeds", costTable(records)),
