@@ -77,7 +77,7 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
         "faults": faults(cells),
         "warnings": warnings(cells),
         "assumptions": (*assumptions(cells), *populations(cells), *poisoned(cells)),
-        "leading": [f"{NEVER[:1].upper()}{NEVER[1:]}", SHARED, MARGIN],
+        "leading": [f"{text[:1].upper()}{text[1:]}" for text in (NEVER, SHARED, MARGIN)],
     }
 
 
