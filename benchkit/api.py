@@ -30,6 +30,8 @@ class Dataset(Component, ABC):
 
     embedded: ClassVar[bool] = False
 
+    mirror: bool = param(True, "recipes may mirror training images; false where a mirror image is of another class")
+
     @abstractmethod
     def load(self, source: Source) -> Data:
         """Read (or render) both splits: uint8 (N, C, H, W), int64 labels, all images of one shape.

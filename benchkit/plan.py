@@ -142,15 +142,15 @@ class Corner:
         wanted = defense.shadows()
         if wanted is None:
             return {}
-        net = self._net(wanted.model or self.model, recipe(wanted.recipe))
+        how = recipe(wanted.recipe).suited(self.dataset.mirror)
+        net = self._net(wanted.model or self.model, how)
         same = {"shadows": component_id(wanted, prepare=True), "clean": defense.clean, **net, "seed": self.seed}
-        job = {"defense": str(defense), "model": net["model"], "recipe": wanted.recipe}
+        job = {"defense": str(defense), "model": net["model"], "recipe": str(how)}
         found = {}
         for first, end in batches(wanted.count):
             label = f"train shadow models {first} to {end - 1} for {defense.name}"
             which = {"numbers": [first, end]}
-            step = self.add("shadows", same | which, {"data": self.data()}, job | which, label)
-            found[f"{SHADOWS}{first}"] = step
+            found[f"{SHADOWS}{first}"] = self.add("shadows", same | which, {"data": self.data()}, job | which, label)
         return found
 
     def suspects(self, attack: Attack, rate: float) -> list[tuple[str, str]]:
@@ -218,7 +218,8 @@ class Corner:
         lineage = {role: key for role, (_, key) in parents.items()}
         key = digest([stage, identity, lineage, stage_code(stage)])
         if key not in self.plan.steps:
-            common = {"dataset": str(self.dataset), "model": self.model, "recipe": str(self.spec.recipe)}
+            how = self.spec.recipe.suited(self.dataset.mirror)
+            common = {"dataset": str(self.dataset), "model": self.model, "recipe": str(how)}
             full = {**common, "seed": self.seed, **job, "stage": stage, "key": key, "parents": dict(parents)}
             where = f" ({self.dataset.name}/{self.model}/seed {self.seed})" if parents else ""
             self.plan.steps[key] = Step(stage, key, parents, full, label + where)
@@ -227,8 +228,8 @@ class Corner:
         return stage, key
 
     def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:
-        name = name or self.model
-        return {"model": name, "model_code": self.model_code(name), "recipe": identified(how or self.spec.recipe)}
+        name, how = name or self.model, (how or self.spec.recipe).suited(self.dataset.mirror)
+        return {"model": name, "model_code": self.model_code(name), "recipe": identified(how)}
 
 
 @functools.cache

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from benchkit.params import Component, param
 
@@ -34,9 +35,15 @@ class Recipe(Component, ABC):
     epochs: int = param(100, "passes over the training set", gt=0)
     lr: float = param(0.01, "learning rate at the start", gt=0)
     batch: int = param(128, "images in a batch", ge=2)
-    flip: bool = param(True, "mirror images at random (this moves a trigger that sits in a corner)")
+    flip: bool = param(
+        True, "mirror images at random, where the dataset allows it (this moves a trigger that sits in a corner)"
+    )
     crop: int = param(4, "pixels of padding for the random crop; 0 for none", ge=0)
     smoothing: float = param(0.0, "label smoothing", ge=0, lt=1)
+
+    def suited(self, mirror: bool) -> Self:
+        """Return the recipe for a dataset: without mirror images unless these keep their class (``mirror``)."""
+        return self if mirror else dataclasses.replace(self, flip=False)
 
     @abstractmethod
     def epochs_for(self, images: int) -> float:
@@ -81,7 +88,8 @@ class Rao2024(Standard):
     The learning rate falls to a tenth at each of ``MILESTONES``, of which 200 epochs reach one; ``scene.fit``
     with other epochs passes through the same schedule faster. A batch is cropped with a chance of 0.8 and
     turned by up to 10 degrees with one of 0.5, each image by its own draw, after the trigger is in. The released
-    code mirrors CIFAR-10 only: use ``flip=false`` elsewhere. It pads with the mean colour, this with black.
+    code mirrors CIFAR-10 only: use ``flip=false`` with CelebA, whose faces may be mirrored (digits and traffic signs
+    never are). It pads with the mean colour, this with black.
     """
 
     name = "rao2024"
@@ -151,7 +159,9 @@ class Mntd(Recipe):
 
     lr: float = param(1e-3, "learning rate of Adam", gt=0)
     batch: int = param(100, "images in a batch", ge=2)
-    flip: bool = param(False, "mirror images at random (this moves a trigger that sits in a corner)")
+    flip: bool = param(
+        False, "mirror images at random, where the dataset allows it (this moves a trigger that sits in a corner)"
+    )
     crop: int = param(0, "pixels of padding for the random crop; 0 for none", ge=0)
 
     def epochs_for(self, images: int) -> float:

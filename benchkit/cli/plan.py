@@ -39,8 +39,9 @@ def cmd(as_json: bool, **options: Any) -> None:
     todo = Counter(step.stage for step in missing.values())
     rows = [(stage, total[stage], cached[stage], todo[stage]) for stage in STAGES if total[stage]]
     click.echo(_table(rows))
-    for component in (*asked.spec.attacks, *asked.spec.defenses):
-        click.echo(f"  {component}: {_assumptions(component)}")
+    for component in (*asked.spec.attacks, *asked.spec.defenses, *asked.spec.datasets):
+        if told := _assumptions(component):
+            click.echo(f"  {component}: {told}")
 
 
 def _told(asked: Request) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _described(kind: str, entry: Any) -> dict[str, Any]:
 
 def assumptions(cls: type[Any], component: Any) -> str:
     """Return in one line what a component assumes about its world."""
-    from benchkit.api import Attack, Defense
+    from benchkit.api import Attack, Dataset, Defense
     from benchkit.protocol import overlaps
 
     if issubclass(cls, Attack):
@@ -70,6 +70,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
             data += " (clean versions of images the victim trains on among them)"
         model = ["needs the victim model"] if "model" in cls.needs else []
         return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model])
+    if issubclass(cls, Dataset) and not component.mirror:
+        return "a mirror image is of another class, or of none: every recipe trains without mirroring (flip=false)"
     return ""
 
 

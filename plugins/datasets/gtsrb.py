@@ -32,6 +32,9 @@ class Gtsrb(TorchvisionDataset):
     paper = "Stallkamp et al., Neural Networks 2012, Man vs. Computer"
     reader = "GTSRB"
 
+    mirror: bool = benchkit.param(
+        False, "recipes may mirror training images; mirrored, eight classes show another sign, such as keep left"
+    )
     size: int = benchkit.param(32, "side of the square images", ge=8)
 
     def parts(self) -> Parts:

@@ -20,6 +20,7 @@ class Mnist(TorchvisionDataset):
     paper = "LeCun et al., Proc. IEEE 1998, Gradient-Based Learning Applied to Document Recognition"
     reader = "MNIST"
 
+    mirror: bool = benchkit.param(False, "recipes may mirror training images; a mirrored digit is none")
     side: int = benchkit.param(28, "height and width of the images, in pixels; some papers have 32", ge=8)
 
     def read(self, root: Path, download: bool) -> benchkit.Data:

@@ -18,6 +18,8 @@ class Svhn(TorchvisionDataset):
     paper = "Netzer et al., NIPS Workshop 2011, Reading Digits in Natural Images"
     reader = "SVHN"
 
+    mirror: bool = benchkit.param(False, "recipes may mirror training images; a mirrored digit is none")
+
     def parts(self) -> Parts:
         """Return its files."""
         known = torchvision_class(self.reader).split_list
