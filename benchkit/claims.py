@@ -1,10 +1,15 @@
-"""What a process claims while it works, locks and unfinished files, and what the dead have left of either."""
+"""What a process claims while it works, locks and unfinished files, and what the dead have left of either.
+
+Who may read or change them follows from the umask, as for any other file: users who set it so share a folder.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import platform
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,9 +86,14 @@ def sweep_locks(folder: Path) -> None:
             _give_up(path, _acquired(path, fcntl.LOCK_NB))
 
 
-def unfinished() -> str:
-    """Return the prefix of this process's unfinished files, which says who may be cleaned up after."""
-    return f".new-{_host()}-{os.getpid()}-"
+def unfinished(folder: Path) -> Path:
+    """Return a path in a folder that nobody else uses, and whose name says whom to clean up after."""
+    return folder / f".new-{claim()}-{secrets.token_hex(4)}"
+
+
+def claim(pid: int | None = None) -> str:
+    """Return what names of this process's unfinished files, or another's, have between their first and last dash."""
+    return f"{_host()}-{os.getpid() if pid is None else pid}"
 
 
 def sweep_unfinished(paths: Iterable[Path]) -> None:
@@ -92,11 +102,12 @@ def sweep_unfinished(paths: Iterable[Path]) -> None:
         _, host, pid, *rest = f"{path.name}---".split("-")
         if host == _host() and rest and pid.isdecimal() and not _alive(int(pid)):
             with suppress(OSError):  # another run may be sweeping too
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _host() -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in platform.node())
+    # Short, because the path of a socket may not be long.
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 
 def _alive(pid: int) -> bool:

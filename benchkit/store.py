@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.claims import held, holder, sweep_locks, sweep_unfinished
-from benchkit.claims import unfinished as _new
+from benchkit.claims import held, holder, sweep_locks, sweep_unfinished, unfinished
+from benchkit.disk import explained
 from benchkit.errors import StoreError
 from benchkit.fingerprint import canonical, digest
 from benchkit.schema import SCHEMA, is_record
+from benchkit.words import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,15 +51,34 @@ class Store:
         with explained(self.root):
             for folder in (self.artifacts, self.results):
                 folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.artifacts, prefix=".probe-"):
-                pass
+            for folder in (self.results, *self.artifacts.iterdir()):
+                self._stay(folder / "anything")
+            probe = unfinished(self.artifacts)
+            probe.mkdir()
+            probe.rmdir()
         self.sweep()
         return self
 
     def sweep(self) -> None:
         """Remove what processes of this machine left when they were killed: half-written files, and their locks."""
-        sweep_unfinished((*self.artifacts.glob("*/.new-*"), *self.results.rglob(".new-*")))
-        sweep_locks(self.artifacts / "locks")
+        places = (self.artifacts.glob(".new-*"), self.artifacts.glob("*/.new-*"), self.results.rglob(".new-*"))
+        sweep_unfinished(path for found in places for path in found if self.holds(path))
+        if self.holds(self.artifacts / "locks" / "any"):
+            sweep_locks(self.artifacts / "locks")
+
+    def holds(self, path: Path) -> bool:
+        """Say whether a path is in this folder also when the links on the way to it are followed."""
+        return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root))
+
+    def _stay(self, path: Path) -> None:
+        """Refuse to change what is elsewhere: whoever made a results folder may have put a link there.
+
+        Raises:
+            StoreError: in one sentence.
+        """
+        if not self.holds(path):
+            where = printable(str(path.parent))
+            raise StoreError(f"{where} is a link out of the results folder, which is not followed: put a folder there")
 
     def path(self, stage: str, key: str) -> Path:
         """Return the folder of an artifact."""
@@ -126,9 +144,11 @@ class Store:
         manifest["check"] = digest(manifest)
         final = self.path(stage, key)
         with explained(self.root):
+            self._stay(final)
             final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=_new()))
+            temporary = unfinished(final.parent)
             try:
+                temporary.mkdir()
                 write_synced(temporary / "tensors.safetensors", raw)
                 write_synced(temporary / "manifest.json", canonical(manifest).encode())
                 self.discard(stage, key)
@@ -138,6 +158,7 @@ class Store:
 
     def discard(self, stage: str, key: str) -> Damaged:
         """Remove an artifact if it is there, and return the exception that says so."""
+        self._stay(self.path(stage, key))
         shutil.rmtree(self.path(stage, key), ignore_errors=True)
         return Damaged(stage, key)
 
@@ -147,6 +168,7 @@ class Store:
         with ExitStack() as opened:
             with explained(self.root):
                 path = self._lock(key)
+                self._stay(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 opened.enter_context(held(path))
             yield
@@ -177,6 +199,7 @@ class Store:
         path = self.record_path(record)
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
         with explained(self.root):
+            self._stay(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, text.encode())
 
@@ -199,8 +222,8 @@ def slug(spec: str) -> str:
 
 
 def write_synced(path: Path, raw: bytes) -> None:
-    """Write bytes and wait until they are on the disk."""
-    with path.open("wb") as file:
+    """Write a new file and wait until it is on the disk."""
+    with path.open("xb") as file:
         file.write(raw)
         file.flush()
         os.fsync(file.fileno())
@@ -208,33 +231,9 @@ def write_synced(path: Path, raw: bytes) -> None:
 
 def write_atomic(path: Path, raw: bytes) -> None:
     """Replace a file in one step; on any failure the old one stays and no other is left behind."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_new())
-    os.close(handle)
-    temporary = Path(name)
+    temporary = unfinished(path.parent)
     try:
         write_synced(temporary, raw)
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-REASONS = {
-    errno.ENOSPC: "the disk is full: free some space or choose another folder with --results",
-    errno.EDQUOT: "your disk quota is used up: free some space or choose another folder with --results",
-    errno.EROFS: "its file system is read-only: choose another folder with --results",
-    errno.EACCES: "you may not write there: choose another folder with --results",
-    errno.EPERM: "you may not write there: choose another folder with --results",
-    errno.ENOTDIR: "part of that path is a file: choose another folder with --results",
-    errno.EEXIST: "there is a file of that name: choose another folder with --results",
-}
-
-
-@contextmanager
-def explained(root: Path) -> Iterator[None]:
-    """Turn an operating-system error on the results folder into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = REASONS.get(error.errno or 0, f"{error.strerror or error}: choose another folder with --results")
-        raise StoreError(f"cannot write the results folder {root}: {reason}") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ import click
 from benchkit.cli._options import RESULTS
 from benchkit.cli.plan import STAGES
 from benchkit.errors import SpecError, StoreError, did_you_mean
+from benchkit.words import printable, say, warn
+
+LARGEST = 2**26
+"""Bytes of a manifest that is read: one that holds the scores of a population has thousands."""
 
 folder = click.option(
     "--results",
@@ -37,11 +43,14 @@ def ls(results: Path, as_json: bool) -> None:
 
     rows = _artifacts(results)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
-    table = [(row["stage"], row["key"][:8], f"{row['bytes'] / 2**20:.1f}", row["label"]) for row in rows]
-    click.echo(tabulate(table, headers=("stage", "key", "MiB", "of"), disable_numparse=True))
-    click.echo(f"{len(rows)} artifacts, {sum(row['bytes'] for row in rows) / 2**20:.1f} MiB")
+    table = [
+        (printable(row["stage"]), printable(row["key"])[:8], f"{row['bytes'] / 2**20:.1f}", printable(row["label"]))
+        for row in rows
+    ]
+    say(tabulate(table, headers=("stage", "key", "MiB", "of"), disable_numparse=True))
+    say(f"{len(rows)} artifacts, {sum(row['bytes'] for row in rows) / 2**20:.1f} MiB")
 
 
 @cmd.command("prune")
@@ -57,28 +66,76 @@ def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
             raise SpecError(f"there is no stage '{stage}'{did_you_mean(stage, known)}: benchkit cache ls names them")
     rows = [row for row in found if not stages or row["stage"] in stages]
     size = sum(row["bytes"] for row in rows) / 2**20
-    question = f"remove {len(rows)} artifacts ({size:.1f} MiB) from {results}?"
-    if rows and not yes and not click.confirm(question, err=True):
+    question = f"remove {len(rows)} artifacts ({size:.1f} MiB) from {printable(str(results))}?"
+    if rows and not yes and not _agreed(question):
         rows, size = [], 0.0
     for row in rows:
         shutil.rmtree(row["path"], ignore_errors=True)
     left = [row["path"] for row in rows if Path(row["path"]).exists()]
     if left:
         raise StoreError(f"could not remove {len(left)} of {len(rows)} artifacts, such as {left[0]}: see who owns them")
-    click.echo(f"removed {len(rows)} artifacts, {size:.1f} MiB")
+    say(f"removed {len(rows)} artifacts, {size:.1f} MiB")
+
+
+def _agreed(question: str) -> bool:
+    """Ask.
+
+    Raises:
+        SpecError: when there is nobody to answer.
+    """
+    try:
+        return click.confirm(question, err=True)
+    except (click.Abort, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise SpecError("nobody answers here: say --yes to remove them without being asked") from None
 
 
 def _artifacts(results: Path) -> list[dict[str, Any]]:
-    root = results / "artifacts"
+    """Return a row for each artifact. Links are not followed: what they lead to is not ours to measure or remove."""
     if not results.is_dir():
         raise StoreError(f"there is no results folder {results}: name it with --results")
-    return [_row(path.parent) for path in sorted(root.glob("*/*/manifest.json"))]
+    root = results / "artifacts"
+    if root.is_symlink():
+        raise StoreError(f"{root} is a link, which is not followed: look at the results folder it leads to instead")
+    stages = _folders(root) if root.exists() else ()
+    return [_row(path) for stage in stages for path in _folders(stage)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; say which entries are links, and where it cannot be read."""
+    try:
+        entries = sorted((entry.name, entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
+    except OSError as error:
+        warn(f"warning: cannot list {folder}: {error.strerror}")
+        return []
+    for name, entry in entries:
+        if entry.is_symlink():
+            warn(f"warning: {folder / name} is a link, and was passed over")
+    return [folder / name for name, entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _row(path: Path) -> dict[str, Any]:
+    return {"stage": path.parent.name, "key": path.name, "bytes": _size(path), "label": _label(path), "path": str(path)}
+
+
+def _size(path: Path) -> int:
     try:
-        label = json.loads((path / "manifest.json").read_text())["meta"]["label"]
-    except (OSError, ValueError, KeyError, TypeError):
-        label = "(damaged)"
-    size = sum(file.stat().st_size for file in path.iterdir())
-    return {"stage": path.parent.name, "key": path.name, "bytes": size, "label": label, "path": str(path)}
+        with os.scandir(path) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+    except OSError as error:  # another run may have removed it meanwhile
+        warn(f"warning: cannot list {path}: {error.strerror}")
+        return 0
+
+
+def _label(path: Path) -> str:
+    """Return what an artifact is of, as its manifest says."""
+    try:
+        handle = os.open(path / "manifest.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+                return "(damaged)"
+            return str(json.loads(file.read())["meta"]["label"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "(damaged)"

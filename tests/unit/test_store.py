@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -10,8 +11,12 @@ import threading
 import pytest
 import torch
 
+from benchkit.claims import unfinished
 from benchkit.errors import StoreError
-from benchkit.store import Damaged, Store, _new, slug
+from benchkit.execute.history import History
+from benchkit.steps import Step
+from benchkit.store import Damaged, Store, slug
+from benchkit.victims import fresh
 
 RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
 
@@ -111,11 +116,39 @@ def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
 def test_opening_removes_what_a_dead_process_left_but_not_what_a_live_one_is_writing(store):
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
-    mine = _new()
-    left = store.artifacts / "train" / f"{mine.replace(str(os.getpid()), str(dead.pid))}x"
-    live, elsewhere = store.artifacts / "train" / f"{mine}x", store.artifacts / "train" / ".new-otherhost-1-x"
-    for folder in (left, live, elsewhere):
+    live, elsewhere = unfinished(store.artifacts / "train"), store.artifacts / "train" / ".new-otherhost-1-x"
+    theirs = live.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    left = [store.artifacts / theirs, store.artifacts / "train" / theirs, store.results / "toy" / theirs]
+    for folder in (*left, live, elsewhere):
         folder.mkdir(parents=True)
         (folder / "half").touch()
     store.open()
-    assert [folder.exists() for folder in (left, live, elsewhere)] == [False, True, True]
+    assert [folder.exists() for folder in (*left, live, elsewhere)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(tmp_path, benchkit_cli, umask):
+    before = os.umask(umask)
+    try:
+        store = Store(tmp_path / "results").open()
+        store.save("train", "k1", {"a": torch.zeros(3)}, {})
+        store.write_record({**RECORD, "schema": 1, "status": "ok", "metrics": {"c_acc": 0.5}})
+        with store.lock("k"):
+            (lock,) = (store.artifacts / "locks").iterdir()
+            assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~umask
+        history = History(store, "cpu")
+        history.learn(Step("data", "k", {}, dict.fromkeys(("dataset", "model", "recipe"), "x"), "x"), 1.0)
+        history.save()
+        report = ("report", "--results", store.root, "--format")
+        for form in ("csv", "html"):
+            assert benchkit_cli(*report, form, "--out", tmp_path / f"report.{form}").code == 0
+        assert benchkit_cli("export", "--results", store.root, "--to", "csv", "--out", tmp_path / "e.csv").code == 0
+        assert benchkit_cli("new", "attack", "mine", "--dir", tmp_path / "package").code == 0
+        with fresh(tmp_path / "exported") as folder:
+            (folder / "file").touch()
+    finally:
+        os.umask(before)
+    made = list(tmp_path.rglob("*"))
+    assert len(made) > 20
+    wrong = [path for path in made if stat.S_IMODE(path.stat().st_mode) != (0o777 if path.is_dir() else 0o666) & ~umask]
+    assert not wrong
