@@ -12,7 +12,7 @@ from benchkit.cli._complete import listed
 from benchkit.errors import NothingToRun
 from benchkit.report.load import Record, read
 from benchkit.report.select import select
-from benchkit.words import printable
+from benchkit.words import printable, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAMED = 10
@@ -58,7 +58,7 @@ def read_records(results: Path) -> list[Record]:
     """
     records, warnings = read(results)
     for line in warnings:
-        click.echo(f"warning: {line}", err=True)
+        warn(f"warning: {line}")
     if not records:
         raise NothingToRun(f"{results} holds no results: fill it with benchkit run")
     return records
@@ -77,6 +77,6 @@ def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list
 def say_faults(faults: Sequence[tuple[Record, str]]) -> None:
     """Warn of each record of which something was left out, by the name of its file."""
     for record, fault in faults[:NAMED]:
-        click.echo(f"warning: {record.file}: {printable(fault)}, and was left out", err=True)
+        warn(f"warning: {record.file}: {printable(fault)}, and was left out")
     if len(faults) > NAMED:
-        click.echo(f"warning: likewise in {len(faults) - NAMED} more files", err=True)
+        warn(f"warning: likewise in {len(faults) - NAMED} more files")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from benchkit.words import hand_out
+
 WHERE = {
     "bash": "put it into ~/.local/share/bash-completion/completions/benchkit (needs bash 4.4 and bash-completion), "
     "or write in ~/.bashrc: source <(benchkit completion bash)",
@@ -24,4 +26,4 @@ def cmd(shell: str) -> None:
     learn_shells()
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(f"{made(cli, {}, 'benchkit', COMPLETING).source().rstrip()}\n# {WHERE[shell]}")
+    hand_out(f"{made(cli, {}, 'benchkit', COMPLETING).source().rstrip()}\n# {WHERE[shell]}\n")

@@ -12,6 +12,7 @@ from benchkit.cli._options import data_root, model_code
 from benchkit.cli._records import chosen, read_records, selecting
 from benchkit.errors import SpecError, StoreError
 from benchkit.report.load import Record, newest
+from benchkit.words import hand_out, warn
 
 if TYPE_CHECKING:
     from benchkit.victims import Victim
@@ -101,7 +102,7 @@ def _table(form: str, records: list[Record], out: Path | None) -> None:
     require_writable(out)
     raw = to_parquet(tidy(records)) if form == "parquet" else to_csv(tidy(records)).encode()
     if out is None:
-        click.echo(raw.decode(), nl=False)
+        hand_out(raw.decode())
     else:
         write(out, raw)
 
@@ -127,7 +128,7 @@ def _victims(victims: list[Victim], records: list[Record], results: Path, out: P
     if not there:
         raise StoreError(left_out(gone, results))
     if gone:
-        click.echo(f"warning: {left_out(gone, results)}", err=True)
+        warn(f"warning: {left_out(gone, results)}")
     export(there, store, records, out, license_id)
-    click.echo(f"wrote {len(there)} victim{'' if len(there) == 1 else 's'} to {out}", err=True)
+    warn(f"wrote {len(there)} victim{'' if len(there) == 1 else 's'} to {out}")
     return 1 if gone else 0

@@ -8,6 +8,7 @@ import click
 
 from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
 from benchkit.report.aggregate import cells_of
+from benchkit.words import warn
 
 
 @click.command("gallery")
@@ -31,4 +32,4 @@ def cmd(out: Path, results: Path, **options: str | None) -> None:
             "no-defense column, so run these attacks with --victims (again, where an older benchkit ran them)"
         )
     pictures.draw(rows).save(out)
-    click.echo(f"wrote {out}", err=True)
+    warn(f"wrote {out}")

@@ -13,6 +13,7 @@ from benchkit import templates
 from benchkit.defense_templates import DEFENSES
 from benchkit.errors import SpecError
 from benchkit.params import name_fault
+from benchkit.words import say
 
 BASES = {"attack": "Attack", "defense": "Defense", "dataset": "Dataset"}
 
@@ -39,7 +40,7 @@ def cmd(what: str, name: str, kind: str | None, folder: Path | None) -> None:
     _check_name(name)
     target = folder or Path(f"benchkit-{name}")
     write(target, files(what, name, kind or "input-detector"))
-    click.echo(f"wrote {target}; next: cd {target} && pip install -e . && pytest")
+    say(f"wrote {target}; next: cd {target} && pip install -e . && pytest")
 
 
 def _check_name(name: str) -> None:

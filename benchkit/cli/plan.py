@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit.cli._options import shard_option, shared_options
+from benchkit.words import say
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
@@ -30,18 +31,18 @@ def cmd(as_json: bool, **options: Any) -> None:
     asked = request(options)
     check_models(asked)
     if as_json:
-        click.echo(json.dumps(_told(asked), indent=1))
+        say(json.dumps(_told(asked), indent=1))
         return
     missing = asked.plan.missing(asked.store)
-    click.echo(summary(asked.plan, asked.store, asked.spec, asked.part))
+    say(summary(asked.plan, asked.store, asked.spec, asked.part))
     total = Counter(step.stage for step in asked.plan.steps.values())
     cached = Counter(step.stage for step in asked.plan.steps.values() if asked.plan.done(step, asked.store))
     todo = Counter(step.stage for step in missing.values())
     rows = [(stage, total[stage], cached[stage], todo[stage]) for stage in STAGES if total[stage]]
-    click.echo(_table(rows))
+    say(_table(rows))
     for component in (*asked.spec.attacks, *asked.spec.defenses, *asked.spec.datasets):
         if told := _assumptions(component):
-            click.echo(f"  {component}: {told}")
+            say(f"  {component}: {told}")
 
 
 def _told(asked: Request) -> dict[str, Any]:

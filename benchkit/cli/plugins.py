@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from benchkit.words import say, warn
+
 
 @click.command("plugins")
 @click.option("--check", is_flag=True, help="Import every plugin and list its components; exit 1 if one is broken.")
@@ -19,7 +21,7 @@ def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
     if check or plugins:
         return _checked(as_json, plugins)
     rows = [{"name": one.name, "from": one.dist, "version": one.version, "module": one.target} for one in find()]
-    click.echo(json.dumps(rows, indent=1) if as_json else _table(rows))
+    say(json.dumps(rows, indent=1) if as_json else _table(rows))
     return 0
 
 
@@ -33,11 +35,11 @@ def _checked(as_json: bool, files: tuple[str, ...]) -> int:
         for name, entry in sorted(registry.kind(kind).items())
     ]
     if as_json:
-        click.echo(json.dumps({"components": rows, "problems": registry.problems}, indent=1))
+        say(json.dumps({"components": rows, "problems": registry.problems}, indent=1))
     else:
-        click.echo(_table(rows))
+        say(_table(rows))
         for problem in registry.problems:
-            click.echo(f"problem: {problem}", err=True)
+            warn(f"problem: {problem}")
     return 1 if registry.problems else 0
 
 

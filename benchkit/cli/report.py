@@ -16,7 +16,7 @@ from benchkit.metrics import METRICS
 from benchkit.report import print_report
 from benchkit.report.aggregate import AXES, Cell, cells_of
 from benchkit.report.matrix import View, matrix
-from benchkit.words import printable
+from benchkit.words import hand_out, printable
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
@@ -210,7 +210,7 @@ def _show(report: Report, form: str, out: Path | None) -> None:
 
 def _emit(text: str, out: Path | None) -> None:
     if out is None:
-        click.echo(text, nl=False)
+        hand_out(text)
         return
     if out.exists() and not out.is_file():
         raise StoreError(f"cannot write {out}: it is not a regular file")

@@ -8,6 +8,7 @@ import click
 
 from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
 from benchkit.report.aggregate import cells_of
+from benchkit.words import warn
 
 
 @click.command("roc")
@@ -33,4 +34,4 @@ def cmd(out: Path, results: Path, log: bool, **options: str | None) -> None:
             "attacks with such a defense (again, where an older benchkit ran them)"
         )
     draw(curves, log).save(out)
-    click.echo(f"wrote {out}", err=True)
+    warn(f"wrote {out}")

@@ -10,6 +10,7 @@ import click
 
 from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.words import say
 
 KINDS = ("attacks", "defenses", "datasets")
 
@@ -25,7 +26,7 @@ def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
         names = sorted({entry.cls.name for _, entry in _entries(plugins)})
         raise SpecError(f"there is nothing called '{name}'{did_you_mean(name, names)}; there are: {', '.join(names)}")
     rows = [_described(kind, entry) for kind, entry in found]
-    click.echo(json.dumps(rows, indent=1) if as_json else "\n\n".join(_text(row) for row in rows))
+    say(json.dumps(rows, indent=1) if as_json else "\n\n".join(_text(row) for row in rows))
 
 
 def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:

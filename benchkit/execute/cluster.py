@@ -160,7 +160,7 @@ def _own_sigterm() -> Iterator[None]:
 
 def marker(results: Path) -> Any:
     """Return an open file below the results folder by which a node knows that it is the same folder."""
-    from benchkit.store import explained
+    from benchkit.disk import explained
 
     with explained(results):
         (results / "artifacts").mkdir(parents=True, exist_ok=True)

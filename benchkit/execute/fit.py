@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from benchkit.errors import NothingToRun
 from benchkit.spec import refusals
 from benchkit.store import Damaged
+from benchkit.words import warn
 
 if TYPE_CHECKING:
     from benchkit.api import Attack, Defense
@@ -32,7 +31,7 @@ def fitted(asked: Request) -> Request:
     if not gone:
         return asked
     for (where, name), why in unfit.items():
-        click.echo(f"left out {name} on {where}: {why}", err=True)
+        warn(f"left out {name} on {where}: {why}")
     left = asked.plan.without(gone)
     if not left.cells:
         raise NothingToRun("nothing to run: no attack or no defense that was asked for suits the images")
@@ -43,7 +42,7 @@ def say_notes(asked: Request) -> None:
     """Say on stderr what is worth knowing of the decoded datasets, such as what was passed over in a folder."""
     for dataset, step in {step.job["dataset"]: step for step in asked.plan.of("data")}.items():
         for note in _decoded(asked, step).get("notes", ()):
-            click.echo(f"{dataset}: {note}", err=True)
+            warn(f"{dataset}: {note}")
 
 
 def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
@@ -55,7 +54,7 @@ def _decoded(asked: Request, step: Step) -> dict[str, Any]:
     try:
         return dict(asked.store.meta("data", step.key)["info"]) if asked.store.has("data", step.key) else {}
     except Damaged as damage:
-        click.echo(f"damaged: {step.label}: {damage}", err=True)
+        warn(f"damaged: {step.label}: {damage}")
         return {}
 
 

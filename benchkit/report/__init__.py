@@ -11,6 +11,7 @@ from benchkit.report.aggregate import cells_of
 from benchkit.report.layout import Report
 from benchkit.report.load import parse
 from benchkit.report.matrix import View, matrix
+from benchkit.words import hand_out
 
 
 def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
@@ -29,7 +30,6 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
     """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
-    import click
 
     from benchkit.report.render import to_console, to_text
 
@@ -38,4 +38,4 @@ def print_report(report: Report, tty: bool | None = None) -> None:
 
         to_console(report, Console())
     else:
-        click.echo(to_text(report, "markdown"), nl=False)
+        hand_out(to_text(report, "markdown"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchkit.report import latex
 from benchkit.report.layout import Head, Report, Table
+from benchkit.words import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -199,4 +200,4 @@ def _plain(text: str, style: str = "") -> Text:
     # Text, not markup: a name like attack[/bold] is a name.
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(shown(text), style=style)
