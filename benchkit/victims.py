@@ -179,7 +179,7 @@ def config_of(
     from benchkit import __version__
 
     attack = victim.attack
-    wanted = _wanted(victim, len(info["classes"]), info["shape"], prepared)
+    wanted = _wanted(attack, victim.poison_rate, len(info["classes"]), info["shape"], prepared)
     return {
         "library": "benchkit",
         "benchkit_version": __version__,
@@ -208,15 +208,17 @@ def config_of(
     }
 
 
-def _wanted(victim: Victim, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]) -> list[int]:
+def _wanted(
+    attack: Attack, rate: float, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]
+) -> list[int]:
     """Return the class that triggered images of each class are to get; of no attack, nothing."""
     import torch
 
-    if victim.attack.benign:
+    if attack.benign:
         return []
     labels, cpu = torch.arange(classes), torch.device("cpu")
     none = Split(torch.zeros(0, *shape, dtype=torch.uint8), labels[:0])
     channels, height, width = shape
     rng = torch.Generator().manual_seed(0)
-    scene = Scene(classes, (channels, height, width), cpu, none, rng, prepared, victim.poison_rate)
-    return [int(label) for label in victim.attack.target_labels(labels, scene)]
+    scene = Scene(classes, (channels, height, width), cpu, none, rng, prepared, rate)
+    return [int(label) for label in attack.target_labels(labels, scene)]

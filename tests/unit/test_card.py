@@ -61,7 +61,7 @@ def test_marks_are_escaped(mark):
 
 def test_the_target_is_what_the_attack_itself_says():
     registry = load()
-    wanted = {text: _wanted(component(text, "attacks", registry), 4, (3, 8, 8), {}) for text in MAPPINGS}
+    wanted = {text: _wanted(component(text, "attacks", registry), 0.1, 4, (3, 8, 8), {}) for text in MAPPINGS}
     assert wanted == MAPPINGS
 
 
