@@ -61,7 +61,9 @@ class TestWorld:
                 _ = scene.model
         assert here.defending(Retouch()).model is not here.victim
         assert here.preparing(Retouch()).granted is None
-        assert here.defending(Brightness()).poison_rate == 0
+        for without in (here.defending(Brightness()), here.preparing(Patch())):
+            with pytest.raises(benchkit.ContractError, match="poison_rate"):
+                _ = without.poison_rate
 
     def test_hold_out_is_disjoint_from_the_training_set(self) -> None:
         here = world(1, 16)
