@@ -98,16 +98,16 @@ def suspect(bench: Bench, job: Job, path: Path, pickled: bool) -> tuple[Classifi
     Raises:
         DataError, SpecError: when the file, the architecture and the clean dataset do not fit each other.
     """
-    state = read_weights(path, pickled)
+    found = read_weights(path, pickled)
     clean = bench.data(job).train.images
     sides = "x".join(map(str, clean.shape[1:]))
     what = f"{job['model']} for {len(bench.data(job).classes)} classes of {sides} images, as in {job['dataset']}"
-    model, guessed = classifier(state, bench.build(job), clean, what)
+    model, guessed, said = classifier(found, bench.build(job), clean, what)
     note = (
         f"the weights say nothing of normalisation: mean and deviation of {job['dataset']} were taken, and every score "
         "is wrong if the model was trained with others"
     )
-    return model, [note] if guessed else []
+    return model, [*said, *([note] if guessed else [])]
 
 
 def judge(asked: Request, bench: Bench, model: Classifier) -> list[Verdict]:

@@ -1,58 +1,91 @@
-"""A stranger's weights: read without running anything in them, and fitted to an architecture or refused."""
+"""A stranger's weights: read without running anything in the file, and fitted to an architecture or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchkit.errors import DataError
+from benchkit.files import opened
 from benchkit.models import Classifier
 from benchkit.scan.ready import first_line, printable
+from benchkit.scan.states import State, faults, oddity, some, states
 from benchkit.train import statistics
 
-WRAPPED = ("state_dict", "model_state_dict", "model", "net")
-"""Where training scripts keep the weights inside a checkpoint."""
-COUNTER = "num_batches_tracked"
-"""What batch normalisation counts; nothing that a trained model computes depends on it."""
-SHOWN = 5
+LARGEST = 2**36
+"""Bytes in the largest file that is looked at."""
+MOST_OPERATIONS = 2**20
+"""Steps of the largest pickle that is read; a state dict of a thousand tensors takes some twenty thousand."""
+LEGACY_PICKLES = 5
+"""Pickles at the start of a checkpoint that is no zip file, before the numbers."""
+SIZED = ("builtins bytearray", "__builtin__ bytearray")
+"""What torch's unpickler would make as large as a file asks for."""
+IGNORED = (
+    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "argparse.Namespace",
+)  # fmt: skip
+"""What training scripts save beside the weights, such as the best accuracy or their options."""
 
 
-def read_weights(path: Path, pickled: bool) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, on the CPU.
+class Ignored:
+    """Stands for something beside the weights: nothing of it is made, and no code of its own runs."""
+
+    def __init__(self, *_: object) -> None:
+        """Take what the file has for it."""
+
+    def __setstate__(self, _: object) -> None:
+        """Take what the file has for it."""
+
+
+def read_weights(path: Path, pickled: bool) -> Any:
+    """Return what is in a file of weights, tensors by name or what holds such, on the CPU.
 
     Args:
-        pickled: the file is a pickled checkpoint, and the user asked by name to have it read.
+        pickled: the file may be a pickled checkpoint, since the user asked by name to have it read.
 
     Raises:
         DataError: in one sentence.
     """
     where = printable(str(path))
-    if not path.is_file():
-        raise DataError(f"there is no file {where}")
-    return _unpickled(path, where) if pickled else _safe(path, where)
+    try:
+        with opened(path, LARGEST) as file:
+            start = file.read(9)
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror}") from None
+    if start[8:] == b"{":  # behind the length of its head; a zip file or a pickle begins otherwise
+        return _safe(path, where)
+    if not pickled:
+        raise DataError(
+            f"{where} is not a safetensors file: save the weights as safetensors, or add --pickled-checkpoint if it is "
+            "a .pt or .pth file and you trust where it came from"
+        )
+    return _unpickled(path, where)
 
 
-def _safe(path: Path, where: str) -> dict[str, Tensor]:
+def _safe(path: Path, where: str) -> Any:
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{where} is not a safetensors file ({first_line(error)}): save the weights as safetensors, or add "
-            "--pickled-checkpoint if it is a .pt or .pth file and you trust where it came from"
-        ) from None
+    except Exception as error:  # a damaged file can raise anything
+        raise DataError(f"{where} is a damaged safetensors file ({first_line(error)}): save it again") from None
 
 
-def _unpickled(path: Path, where: str) -> dict[str, Tensor]:
+def _unpickled(path: Path, where: str) -> Any:
     """Read a checkpoint with PyTorch's restricted unpickler, which builds tensors and containers and calls nothing."""
     try:
-        # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True.
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with opened(path, LARGEST) as file:
+            zipped = zipfile.is_zipfile(file)
+            _require_modest(file, zipped, where)
+        return _loaded(path, zipped)
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or 'it is damaged'}") from None
     except Exception:
@@ -61,18 +94,57 @@ def _unpickled(path: Path, where: str) -> dict[str, Tensor]:
             f"{where} is damaged, or it holds other things than tensors, which a scan does not load since they could "
             "run code: save its state dict as safetensors where it was made"
         ) from None
-    inner = [found[name] for name in WRAPPED if isinstance(found, Mapping) and isinstance(found.get(name), Mapping)]
-    state = inner[0] if inner else found
-    if not isinstance(state, Mapping) or not all(isinstance(one, Tensor) for one in state.values()):
-        raise DataError(f"{where} holds no state dict (names with tensors): save the model's state_dict() in it")
-    return {str(name): tensor for name, tensor in state.items()}
 
 
-def classifier(state: Mapping[str, Tensor], net: nn.Module, clean: Tensor, what: str) -> tuple[Classifier, bool]:
-    """Return the weights as a classifier, and whether its normalisation was taken from the clean images.
+def _loaded(path: Path, zipped: bool) -> Any:
+    known = [(Ignored, name) for name in IGNORED]
+    with torch.serialization.safe_globals(known), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.simplefilter("ignore")
+        # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True. The numbers in a
+        # zip file are mapped, not copied, so that nothing in it can be larger than the file.
+        return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+
+
+def _require_modest(file: BinaryIO, zipped: bool, where: str) -> None:
+    """Refuse a checkpoint that would take more memory than its size, before any of it is loaded."""
+    file.seek(0)
+    if zipped:
+        _require_uncompressed(file, where)
+    for pickle in _zipped_pickles(file) if zipped else _legacy_pickles(file):
+        found = list(islice(((op.name, arg) for op, arg, _ in pickle), MOST_OPERATIONS))
+        if len(found) == MOST_OPERATIONS or any(name == "GLOBAL" and arg in SIZED for name, arg in found):
+            raise DataError(f"{where} holds far more than the weights of a network: save its state dict alone")
+
+
+def _require_uncompressed(file: BinaryIO, where: str) -> None:
+    entries = zipfile.ZipFile(file).infolist()
+    size = file.seek(0, 2)
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > size:
+        raise DataError(
+            f"{where} is compressed, or larger inside than outside, as torch.save writes no checkpoint: save it again"
+        )
+
+
+def _zipped_pickles(file: BinaryIO) -> Iterator[Any]:
+    archive = zipfile.ZipFile(file)
+    for entry in archive.infolist():
+        if entry.filename.rpartition("/")[2] == "data.pkl":
+            with archive.open(entry) as inside:
+                yield pickletools.genops(inside)  # which reads what a pickle would do, and does nothing
+
+
+def _legacy_pickles(file: BinaryIO) -> Iterator[Any]:
+    for _ in range(LEGACY_PICKLES):
+        yield pickletools.genops(file)
+
+
+def classifier(found: Any, net: nn.Module, clean: Tensor, what: str) -> tuple[Classifier, bool, list[str]]:
+    """Return the weights as a classifier, whether its normalisation was taken from the clean images, and notes.
 
     Args:
-        state: as saved by benchkit (``net.*``, ``mean``, ``std``), or the architecture's own state dict.
+        found: what the file holds: a state dict as saved by benchkit (``net.*``, ``mean``, ``std``) or the
+            architecture's own, perhaps with something before every name, or mappings that hold one.
         net: the architecture, with any weights; it becomes part of the classifier.
         clean: uint8 (N, C, H, W), training images of the clean dataset.
         what: the architecture and what it is for, in words.
@@ -80,43 +152,33 @@ def classifier(state: Mapping[str, Tensor], net: nn.Module, clean: Tensor, what:
     Raises:
         DataError: in one sentence that lists what does not fit.
     """
-    ours = {"mean", "std"} <= state.keys() and all(name.startswith("net.") for name in state.keys() - {"mean", "std"})
-    given = {name.removeprefix("net."): one for name, one in state.items() if not ours or name.startswith("net.")}
-    if all(name.startswith("module.") for name in given):  # what torch's data parallelism puts before every name
-        given = {name.removeprefix("module."): one for name, one in given.items()}
-    faults = _faults(given, net.state_dict())
-    if faults:
-        raise DataError(f"these weights are not those of {what}: {'; '.join(faults)}")
-    net.load_state_dict(given, strict=False)
-    mean, std = (state["mean"], state["std"]) if ours else statistics(clean)
+    wanted = net.state_dict()
+    held = states(found, wanted)
+    if not held:
+        raise DataError("these weights hold no state dict (names with tensors): save the model's state_dict()")
+    fitting = [one for one in held if one.known and not faults(one, wanted)]
+    if not fitting:
+        nearest = max(held, key=lambda one: (one.known, len(one.own)))
+        raise DataError(f"these weights are not those of {what}: {'; '.join(faults(nearest, wanted))}")
+    chosen, *others = fitting
+    net.load_state_dict({name: one.reshape(wanted[name].shape) for name, one in chosen.own.items()}, strict=False)
+    said = chosen.normalisation()
+    mean, std = said or statistics(clean)
     _require_normalisation(mean, std, clean.shape[1])
-    return Classifier(net, mean.to(clean.device), std.to(clean.device)), not ours
+    model = Classifier(net, mean.clone().to(clean.device), std.clone().to(clean.device))
+    return model, said is None, [_which(chosen, others)] if others else []
 
 
-def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Return what is missing, strange, of another shape or no number, each as a phrase."""
-    missing = [name for name in wanted if name not in given and not name.endswith(COUNTER)]
-    strange = [name for name in given if name not in wanted and not name.endswith(COUNTER)]
-    both = [(name, given[name], one) for name, one in wanted.items() if name in given]
-    shapes = [f"{name} {_sides(one)} instead of {_sides(as_)}" for name, one, as_ in both if one.shape != as_.shape]
-    whole = [
-        name for name, one, as_ in both if as_.is_floating_point() and not one.is_floating_point()
-    ]  # fmt: skip
-    broken = [name for name, one, _ in both if one.is_floating_point() and not one.isfinite().all()]
-    found = {"missing": missing, "unknown": strange, "of another shape": shapes, "not floating point": whole}
-    return [f"{what}: {_some(names)}" for what, names in {**found, "NaN or infinite": broken}.items() if names]
-
-
-def _sides(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(printable(name[:100]) for name in names[:SHOWN]) + more
+def _which(chosen: State, others: Sequence[State]) -> str:
+    names = some([one.place for one in others])
+    return f"the file holds more than one model: '{printable(chosen.place)}' was scanned, and not {names}"
 
 
 def _require_normalisation(mean: Tensor, std: Tensor, channels: int) -> None:
-    fit = mean.shape == std.shape == (channels,) and mean.is_floating_point() and std.is_floating_point()
-    if not fit or not mean.isfinite().all() or not std.isfinite().all() or not (std > 0).all():
+    fit = not oddity(mean) and not oddity(std) and mean.shape == std.shape == (channels,)
+    if (
+        not fit
+        or not all(one.is_floating_point() and one.isfinite().all() for one in (mean, std))
+        or not (std > 0).all()
+    ):
         raise DataError(f"mean and std in these weights are not {channels} finite numbers, std above 0")
