@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchkit.errors import ContractError, SpecError, did_you_mean
+from benchkit.heads import asked, linear_head
+from benchkit.layers import guard
 from benchkit.nets import NETS, Build, Shape
 
 M = TypeVar("M", bound=nn.Module)
@@ -29,39 +30,6 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     else:
         fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
-
-
-class Float32Linear(nn.Linear):
-    """A linear layer that autocast leaves in float32: logits rounded to bfloat16 would tie by the dozen."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (..., out_features) float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            return F.linear(x.float(), self.weight, self.bias)
-
-
-class StridedConv2d(nn.Conv2d):
-    """A strided convolution that leaves bfloat16 for float32 where the map is one pixel high or wide.
-
-    There, oneDNN (torch 2.15, AVX512-BF16) leaves the gradient of filter taps that never meet the map
-    unwritten, and weights turn to noise or NaN: deep networks on images of 16 pixels and less.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return what ``nn.Conv2d`` returns."""
-        if min(input.shape[-2:]) > 1:
-            return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
-
-
-def _guard(net: nn.Module, head: nn.Linear) -> None:
-    """Give the layers that bfloat16 hurts their guarded class; weights and names stay as they are."""
-    if type(head) is nn.Linear:
-        head.__class__ = Float32Linear
-    for module in net.modules():
-        if type(module) is nn.Conv2d and max(module.stride) > 1:
-            module.__class__ = StridedConv2d
 
 
 class Classifier(nn.Module):
@@ -82,7 +50,7 @@ class Classifier(nn.Module):
         self.net = net.to(mean.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", mean.float())
         self.register_buffer("std", std.float())
-        _guard(self.net, self.head)
+        guard(self.net, self.head)
         self.eval()
 
     def normalised(self, images: Tensor) -> Tensor:
@@ -200,13 +168,40 @@ def create(
 
 def require_known(name: str, hook: ModelHook | None = None) -> None:
     """Raise SpecError, with a suggestion, unless a plugin, benchkit itself or timm knows the name."""
-    asked = hook(name=name, classes=10, channels=3, size=32) if hook else None
-    if asked is not None or name in NETS:
+    if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
         return
     import timm
 
     if not timm.is_model(name):
         raise SpecError(f"there is no model '{name}'{did_you_mean(name, [*NETS, *timm.list_models()])}")
+
+
+def require_usable(name: str, hook: ModelHook | None = None) -> None:
+    """Raise SpecError unless a name is known, and one of timm's has a last layer that attacks and defenses can use.
+
+    Nothing is computed, and no weight allocated. What cannot be told so is told when the network is built.
+    """
+    require_known(name, hook)
+    if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
+        return
+    import timm
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            net = linear_head(timm.create_model(name, num_classes=10)).eval()
+            sides: Any = timm.get_pretrained_cfg_value(name, "input_size") or (3, 224, 224)
+            logits, own = asked(net, torch.zeros(1, *sides))
+    except (ValueError, AssertionError, RuntimeError, TypeError):
+        return
+    if not own or logits.shape != (1, 10):
+        raise _headless(name)
+
+
+def _headless(name: str) -> SpecError:
+    return SpecError(
+        f"model {name} cannot be used: its logits are not those of its last linear layer, into which attacks and "
+        "defenses look (networks for distillation average two heads): choose another"
+    )
 
 
 def _ours_or_timms(name: str, classes: int, shape: Shape) -> nn.Module:
@@ -228,9 +223,12 @@ def _ways(name: str) -> Iterator[Build]:
         return
     import timm
 
-    yield lambda classes, shape: timm.create_model(name, num_classes=classes, in_chans=shape[0], img_size=shape[1:])
+    def made(classes: int, shape: Shape, **sized: Any) -> nn.Module:
+        return linear_head(timm.create_model(name, num_classes=classes, in_chans=shape[0], **sized))
+
+    yield lambda classes, shape: made(classes, shape, img_size=shape[1:])
     # most convolutional networks take any size, and have no such argument
-    yield lambda classes, shape: timm.create_model(name, num_classes=classes, in_chans=shape[0])
+    yield made
 
 
 def _unfit(name: str, shape: Shape, error: Exception) -> SpecError:
@@ -241,8 +239,10 @@ def _unfit(name: str, shape: Shape, error: Exception) -> SpecError:
 def _probe(name: str, net: nn.Module, classes: int, shape: Shape) -> None:
     try:
         with torch.no_grad(), evaluating(net):
-            logits = net(torch.zeros(1, *shape))
+            logits, own = asked(net, torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
     except (ValueError, AssertionError, RuntimeError, IndexError) as error:
         raise _unfit(name, shape, error) from error
     if logits.shape != (1, classes):
         raise SpecError(f"model {name} returns {tuple(logits.shape)} for one image, not (1, {classes})")
+    if not own:
+        raise _headless(name)

@@ -130,7 +130,7 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
 @click.option(
     "--pickled-checkpoint",
     is_flag=True,
-    help="WEIGHTS is a .pt or .pth file: read it with torch's restricted unpickler (weights_only=True).",
+    help="WEIGHTS may be a .pt or .pth file: read it with torch's restricted unpickler (weights_only=True).",
 )
 @common_options
 def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form: str, out: Path | None,
@@ -141,7 +141,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     deviation for its normalisation are taken from --clean, which is wrong if it was trained with others. How many
     test images of --clean it gets right is told; a model that knows nothing of them is refused.
     """
-    from benchkit.models import require_known
+    from benchkit.models import require_usable
     from benchkit.scan.accuracy import accuracy
     from benchkit.scan.model import judge, notes, require_model_detectors, suspect, to_csv, to_json, to_table
     from benchkit.scan.ready import bench_of, prepare, require_writable
@@ -149,7 +149,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     require_writable(out)
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
-    require_known(model, asked.registry.manager.hook.benchkit_model)
+    require_usable(model, asked.registry.manager.hook.benchkit_model)
     bench, job = bench_of(asked), _decoded(asked, options)
     classifier, said = suspect(bench, job, weights, pickled_checkpoint)
     known = accuracy(bench, job, classifier)  # before detectors learn for minutes

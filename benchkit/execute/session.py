@@ -127,10 +127,10 @@ def check_models(asked: Request) -> None:
     missing = asked.plan.missing(asked.store).values()
     names = dict.fromkeys(step.job["model"] for step in missing if step.stage in TRAINING)
     if names:
-        from benchkit.models import require_known
+        from benchkit.models import require_usable
 
         for name in names:
-            require_known(name, asked.registry.manager.hook.benchkit_model)
+            require_usable(name, asked.registry.manager.hook.benchkit_model)
 
 
 def _load_data(asked: Request, running: _Running) -> None:

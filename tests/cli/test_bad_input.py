@@ -29,6 +29,8 @@ WANTED = ("--attacks", "badnets", "--defenses", "freq-detector")
         (["--device", "gpu"], "no device 'gpu'"),
         (["--device", "cuda:\u00b2"], "no device"),
         (["--models", "narrownet:width=8"], "takes no parameters"),
+        (["--models", "deit_tiny_distilled_patch16_224"], "are not those of its last linear layer"),
+        (["--dataset", "image-folder:root=x,y"], 'quote that: root="x,y"'),
         (["--device", "cuda:1", "--executor", "ray", "--ray-address", "node:6379"], "write --device cuda"),
         (["-p", "absent.py"], "there is no file absent.py"),
         (["absent.toml"], "no suite file absent.toml"),
