@@ -121,6 +121,8 @@ def data(name: str, loaded: Any) -> Data:
     """Check a dataset: two non-empty splits of one shape, uint8, labels that name classes. Raises DataError."""
     if not isinstance(loaded, Data):
         raise DataError(f"dataset {name} must return benchkit.Data, got {type(loaded).__name__}")
+    if not (isinstance(loaded.notes, tuple) and all(isinstance(note, str) for note in loaded.notes)):
+        raise DataError(f"dataset {name}: its notes must be a tuple of sentences, got {loaded.notes!r:.100}")
     for which, split in (("train", loaded.train), ("test", loaded.test)):
         fault = _split_fault(split, len(loaded.classes))
         if fault:

@@ -34,6 +34,7 @@ from torch import Tensor
 from benchkit import Data, Split
 from benchkit.cli._options import data_root
 from benchkit.frequency import idct2
+from benchkit.grammar import quoted
 from benchkit.plugins import Registry, load
 from benchkit.protocol import generator
 from benchkit.rates import detection
@@ -114,7 +115,7 @@ def images_at(side: int, folder: Path | None, counts: tuple[int, int], seed: int
         parts = [photographs(n, side, generator(seed, "images", name)) for n, name in zip(counts, "ab", strict=True)]
         made = [Split(images, torch.zeros(len(images), dtype=torch.int64)) for images in parts]
         return Data(made[0], made[1], ("photograph",))
-    dataset = component(f"image-folder:root={folder},size={side}", "datasets", registry)
+    dataset = component(f"image-folder:root={quoted(str(folder))},size={side}", "datasets", registry)
     data = common.loaded(dataset, data_root(None))
     train, test = common.some(data.train, counts[0], seed, "train"), common.some(data.test, counts[1], seed, "test")
     return Data(train, test, data.classes)

@@ -17,6 +17,7 @@ from benchkit.files import read as read_file
 from benchkit.plugins import load
 from benchkit.report.load import read
 from benchkit.report.published import read_published
+from benchkit.scan.weights import read_weights
 from benchkit.suite import read_suite
 
 pytestmark = pytest.mark.timeout(60)
@@ -103,6 +104,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "suite": read_suite,
     "published numbers": lambda path: read_published(path, ["asr"]),
     "plugin": lambda path: load([path]),
+    "weights": lambda path: read_weights(path, True),
 }
 
 

@@ -155,6 +155,7 @@ def test_a_dataset_must_be_what_it_says():
         Data(split([0, 1], side=9), good, ("a", "b")),
         Data(good[:0], good, ("a", "b")),
         Data(Split(good.images[:, :2], good.labels), good, ("a", "b")),
+        Data(good, good, ("a", "b"), "a sentence"),  # type: ignore[arg-type]
         None,
     ]
     for wrong in faulty:
