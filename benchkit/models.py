@@ -242,6 +242,8 @@ def _probe(name: str, net: nn.Module, classes: int, shape: Shape) -> None:
             logits, own = asked(net, torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
     except (ValueError, AssertionError, RuntimeError, IndexError) as error:
         raise _unfit(name, shape, error) from error
+    if not own and not isinstance(logits, Tensor):
+        raise _headless(name)
     if logits.shape != (1, classes):
         raise SpecError(f"model {name} returns {tuple(logits.shape)} for one image, not (1, {classes})")
     if not own:

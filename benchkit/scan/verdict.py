@@ -54,7 +54,7 @@ def _limits(found: Scan, asked: Asked) -> list[str]:
         )
     if found.lossy:
         said.append(
-            f"{found.lossy} of {found.images} images are JPEG or WebP: their scores are unreliable, since "
+            f"{found.lossy} of {found.images} images are JPEG, WebP or AVIF: their scores are unreliable, since "
             "compression leaves traces of its own"
         )
     return [*said, "an image that is not flagged is not proven clean: triggers that this detector cannot see exist"]

@@ -103,7 +103,7 @@ def test_resized_and_compressed_images_are_said_to_be_unreliable(scan_images, tm
     found = json.loads(ran.out)
     assert (found["images"], found["resized"], found["lossy"]) == (3, 1, 1)
     assert "1 of 3 images were resized to 12x12: their scores are unreliable" in ran.err
-    assert "1 of 3 images are JPEG or WebP: their scores are unreliable" in ran.err
+    assert "1 of 3 images are JPEG, WebP or AVIF: their scores are unreliable" in ran.err
     assert sum("unreliable" in note for note in found["notes"]) == 2
 
 

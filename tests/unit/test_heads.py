@@ -69,6 +69,19 @@ def test_such_networks_are_refused_when_they_are_built_too() -> None:
         create("twice", 3, (3, 16, 16), CPU, lambda **_: Twice())
 
 
+def test_a_network_that_returns_no_tensor_is_refused() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.head(x.mean((2, 3))), x
+
+    with pytest.raises(SpecError, match="model pair cannot be used"):
+        create("pair", 3, (3, 16, 16), CPU, lambda **_: Pair())
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "mobilenetv3_small_050", "narrownet", "mntd_cnn"])
 def test_usable_networks_are_usable(name: str) -> None:
     require_usable(name)
