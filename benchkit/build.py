@@ -49,7 +49,7 @@ def _coerced(kind: type, meta: Param, raw: Value) -> tuple[Value | None, str | N
     convert, expected = COERCE[kind]
     try:
         value = convert(raw)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (ValueError, KeyError, TypeError, ArithmeticError):
         return None, f"must be {expected}, got {str(raw)!r}"
     return value, meta.fault(value)
 

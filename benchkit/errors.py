@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from benchkit.words import told
 
 
+class Ending(BaseException):
+    """How benchkit is ended from outside, by a signal say: no plugin's doing, so that nothing may hold it up."""
+
+
 class BenchkitError(Exception):
     """Something a user can put right. The text is one sentence that says what to do.
 
@@ -52,13 +56,13 @@ def blaming(name: str) -> Iterator[None]:
     """Turn what the code of a plugin's component raises into a sentence that names it.
 
     Raises:
-        ContractError: instead of any exception that is not benchkit's own.
+        ContractError: instead of anything else that can be raised, but for what ends benchkit itself.
     """
     try:
         yield
-    except BenchkitError:
+    except (BenchkitError, KeyboardInterrupt, Ending):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise ContractError(f"{name} raised {told(error)}") from error
 
 

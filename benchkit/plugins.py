@@ -19,15 +19,13 @@ import pluggy
 
 from benchkit import hookspecs
 from benchkit.api import Attack, Dataset, Defense
-from benchkit.errors import SpecError, did_you_mean
+from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
 from benchkit.files import TEXT, require
 from benchkit.params import Component, class_fault
 from benchkit.words import printable, told
 
 GROUP = "benchkit"
 KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
-RAISED = (Exception, SystemExit)
-"""What a plugin's code may raise without ending benchkit: a module that was written as a script may exit."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,8 @@ class Registry:
     datasets: dict[str, Entry] = field(default_factory=dict)
     loaded: list[Found] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why a plugin of this name could not be loaded."""
 
     def kind(self, kind: str) -> dict[str, Entry]:
         """Return the components of one kind (``attacks``, ``defenses`` or ``datasets``) by name."""
@@ -71,6 +71,8 @@ class Registry:
             SpecError: with a suggestion, or with everything there is.
         """
         known = self.kind(kind)
+        if name not in known and name in self.failed:
+            raise SpecError(self.failed[name])
         if name not in known:
             hint = did_you_mean(name, known) or f" (there are: {', '.join(sorted(known))})"
             raise SpecError(f"there is no {kind[:-1]} called '{name}'{hint}")
@@ -124,7 +126,9 @@ def load(files: Sequence[str | Path] = ()) -> Registry:
 
     Raises:
         SpecError: when a file in ``files`` cannot be loaded.
+        BenchkitError: when torch cannot be imported.
     """
+    _require_torch()
     manager = pluggy.PluginManager("benchkit")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
@@ -137,14 +141,26 @@ def load(files: Sequence[str | Path] = ()) -> Registry:
     return registry
 
 
+def _require_torch() -> None:
+    """Say what every plugin would say, once."""
+    try:
+        importlib.import_module("torch")
+    except Exception as error:  # a library that it is linked with may be missing, or of another version
+        how = f"install it for this Python, such as with {sys.executable} -m pip install torch"
+        raise BenchkitError(f"torch cannot be imported ({told(error)}): {how}") from error
+
+
 def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterator[str]:
     """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
     where = f"plugin '{found.name}' ({found.dist})"
     try:
         module = _import_file(Path(found.target)) if is_file else importlib.import_module(found.target)
         fault = _module_fault(registry.manager, module, where)
-    except RAISED as error:
-        yield f"{where} could not be loaded and was left out: {told(error)}"
+    except (KeyboardInterrupt, Ending):
+        raise
+    except BaseException as error:
+        registry.failed[found.name] = f"{where} could not be loaded and was left out: {told(error)}"
+        yield registry.failed[found.name]
         return
     if fault:
         yield fault
@@ -197,7 +213,9 @@ def _index(registry: Registry, kind: str, module: ModuleType, found: Found) -> I
     where = f"plugin '{found.name}' ({found.dist})"
     try:
         classes = list(hook())
-    except RAISED as error:
+    except (KeyboardInterrupt, Ending):
+        raise
+    except BaseException as error:
         yield f"{where} failed in benchkit_{kind}: {told(error)}"
         return
     for cls in classes:

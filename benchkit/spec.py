@@ -14,9 +14,12 @@ from benchkit.grammar import pieces, quoted
 from benchkit.params import Component
 from benchkit.plugins import Registry
 from benchkit.recipes import RECIPES, Recipe
+from benchkit.schema import LARGEST_SEED
 
 MOST_SEEDS = 10_000
 """A larger count is taken for a seed that was meant alone."""
+MOST_MODELS = 100_000
+"""More shadow models, or models of a population, nobody can train; to plan them alone would not end."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ def seeds(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or not all(word.isascii() and word.isdecimal() for word in words):
         raise SpecError(f"seeds must be a count (3) or a list (0,5,7), got '{text}'")
+    if any(len(word) > len(str(LARGEST_SEED)) or int(word) > LARGEST_SEED for word in words):
+        raise SpecError(f"a seed is at most {LARGEST_SEED}, got '{text}'")
     numbers = tuple(dict.fromkeys(int(word) for word in words))
     if "," in text:
         return numbers
@@ -164,10 +169,12 @@ def poison_rates(text: str) -> tuple[float, ...]:
 
 def population(text: str, defenses: Iterable[Defense]) -> int:
     """Return how many models of each kind a model detector of these defenses judges: 0, or 2 and more."""
-    if not text.isdecimal() or text == "1":
+    if not (text.isascii() and text.isdecimal()) or text == "1":
         raise SpecError(
             f"population must be a whole number of models, 2 or more, or 0 for the victims alone, got '{text}'"
         )
+    if len(text) > len(str(MOST_MODELS)) or int(text) > MOST_MODELS:
+        raise SpecError(f"a population of {text} is too large: ask for {MOST_MODELS} models or fewer")
     if int(text) and not any(one.kind == "model detector" for one in defenses):
         raise SpecError(
             f"a population of {text} is for model detectors to judge, and none was asked for: "

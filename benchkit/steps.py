@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchkit.errors import SpecError
+from benchkit.spec import MOST_MODELS
 from benchkit.store import Store
 
 
@@ -62,7 +64,12 @@ def batches(count: int) -> Iterator[tuple[int, int]]:
     """Split models 0..count-1 into the parts that one step trains: (first, end), larger ones further on.
 
     The parts do not depend on the count, but for the last: more models than before are trained on top of them.
+
+    Raises:
+        SpecError: when there are more than MOST_MODELS.
     """
+    if count > MOST_MODELS:
+        raise SpecError(f"{count} models are too many: ask for {MOST_MODELS} or fewer")
     first = 0
     while first < count:
         size = 8 if first < 128 else 64 if first < 1024 else 256

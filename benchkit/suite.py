@@ -21,13 +21,17 @@ def read_suite(path: Path) -> dict[str, str | bool]:
     """
     try:
         raw = tomllib.loads(files.read(path, files.TEXT).decode("utf-8-sig"))
+        return {key: _suite_value(path, key, value) for key, value in raw.items()}
     except FileNotFoundError:
         raise SpecError(f"there is no suite file {path}") from None
+    except RecursionError:
+        raise SpecError(f"suite {path} cannot be read: lists or tables are nested too deeply in it") from None
     except OSError as error:
         raise SpecError(f"suite {path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"suite {path} cannot be read: {error}") from None
-    return {key: _suite_value(path, key, value) for key, value in raw.items()}
+    except ValueError:  # Python reads and writes some thousand digits
+        raise SpecError(f"suite {path} cannot be read: a number in it has too many digits") from None
 
 
 def _suite_value(path: Path, key: str, value: Any) -> str | bool:

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import click
 
 from benchkit import __version__
-from benchkit.errors import BenchkitError, did_you_mean
-from benchkit.words import printable, told
+from benchkit.errors import BenchkitError, Ending, did_you_mean
+from benchkit.words import printable, say, shortened, told, warn
 
 COMMANDS = {
     "run": "run",
@@ -37,21 +37,23 @@ COMMANDS = {
 }
 
 
-class Terminated(BaseException):
+class Terminated(Ending):
     """SIGTERM arrived."""
 
 
-class NoReader(BaseException):
+class NoReader(Ending):
     """Nobody reads the output any more."""
 
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Raise NoReader for a broken pipe, of which click makes an exit code that means something else here."""
+    """Pass on as something else of what click makes an exit code that means something else here."""
     try:
         yield
     except BrokenPipeError as error:
         raise NoReader from error
+    except EOFError as error:  # nobody pressed Ctrl-C
+        raise RuntimeError("something ended before all of it was read") from error
 
 
 class Lazy(click.Group):
@@ -102,6 +104,8 @@ RESUMED_BY = (["run"], ["scan"], ["spectrum"])
 """Commands that keep what they finish, and go on from there."""
 NO_READER = 141
 """The exit code when nobody reads the output any more, as a shell gives it after SIGPIPE."""
+HOOKED = frozenset({"benchkit_attacks", "benchkit_defenses", "benchkit_datasets", "benchkit_model"})
+"""What a plugin's module defines, one of them at least."""
 OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 COMPLETING = "_BENCHKIT_COMPLETE"
 """What the shell's script sets when it asks."""
@@ -110,6 +114,7 @@ COMPLETING = "_BENCHKIT_COMPLETE"
 def main() -> NoReturn:
     """Run the command line; every error a user can cause is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    os.environ["PYTHONSAFEPATH"] = "1"  # no Python that is started from here looks for modules in the current folder
     _steady()
     code = _code()
     if code == NO_READER:
@@ -154,28 +159,43 @@ def _code() -> int:
 
 
 def _refused(error: click.ClickException) -> int:
-    error.show()
+    if COMPLETING in os.environ:
+        return _uncompleted(error)
+    text = io.StringIO()
+    error.show(text)
+    say("\n".join(map(shortened, text.getvalue().splitlines())), err=True)
     return error.exit_code
 
 
 def _failed(error: BenchkitError) -> int:
-    click.echo(f"error: {error}", err=True)
+    warn(f"error: {error}")
     return error.exit_code
 
 
 def _stopped(how: str, code: int) -> int:
     kept = ": what was finished is kept; the same command goes on from there" if sys.argv[1:2] in RESUMED_BY else ""
-    click.echo(f"{how}{kept}", err=True)
+    warn(f"{how}{kept}")
     return code
 
 
-def _exited(error: SystemExit) -> int:
-    """Say who ended the program: nothing of benchkit's does, but click when it has completed a word."""
+def _escaped(error: BaseException) -> int:
+    """Say what a plugin raised where nobody expected it; what is a fault of benchkit's own is shown in full."""
     if COMPLETING in os.environ:
+        return _uncompleted(error)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if HOOKED & frame.f_globals.keys()]
+    if isinstance(error, Exception) and not frames:
         raise error
     place = traceback.extract_tb(error.__traceback__)[-1]
-    where = printable(f"{place.filename}:{place.lineno}")
-    click.echo(f"error: a plugin ended the program ({told(error)} at {where}): let it raise an exception", err=True)
+    where = f"{place.filename}:{place.lineno}"
+    warn(f"error: a plugin ended the program ({told(error)} at {where}): mend it, or do without it (BENCHKIT_DISABLE)")
+    return 2
+
+
+def _uncompleted(error: BaseException) -> int:
+    """End as click does when it has completed a word, or else say in one line why it could not."""
+    if isinstance(error, SystemExit):
+        raise error
+    warn(f"error: cannot complete this ({told(error)})")
     return 2
 
 
@@ -186,7 +206,7 @@ def _unwritten(error: OSError) -> int:
     if not what and error.errno in OUTPUT_FAULTS:
         _discard_output()
         what = "standard output"
-    click.echo(f"error: cannot use {what}: {reason}" if what else f"error: the system refused: {reason}", err=True)
+    warn(f"error: cannot use {what}: {reason}" if what else f"error: the system refused: {reason}")
     return 2
 
 
@@ -198,7 +218,7 @@ ENDINGS: dict[type[BaseException], Callable[[Any], int]] = {
     Terminated: lambda _: _stopped("terminated", 143),
     NoReader: lambda _: NO_READER,
     BrokenPipeError: lambda _: NO_READER,
-    SystemExit: _exited,
     OSError: _unwritten,
+    BaseException: _escaped,
 }
 """How the program may end, the first that fits, and what then returns the exit code."""

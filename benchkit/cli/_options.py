@@ -11,6 +11,8 @@ import click
 
 from benchkit.cli._complete import listed
 from benchkit.errors import ContractError, DeviceError, NothingToRun, SpecError, blaming
+from benchkit.schema import LARGEST_SEED
+from benchkit.words import warn
 
 if TYPE_CHECKING:
     from benchkit.api import Dataset
@@ -53,6 +55,15 @@ OPTIONS = [
                  help="Load a loose plugin file; may be repeated."),
 ]  # fmt: skip
 
+MOST = 1024
+"""Processes, or threads: more than any machine has cores for."""
+COUNT, SEED = click.IntRange(1, MOST), click.IntRange(0, LARGEST_SEED)
+threads_option = click.option(
+    "--threads",
+    type=COUNT,
+    metavar="N",
+    help="Threads of each worker process.  [default: $OMP_NUM_THREADS, else cores / workers]",
+)
 shard_option = click.option(
     "--shard",
     metavar="I/N",
@@ -88,7 +99,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     part = shard(options["shard"]) if options.get("shard") is not None else None
     registry = load(options["plugins"])
     for problem in registry.problems:
-        click.echo(f"warning: {problem}", err=True)
+        warn(f"warning: {problem}")
     devices = devices_of(options["device"], options.get("elsewhere", False))
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._options import shard_option, shared_options
+from benchkit.cli._options import COUNT, MOST, shard_option, shared_options, threads_option
 from benchkit.errors import DeviceError
 from benchkit.execute.request import RETRIES
+from benchkit.words import warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
@@ -19,27 +20,33 @@ if TYPE_CHECKING:
 def _slots(ctx: click.Context, option: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "auto":
         return value
-    if not (value.isdecimal() and int(value)):
-        raise click.BadParameter(f"'{value}' is neither a whole number from 1 on nor auto")
+    if not (value.isdecimal() and len(value) <= 4 and int(value) in range(1, MOST + 1)):
+        raise click.BadParameter(f"'{value}' is neither a whole number from 1 on (to {MOST}) nor auto")
     return int(value)
+
+
+def _seconds(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value > 0:  # nan is not
+        raise click.BadParameter(f"{value} is not a number of seconds")
+    return value
 
 
 @click.command("run")
 @shared_options
 @click.option(
     "--jobs",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
-    help="Worker processes; each computes with (cores / N) threads, one alone with all.  "
-    "[default: one per core, or per GPU]",
+    help="Worker processes.  [default: one per core, or per GPU]",
 )
+@threads_option
 @click.option(
     "--slots-per-device",
     metavar="N|auto",
     callback=_slots,
     help="Worker processes on each GPU; auto: as many as its memory holds.  [default: 1]",
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds allowed per step.")
+@click.option("--timeout", type=float, callback=_seconds, metavar="S", help="Seconds allowed per step.")
 @click.option(
     "--retries",
     type=click.IntRange(0),
@@ -65,6 +72,7 @@ def _slots(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 @click.option("--quiet", is_flag=True, help="No progress; only warnings, errors and the matrix.")
 def cmd(
     jobs: int | None,
+    threads: int | None,
     slots_per_device: Any,
     timeout: float | None,
     retries: int,
@@ -91,15 +99,15 @@ def cmd(
     if ray_address and executor == "ray" and ":" in options["device"]:
         raise DeviceError(f"the cluster at {ray_address} chooses among its GPUs: write --device cuda")
     asked = request(options | {"elsewhere": executor == "ray"})
-    means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address)
+    means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address, threads)
     devices(asked, means)
     check_models(asked)
     asked.store.open()
-    click.echo(summary(asked.plan, asked.store, asked.spec, asked.part), err=True)
+    warn(summary(asked.plan, asked.store, asked.spec, asked.part))
     asked, done = execute(asked, means)
     code = _print(asked)
     if not quiet:
-        click.echo(done.summary(len(asked.plan.cells), time.monotonic() - begun), err=True)
+        warn(done.summary(len(asked.plan.cells), time.monotonic() - begun))
     return code
 
 
@@ -113,5 +121,5 @@ def _print(asked: Request) -> int:
     failed = len(found) - sum(record["status"] == "ok" for record in records)
     folder = Path(asked.store.root)
     if failed:
-        click.echo(f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}", err=True)
+        warn(f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}")
     return 1 if failed else 0

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchkit.cli._complete import listed
-from benchkit.cli._options import shared_options
+from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.errors import SpecError
 from benchkit.suite import SUITE_KEYS
+from benchkit.words import hand_out, warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Request
+    from benchkit.execute.request import Means, Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_ASKED = (*SUITE_KEYS, "suite")
@@ -23,11 +24,12 @@ FORMATS = ("table", "json", "csv")
 OUT = click.Path(path_type=Path, dir_okay=False)
 
 COMMON = [
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Of all that is random."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
     click.option("--out", type=OUT, metavar="FILE", help="Write to this file."),
-    click.option("--jobs", type=click.IntRange(1), metavar="N",
+    click.option("--jobs", type=COUNT, metavar="N",
                  help="Processes that prepare detectors.  [default: one per core or GPU]"),
+    threads_option,
     click.option("--quiet", is_flag=True, help="No progress; only what was found, warnings and errors."),
 ]  # fmt: skip
 
@@ -65,7 +67,9 @@ def common_options(command: F) -> F:
     help="Learn from its training images, which are trusted.  [default: the embedded one]",
 )
 @click.option("--size", metavar="N|WxH", help="Sides of the images of --clean, where it has a size parameter.")
-@click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="List so many images.")
+@click.option(
+    "--top", type=click.IntRange(1, 10**9), default=20, show_default=True, metavar="N", help="List so many images."
+)
 @click.option("--sheet", type=OUT, metavar="FILE.png", help="Draw those images with their scores, 200 at most.")
 @common_options
 def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Path | None, form: str, out: Path | None,
@@ -107,11 +111,11 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
     from benchkit.scan.images import Scanner, scan
     from benchkit.scan.ready import bench_of, failed, job_of, prepare
 
-    prepare(asked, options["jobs"], options["quiet"])
+    prepare(asked, _means(options))
     job = job_of(asked, 0)
     if job is None:
         raise failed(defense)
-    return scan(Scanner(bench_of(asked), job, defense), path, top)
+    return scan(Scanner(bench_of(asked, options["threads"]), job, defense), path, top)
 
 
 @cmd.command("model")
@@ -150,10 +154,10 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_usable(model, asked.registry.manager.hook.benchkit_model)
-    bench, job = bench_of(asked), _decoded(asked, options)
+    bench, job = bench_of(asked, options["threads"]), _decoded(asked, options)
     classifier, said = suspect(bench, job, weights, pickled_checkpoint)
     known = accuracy(bench, job, classifier)  # before detectors learn for minutes
-    prepare(asked, options["jobs"], options["quiet"])
+    prepare(asked, _means(options))
     verdicts = judge(asked, bench, classifier)
     said += notes(verdicts)
     _say(said)
@@ -177,8 +181,14 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
 
     key = asked.plan.cells[0]
     only = Plan({key: asked.plan.steps[key]}, [key])
-    prepare(replace(asked, plan=only), options["jobs"], options["quiet"])
+    prepare(replace(asked, plan=only), _means(options))
     return {**asked.plan.steps[key].job, "parents": {"data": ("data", key)}}
+
+
+def _means(options: dict[str, Any]) -> Means:
+    from benchkit.execute.request import Means
+
+    return Means(jobs=options["jobs"], quiet=options["quiet"], threads=options["threads"])
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -226,13 +236,13 @@ def _require_png(sheet: Path | None) -> None:
 
 def _say(sentences: list[str]) -> None:
     for sentence in sentences:
-        click.echo(sentence, err=True)
+        warn(sentence)
 
 
 def emit(text: str, out: Path | None) -> None:
     """Write a result to a file, or to standard output."""
     if out is None:
-        click.echo(text, nl=False)
+        hand_out(text)
         return
     from benchkit.scan.ready import write
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._options import shared_options
+from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
+from benchkit.words import warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Request
+    from benchkit.execute.request import Means, Request
     from benchkit.report.spectra import Panel
 
 NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
@@ -44,17 +45,19 @@ NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims
 )
 @click.option(
     "--images",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
     default=1000,
     show_default=True,
     metavar="N",
     help="Test images to average over, at most.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images, which triggers.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes.  [default: one per core or GPU]")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Which images, which triggers.")
+@click.option("--jobs", type=COUNT, metavar="N", help="Worker processes.  [default: one per core or GPU]")
+@threads_option
 @click.option("--quiet", is_flag=True, help="No progress; only warnings and errors.")
 def cmd(
-    out: Path, figure: str, preset: str, images: int, seed: int, jobs: int | None, quiet: bool, **options: Any
+    out: Path, figure: str, preset: str, images: int, seed: int, quiet: bool, jobs: int | None,
+    threads: int | None, **options: Any,
 ) -> int:  # fmt: skip
     """Draw the mean spectra of clean images and of images with each trigger (Zeng et al., ICCV 2021, Figures 1-3).
 
@@ -64,26 +67,27 @@ def cmd(
     Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
     """
     from benchkit.cli._options import request
+    from benchkit.execute.request import Means
     from benchkit.report import spectra
     from benchkit.spectrum import plan_spectra
 
     spectra.require(out)
     options["attacks"] = options["attacks"] or "all"
     asked = request({**NOT_ASKED, **options, "seeds": f"{seed},"}, partial(plan_spectra, images=images))
-    asked = _computed(asked, jobs, quiet)
+    asked = _computed(asked, Means(jobs=jobs, quiet=quiet, threads=threads))
     panels, count = _panels(asked)
     draw = spectra.overview if figure == "overview" else spectra.detail
     title = f"Mean DCT spectra: {asked.spec.datasets[0]}, {count} test images"
     spectra.save(draw(panels, spectra.PRESETS[preset], title), out)
     failed = len(asked.plan.cells) - len(panels)
-    click.echo(f"wrote {out}" + (f" without {failed} of {len(asked.plan.cells)} spectra" if failed else ""), err=True)
+    warn(f"wrote {out}" + (f" without {failed} of {len(asked.plan.cells)} spectra" if failed else ""))
     return 1 if failed else 0
 
 
 cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 
-def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
+def _computed(asked: Request, means: Means) -> Request:
     """Run what is missing or damaged."""
     from benchkit.execute.fit import say_notes
     from benchkit.store import Damaged
@@ -96,11 +100,10 @@ def _computed(asked: Request, jobs: int | None, quiet: bool) -> Request:
     if not asked.plan.missing(asked.store):
         say_notes(asked)
         return asked
-    from benchkit.execute.request import Means
     from benchkit.execute.session import check_models, execute
 
     check_models(asked)
-    return execute(asked, Means(jobs=jobs, quiet=quiet))[0]
+    return execute(asked, means)[0]
 
 
 def _panels(asked: Request) -> tuple[list[Panel], int]:

@@ -6,30 +6,34 @@ import io
 import json
 import os
 import platform
+import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import benchkit
+from benchkit.claims import unfinished
 from benchkit.errors import BenchkitError, SpecError
-from benchkit.execute.launch import before_torch, masked
-from benchkit.execute.local import cores
+from benchkit.execute.launch import before_torch, cores, masked
+from benchkit.execute.scratch import for_sockets
 
 if TYPE_CHECKING:
     from benchkit.execute.bench import Bench
 
 OBJECT_STORE = 80 * 2**20
 """Bytes of shared memory that a Ray of our own reserves: the least it accepts, as only JSON travels through it."""
+ROOM = 40
+"""Bytes that the folder may have in which Ray makes that of a session, with sockets in it."""
 PATIENCE = 5.0
 """Seconds after which a network file system must show a file that another node has made."""
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""Ray tells nobody that it was used, and leaves CUDA_VISIBLE_DEVICES to those who ask for no GPU."""
+ENVIRONMENT = {"PYTHONSAFEPATH": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""No process of Ray's looks for modules in its current folder. Ray tells nobody that it was used, and
+leaves CUDA_VISIBLE_DEVICES to those who ask for no GPU."""
 
 
 class RayWorker:
@@ -37,6 +41,7 @@ class RayWorker:
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         before_torch(setup["threads"])  # Ray has set CUDA_VISIBLE_DEVICES already
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", setup["marker"])
         self.setup = setup
         self._bench: Bench | None = None
 
@@ -85,13 +90,15 @@ class WithoutRay(io.TextIOBase):
         return self.stdout.isatty()
 
 
-def connected(address: str | None, folder: str, devices: Sequence[str]) -> Any:
+def connected(address: str | None, devices: Sequence[str]) -> Any:
     """Return the ray module, connected to the cluster at this address or to a new one on this machine.
 
-    A new one is told of no GPU but those that are named.
+    A new one is told of no GPU but those that are named. Ray has every worker look for modules in the folder in which
+    it is connected first: that is one that nobody else writes to.
     """
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
+    folder = str(for_sockets(ROOM))
     try:
         import ray
     except ImportError:
@@ -101,7 +108,7 @@ def connected(address: str | None, folder: str, devices: Sequence[str]) -> Any:
     ours: dict[str, Any] = {"num_cpus": cores(), "object_store_memory": OBJECT_STORE, "_temp_dir": folder}
     ours |= {"include_dashboard": False} | ({"num_gpus": 0} if devices[0] == "cpu" else {})
     try:
-        with _own_sigterm(), showing([] if address else devices):
+        with _own_sigterm(), showing([] if address else devices), chdir(folder):
             ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else ours))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if not address:
@@ -158,13 +165,18 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def marker(results: Path) -> Any:
-    """Return an open file below the results folder by which a node knows that it is the same folder."""
+@contextmanager
+def marker(results: Path) -> Iterator[Path]:
+    """Make a folder by which a node knows that it sees the same results folder, and in which torch may scribble."""
     from benchkit.disk import explained
 
+    made = unfinished(results / "artifacts")
     with explained(results):
-        (results / "artifacts").mkdir(parents=True, exist_ok=True)
-        return tempfile.NamedTemporaryFile(dir=results / "artifacts", prefix=".probe-")
+        made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def cause(error: BaseException) -> str:

@@ -41,6 +41,10 @@ class Executor(Protocol):
     """How many jobs may be in flight now; it may change."""
 
     @property
+    def threads(self) -> int:
+        """With how many threads each job computes."""
+
+    @property
     def gpus(self) -> float:
         """How many GPUs are held for them."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
+
+from benchkit.execute.scratch import for_sockets, scratch
 
 ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1"}
 """What torch reads when it wakes up: large tensors lie in huge pages, because faulting in a copy of a data set by 4 KB
@@ -13,11 +17,44 @@ takes longer than most triggers do. How threads wait is left to OpenMP: with OMP
 as slowly as one, and two such processes on two cores ten times slower."""
 
 
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(workers: int, asked: int | None = None) -> int:
+    """Return with how many threads each of so many workers computes.
+
+    That is what was asked for, else what OMP_NUM_THREADS says, as it would without us, else its share of the cores.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # further numbers are for nested regions
+    usual = int(said) if said.isascii() and said.isdecimal() and len(said) < 5 else 0
+    return asked or usual or max(1, cores() // workers)
+
+
 def before_torch(threads: int) -> None:
     """Set the environment of a process in which torch is yet to wake up, and of its children."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["PYTHONSAFEPATH"] = "1"  # modules are never looked for in the current folder
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def starting(threads: int) -> Iterator[None]:
+    """Start processes that find what ``before_torch`` sets, and that keep temporary files in our scratch folder."""
+    names = ("OMP_NUM_THREADS", "PYTHONSAFEPATH", "TMPDIR", *ENVIRONMENT)
+    before, ours = {name: os.environ.get(name) for name in names}, tempfile.tempdir
+    folder, for_ours = str(scratch()), str(for_sockets())
+    before_torch(threads)
+    os.environ["TMPDIR"], tempfile.tempdir = folder, for_ours
+    try:
+        yield
+    finally:
+        tempfile.tempdir = ours
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def masked(device: str, mask: str | None) -> str:

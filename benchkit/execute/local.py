@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -17,13 +17,14 @@ from typing import Any
 from benchkit.claims import myself
 from benchkit.execute.executor import Outcome
 from benchkit.execute.interrupts import deaf_children
-from benchkit.execute.launch import before_torch, launch
+from benchkit.execute.launch import launch, starting, threads_each
 from benchkit.execute.packing import Packing
 from benchkit.store import Store
 
-PRELOAD = ["benchkit.execute.worker", "torch._dynamo", "sklearn.metrics"]
+PRELOAD = ["benchkit.execute.server", "benchkit.execute.worker", "torch._dynamo", "sklearn.metrics"]
 """Imported once in the fork server, so that a worker starts in a tenth of a second: with what the first optimizer and
 the first AUROC of each worker would import. What only some networks need, timm, a worker imports that builds one."""
+SERVER = "the server that workers are forked from"
 PATIENCE = 5.0
 """Seconds that a step may wait for another run before anybody is told."""
 
@@ -39,11 +40,6 @@ class _Worker:
     tell: float = float("inf")
 
 
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class LocalExecutor:
     """Workers on this machine, one for each entry of ``devices`` (``cpu`` or ``cuda:N``, repeats allowed).
 
@@ -56,14 +52,22 @@ class LocalExecutor:
         setup: Mapping[str, Any],
         timeout: float | None = None,
         packing: Packing | None = None,
+        threads: int | None = None,
     ) -> None:
         self.devices, self.timeout, self.packing = list(devices), timeout or float("inf"), packing
         most = max(packing.limit, len(self.devices)) if packing else len(self.devices)
-        self.setup = {**setup, "threads": max(1, cores() // most)}
+        self.setup = {**setup, "threads": threads_each(most, threads)}
         self.slots, self.gpus = len(self.devices), float(len({*self.devices} - {"cpu"}))
-        self._context = _context(self.setup["threads"])
+        self._context = _context()
+        self._serve()
         self._workers: list[_Worker] = []
+        self._unborn: list[Outcome] = []
         self._crowded = False
+
+    @property
+    def threads(self) -> int:
+        """With how many threads each worker computes."""
+        return int(self.setup["threads"])
 
     def submit(self, job: Mapping[str, Any]) -> str:
         """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``.
@@ -73,7 +77,11 @@ class LocalExecutor:
         if self._crowded and all(one.job is None for one in self._workers):
             self.close()
             self._crowded = False
-        worker = next((one for one in self._workers if one.job is None), None) or self._start()
+        try:
+            worker = next((one for one in self._workers if one.job is None), None) or self._start()
+        except (EOFError, OSError) as error:
+            self._unborn.append(Outcome(job["key"], "lost", error=f"{_stillborn(error)} while a worker started"))
+            return ""
         now = time.monotonic()
         worker.job, worker.deadline, worker.tell = job, now + self.timeout, now + PATIENCE
         try:
@@ -84,6 +92,9 @@ class LocalExecutor:
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return the outcomes of jobs that ended within ``timeout`` seconds."""
+        if self._unborn:
+            unborn, self._unborn = self._unborn, []
+            return unborn
         busy = [one for one in self._workers if one.job is not None]
         until = min([time.monotonic() + timeout, *(one.deadline for one in busy)])
         handles: list[Any] = [handle for one in busy for handle in (one.pipe, one.process.sentinel)]
@@ -97,21 +108,36 @@ class LocalExecutor:
         for worker in list(self._workers):
             self._drop(worker)
 
+    def _serve(self) -> None:
+        """See to it that the server runs that workers are forked from."""
+        with starting(self.threads):
+            resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it starts
+            with deaf_children():
+                forkserver.ensure_running()
+
     def _start(self) -> _Worker:
         taken = [one.device for one in self._workers]
         free = next(one for one in self.devices if taken.count(one) < self.devices.count(one))
         names = {one.name for one in self._workers}
         name = next(name for name in (f"{free}/{number}" for number in range(len(names) + 1)) if name not in names)
+        self._serve()
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=launch, args=(theirs, {**self.setup, "device": free}))  # type: ignore[attr-defined]
-        process.start()
-        theirs.close()
+        with theirs:
+            try:
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
         self._workers.append(_Worker(free, name, process, ours))
         return self._workers[-1]
 
     def _ended(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
         key, stage = worker.job["key"], worker.job["stage"]
+        if not worker.pipe.poll(1):  # the worker lives, or what it forked does, and nobody will tell of its end
+            self._drop(worker)
+            return Outcome(key, "lost", error=f"{SERVER} died, or its process left another one behind")
         try:
             answer = json.loads(worker.pipe.recv_bytes())
         except (EOFError, OSError):
@@ -169,16 +195,15 @@ def _cause(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _context(threads: int) -> BaseContext:
-    """Return how to start processes, each with so many threads."""
-    before_torch(threads)
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        from multiprocessing import forkserver, resource_tracker
+def _stillborn(error: EOFError | OSError) -> str:
+    """Return in a few words what a process could not be started for."""
+    if isinstance(error, EOFError | ConnectionError):
+        return f"{SERVER} died"
+    return f"the system refused ({error.strerror or error})"
 
-        context.set_forkserver_preload(PRELOAD)
-        resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it starts
-        with deaf_children():
-            forkserver.ensure_running()
+
+def _context() -> BaseContext:
+    """Return how to start processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
     return context

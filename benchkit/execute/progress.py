@@ -21,6 +21,7 @@ class Progress:
         seconds: how long those took, together, with what failed.
         peaks: the most memory that one of them held: ``peak_mb`` and, on a GPU, ``peak_device_mb`` (MiB).
         gpus: how many GPUs the run holds.
+        crew: how many workers compute with how many threads each, in words; "" while there are none.
     """
 
     def __init__(self, history: History) -> None:
@@ -29,6 +30,7 @@ class Progress:
         self.begun: dict[str, float] = {}
         self.total = self.done = self.made = 0
         self.seconds = self.gpus = 0.0
+        self.crew = ""
         self.peaks: dict[str, float] = {}
 
     def expect(self, missing: Mapping[str, Step]) -> None:
@@ -82,7 +84,8 @@ class Progress:
         names = {"peak_mb": "peak memory", "peak_device_mb": "peak GPU memory"}
         peaks = [f"{names[name]} {peak:.0f} MiB" for name, peak in self.peaks.items()]
         held = [f"{self.gpus * wall:.0f} GPU-seconds"] if self.gpus else []
-        return ", ".join([f"{count}: {span(self.seconds)} of computing in {span(wall)}", *held, *peaks])
+        crew = f" by {self.crew}" if self.crew else ""
+        return ", ".join([f"{count}: {span(self.seconds)} of computing in {span(wall)}{crew}", *held, *peaks])
 
     def _learn(self, step: Step, cost: Mapping[str, float]) -> None:
         self.made += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -46,6 +45,7 @@ class RayExecutor:
         each: workers on a GPU.
         limit: workers in all.
         timeout: seconds allowed per job, from when an actor begins it.
+        threads: of each worker, which reserves as many cores; None: one, or its share of those of a GPU's node.
 
     Raises:
         SpecError: when Ray is not installed or no cluster answers.
@@ -61,25 +61,25 @@ class RayExecutor:
         each: int = 1,
         limit: int | None = None,
         timeout: float | None = None,
+        threads: int | None = None,
     ) -> None:
-        self.device, self.each, self.limit = devices[0].partition(":")[0], each, limit
+        self.device, self.each, self.limit, self.asked = devices[0].partition(":")[0], each, limit, threads
         self.timeout = timeout or float("inf")
         self._queue: deque[Mapping[str, Any]] = deque()
         self._actors: list[_Actor] = []
         self._false_starts = 0
         self._crowded = False
         with ExitStack() as opened:
-            folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
             opened.enter_context(redirect_stdout(WithoutRay(sys.stdout)))
-            self._ray = connected(address, opened.enter_context(folder), devices)
+            self._ray = connected(address, devices)
             opened.callback(disconnect, self._ray)
             self._need = self._resources()
             self.slots = self._capacity()
             if not self.slots:
-                what = "GPU: use --device cpu" if self.device == "cuda" else "CPU to give"
+                what = "GPU: use --device cpu" if self.device == "cuda" else f"{self._need['num_cpus']} CPUs to give"
                 raise DeviceError(f"no node of the Ray cluster has a {what}")
             seen = opened.enter_context(marker(Path(setup["results"])))
-            self._setup = self._for_nodes(setup, seen.name)
+            self._setup = self._for_nodes(setup, str(seen))
             self._opened = opened.pop_all()
 
     def _for_nodes(self, setup: Mapping[str, Any], marker: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class RayExecutor:
         return {
             **setup,
             "device": self.device,
-            "threads": max(1, self._need["num_cpus"]),
+            "threads": self.threads,
             "marker": marker,
             "plugin_files": [str(Path(file).resolve()) for file in setup["plugin_files"]],
             "data_root": str(Path(setup["data_root"]).resolve()),
@@ -120,6 +120,11 @@ class RayExecutor:
         return ended + [self._expired(one) for one in late]
 
     @property
+    def threads(self) -> int:
+        """With how many threads each actor computes: one for each core that it reserves."""
+        return max(1, int(self._need["num_cpus"]))
+
+    @property
     def gpus(self) -> float:
         """How many GPUs the actors that there may be now hold."""
         return self.slots * float(self._need["num_gpus"])
@@ -133,18 +138,20 @@ class RayExecutor:
     def _resources(self) -> dict[str, Any]:
         """Return what to reserve for one actor: a core, or a share of a GPU with its share of the node's cores."""
         if self.device != "cuda":
-            return {"num_cpus": 1, "num_gpus": 0}
+            return {"num_cpus": self.asked or 1, "num_gpus": 0}
         nodes = [node for node in self._nodes() if node.get("GPU", 0) >= 1]
         shares = [int(node.get("CPU", 0) // (int(node["GPU"]) * self.each)) for node in nodes]
-        return {"num_cpus": min(shares, default=0), "num_gpus": 1 / self.each}
+        return {"num_cpus": self.asked or min(shares, default=0), "num_gpus": 1 / self.each}
 
     def _nodes(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def _capacity(self) -> int:
         """Return how many actors the nodes that are there now have room for."""
-        cpu = self.device != "cuda"
-        places = sum(int(node.get("CPU" if cpu else "GPU", 0)) * (1 if cpu else self.each) for node in self._nodes())
+        if self.device == "cuda":
+            places = sum(int(node.get("GPU", 0)) * self.each for node in self._nodes())
+        else:
+            places = sum(int(node.get("CPU", 0)) // self._need["num_cpus"] for node in self._nodes())
         return min(places, self.limit or places)
 
     def _spread(self) -> None:

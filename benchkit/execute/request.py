@@ -42,6 +42,7 @@ class Means:
         quiet: show no progress.
         executor: what runs the steps.
         ray_address: the Ray cluster that does; None: one of our own, on this machine.
+        threads: with how many threads each worker computes; None: OMP_NUM_THREADS, else its share of the cores.
     """
 
     jobs: int | None = None
@@ -51,3 +52,4 @@ class Means:
     quiet: bool = False
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
+    threads: int | None = None

@@ -6,24 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from benchkit.errors import BenchkitError, SpecError
+from benchkit.errors import BenchkitError, Ending, SpecError
 from benchkit.execute.executor import Executor, Outcome
 from benchkit.execute.fit import fitted, say_notes
 from benchkit.execute.history import History
 from benchkit.execute.interrupts import Interrupts
-from benchkit.execute.local import LocalExecutor, cores
+from benchkit.execute.launch import cores
+from benchkit.execute.local import LocalExecutor
 from benchkit.execute.packing import ELASTIC, Packing
 from benchkit.execute.progress import Progress
 from benchkit.execute.records import describe, failed_costs, moment
 from benchkit.execute.view import make_view
 from benchkit.execute.walk import View, Walk
-from benchkit.plugins import RAISED
 from benchkit.spec import component
 from benchkit.steps import Plan, Step
 from benchkit.store import Record
-from benchkit.words import told
+from benchkit.words import told, warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Means, Request
@@ -57,7 +55,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
         say_notes(asked)
         return asked, progress
     executor = _executor(asked, means)
-    progress.gpus = executor.gpus
+    progress.gpus, progress.crew = executor.gpus, _crew(executor)
     try:
         with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
             running = _Running(executor, view, means, history, interrupts.asked)
@@ -73,14 +71,21 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
     return asked, progress
 
 
+def _crew(executor: Executor) -> str:
+    """Return how many workers there are at first, and how many threads each has."""
+    counts = ((executor.slots, "worker"), (executor.threads, "thread"))
+    return " x ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
+
+
 def _executor(asked: Request, means: Means) -> Executor:
     """Return what runs the steps."""
     if means.executor == "ray":
         from benchkit.execute.ray import RayExecutor
 
         each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
-        return RayExecutor(_setup(asked), means.ray_address, asked.devices, each, means.jobs, means.timeout)
-    return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means))
+        limits = (means.jobs, means.timeout, means.threads)
+        return RayExecutor(_setup(asked), means.ray_address, asked.devices, each, *limits)
+    return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means), means.threads)
 
 
 def devices(asked: Request, means: Means) -> list[str]:
@@ -183,7 +188,9 @@ def _observers(asked: Request) -> Callable[[Record], None]:
         for observer in asked.registry.manager.hook.benchkit_cell_finished.get_hookimpls():
             try:
                 observer.function(record=record)
-            except RAISED as error:
-                click.echo(f"warning: {observer.plugin_name} raised {told(error)}", err=True)
+            except (KeyboardInterrupt, Ending):
+                raise
+            except BaseException as error:
+                warn(f"warning: {observer.plugin_name} raised {told(error)}")
 
     return tell

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from benchkit.execute.executor import Outcome
 from benchkit.execute.progress import Progress, span
 from benchkit.execute.walk import View
 from benchkit.steps import Step
+from benchkit.words import printable, shortened, warn
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -61,7 +60,7 @@ class Quiet:
 
     def say(self, line: str) -> None:
         """Print one line."""
-        click.echo(line, err=True)
+        warn(line)
 
 
 class Log(Quiet):
@@ -125,7 +124,7 @@ class Screen(Log):
 
     def say(self, line: str) -> None:
         """Print above the live view."""
-        self.console.print(line, highlight=False, markup=False)
+        self.console.print(shortened(printable(line)), highlight=False, markup=False)
 
     def draw(self) -> Table:
         """Return what is on the screen now."""
@@ -135,13 +134,13 @@ class Screen(Log):
 
         now, done, total = time.monotonic(), self.progress.done, self.progress.total
         table = Table.grid(padding=(0, 1))
-        time_left = f", {self.left}" if self.left else ""
+        time_left = "".join(f", {told}" for told in (self.left, self.progress.crew) if told)
         bar = ProgressBar(max(total, 1), done, width=40)
         table.add_row(f"{done}/{total} steps", bar, f"{span(now - self.start)}{time_left}")
         working = sorted(self.working.copy().values(), key=lambda one: (len(one.where), one.where))
         for one in working:
             expected = f" / {span(one.expected)}" if one.expected is not None else ""
-            table.add_row(one.where, Text(one.step.label), f"{span(now - one.begun)}{expected}")
+            table.add_row(one.where, Text(printable(one.step.label)), f"{span(now - one.begun)}{expected}")
         for _ in range(self.slots() - len(working)):
             table.add_row("", "idle", "")
         return table

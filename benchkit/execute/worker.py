@@ -20,15 +20,18 @@ from typing import Any
 
 import torch
 
-from benchkit.errors import ContractError, DataError, DeviceError, SpecError, StoreError
+from benchkit.errors import BenchkitError, ContractError, DataError, DeviceError, SpecError, StoreError
 from benchkit.execute.bench import Bench
 from benchkit.execute.cost import Meter
 from benchkit.execute.stages import run_step
-from benchkit.plugins import RAISED, load
+from benchkit.plugins import load
 from benchkit.scene import Source
 from benchkit.store import Damaged, Store
+from benchkit.words import shortened
 
 FATAL = (SpecError, DataError, StoreError, DeviceError)
+TRACE = 20_000
+"""Characters of a traceback that a record keeps."""
 DEVICE_FULL = re.compile(r"CUDA error: out of memory|CU\w+_STATUS_ALLOC_FAILED")
 HOST_FULL = re.compile(r"can't allocate memory|Cannot allocate memory|not enough memory")
 """How torch says that memory ran out where it has no exception of its own for it."""
@@ -48,8 +51,11 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
             job = json.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
-        bench = bench or make_bench(setup)
-        answer = {**outcome_of(bench, job), "free_device_mb": free_device_mb(bench.device)}
+        try:
+            bench = bench or make_bench(setup)
+            answer = {**outcome_of(bench, job), "free_device_mb": free_device_mb(bench.device)}
+        except BenchkitError as error:
+            answer = {"state": "fatal", "error": str(error)}
         connection.send_bytes(json.dumps(answer).encode())
 
 
@@ -70,10 +76,15 @@ def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
-    except RAISED as error:
+    except BaseException as error:  # no signal of ours raises anything here: whatever it is, a plugin raised it
         if short := memory_short(error):
             return {"state": "oom", "error": short, "cost": meter.cost}
-        return {"state": "error", "error": _sentence(job, error), "trace": traceback.format_exc(), "cost": meter.cost}
+        return {
+            "state": "error",
+            "error": _sentence(job, error),
+            "trace": shortened(traceback.format_exc(), TRACE),
+            "cost": meter.cost,
+        }
 
 
 def memory_short(error: BaseException) -> str:
@@ -103,7 +114,7 @@ def free_device_mb(device: torch.device) -> float | None:
 
 def _sentence(job: Mapping[str, Any], error: BaseException) -> str:
     """Return one line that says what failed; a plugin's own exception names its type and place."""
-    text = " ".join(str(error).split()) or "no message"
+    text = shortened(" ".join(str(error).split())) or "no message"
     if isinstance(error, ContractError):
         return text
     frames = traceback.extract_tb(error.__traceback__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchkit.store import Damaged, write_atomic
 
 if TYPE_CHECKING:
     from benchkit.execute.bench import Bench
-    from benchkit.execute.request import Request
+    from benchkit.execute.request import Means, Request
 
 Job = Mapping[str, Any]
 UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
@@ -44,7 +45,7 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
     return made
 
 
-def prepare(asked: Request, jobs: int | None, quiet: bool) -> None:
+def prepare(asked: Request, means: Means) -> None:
     """Run what is missing or damaged of the plan."""
     asked.store.open()
     for key in dict.fromkeys(asked.plan.cells):
@@ -53,11 +54,10 @@ def prepare(asked: Request, jobs: int | None, quiet: bool) -> None:
             with contextlib.suppress(Damaged):  # which throws it away
                 asked.store.load(stage, key)
     if asked.plan.missing(asked.store):
-        from benchkit.execute.request import Means
         from benchkit.execute.session import check_models, execute
 
         check_models(asked)
-        execute(asked, Means(jobs=jobs, quiet=quiet))
+        execute(asked, means)
     else:
         from benchkit.execute.fit import say_notes
 
@@ -79,11 +79,16 @@ def failed(defense: Defense) -> BenchkitError:
     return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
 
 
-def bench_of(asked: Request) -> Bench:
-    """Return the workbench of this process."""
+def bench_of(asked: Request, threads: int | None) -> Bench:
+    """Return the workbench of this process, which computes with so many threads; None: as many as torch likes."""
     import torch
 
     from benchkit.execute.bench import Bench
+    from benchkit.execute.scratch import scratch
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch makes it, whether it compiles or not
+    if threads:
+        torch.set_num_threads(threads)
 
     return Bench(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
 

@@ -79,7 +79,7 @@ class Place:
 
     def leftovers(self) -> list[Path]:
         """Return what only an interrupted process leaves."""
-        return [*self.results.rglob(".new-*"), *self.results.rglob("*.lock"), *self.results.rglob(".probe-*")]
+        return [*self.results.rglob(".new-*"), *self.results.rglob("*.lock")]
 
 
 @pytest.fixture

@@ -104,6 +104,13 @@ def cluster(monkeypatch):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def short():
+    """Yield an empty folder whose name leaves room for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def add(cluster):
     return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
@@ -145,19 +152,30 @@ def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(calm, cluster, t
     assert sorted(ended) == sorted(re.findall(r"^\[\d+/\d+\] (.*)  [\d.]+ s$", expected[2], re.MULTILINE))
     assert len(ended) == len(set(ended))
     assert "raylet" not in out + err
-    assert not list((tmp_path / "artifacts").glob(".probe-*"))
+    assert not list((tmp_path / "artifacts").glob(".new-*"))
 
 
-def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(calm, tmp_path):
+def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(calm, tmp_path, monkeypatch, short):
     shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
     more = ["--attacks", "corner", "--defenses", "brightest:mode=sleep", "--timeout", "15", "--jobs", "1"]
-    before = set(Path(tempfile.gettempdir()).glob("ray-*"))
+    monkeypatch.setenv("TMPDIR", str(short))
     code, _, err = finish(start(tmp_path, *more, "--executor", "ray"))
     assert code == 1, err
     assert "timeout: corner x brightest:mode=sleep" in err
     assert "stopped after 15 s: allow more with --timeout" in err
     assert "Traceback" not in err
-    assert set(Path(tempfile.gettempdir()).glob("ray-*")) == before
+    assert not list(short.iterdir())
+
+
+def test_a_ray_of_its_own_runs_no_file_of_the_current_folder(tmp_path, records_in):
+    for name in ("torch", "signal", "json", "benchkit", "numpy", "psutil", "yaml", "default_worker"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write({name!r})\n")
+    asked = ["run", *FIXED, "--attacks", "corner", "--defenses", "brightest", "--no-victims", "--threads", "2"]
+    command = [sys.executable, "-P", "-m", "benchkit", *asked, "--executor", "ray", "--results", "r"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert not (tmp_path / "mark").exists()
+    assert [one["threads"] for one in records_in(tmp_path / "r")] == [2]
 
 
 def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, tmp_path):

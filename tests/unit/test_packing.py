@@ -10,7 +10,7 @@ from multiprocessing import Pipe
 import pytest
 
 from benchkit.errors import SpecError
-from benchkit.execute import local
+from benchkit.execute import launch, local
 from benchkit.execute.executor import Outcome
 from benchkit.execute.packing import CONTEXT_MB, Packing
 from benchkit.execute.request import Means, Request
@@ -129,8 +129,9 @@ class Alive:
 
 
 def test_the_executor_grows_and_shrinks(monkeypatch):
-    monkeypatch.setattr(local, "_context", lambda threads: None)
-    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local.LocalExecutor, "_serve", lambda executor: None)
+    monkeypatch.setattr(launch, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
     executor = Threaded(["cuda:0"], {}, packing=Packing(4, ["train"]))
     assert executor.setup["threads"] == 2
     seen = []
@@ -145,7 +146,7 @@ def test_the_executor_grows_and_shrinks(monkeypatch):
 
 @pytest.fixture
 def executor(monkeypatch):
-    monkeypatch.setattr(local, "_context", lambda threads: None)
+    monkeypatch.setattr(local.LocalExecutor, "_serve", lambda executor: None)
     made = Threaded(["cuda:0"] * 3, {})
     yield made
     made.close()
