@@ -100,6 +100,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     registry = load(options["plugins"])
     for problem in registry.problems:
         warn(f"warning: {problem}")
+    set_threads(options.get("threads"))
     devices = devices_of(options["device"], options.get("elsewhere", False))
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
@@ -112,6 +113,14 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     # A shard is cut before anything is left out, so that every job cuts alike whatever it has decoded already.
     asked = Request(registry, spec, source, planned, Store(options["results"]), devices, files, str(part or ""))
     return fitted(asked)
+
+
+def set_threads(number: int | None) -> None:
+    """Let this process compute with as many threads as its workers, if a number was asked for."""
+    if number:
+        import torch
+
+        torch.set_num_threads(number)
 
 
 def _found(dataset: Dataset, source: Source) -> str:

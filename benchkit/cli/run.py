@@ -98,7 +98,7 @@ def cmd(
     begun = time.monotonic()
     if ray_address and executor == "ray" and ":" in options["device"]:
         raise DeviceError(f"the cluster at {ray_address} chooses among its GPUs: write --device cuda")
-    asked = request(options | {"elsewhere": executor == "ray"})
+    asked = request(options | {"elsewhere": executor == "ray", "threads": threads})
     means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address, threads)
     devices(asked, means)
     check_models(asked)

@@ -11,11 +11,12 @@ import click
 from benchkit.cli._complete import listed
 from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.errors import SpecError
+from benchkit.execute.request import Means
 from benchkit.suite import SUITE_KEYS
 from benchkit.words import hand_out, warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Means, Request
+    from benchkit.execute.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_ASKED = (*SUITE_KEYS, "suite")
@@ -97,7 +98,8 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
         "named": clean is not None,
         "seed": options["seed"],
     }
-    _say(notes(found, told))
+    for sentence in notes(found, told):
+        warn(sentence)
     texts = {"table": lambda: to_table(found), "csv": lambda: to_csv(found), "json": lambda: to_json(found, told)}
     emit(texts[form](), out)
     if sheet:
@@ -115,7 +117,7 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
     job = job_of(asked, 0)
     if job is None:
         raise failed(defense)
-    return scan(Scanner(bench_of(asked, options["threads"]), job, defense), path, top)
+    return scan(Scanner(bench_of(asked), job, defense), path, top)
 
 
 @cmd.command("model")
@@ -154,13 +156,14 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_usable(model, asked.registry.manager.hook.benchkit_model)
-    bench, job = bench_of(asked, options["threads"]), _decoded(asked, options)
+    bench, job = bench_of(asked), _decoded(asked, options)
     classifier, said = suspect(bench, job, weights, pickled_checkpoint)
     known = accuracy(bench, job, classifier)  # before detectors learn for minutes
     prepare(asked, _means(options))
     verdicts = judge(asked, bench, classifier)
     said += notes(verdicts)
-    _say(said)
+    for sentence in said:
+        warn(sentence)
     told = {"weights": str(weights), "model": model, "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}
     texts = {
         "table": lambda: to_table(verdicts, known),
@@ -186,8 +189,6 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
 
 
 def _means(options: dict[str, Any]) -> Means:
-    from benchkit.execute.request import Means
-
     return Means(jobs=options["jobs"], quiet=options["quiet"], threads=options["threads"])
 
 
@@ -232,11 +233,6 @@ def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str
 def _require_png(sheet: Path | None) -> None:
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise SpecError(f"--sheet writes PNG: give a file that ends in .png, not {sheet.name!a}")
-
-
-def _say(sentences: list[str]) -> None:
-    for sentence in sentences:
-        warn(sentence)
 
 
 def emit(text: str, out: Path | None) -> None:

@@ -73,7 +73,9 @@ def cmd(
 
     spectra.require(out)
     options["attacks"] = options["attacks"] or "all"
-    asked = request({**NOT_ASKED, **options, "seeds": f"{seed},"}, partial(plan_spectra, images=images))
+    asked = request(
+        {**NOT_ASKED, **options, "seeds": f"{seed},", "threads": threads}, partial(plan_spectra, images=images)
+    )
     asked = _computed(asked, Means(jobs=jobs, quiet=quiet, threads=threads))
     panels, count = _panels(asked)
     draw = spectra.overview if figure == "overview" else spectra.detail

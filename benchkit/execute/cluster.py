@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -42,6 +42,8 @@ class RayWorker:
     def __init__(self, setup: Mapping[str, Any]) -> None:
         before_torch(setup["threads"])  # Ray has set CUDA_VISIBLE_DEVICES already
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", setup["marker"])
+        with suppress(OSError):  # this node may lack it; no modules are looked for there
+            os.chdir(setup["folder"])
         self.setup = setup
         self._bench: Bench | None = None
 

@@ -76,8 +76,10 @@ class RayExecutor:
             self._need = self._resources()
             self.slots = self._capacity()
             if not self.slots:
-                what = "GPU: use --device cpu" if self.device == "cuda" else f"{self._need['num_cpus']} CPUs to give"
-                raise DeviceError(f"no node of the Ray cluster has a {what}")
+                what = (
+                    "a GPU: use --device cpu" if self.device == "cuda" else f"{self.threads} cores: use fewer --threads"
+                )
+                raise DeviceError(f"no node of the Ray cluster has {what}")
             seen = opened.enter_context(marker(Path(setup["results"])))
             self._setup = self._for_nodes(setup, str(seen))
             self._opened = opened.pop_all()
@@ -89,6 +91,7 @@ class RayExecutor:
             "device": self.device,
             "threads": self.threads,
             "marker": marker,
+            "folder": str(Path.cwd()),
             "plugin_files": [str(Path(file).resolve()) for file in setup["plugin_files"]],
             "data_root": str(Path(setup["data_root"]).resolve()),
         }

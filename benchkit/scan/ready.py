@@ -79,16 +79,14 @@ def failed(defense: Defense) -> BenchkitError:
     return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
 
 
-def bench_of(asked: Request, threads: int | None) -> Bench:
-    """Return the workbench of this process, which computes with so many threads; None: as many as torch likes."""
+def bench_of(asked: Request) -> Bench:
+    """Return the workbench of this process."""
     import torch
 
     from benchkit.execute.bench import Bench
     from benchkit.execute.scratch import scratch
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch makes it, whether it compiles or not
-    if threads:
-        torch.set_num_threads(threads)
 
     return Bench(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
 

@@ -170,7 +170,10 @@ def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(ca
 def test_a_ray_of_its_own_runs_no_file_of_the_current_folder(tmp_path, records_in):
     for name in ("torch", "signal", "json", "benchkit", "numpy", "psutil", "yaml", "default_worker"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write({name!r})\n")
-    asked = ["run", *FIXED, "--attacks", "corner", "--defenses", "brightest", "--no-victims", "--threads", "2"]
+    (tmp_path / "snag.py").write_text(SNAG)
+    (tmp_path / "sleep").touch()  # found in the current folder, it keeps the detector from sleeping
+    asked = ["run", *FIXED, "-p", "snag.py", "--attacks", "corner", "--defenses", "snag:mode=sleep,folder=."]
+    asked += ["--no-victims", "--threads", "2", "--timeout", "100"]
     command = [sys.executable, "-P", "-m", "benchkit", *asked, "--executor", "ray", "--results", "r"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
