@@ -11,11 +11,16 @@ from backdoored_toy import CLASSES, TRAIN, accuracy, attack_success, poisoned, s
 from benchkit_plugins.defenses.abl import AntiBackdoorLearning
 from benchkit_plugins.defenses.activation_clustering import ActivationClustering
 from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from benchkit.models import Classifier
-from benchkit.scene import Split
+from benchkit.scene import LossFn, Scene, Split
+from benchkit.train import Trainer
 
-FILTERS = [SpectralSignatures(eps=0.2), ActivationClustering(reduce="pca")]
+ART = ActivationClustering(suspect="smaller", size=0.35, silhouette=0.1)
+PAPER = dataclasses.replace(ART, reduce="ica")
+FILTERS = [SpectralSignatures(eps=0.2), ActivationClustering(), ART]
 
 
 @pytest.mark.parametrize("defense", FILTERS, ids=str)
@@ -58,23 +63,67 @@ def test_spectral_signatures_survives_tiny_labels(benign: Classifier) -> None:
     assert [int((suspicion[few.labels == k] > 0).sum()) for k in range(3)] == [0, 0, 1]
 
 
-@pytest.mark.parametrize("reduce", ["ica", "pca"])
-def test_activation_clustering_drops_nothing_clean(reduce: str, benign: Classifier) -> None:
-    suspicion = ActivationClustering(reduce=reduce, silhouette=0.25).suspicion(TRAIN, scene(benign))
-    assert (suspicion > 0).float().mean() < 0.02
+@pytest.mark.parametrize("defense", [ActivationClustering(), dataclasses.replace(PAPER, silhouette=0.25)], ids=str)
+def test_activation_clustering_drops_nothing_clean(defense: ActivationClustering, benign: Classifier) -> None:
+    assert (defense.suspicion(TRAIN, scene(benign)) > 0).float().mean() < 0.02
 
 
-@pytest.mark.parametrize("change", [{"size": 0.1}, {"silhouette": 0.9}])
-def test_activation_clustering_tests_size_and_silhouette(change: dict[str, float], victim: Classifier) -> None:
-    defense = dataclasses.replace(ActivationClustering(reduce="pca"), **change)  # type: ignore[arg-type]
-    assert not (defense.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
+@pytest.mark.parametrize("defense", [ActivationClustering(), ART], ids=str)
+@pytest.mark.parametrize("change", [{"size": 0.1}, {"silhouette": 50.0}])
+def test_activation_clustering_tests_size_and_silhouette(
+    defense: ActivationClustering, change: dict[str, float], victim: Classifier
+) -> None:
+    strict = dataclasses.replace(defense, **change)  # type: ignore[arg-type]
+    assert not (strict.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
+
+
+class Planted:
+    """A stand-in model whose features are given: ``poison`` of 200 rows of label 0 point one way of their own."""
+
+    def __init__(self, poison: int) -> None:
+        rng = seeded(poison)
+        self.labels = torch.arange(4).repeat_interleave(200)
+        centres = 12 * torch.eye(64)[self.labels]
+        self.mask = torch.arange(800) < poison
+        turned = 8 * torch.eye(64)[0] + 8 * torch.eye(64)[9]
+        spread = torch.where(self.mask, 0.5, 1.0)[:, None]
+        self.found = torch.where(self.mask[:, None], turned, centres) + spread * torch.randn(800, 64, generator=rng)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.found
+
+    def dropped(self, defense: ActivationClustering) -> Tensor:
+        train = Split(torch.zeros(800, 3, 4, 4, dtype=torch.uint8), self.labels)
+        where = Scene(4, (3, 4, 4), torch.device("cpu"), None, seeded(0), granted=self)  # type: ignore[arg-type]
+        return defense.suspicion(train, where) > 0
+
+
+@pytest.mark.parametrize("poison", [30, 60, 101, 160])
+def test_activation_clustering_finds_poison_whatever_its_share(poison: int) -> None:
+    """It may be half of its label, as at 10 % of ten classes, or most of it."""
+    world = Planted(poison)
+    assert torch.equal(world.dropped(ActivationClustering()), world.mask)
+    if poison > 100:
+        smaller = world.dropped(ActivationClustering(suspect="smaller", size=0.5, silhouette=0.1))
+        assert not (smaller & world.mask).any()
+
+
+def test_activation_clustering_spares_planted_clean_labels() -> None:
+    assert not Planted(0).dropped(ActivationClustering()).any()
+
+
+def test_activation_clustering_has_the_published_rule() -> None:
+    """The smaller cluster, at most 35 % of a label: a share of 30 % is found, half of the label is let through."""
+    few, half = Planted(60), Planted(100)
+    assert torch.equal(few.dropped(ART) & (few.labels == 0), few.mask)
+    assert not half.dropped(ART)[half.labels == 0].any()
 
 
 def test_activation_clustering_drops_the_smaller_cluster_of_every_label_without_both_tests(benign: Classifier) -> None:
     """Half of a label is not enough: the silhouette decides, unless it may be any."""
 
     def dropped(silhouette: float, train: Split) -> list[int]:
-        defense = ActivationClustering(reduce="pca", size=0.5, silhouette=silhouette)
+        defense = dataclasses.replace(ART, size=0.5, silhouette=silhouette)
         found = defense.suspicion(train, scene(benign)) > 0
         return [int(found[train.labels == k].sum()) for k in train.labels.unique()]
 
@@ -84,10 +133,12 @@ def test_activation_clustering_drops_the_smaller_cluster_of_every_label_without_
     assert (dropped(-0.99, pair), dropped(-1, pair)) == ([0], [1])
 
 
-@pytest.mark.parametrize("reduce", ["ica", "pca"])
-def test_activation_clustering_survives_tiny_and_constant_labels(reduce: str, benign: Classifier) -> None:
+@pytest.mark.parametrize("defense", [ActivationClustering(), ART, PAPER], ids=str)
+def test_activation_clustering_survives_tiny_and_constant_labels(
+    defense: ActivationClustering, benign: Classifier
+) -> None:
     rows = torch.tensor([0, 0, 0, 0, 1, 2, 7, 3, 8, 13])
-    suspicion = ActivationClustering(reduce=reduce).suspicion(TRAIN[rows], scene(benign))
+    suspicion = defense.suspicion(TRAIN[rows], scene(benign))
     assert suspicion.isfinite().all()
     assert (suspicion[:5] < 0).all()
 
