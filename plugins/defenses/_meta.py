@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Sample = tuple[Classifier, bool]
     """A model, and whether it holds a backdoor."""
 
+LEAST_HELD = 16
+"""Shadow models that validate, where that is a quarter of them at most; one in nine of many, as in the paper."""
 WEIGHTS = ("queries", "hidden_weight", "hidden_bias", "weight", "bias")
 
 
@@ -177,3 +179,47 @@ def ranking(scores: Tensor, backdoored: Sequence[bool]) -> Tensor:
         return scores.new_full((scores.shape[1],), 0.5)
     wins = (bad[:, None] > benign).float() + 0.5 * (bad[:, None] == benign).float()
     return wins.mean((0, 1))
+
+
+def validating(count: int) -> int:
+    """Return how many of so many shadow models validate: even, one in nine, but 16 where that is at most a quarter."""
+    half = max(count // 9, min(LEAST_HELD, count // 4)) // 2
+    return 2 * max(1, half)
+
+
+def folds(count: int, wanted: int) -> int:
+    """Return how many parts of so many shadow models can validate in turn."""
+    return min(wanted, count // validating(count))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What some meta-classifiers, ``together`` of them, learn from, and what validates: numbers of shadow models."""
+
+    learned: list[int]
+    held: list[int]
+    together: int
+
+
+def turns(count: int, wanted: int, repeats: int) -> Iterator[Turn]:
+    """Yield the turns in which ``wanted`` parts of so many shadow models validate, ``repeats`` times over.
+
+    With one fold the last ones validate, and meta-classifiers learn side by side. Several are drawn anew for each
+    repeat, from torch's global generator. Benign models have even numbers, backdoored odd ones, and they stay in pairs.
+    """
+    many, size = folds(count, wanted), validating(count)
+    for _ in range(repeats if many > 1 else 1):
+        order = torch.randperm(count // 2) if many > 1 else torch.arange(count // 2)
+        numbers = torch.stack((2 * order, 2 * order + 1), 1).flatten().tolist()
+        for end in range(count, count - many * size, -size):
+            held = slice(end - size, end)
+            yield Turn(numbers[: held.start] + numbers[end:], numbers[held], 1 if many > 1 else repeats)
+
+
+def averaged(rounds: Sequence[tuple[list[int], Tensor]]) -> dict[int, Tensor]:
+    """Return the mean score of each model, by number, over rounds of (numbers, a score of each)."""
+    found: dict[int, list[Tensor]] = {}
+    for numbers, scores in rounds:
+        for number, score in zip(numbers, scores, strict=True):
+            found.setdefault(number, []).append(score)
+    return {number: torch.stack(found[number]).mean() for number in sorted(found)}

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 import benchkit
 
+from ._bound import upper_bound
 from ._jumbo import Jumbo, require_images, sampler_fault
-from ._meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, fresh
+from ._meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, averaged, folds, fresh, turns, validating
 
-LEAST_HELD = 16
-"""Shadow models that validate, where that is a quarter of them at most; one in nine of many, as in the paper."""
+if TYPE_CHECKING:
+    from ._meta import Sample, Turn
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,13 @@ class Mna(benchkit.ModelDetector):
     no backdoored model; its score, too, is higher for the more suspicious.
 
     What differs from the released code: models are asked in eval mode, not with dropout on (``probe_mode=train``;
-    batch normalisation is in eval mode always). Both kinds of shadow models take equally many steps. The five
-    meta-classifiers, whose AUCs the paper averages, are one detector here, the mean of their scores, each in
-    standard deviations of its validation scores; they visit the models in a common order. Of epochs with equal
-    validation AUC the last one counts.
+    batch normalisation is in eval mode always). Both kinds of shadow models take equally many steps. The
+    meta-classifiers, whose AUCs the paper averages, are one detector here, the mean of their scores, each less its
+    mean over what it learned from. Of epochs with equal validation AUC the last one counts. With ``folds`` parts of
+    the shadow models validate in turn, in parts of its own for each repeat, so that every benign one has a score from
+    meta-classifiers that did not learn from it, and the cutoff knows all of them (see ``upper_bound``); a victim is
+    judged by the first of each repeat. With ``folds=1``, the paper's, the same models validate always, and
+    meta-classifiers visit the others in a common order.
 
     The paper trains 4,608 models of a CNN of its own (``arch=mntd_cnn``) by ``recipe=mntd`` on 2 % of CIFAR-10, and
     judges models trained alike. Here victims are trained by another recipe, for longer. What a meta-classifier learns
@@ -40,8 +45,8 @@ class Mna(benchkit.ModelDetector):
     victims' own recipe and architecture, cut to two thirds but in smaller batches, on all images. (From 250 images of
     ``scenes``, 5 %, no shadow model learned anything in the time there is.) Nor does it carry over from queries that
     start as noise, where shadow models give themselves away, as their triggers are noise: the defaults start from
-    clean images with a patch, of which they ask three times as many, and bring logits to one scale. The cutoff stays
-    rough, as three benign shadow models set it, and those are not quite victims.
+    clean images with a patch, of which they ask three times as many, and bring logits to one scale. The cutoff holds
+    for benign models like the shadow ones, and victims are not quite that.
     """
 
     name = "mna"
@@ -80,9 +85,12 @@ class Mna(benchkit.ModelDetector):
         "eval", "ask models in eval mode, or (train, as released) with dropout on", choices=("eval", "train")
     )
     repeats: int = benchkit.param(5, "meta-classifiers whose scores are averaged", ge=1)
+    folds: int = benchkit.param(
+        4, "parts of the shadow models that validate in turn, as far as there are as many (the paper: 1)", ge=1
+    )
     threshold: str = benchkit.param(
         "fpr:0.05",
-        "score that a share of the validation's benign models exceeds, or the median of both kinds (as released)",
+        "share of benign models, like the shadow ones, that is flagged; or median, of both kinds (as released)",
         prepares=False,
     )
 
@@ -94,63 +102,68 @@ class Mna(benchkit.ModelDetector):
     def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
         """Train the meta-classifiers on the shadow models.
 
-        Returns their weights (see :class:`MetaClassifiers`), ``centre`` and ``spread``, float32 (R,), of each
-        one's scores (``one_class``: of benign models), and the validation models' averaged scores: ``benign_scores``
-        and ``backdoored_scores``, (M / 2,).
+        Returns the weights of all R of them (see :class:`MetaClassifiers`), ``centre``, float32 (R,), each one's mean
+        score of what it learned from, and the averaged scores of models by those that did not learn from them:
+        ``benign_scores`` and ``backdoored_scores``, float32 (M,).
 
         Raises:
             DataError: when there are too few clean images.
         """
         require_images(scene)
         samples = [(model.requires_grad_(False), bool(number % 2)) for number, model in enumerate(scene.shadows)]
-        held = samples[len(samples) - validating(len(samples)) :]
-        learned = samples[: len(samples) - len(held)]
         with _seeded(scene.rng):
-            meta = self._meta(fresh(self._queries(scene), scene.classes, self.hidden))
-            course = Course(self.epochs, self.lr, self.tune_queries)
-            if self.one_class:
-                benign = [sample for sample in learned if not sample[1]]
-                course.run(meta, OneClass(self.nu, len(benign)), benign, None)
-            else:
-                course.run(meta, TwoClass(), learned, held)
-            scores = meta.scores([model for model, _ in held])
-        backdoored = torch.tensor([bad for _, bad in held], device=scores.device)
-        known = scores[~backdoored] if self.one_class else scores  # who sees no backdoored model scales by none
-        centre, spread = known.mean(0), known.std(0).clamp(min=1e-6)
-        averaged = ((scores - centre) / spread).mean(1)
-        found = {
-            **meta.state(),
-            "centre": centre,
-            "spread": spread,
-            "benign_scores": averaged[~backdoored],
-            "backdoored_scores": averaged[backdoored],
-        }
-        return {name: value.cpu().contiguous() for name, value in found.items()}
+            parts = list(turns(len(samples), self.folds, self.repeats))
+            taught = [self._taught(scene, samples, turn) for turn in parts]
+        scores = averaged([(turn.held, one.pop("held")) for turn, one in zip(parts, taught, strict=True)])
+        # One of each repeat judges victims, as one of each repeat judged each shadow model: the scores compare.
+        judges = taught[:: folds(len(samples), self.folds)]
+        found = {name: torch.cat([one[name] for one in judges]) for name in taught[0]}
+        for odd, name in enumerate(("benign_scores", "backdoored_scores")):
+            found[name] = torch.stack([score for number, score in scores.items() if number % 2 == odd])
+        return {name: value.cpu() for name, value in found.items()}
+
+    def _taught(self, scene: benchkit.Scene, samples: list[Sample], turn: Turn) -> dict[str, Tensor]:
+        """Train some meta-classifiers; return them, their ``centre``, and their averaged scores of ``held``.
+
+        ``centre``, float32 (R,), is the mean of each one's scores of what it learned from, and is taken off. It is not
+        that of ``held``: how a model scores that had no part in anything is what the cutoff has to know.
+        """
+        learned, held = ([samples[number] for number in numbers] for numbers in (turn.learned, turn.held))
+        meta = self._meta(fresh(self._queries(scene, turn.together), scene.classes, self.hidden))
+        course = Course(self.epochs, self.lr, self.tune_queries)
+        if self.one_class:
+            learned = [sample for sample in learned if not sample[1]]
+            course.run(meta, OneClass(self.nu, len(learned)), learned, None)
+        else:
+            course.run(meta, TwoClass(), learned, held)
+        centre = meta.scores([model for model, _ in learned]).mean(0)
+        asked = meta.scores([model for model, _ in held]) - centre
+        return {**meta.state(), "centre": centre, "held": asked.mean(1)}
 
     def score(self, scene: benchkit.Scene) -> float:
-        """Return the mean of the meta-classifiers' scores, each in deviations from its validation models' mean."""
+        """Return the mean of the meta-classifiers' scores, each less its mean over what it learned from."""
         kept = {name: value.to(scene.device) for name, value in scene.prepared.items()}
         asked, answers = kept["queries"].shape[1] * scene.classes, kept["hidden_weight"].shape[2]
         if asked != answers:
             raise benchkit.ContractError(f"the meta-classifier reads {answers} logits, the victim gives {asked}")
         with _seeded(scene.rng):
             scores = self._meta(kept).scores([scene.model])[0]
-        return float(((scores - kept["centre"]) / kept["spread"]).mean())
+        return float((scores - kept["centre"]).mean())
 
     def cutoff(self, scene: benchkit.Scene) -> float:
-        """Return the validation models' median score, or the quantile over the benign ones."""
+        """Return the validation models' median score, or what a further benign one exceeds as seldom as asked."""
         benign = scene.prepared["benign_scores"].double()
         if self.threshold == "median":
             return float(torch.cat((benign, scene.prepared["backdoored_scores"].double())).quantile(0.5))
-        return float(benign.quantile(1 - _false_alarms(self.threshold)))
+        return upper_bound(benign, _false_alarms(self.threshold))
 
     def _meta(self, weights: dict[str, Tensor]) -> MetaClassifiers:
         weights = {name: weights[name] for name in WEIGHTS}
         return MetaClassifiers(weights, standardise=self.logits == "standardised", dropout=self.probe_mode == "train")
 
-    def _queries(self, scene: benchkit.Scene) -> Tensor:
+    def _queries(self, scene: benchkit.Scene, together: int) -> Tensor:
         """Draw the first queries, float32 (R, Q, C, H, W), from clean images, or with their mean and deviation."""
-        count, clean = self.repeats * self.queries, scene.clean.images
+        count, clean = together * self.queries, scene.clean.images
         if self.start == "noise":
             pixels = clean.double().transpose(0, 1).flatten(1) / 255
             mean, deviation = (x.float().view(-1, 1, 1).to(scene.device) for x in (pixels.mean(1), pixels.std(1)))
@@ -158,27 +171,27 @@ class Mna(benchkit.ModelDetector):
         else:
             rows = torch.randint(len(clean), (count,))
             drawn = patched(clean[rows.to(clean.device)].to(scene.device) / 255)
-        return drawn.view(self.repeats, self.queries, *scene.shape)
+        return drawn.view(together, self.queries, *scene.shape)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse counts, triggers, thresholds and architectures that make no sense."""
+        return next(self._faults(shape, classes), None) or super().check(shape, classes)
+
+    def _faults(self, shape: tuple[int, int, int], classes: int) -> Iterator[str]:
         if self.models % 2:
-            return f"models={self.models} cannot be half backdoored: give an even number"
-        if self.one_class and validating(self.models) < 4:
-            return f"one_class needs 2 benign models to validate, and models={self.models} leaves 1: give 16 or more"
+            yield f"models={self.models} cannot be half backdoored: give an even number"
+        if folds(self.models, self.folds) * validating(self.models) < 4:
+            yield f"models={self.models} leaves 1 benign model to set the cutoff by: give folds=2 or models=16, or more"
+        if self.one_class and self.models - validating(self.models) < 4:
+            yield f"one_class has to learn from 2 benign models or more, and models={self.models} leaves 1: give 6"
         if self.threshold != "median" and not 0 < _false_alarms(self.threshold) < 1:
-            return f"threshold={self.threshold} is neither fpr:X, X above 0 and under 1, nor median"
+            yield f"threshold={self.threshold} is neither fpr:X, X above 0 and under 1, nor median"
         if self.images and self.images < 2 * classes:
-            return f"images={self.images} are too few for {classes} classes: give {2 * classes} or more, or 0 for all"
+            yield f"images={self.images} are too few for {classes} classes: give {2 * classes} or more, or 0 for all"
         if not self.arch.strip() or not self.recipe.strip():
-            return "arch and recipe must not be empty: write victim or a model's name, and a recipe such as mntd"
-        return sampler_fault(self.jumbo, shape) or super().check(shape, classes)
-
-
-def validating(count: int) -> int:
-    """Return how many of so many shadow models validate: even, one in nine, but 16 where that is at most a quarter."""
-    half = max(count // 9, min(LEAST_HELD, count // 4)) // 2
-    return 2 * max(1, half)
+            yield "arch and recipe must not be empty: write victim or a model's name, and a recipe such as mntd"
+        if fault := sampler_fault(self.jumbo, shape):
+            yield fault
 
 
 def patched(images: Tensor) -> Tensor:

@@ -42,12 +42,45 @@ def test_new_backdoored_models_are_above_the_cutoff_and_benign_ones_under_it() -
     assert (values[0::2] > defense.cutoff(where)).float().mean() < 0.3
 
 
+@pytest.mark.parametrize(("folds", "worlds"), [(1, 16), (4, 5)])
+def test_as_many_new_benign_models_are_flagged_as_was_asked_for(folds: int, worlds: int) -> None:
+    """In planted worlds of 24 weakly separated shadow models; the plain quantile of three scores flags a quarter."""
+    flagged: dict[str, list[float]] = {"fpr:0.05": [], "fpr:0.3": []}
+    for world in range(worlds):
+
+        def made(number: int, backdoored: bool, first: int = 100_000 * (world + 1)) -> Classifier:
+            return linear(first + number, shift=0.7 if backdoored else 0.0)
+
+        defense = mna(folds=folds, epochs=3, queries=2)
+        prepared = defense.prepare(scene(shadows(made, 24), seed=world))
+        values = scores(defense, prepared, [made(1000 + number, False) for number in range(40)])
+        for threshold, shares in flagged.items():
+            cutoff = mna(threshold=threshold).cutoff(dataclasses.replace(scene(), prepared=prepared))
+            shares.append(float((values > cutoff).float().mean()))
+    strict, loose = (sum(shares) / worlds for shares in flagged.values())
+    assert strict < 0.1
+    assert 0.1 < loose < 0.65
+
+
 def test_cutoffs() -> None:
     stored = {"benign_scores": torch.tensor([0.0, 1, 2, 3]), "backdoored_scores": torch.tensor([10.0, 11, 12, 13])}
     where = dataclasses.replace(scene(), prepared=stored)
-    assert mna(threshold="fpr:0.25").cutoff(where) == pytest.approx(2.25)
+    assert mna(threshold="fpr:0.25").cutoff(where) == pytest.approx(2.75)
     assert mna(threshold="fpr:0.5").cutoff(where) == pytest.approx(1.5)
+    assert mna(threshold="fpr:0.05").cutoff(where) == pytest.approx(1.5 + 2.35336 * 1.290994 * 1.25**0.5, abs=1e-4)
     assert mna(threshold="median").cutoff(where) == pytest.approx(6.5)
+
+
+def test_each_shadow_model_is_scored_by_those_that_did_not_learn_from_it() -> None:
+    """In turns: all of them have a score, and those of the part that the judging meta-classifier held back are its."""
+    defense, models = mna(folds=4, epochs=1, repeats=1), shadows(shifted, 8)
+    prepared = defense.prepare(scene(models))
+    assert prepared["queries"].shape == (1, 4, *SHAPE)
+    assert len(prepared["benign_scores"]) == len(prepared["backdoored_scores"]) == 4
+    stored = torch.stack((prepared["benign_scores"], prepared["backdoored_scores"]), 1).flatten()
+    same = (scores(defense, prepared, models) - stored).abs() < 1e-5
+    assert [bool(one) for one in same].count(True) == 2
+    assert same[0::2].equal(same[1::2])
 
 
 def test_stored_scores_are_those_of_the_validation_models() -> None:
@@ -88,18 +121,19 @@ def test_one_class_does_not_know_how_backdoored_models_score() -> None:
     others = [shifted(number, True) if number >= 48 and number % 2 else one for number, one in enumerate(models)]
     differ = {}
     for one_class in (True, False):
-        first, second = (mna(one_class=one_class, epochs=2).prepare(scene(some)) for some in (models, others))
+        settings = {"one_class": one_class, "epochs": 2, "folds": 2}
+        first, second = (mna(**settings).prepare(scene(some)) for some in (models, others))
         differ[one_class] = {name for name, value in first.items() if not torch.equal(value, second[name])}
     assert differ[True] == {"backdoored_scores"}
-    assert differ[False] >= {"backdoored_scores", "benign_scores", "centre", "spread"}
+    assert differ[False] >= {"backdoored_scores", "benign_scores", "centre"}
 
 
-def test_one_class_scales_by_two_benign_models_or_more() -> None:
-    defense = mna(one_class=True, epochs=1, models=16)
+def test_one_class_learns_from_two_benign_models_or_more() -> None:
+    defense = mna(one_class=True, epochs=1, models=6, folds=4)
     assert defense.check(SHAPE, CLASSES) is None
-    prepared = defense.prepare(scene(shadows(faint, 16)))
-    assert len(prepared["benign_scores"]) == 2
-    assert prepared["spread"].isfinite().all()
+    prepared = defense.prepare(scene(shadows(faint, 6)))
+    assert len(prepared["benign_scores"]) == 3
+    assert prepared["benign_scores"].isfinite().all()
 
 
 def test_queries_stay_where_they_are_without_tuning() -> None:
@@ -192,7 +226,8 @@ def test_it_asks_for_the_shadow_models_it_describes() -> None:
     ("settings", "message"),
     [
         ({"models": 5}, "even number"),
-        ({"models": 14, "one_class": True}, "16 or more"),
+        ({"models": 4, "one_class": True}, "learn from 2 benign models"),
+        ({"models": 14, "folds": 1}, "folds=2 or models=16, or more"),
         ({"jumbo": "standart"}, "joined by +"),
         ({"threshold": "argmax"}, "fpr:X"),
         ({"threshold": "fpr:1"}, "fpr:X"),

@@ -53,7 +53,7 @@ def scene(models: list[Classifier] | None = None, seed: int = 0) -> Scene:
 
 
 def mna(**settings: Any) -> Mna:
-    return Mna(**{"repeats": 2, "queries": 4, "hidden": 8, "lr": 0.01, "logits": "raw", **settings})
+    return Mna(**{"folds": 1, "repeats": 2, "queries": 4, "hidden": 8, "lr": 0.01, "logits": "raw", **settings})
 
 
 def scores(defense: Mna, prepared: dict[str, Tensor], models: list[Classifier]) -> Tensor:
