@@ -113,19 +113,20 @@ class TwoClass:
 class OneClass:
     """Benign models alone: a one-class network (Xu et al., Section V-D; Chalapathy et al., 2018).
 
-    With s the benign score, the negative of what ``meta`` returns: |w|^2 / 2 + |V|^2 / 2 + max(0, r - s) / nu - r,
-    V the hidden layer's weights; after every step r becomes the nu-quantile of the scores of this epoch so far.
+    With s the benign score, the negative of what ``meta`` returns: |w|^2 / 2 + |V|^2 / 2 + max(0, r - s) / nu - r, V
+    the hidden layer's weights and, as released, its biases. At first r is 1; after every step it becomes the
+    nu-quantile of the scores of this epoch so far.
     """
 
     def __init__(self, nu: float, per_epoch: int) -> None:
         self.nu, self.per_epoch = nu, per_epoch
         self.seen: list[Tensor] = []
-        self.r: Tensor | float = 0.0
+        self.r: Tensor | float = 1.0
 
     def loss(self, meta: MetaClassifiers, sample: Sample) -> Tensor:
         """Return the loss of one benign model, summed over the meta-classifiers."""
         benign = -(meta(sample[0]) - meta.bias)  # the one-class network has no bias; its gradient here is zero
-        size = (meta.weight.square().sum() + meta.hidden_weight.square().sum()) / 2
+        size = sum(part.square().sum() / 2 for part in (meta.weight, meta.hidden_weight, meta.hidden_bias))
         loss = size + (F.relu(self.r - benign) / self.nu - self.r).sum()
         self.seen = [*([] if len(self.seen) == self.per_epoch else self.seen), benign.detach()]
         self.r = torch.stack(self.seen).quantile(self.nu, 0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from benchkit_plugins.defenses._bound import upper_bound
-from benchkit_plugins.defenses._meta import folds, turns, validating
+from benchkit_plugins.defenses._meta import MetaClassifiers, OneClass, folds, turns, validating
 from benchkit_plugins.defenses.mna import patched
+from torch import nn
+
+from benchkit.models import Classifier
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,27 @@ def test_bounds_by_hand() -> None:
     assert upper_bound(torch.arange(1.0, 20), 0.05) == pytest.approx(19)
     assert upper_bound(torch.arange(20).float(), 0.05) == pytest.approx(18.95)
     assert upper_bound(torch.tensor([0.0, 1, 2]), 0.05) == pytest.approx(1 + 2.91999 * (4 / 3) ** 0.5, abs=1e-4)
+
+
+def test_the_one_class_loss_is_that_of_the_released_code() -> None:
+    """|w|^2 / 2 + |V|^2 / 2 + |c|^2 / 2 + max(0, r - s) / nu - r, c the hidden biases, r = 1 at first."""
+    weights = {
+        "queries": torch.zeros(1, 1, 1, 8, 8),
+        "hidden_weight": torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]),
+        "hidden_bias": torch.tensor([[0.5, 3.0]]),
+        "weight": torch.tensor([[-1.0, 0.5]]),
+        "bias": torch.tensor([7.0]),
+    }
+    meta = MetaClassifiers(weights, standardise=False, dropout=False)
+    head = nn.Linear(64, 2)
+    nn.init.zeros_(head.weight)
+    head.bias.data = torch.tensor([0.1, -4.0])
+    model = Classifier(nn.Sequential(nn.Flatten(), head), torch.zeros(1), torch.ones(1))
+    goal = OneClass(nu=0.1, per_epoch=2)
+    size = (1 + 4) / 2 + (0.25 + 9) / 2 + (1 + 0.25) / 2
+    benign = 0.6  # the hidden layer is (0.6, 0), w is (-1, 0.5), and the benign score is the negative one
+    assert float(goal.loss(meta, (model, False)).detach()) == pytest.approx(size + (1 - benign) / 0.1 - 1)
+    assert float(goal.loss(meta, (model, False)).detach()) == pytest.approx(size - benign)
 
 
 def test_a_square_of_noise_is_laid_anywhere_over_each_image() -> None:
