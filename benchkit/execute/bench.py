@@ -160,13 +160,7 @@ class Bench:
         return Scene(len(data.classes), shape, self.device, held, rng, **more)  # type: ignore[arg-type]
 
     def attacker(
-        self,
-        job: Job,
-        purpose: str,
-        *,
-        fit: bool = False,
-        model: Classifier | None = None,
-        drawn: Tensors | None = None,
+        self, job: Job, purpose: str, *, fit: bool = False, drawn: Tensors | None = None, **more: Any
     ) -> Scene:
         """Return what the attacker of a step may have; ``drawn`` stands in for what its craft step drew."""
         return self.scene(
@@ -175,8 +169,8 @@ class Bench:
             ("attacker", purpose),
             prepared=PREPARED if job["stage"] == "craft" else {**self.tensors(job, "craft"), **(drawn or {})},
             rate=job.get("poison_rate"),
-            granted=model,
             trainer=self.trainer(job) if fit else None,
+            **more,
         )
 
     def defender(

@@ -96,7 +96,7 @@ def make_craft(bench: Bench, job: Job) -> Result:
     """Craft a trigger."""
     attack = bench.attack(job)
     model = bench.model(job, SURROGATE) if SURROGATE in job["parents"] else None
-    prepared = gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", model=model)))
+    prepared = gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", granted=model)))
     return {**prepared, **drawn(bench, attack, job, "draw")}, {}
 
 

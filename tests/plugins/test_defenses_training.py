@@ -12,11 +12,9 @@ from benchkit_plugins.defenses.abl import AntiBackdoorLearning
 from benchkit_plugins.defenses.activation_clustering import ActivationClustering
 from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from benchkit.models import Classifier
-from benchkit.scene import LossFn, Scene, Split
-from benchkit.train import Trainer
+from benchkit.scene import Scene, Split
 
 ART = ActivationClustering(suspect="smaller", size=0.35, silhouette=0.1)
 PAPER = dataclasses.replace(ART, reduce="ica")

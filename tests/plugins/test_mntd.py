@@ -12,6 +12,8 @@ from benchkit_plugins.attacks.mntd import Mntd
 from torch import Tensor
 
 import benchkit
+from benchkit.plugins import load
+from benchkit.spec import component, components
 
 
 def drawn(attack: benchkit.Attack, count: int = 600, shape: tuple[int, int, int] = RGB) -> list[dict[str, Tensor]]:
@@ -99,3 +101,26 @@ def test_images_without_room_are_refused() -> None:
     assert "8 pixels" in str(Mntd().check((3, 7, 32), 10))
     assert "not a class" in str(Mntd(target=10).check(RGB, 10))
     assert Mntd().check(RGB, 10) is None
+
+
+def test_all_leaves_it_out() -> None:
+    names = {one.name for one in components("all", "attacks", load())}
+    assert "badnets" in names
+    assert "mntd" not in names
+
+
+@pytest.mark.parametrize("text", ["low-freq:target=-1", "smooth:aim=target,target=-1"])
+def test_a_trigger_that_is_crafted_for_its_target_needs_one(text: str) -> None:
+    assert "not -1" in str(component(text, "attacks", load()).check(RGB, 10))
+    assert component(text.replace("-1", "1"), "attacks", load()).check(RGB, 10) is None
+
+
+def test_a_drawn_target_is_that_of_poison_labels_and_wrappers() -> None:
+    found = {"target": torch.tensor(2)}
+    train = split(200)
+    for text in ("badnets:target=-1", "sig:target=-1", "invisible:base=badnets,base.target=-1,k=16"):
+        attack, here = component(text, "attacks", load()), scene((1, 16, 16), prepared=found, rate=0.1)
+        made = attack.poison(train, here)
+        assert made.mask.any()
+        assert set(made.data.labels[made.mask].tolist()) == {2}
+        assert attack.target_class(here) == 2
