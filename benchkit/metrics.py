@@ -1,10 +1,7 @@
-"""What each number means, which one judges a defense kind, and how seeds become an interval. Torch-free."""
+"""What each number means, and which one judges a defense kind. Torch-free."""
 
 from __future__ import annotations
 
-import functools
-import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -213,46 +210,3 @@ def headline(kind: str, benign: bool) -> tuple[str, ...]:
 def titles(names: Sequence[str]) -> str:
     """Return the titles of metrics that stand in one table cell, such as ``C-Acc / ASR``."""
     return " / ".join(metric(name).title for name in names)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The mean over seeds, half the width of its 95 % interval (None below three seeds), and their number."""
-
-    mean: float
-    ci95: float | None
-    n: int
-
-
-def summarize(values: Sequence[float]) -> Summary:
-    """Average one value per seed; the interval is Student's t over seeds, and does not depend on their order.
-
-    A bootstrap over so few seeds covers far less than it says (about 70 % at three).
-    """
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 3:
-        return Summary(mean, None, n)
-    # Exact, so that equal values have no spread; a rounded mean would leave them one of 1e-15.
-    return Summary(mean, t_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n), n)
-
-
-@functools.cache
-def t_quantile(df: int) -> float:
-    """Return the 97.5 % quantile of Student's t with ``df`` >= 1 degrees of freedom, to about 1e-12."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _central(middle, df) < 0.95 else (low, middle)
-    return math.tan(low) * math.sqrt(df)
-
-
-def _central(angle: float, df: int) -> float:
-    """P(|T| < tan(angle) * sqrt(df)), the finite sums of Abramowitz & Stegun 1964, 26.7.3 and 26.7.4."""
-    cosine, odd = math.cos(angle), df % 2
-    term = total = (cosine if df > 1 else 0.0) if odd else 1.0
-    for step in range(2 + odd, df - 1, 2):
-        term *= cosine * cosine * (step - 1) / step
-        total += term
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total

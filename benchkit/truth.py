@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
 from benchkit.population import Verdicts
 from benchkit.scene import Poisoned, Scene, Split
+
+
+class Stamped(NamedTuple):
+    """Test images that an attacker wants to turn.
+
+    Attributes:
+        rows: int64 (M,), their rows in the test split.
+        images: uint8 (M, C, H, W) with the trigger.
+        wanted: int64 (M,), the label the attacker wants for each.
+        control: uint8 (M, C, H, W), processed like ``images`` but without the trigger.
+    """
+
+    rows: Tensor
+    images: Tensor
+    wanted: Tensor
+    control: Tensor
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,24 +20,9 @@ from benchkit.scene import PREPARED, Data, Poisoned, Scene, Source, Split, Tenso
 from benchkit.spec import component, recipe
 from benchkit.store import Store
 from benchkit.train import Trainer
+from benchkit.truth import Stamped
 
 Job = Mapping[str, Any]
-
-
-class Stamped(NamedTuple):
-    """Test images that an attacker wants to turn.
-
-    Attributes:
-        rows: int64 (M,), their rows in the test split.
-        images: uint8 (M, C, H, W) with the trigger.
-        wanted: int64 (M,), the label the attacker wants for each.
-        control: uint8 (M, C, H, W), processed like ``images`` but without the trigger.
-    """
-
-    rows: Tensor
-    images: Tensor
-    wanted: Tensor
-    control: Tensor
 
 
 class Bench:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from decimal import Decimal
 
-from benchkit.metrics import TOO_WIDE, Summary, metric
+from benchkit.metrics import TOO_WIDE, metric
 from benchkit.report.aggregate import seeds_of
 from benchkit.report.compare import SPLIT, Comparison, Group, Pair
 from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
@@ -13,6 +13,7 @@ from benchkit.report.matching import Book
 from benchkit.report.notes import faults, poisoned, seeds_line, some, warnings
 from benchkit.report.operating import BDR, has_curve, published_fpr
 from benchkit.report.published import decimals
+from benchkit.summaries import Summary
 
 SHOWN = "ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer"
 OTHERWISE = "*"

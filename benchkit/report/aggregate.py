@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchkit.metrics import HEADLINE, METRICS, Summary, metric, summarize
+from benchkit.metrics import HEADLINE, METRICS, metric
 from benchkit.report.load import Record, newest
 from benchkit.report.rows import Row, place_of, rows_of
+from benchkit.summaries import Summary, summarize
 from benchkit.words import printable
 
 AXES = ("attack", "defense", "dataset", "model", "recipe", "poison_rate")

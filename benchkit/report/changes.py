@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from benchkit.metrics import Summary, metric
+from benchkit.metrics import metric
 from benchkit.report.aggregate import Cell, seeds_of
 from benchkit.report.layout import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.notes import faults, seeds_line
 from benchkit.report.ranks import COSTS
 from benchkit.report.runs import EXACT, Runs, Twin, minus, verdict
+from benchkit.summaries import Summary
 
 HEADS = ("metric", "A", "B", "B - A", "for the defender", "seeds")
 _NAMED = 6

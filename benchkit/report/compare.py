@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
-from benchkit.metrics import METRICS, Summary
+from benchkit.metrics import METRICS
 from benchkit.report.aggregate import AXES, Cell
 from benchkit.report.matching import Book
 from benchkit.report.operating import NAME, bdr_at, has_curve, published_fpr
 from benchkit.report.published import MATCHED, Published, part_of
+from benchkit.summaries import Summary
 
 Column = tuple[str, str]
 """A defense and a metric."""

@@ -11,13 +11,14 @@ from importlib.resources import files
 from typing import Any
 
 from benchkit import __version__
-from benchkit.metrics import METRICS, Summary, metric
+from benchkit.metrics import METRICS, metric
 from benchkit.report.aggregate import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
 from benchkit.report.load import Record
 from benchkit.report.matrix import View, best_of, groups_of, number
 from benchkit.report.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
 from benchkit.report.ranks import rankings
+from benchkit.summaries import Summary
 from benchkit.words import printable
 
 STYLES = ("page", "matrix", "parts")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchkit.metrics import metric, summarize
+from benchkit.metrics import metric
 from benchkit.report.aggregate import Cell, seeds_of
 from benchkit.report.layout import MEANING, Entry, Head, Report, Table
 from benchkit.report.load import Record, finite
 from benchkit.report.notes import Notes, assumptions, fault_signs, faults, poisoned, populations, seeds_line, warnings
+from benchkit.summaries import summarize
 from benchkit.words import printable
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchkit.errors import NothingToRun
-from benchkit.metrics import METRICS, Summary, metric, summarize
+from benchkit.metrics import METRICS, metric
 from benchkit.report.aggregate import Cell, flat
 from benchkit.report.load import Record
 from benchkit.report.matrix import View
+from benchkit.summaries import Summary, summarize
 
 KEY = ("dataset", "model", "attack", "defense")
 FREE = ("poison_rate", "recipe")
