@@ -152,12 +152,13 @@ class Scene:
     def poison_rate(self) -> float:
         """The share of the whole training set that an attacker may poison.
 
-        Raises ContractError in ``prepare``, whose trigger is crafted once for all rates, and for defenders.
+        Raises ContractError in ``prepare``, whose trigger is crafted once for all rates, in ``benchkit spectrum``,
+        which has no rate, and for defenders.
         """
         if self.rate is None:
             raise ContractError(
-                "scene.poison_rate is for attacks, and not in prepare(), whose result all poison rates share: "
-                "use it in poison(), train() or stamp(), or declare a parameter of your own"
+                "scene.poison_rate is for attacks, but not in prepare(), whose result all poison rates share, nor for "
+                "benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter of your own"
             )
         return self.rate
 

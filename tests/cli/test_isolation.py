@@ -161,7 +161,7 @@ def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_pat
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--attacks", "early", "--no-victims"), "scene.poison_rate is for attacks, and not in prepare()"),
+        (("--attacks", "early", "--no-victims"), "scene.poison_rate is for attacks, but not in prepare()"),
         (("--attacks", "early:what=prepared", "--no-victims"), "scene.prepared is what prepare() returns"),
         (("--attacks", "none", "--defenses", "curious"), "scene.poison_rate is for attacks"),
         (("--attacks", "none", "--defenses", "curious:what=others"), "scene.others is there in a defense's prepare()"),
