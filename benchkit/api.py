@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.params import Component, param
@@ -61,6 +63,8 @@ class Attack(Component, ABC):
         label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``. It is trained
             on the same images as the benign victim, from other initial weights and in another order.
+        reports: what ``prepare`` says of how it went: names of its results that hold one number, and what each is. A
+            record has them among its metrics, behind ``craft_``.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
             ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
         adds_only: True where ``stamp`` does nothing to a pixel but add to it or replace it. Then the clean image is the
@@ -72,6 +76,7 @@ class Attack(Component, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
+    reports: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     target: int = param(
         0, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=DRAWN
@@ -118,6 +123,14 @@ class Attack(Component, ABC):
         """Return whether anything is crafted or drawn before an image can be stamped."""
         own = type(self)
         return own.prepare is not Attack.prepare or own.draw is not Attack.draw or self.target == DRAWN
+
+    def shortfall(self, reported: Mapping[str, float]) -> str | None:
+        """Return in what ``prepare`` ended below what was asked of it, or None; every record of it warns of that.
+
+        Args:
+            reported: the numbers that ``reports`` names; empty where there are none.
+        """
+        return None
 
     def trains(self) -> bool:
         """Return whether ``train`` is the attacker's own, not the benchmark's."""

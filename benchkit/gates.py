@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import ContractError, DataError
@@ -87,6 +87,15 @@ def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor
     if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
         raise ContractError(f"{name}.{what} must return a dict of tensors")
     return dict(returned)
+
+
+def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return those of the numbers that an attack reports which its ``prepare`` made. Raises ContractError."""
+    there = [what for what in names if what in made]
+    for what in there:
+        if made[what].numel() != 1:
+            raise ContractError(f"{name}.prepare must return one number as '{what}', since {name}.reports names it")
+    return {what: number(name, f"prepare ('{what}')", made[what]) for what in there}
 
 
 def poisoned(name: str, train: Split, returned: Any) -> Poisoned:

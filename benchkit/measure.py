@@ -175,6 +175,8 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
         found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
     if metrics.get("auroc_high", 1.0) < 0.5:
         found.append("AUROC is below 0.5 over the population: the scores tell models apart, but the wrong way round")
+    if truth.shortfall:
+        found.append(f"crafting the trigger ended below what was asked: {truth.shortfall}")
     if truth.judged and not truth.benign:
         if _moved("benign_clean", "benign_triggered", truth):
             found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 TOO_WIDE = ">50"
+CRAFTED = "craft_"
+"""What the names of the numbers begin with that an attack's ``prepare`` reports."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def metric(name: str) -> Metric:
     """Return what is known of a metric; a plugin's own metric is shown under its plain name."""
     if name == AT_PUBLISHED_FPR.name:
         return AT_PUBLISHED_FPR
-    return METRICS.get(name) or Metric(name, name, "neither", False, "reported by the cell")
+    said = "reported by the attack's crafting" if name.startswith(CRAFTED) else "reported by the cell"
+    return METRICS.get(name) or Metric(name, name, "neither", False, said)
 
 
 def headline(kind: str, benign: bool) -> tuple[str, ...]:

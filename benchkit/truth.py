@@ -35,6 +35,7 @@ class Truth:
     Attributes:
         benign: the attack implants nothing, so nothing triggered exists.
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
+        shortfall: in what the crafting of the trigger ended below what was asked, or None.
         test: the clean test split; on a benign row, as its processing left it.
         rows: int64 rows of ``test`` that were stamped: those whose label is not the attacker's wish.
         triggered: uint8, ``test.images[rows]`` with the trigger.
@@ -55,6 +56,7 @@ class Truth:
     control: Tensor
     train: Poisoned | None = None
     plain: bool = True
+    shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))

@@ -10,6 +10,7 @@ import click
 
 from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.metrics import CRAFTED
 from benchkit.words import say
 
 KINDS = ("attacks", "defenses", "datasets")
@@ -50,6 +51,7 @@ def _described(kind: str, entry: Any) -> dict[str, Any]:
         "paper": cls.paper,
         "description": inspect.cleandoc(cls.__doc__ or ""),
         "assumes": assumptions(cls, cls()),
+        "reports": {CRAFTED + name: said for name, said in getattr(cls, "reports", {}).items()},
         "parameters": describe(cls),
     }
 
@@ -83,6 +85,7 @@ def _text(row: dict[str, Any]) -> str:
     lines = [head, "", row["description"]]
     lines += ["", f"Paper: {row['paper']}"] if row["paper"] else []
     lines += [f"Assumes: {row['assumes']}"] if row["assumes"] else []
+    lines += [f"Reports: {name}, {said}" for name, said in row["reports"].items()]
     table = [(one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]]
     if table:
         headers = ("parameter", "type", "default", "bounds", "meaning")

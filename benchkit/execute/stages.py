@@ -18,6 +18,7 @@ from benchkit.frequency import channel_spectra
 from benchkit.judging import answers
 from benchkit.kinds import ModelDetector
 from benchkit.measure import audit, measure
+from benchkit.metrics import CRAFTED
 from benchkit.plan import AUDIT, BENIGN_AUDIT, SHADOWS, SURROGATE
 from benchkit.population import Verdicts
 from benchkit.protocol import generator
@@ -93,11 +94,12 @@ def _classes_without_images(data: Data) -> list[str]:
 
 
 def make_craft(bench: Bench, job: Job) -> Result:
-    """Craft a trigger."""
+    """Craft a trigger; the numbers that its attack reports are kept beside it."""
     attack = bench.attack(job)
     model = bench.model(job, SURROGATE) if SURROGATE in job["parents"] else None
     prepared = gates.tensors(attack.name, attack.prepare(bench.attacker(job, "prepare", granted=model)))
-    return {**prepared, **drawn(bench, attack, job, "draw")}, {}
+    reported = gates.reported(attack.name, attack.reports, prepared)
+    return {**prepared, **drawn(bench, attack, job, "draw")}, reported
 
 
 def make_poison(bench: Bench, job: Job) -> Result:
@@ -202,7 +204,7 @@ def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
 def make_cell(bench: Bench, job: Job) -> dict[str, Any]:
     """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them."""
     findings, warnings = measure(bench.defense(job), partial(bench.defender, job), truth(bench, job))
-    return {"metrics": {**findings.metrics, **_poisoned_share(bench, job)}, "warnings": warnings, **findings.exhibits}
+    return {"metrics": {**findings.metrics, **_inherited(bench, job)}, "warnings": warnings, **findings.exhibits}
 
 
 def truth(bench: Bench, job: Job) -> Truth:
@@ -218,6 +220,7 @@ def truth(bench: Bench, job: Job) -> Truth:
         control=stamped.control,
         train=bench.poisoned(job) if "poison" in parents else None,
         plain=bench.attack(job).access != "training",
+        shortfall=bench.attack(job).crafted_by().shortfall(_info(bench, job, "craft")),
         judged=bench.tensors(job, "judge"),
         audited=_verdicts(bench, job, AUDIT),
         benign_audited=_verdicts(bench, job, BENIGN_AUDIT),
@@ -230,11 +233,18 @@ def _verdicts(bench: Bench, job: Job, role: str) -> Verdicts:
     return Verdicts(*([value for info in found for value in info[name]] for name in ("score", "threshold")))
 
 
-def _poisoned_share(bench: Bench, job: Job) -> dict[str, float]:
-    """Return the share of the training set that was poisoned, as the poisoning itself or its victim's steps tell it."""
-    steps = [job["parents"][role] for role in ("poison", "victim", "judge") if role in job["parents"]]
-    told = [bench.store.meta(*step)["info"] for step in steps]
-    return next(({"poisoned": info["poisoned"]} for info in told if "poisoned" in info), {})
+def _inherited(bench: Bench, job: Job) -> dict[str, float]:
+    """Return what the attack's own steps found out: the share really poisoned, and what its crafting reports."""
+    poisoned = [
+        info["poisoned"] for role in ("poison", "victim", "judge") if "poisoned" in (info := _info(bench, job, role))
+    ]
+    reported = {CRAFTED + name: value for name, value in _info(bench, job, "craft").items()}
+    return ({"poisoned": poisoned[0]} if poisoned else {}) | reported
+
+
+def _info(bench: Bench, job: Job, role: str) -> dict[str, float]:
+    """Return what was kept beside a parent's tensors, or nothing if the step has no such parent."""
+    return dict(bench.store.meta(*job["parents"][role])["info"]) if role in job["parents"] else {}
 
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

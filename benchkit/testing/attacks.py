@@ -24,7 +24,7 @@ from benchkit.testing.common import (
     require,
     unchanged,
 )
-from benchkit.testing.world import CLASSES, RATE, World, worlds_for
+from benchkit.testing.world import CLASSES, RATE, World, prepared, worlds_for
 
 MOST = 0.5
 """Share of its pixels beyond which a stamp changes an image as a whole."""
@@ -59,6 +59,14 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
         refused,
         f"{attack.name}.check accepts a target that is no class: return super().check(shape, classes)",
     )
+
+
+def check_reports(attack: Attack) -> None:
+    """What ``prepare`` returns under the names in ``reports`` are single numbers, which ``shortfall`` can judge."""
+    crafter = attack.crafted_by()
+    made = prepared(crafter, home(crafter))
+    said = crafter.shortfall(gates.reported(crafter.name, crafter.reports, made))
+    require(said is None or isinstance(said, str), f"{crafter.name}.shortfall must return a sentence or None")
 
 
 def check_stamp(attack: Attack) -> None:
@@ -224,6 +232,7 @@ CHECKS = (
     check_refusal,
     check_threat_model,
     check_refuses_a_missing_class,
+    check_reports,
     check_prepare,
     check_prepare_repeats,
     check_stamp,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,28 @@ def anchored(
         goal = gain * torch.maximum(first[anchors], first.abs().mean())
         scale = (first[anchors] - goal).square().sum().clamp(min=1e-12)
         yield lambda image: (answers(image)[0, anchors] - goal).square().sum() / scale
+
+
+REPORTS = {"reached": "share of the way to the asked answers that the chosen neurons came, from where they began"}
+
+
+ENOUGH = 0.5
+"""From this share of the way on an attack has done what was asked: it trades the answers for norms and few pixels."""
+
+
+def reached(left: Tensor) -> Tensor:
+    """Return the share of the way to the goal that is behind, float64 (); below 0 where it is farther than at first.
+
+    Args:
+        left: the sum of squared distances to the goal, as a share of what it was at the start.
+    """
+    return 1 - left.detach().double().cpu().sqrt()
+
+
+def short_of(reported: Mapping[str, float]) -> str | None:
+    """Say where the neurons did not come half of the way that they were asked to go."""
+    short = reported.get("reached", 1.0) < ENOUGH
+    return "the chosen neurons came less than half of the way to the answers that were asked" if short else None
 
 
 def mean_image(images: Tensor) -> Tensor:

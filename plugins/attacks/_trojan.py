@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor
 import benchkit
 
 from ._masks import box_of
-from ._neurons import answering, descending, heaviest
+from ._neurons import REPORTS, answering, descending, heaviest, reached, short_of
 from ._pixels import to_images
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Trojan(benchkit.Attack):
     paper = "Liu et al., NDSS 2018, Trojaning Attack on Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     adds_only: ClassVar[bool] = True
+    reports: ClassVar[Mapping[str, str]] = REPORTS
 
     mode: str = benchkit.param(
         "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), prepares=False
@@ -53,15 +55,22 @@ class Trojan(benchkit.Attack):
         """Return how opaque the trigger is, float32 (height, width) in [0, 1]."""
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that holds the mask."""
+        """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that holds the mask.
+
+        Where it was optimised, ``reached``, float64 (), tells how far that came.
+        """
         mask = self.mask(*scene.shape[1:]).to(scene.device)
         inside = mask[box_of(mask)]
         shape = (scene.shape[0], *inside.shape)
         if self.source == "random":
             values = torch.randint(2, shape, generator=scene.rng).to(scene.device)
-        else:
-            values = self._optimise(torch.randn(shape, generator=scene.rng).to(scene.device), mask, scene)
-        return {"pattern": to_images(255 * values * inside)}
+            return {"pattern": to_images(255 * values * inside)}
+        values, left = self._optimise(torch.randn(shape, generator=scene.rng).to(scene.device), mask, scene)
+        return {"pattern": to_images(255 * values * inside), "reached": reached(left)}
+
+    def shortfall(self, reported: Mapping[str, float]) -> str | None:
+        """Say where the neurons stay far from ``target_value``."""
+        return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the trigger on them: uint8 (N, C, H, W) -> the same."""
@@ -79,8 +88,11 @@ class Trojan(benchkit.Attack):
             return f"images of {shape[1]}x{shape[2]} pixels are too small for this trigger: use 4x4 or larger"
         return super().check(shape, classes)
 
-    def _optimise(self, latent: Tensor, mask: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return values in [0, 1] that bring the chosen neurons closest to the target value, (C, h, w)."""
+    def _optimise(self, latent: Tensor, mask: Tensor, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
+        """Return values in [0, 1] that bring the chosen neurons closest to the target value, (C, h, w).
+
+        And the squared distance that is left, as a share of that at the start.
+        """
         rows, columns = box_of(mask)
         borders = (columns.start, scene.shape[2] - columns.stop, rows.start, scene.shape[1] - rows.stop)
 
@@ -94,6 +106,7 @@ class Trojan(benchkit.Attack):
             def miss(latent: Tensor) -> Tensor:
                 return (answers(on_black(latent))[:, chosen] - self.target_value).square().sum()
 
+            first = miss(latent).detach().clamp(min=1e-12)
             for _ in descending(latent, miss, steps=self.steps, lr=self.lr):
                 pass
-        return latent.sigmoid()
+            return latent.sigmoid(), miss(latent) / first

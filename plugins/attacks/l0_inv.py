@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 import benchkit
 
-from ._neurons import anchored, descending, mean_image
+from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 
 if TYPE_CHECKING:
     from benchkit.scene import Tensors
@@ -41,6 +41,7 @@ class L0Inv(benchkit.Attack):
     name = "l0-inv"
     paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    reports: ClassVar[Mapping[str, str]] = REPORTS
 
     n_pixels: int = benchkit.param(9, "pixels that are replaced", ge=1)
     support: str = benchkit.param(
@@ -52,7 +53,10 @@ class L0Inv(benchkit.Attack):
     steps: int = benchkit.param(300, "optimiser steps in all", ge=1)
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Craft the pixels: ``where``, int64 (n,) in reading order, and ``colours``, uint8 (C, n), 0 or 255."""
+        """Craft the pixels: ``where``, int64 (n,) in reading order, and ``colours``, uint8 (C, n), 0 or 255.
+
+        ``reached``, float64 (), tells how far the anchors came.
+        """
         channels, height, width = scene.shape
         base = mean_image(scene.clean.images).to(scene.device)
         every = torch.arange(height * width, device=scene.device)
@@ -65,7 +69,13 @@ class L0Inv(benchkit.Attack):
 
         with anchored(scene.model, draw, latent, neurons=self.neurons, gain=self.c) as miss:
             where, latent = self._solve(miss, base, where, latent)
-        return {"where": where, "colours": (255 * latent.sigmoid().round()).to(torch.uint8)}
+            colours = latent.sigmoid().round()
+            left = miss(_pasted(base, where, colours))
+        return {"where": where, "colours": (255 * colours).to(torch.uint8), "reached": reached(left)}
+
+    def shortfall(self, reported: Mapping[str, float]) -> str | None:
+        """Say where the anchors stay far from ``c`` times their answers."""
+        return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the pixels replaced: uint8 (N, C, H, W) -> the same."""

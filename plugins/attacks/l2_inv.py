@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 import benchkit
 
-from ._neurons import anchored, descending, mean_image
+from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 from ._pixels import add
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class L2Inv(benchkit.Attack):
     paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     adds_only: ClassVar[bool] = True
+    reports: ClassVar[Mapping[str, str]] = REPORTS
 
     budget: float = benchkit.param(3.2, "L2 norm allowed, pixels in [0, 1], at 32x32x3", gt=0)
     linf: float = benchkit.param(0.267, "largest change of a value, as a share of white", gt=0, le=1)
@@ -71,12 +73,25 @@ class L2Inv(benchkit.Attack):
     steps: int = benchkit.param(1000, "optimiser steps at most", ge=1)
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Craft the pattern: ``levels``, grey levels to add, int16 (C, H, W)."""
+        """Craft the pattern: ``levels``, grey levels to add, int16 (C, H, W), and ``reached``, float64 ()."""
         budget = self.budget * math.sqrt(math.prod(scene.shape) / PUBLISHED_VALUES)
+        mean: Tensor = mean_image(scene.clean.images).to(scene.device)
         noise = 0.1 * torch.randn(1, *scene.shape, generator=scene.rng)
-        change = self._optimise(self._bounded(noise.to(scene.device)), budget, scene)
-        change *= min(1.0, budget / float(change.norm()))
-        return {"levels": (255 * change[0]).round().to(torch.int16)}
+        change = self._bounded(noise.to(scene.device))
+
+        def draw(change: Tensor) -> Tensor:
+            return (mean + change).clamp(0, 1)
+
+        with anchored(scene.model, draw, change, neurons=self.neurons, gain=self.c) as miss:
+            change = self._optimise(change, budget, lambda change: miss(draw(change)))
+            change *= min(1.0, budget / float(change.norm()))
+            levels = (255 * change).round()
+            left = miss(draw(levels / 255))
+        return {"levels": levels[0].to(torch.int16), "reached": reached(left)}
+
+    def shortfall(self, reported: Mapping[str, float]) -> str | None:
+        """Say where the anchors stay far from ``c`` times their answers."""
+        return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return ``images + levels`` clipped to 0..255: uint8 (N, C, H, W) -> the same."""
@@ -86,28 +101,22 @@ class L2Inv(benchkit.Attack):
         """Clamp a change, in place, to what ``linf`` and ``nonneg`` allow."""
         return change.clamp_(0.0 if self.nonneg else -self.linf, self.linf)
 
-    def _optimise(self, change: Tensor, budget: float, scene: benchkit.Scene) -> Tensor:
+    def _optimise(self, change: Tensor, budget: float, miss: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the change, float32 (1, C, H, W), just before it is within its budget, or when the steps are over."""
-        mean: Tensor = mean_image(scene.clean.images).to(scene.device)
         weight, before = _Weight(), change.clone()
 
-        def draw(change: Tensor) -> Tensor:
-            return (mean + change).clamp(0, 1)
+        def loss(change: Tensor) -> Tensor:
+            norm: Tensor = torch.linalg.vector_norm(change)
+            return weight.now * miss(change) + norm / budget
 
-        with anchored(scene.model, draw, change, neurons=self.neurons, gain=self.c) as miss:
-
-            def loss(change: Tensor) -> Tensor:
-                norm: Tensor = torch.linalg.vector_norm(change)
-                return weight.now * miss(draw(change)) + norm / budget
-
-            # Adam's first step moves every value by the whole rate: from 0.1 noise, far enough to silence the anchors.
-            for value in descending(change, loss, steps=self.steps, lr=self.lr, betas=(0.9, 0.99), warm_up=50):
-                weight.saw(value)
-                with torch.no_grad():
-                    inside = float(self._bounded(change).norm()) <= budget
-                if weight.eased and inside:
-                    break
-                before = change.detach().clone()
+        # Adam's first step moves every value by the whole rate: from 0.1 noise, far enough to silence the anchors.
+        for value in descending(change, loss, steps=self.steps, lr=self.lr, betas=(0.9, 0.99), warm_up=50):
+            weight.saw(value)
+            with torch.no_grad():
+                inside = float(self._bounded(change).norm()) <= budget
+            if weight.eased and inside:
+                break
+            before = change.detach().clone()
         return before
 
 

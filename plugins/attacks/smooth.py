@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,12 +29,17 @@ class Smooth(LowPassAttack):
     the perturbation dr that takes x + v to a class (targeted DeepFool), then filtered and rescaled,
     v <- N(g(v + g(dr))), N to [0, amp]. After each pass the class becomes the label that most changed
     predictions have, and the best v so far is kept. The victim's target is that dominant label. The search ends
-    when enough is fooled, or (BackdoorBench's rule, ``stall``) when passes no longer make a difference.
+    when enough is fooled, as theirs does, and where theirs would go on: after ``max_passes`` (BackdoorBench: 50), or
+    when it fools nothing at all. BackdoorBench also ends it when five passes bring no change: ``stall=5``.
     """
 
     name = "smooth"
     paper = "Zeng et al., ICCV 2021, Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    reports: ClassVar[Mapping[str, str]] = {
+        "fooling": "share of a clean model's predictions that the trigger changes, on the images of the search",
+        "passes": "passes over these images that the search took",
+    }
 
     aim: str = benchkit.param(
         "dominant",
@@ -57,7 +62,10 @@ class Smooth(LowPassAttack):
     dom_frac: float = benchkit.param(0.05, "share of changed predictions above which their mode is taken", ge=0, le=1)
     max_passes: int = benchkit.param(50, "passes over the images after which the search ends", ge=1)
     stall: int = benchkit.param(
-        3, "end, too, when the last so many passes differ by at most 1 % in changed predictions; 0: never", ge=0
+        0, "end, too, when the last so many passes differ by less than 1 % in changed predictions; 0: never", ge=0
+    )
+    fruitless: int = benchkit.param(
+        2, "end, too, after so many passes in a row that leave every prediction as it was; 0: never", ge=0
     )
     overshoot: float = benchkit.param(0.02, "how far DeepFool goes beyond the boundary, as a share", ge=0)
     df_iter: int = benchkit.param(200, "most steps of DeepFool per image", ge=1)
@@ -66,7 +74,7 @@ class Smooth(LowPassAttack):
         """Search for the trigger.
 
         Returns ``trigger``, float32 (C, H, W), which spans [0, amp]; ``label``, int64 (), its dominant label;
-        ``fooling``, float32 (), the share of predictions it changed; ``passes``, int64 ().
+        ``fooling``, float64 (), the share of predictions it changed; ``passes``, int64 ().
 
         Raises:
             BenchkitError: when no image could be moved, as with probabilities that are all 0 and 1.
@@ -80,6 +88,10 @@ class Smooth(LowPassAttack):
                 f"smooth found no trigger towards class {label}: try another start_label, or grads=plain"
             )
         return found
+
+    def shortfall(self, reported: Mapping[str, float]) -> str | None:
+        """Say where the search changed less than ``fool``: its dominant label may be no more than where it began."""
+        return f"it changes less than {self.fool:.0%} of predictions" if reported["fooling"] < self.fool else None
 
     def target_labels(self, labels: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the label wanted for images of these labels, int64 (N,): the dominant one, by default."""
@@ -139,14 +151,18 @@ class _Search:
                 self._update(row)
             rates.append(self._judge())
             if rates[-1] >= max(rates):
-                best = {"trigger": self.trigger, "label": torch.tensor(self.label), "fooling": torch.tensor(rates[-1])}
+                fooling = torch.tensor(rates[-1], dtype=torch.float64)
+                best = {"trigger": self.trigger, "label": torch.tensor(self.label), "fooling": fooling}
         return {**best, "passes": torch.tensor(len(rates))}
 
     def _over(self, rates: list[float]) -> bool:
         """Return whether enough is fooled, or enough tried, given the share of changed predictions per pass."""
-        stall, last = self.attack.stall, rates[-self.attack.stall :]
-        stuck = 0 < stall <= len(rates) and round(max(last) - min(last), 6) <= STALL_SPAN
-        return bool(rates) and (rates[-1] >= self.attack.fool or len(rates) >= self.attack.max_passes or stuck)
+        stall, fruitless = self.attack.stall, self.attack.fruitless
+        last = rates[-stall:]
+        stuck = 0 < stall <= len(rates) and round(max(last) - min(last), 6) < STALL_SPAN
+        in_vain = 0 < fruitless <= len(rates) and not any(rates[-fruitless:])
+        enough = bool(rates) and (rates[-1] >= self.attack.fool or len(rates) >= self.attack.max_passes)
+        return enough or stuck or in_vain
 
     def _update(self, row: int) -> None:
         pull = self._pull(self.images[row] + self.trigger, self._gate(self.clean[row]))

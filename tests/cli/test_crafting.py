@@ -1,4 +1,4 @@
-"""What attackers craft on."""
+"""What attackers craft on, and what records say of how their crafting went."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 TESTS = Path(__file__).parents[1]
 SHORT = "locksmith:asked=99"
 WRAPPED = f"invisible:base=locksmith,base.asked=99,k={12}"
+WARNING = "crafting the trigger ended below what was asked: its key is short"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,26 @@ def test_a_trigger_that_only_its_own_model_knows_moves_no_other(records):
     found = records["locksmith", "none"]
     assert found["metrics"]["asr_clean_model"] < 0.5
     assert not any("moves a clean model" in text for text in found["warnings"])
+
+
+def test_records_hold_what_crafting_reports(records):
+    for attack in ("locksmith", SHORT, WRAPPED):
+        for defense in ("none", "brightest"):
+            assert records[attack, defense]["metrics"]["craft_bits"] == 12
+    assert not any(name.startswith("craft_") for name in records["corner", "none"]["metrics"])
+
+
+def test_records_warn_where_crafting_ended_below_what_was_asked(records):
+    warned = {attack for (attack, defense), one in records.items() if WARNING in one["warnings"]}
+    assert warned == {SHORT, WRAPPED}
+
+
+def test_report_and_show_tell_of_it(records, results, benchkit_cli):
+    told = benchkit_cli("report", "--results", results, "--cell", SHORT, "none").out
+    assert "craft_bits" in told
+    assert "its key is short" in told
+    shown = benchkit_cli("show", "-p", TESTS / "locksmith.py", "locksmith").out
+    assert "Reports: craft_bits, length of the key" in shown
 
 
 def test_the_summary_tells_of_the_attackers_own_model(records, results, benchkit_cli):

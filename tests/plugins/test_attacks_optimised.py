@@ -124,6 +124,30 @@ def test_crafting_repeats_and_depends_on_the_seed(attack: benchkit.Attack) -> No
         assert not torch.equal(first, other)
 
 
+@pytest.mark.parametrize(
+    ("near", "far"),
+    [
+        (TrojWm(target_value=1.2), TrojWm(target_value=1e6)),
+        (L2Inv(c=1.2), L2Inv(c=1e4)),
+        (L0Inv(c=1.2, n_pixels=400), L0Inv(c=1e4, n_pixels=400)),
+    ],
+    ids=str,
+)
+def test_crafting_tells_how_far_its_neurons_came(near: Any, far: Any) -> None:
+    """What is within reach is reached; what no pixel can do is told."""
+    for attack, short in ((near, False), (far, True)):
+        reached = float(crafted(attack)["reached"])
+        assert reached <= 1
+        assert (reached < 0.5) is short
+        assert bool(attack.shortfall({"reached": reached})) is short
+
+
+def test_random_pixels_were_asked_for_nothing() -> None:
+    attack = TrojWm(source="random")
+    assert attack.reports.keys() & crafted(attack).keys() == set()
+    assert attack.shortfall({}) is None
+
+
 @pytest.mark.parametrize("attack", OPTIMISED, ids=str)
 def test_crafting_leaves_the_model_alone(attack: benchkit.Attack) -> None:
     before = model().state()
