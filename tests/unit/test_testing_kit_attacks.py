@@ -31,6 +31,10 @@ def undecorated() -> type[Any]:
     return type("Broken", (Patch,), {"__doc__": "Broken.", "__module__": __name__})
 
 
+def two_numbers(self: Any, scene: Any) -> dict[str, Tensor]:
+    return {"two": torch.zeros(2)}
+
+
 def random_corner(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images.clone().index_fill_(3, torch.randint(images.shape[3], (1,)), 255)
 
@@ -108,6 +112,8 @@ CASES: list[Case] = [
     ("attack threat-model", lambda: broken(Patch, train=diverges), "replaces train"),
     ("attack threat-model", lambda: broken(Patch, access="training"), "keeps train"),
     ("attack refuses-a-missing-class", lambda: broken(Patch, check=own_check(None)), "super"),
+    ("attack reports", lambda: broken(Patch, reports={"two": "numbers"}, prepare=two_numbers), "one number as 'two'"),
+    ("attack reports", lambda: broken(Patch, shortfall=lambda self, reported: 0.3), "a sentence or None"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: {"x": 3}), "dict of tensors"),
     ("attack prepare", lambda: broken(Patch, **ODD), "contiguous"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: scene.model), "declare it"),
