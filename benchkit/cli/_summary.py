@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 from benchkit.plan import SURROGATE, VICTIM
 from benchkit.spec import Spec
@@ -28,9 +29,24 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
     shard = f", shard {part}" if part else ""
     return (
         f"{' x '.join(axes)}{shard} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
-        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; {_others(made, missing)}"
-        f"{_count(len(missing), 'step')} to run"
+        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train{_crafting(missing)}; "
+        f"{_others(made, missing)}{_count(len(missing), 'step')} to run"
     )
+
+
+def _crafting(missing: Mapping[str, Step]) -> str:
+    """Say how many victims only the crafting of triggers needs: few expect them, and on large images they take long."""
+    users: dict[str, list[Step]] = defaultdict(list)
+    for step in missing.values():
+        for _, parent in step.parents.values():
+            users[parent].append(step)
+    alone = [
+        users[key]
+        for key, step in missing.items()
+        if step.stage == "train" and all(user.stage == "craft" for user in users[key])
+    ]
+    attacks = dict.fromkeys(str(user.job["attack"]) for found in alone for user in found)
+    return f", {len(alone)} of them only to craft {', '.join(attacks)}" if alone else ""
 
 
 def _others(made: Plan, missing: Collection[str]) -> str:

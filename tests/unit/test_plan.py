@@ -226,3 +226,12 @@ def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monk
     )
     assert first
     assert not first & second
+
+
+def test_the_summary_names_victims_that_only_crafting_needs(planned, registry, tmp_path):
+    told = []
+    for options in ({"victims": False}, {"victims": True}):
+        asked = {"attacks": "none,badnets,troj-sq,troj-wm", "defenses": "freq-detector", "seeds": "2", **options}
+        told.append(summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry)))
+    assert "2 victims: 0 cached, 2 to train, 2 of them only to craft troj-sq, troj-wm; " in told[0]
+    assert "only to craft" not in told[1]
