@@ -10,7 +10,7 @@ Without ``--images FOLDER`` (train/CLASS/*, test/CLASS/*, or CLASS/*, photograph
 size) the images are drawn at each size with the amplitude spectrum of photographs, 1/f, colour and contrast of
 their own, sensor noise of one grey level, and rounding to 8 bits. Columns of the CSV:
 
-    size, features     side in pixels, and numbers a linear classifier weighs
+    size, features     side in pixels, and numbers that the detector sees of an image
     arch, feature      of the freq-detector
     attack             the trigger; control:minmax has none and is only rescaled, as smooth triggers are
     auroc              over as many clean as triggered test images
@@ -20,6 +20,7 @@ their own, sensor noise of one grey level, and rounding to 8 bits. Columns of th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import _common as common
 import click
 import torch
+from benchkit_plugins.defenses._freq_bands import band_shape
 from torch import Tensor
 
 from benchkit import Data, Split
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from benchkit import InputDetector
 
 Stamp = Callable[[Tensor], Tensor]
-ARCHS, FEATURES = ("linear", "svm", "cnn6"), ("dct", "dct-log", "image")
+ARCHS, FEATURES = ("linear", "svm", "cnn6"), ("dct-bands", "dct", "dct-log", "image")
 CONTRAST = 450.0
 """Standard deviation of the DCT coefficients at f = 1 of an image of 32 pixels and mean contrast."""
 
@@ -121,6 +123,11 @@ def images_at(side: int, folder: Path | None, counts: tuple[int, int], seed: int
     return Data(train, test, data.classes)
 
 
+def numbers(feature: str, side: int) -> int:
+    """Return how many numbers a feature has of an RGB image."""
+    return math.prod(band_shape((3, side, side))) if feature == "dct-bands" else 3 * side * side
+
+
 def at_size(side: int, data: Data, options: dict[str, Any], registry: Registry) -> Iterator[common.Row]:
     """Yield the rows of one size."""
     seed = options["seed"]
@@ -129,11 +136,13 @@ def at_size(side: int, data: Data, options: dict[str, Any], registry: Registry) 
         if arch == "cnn6" and side > options["cnn_up_to"]:
             continue
         for feature in options["features"]:
+            if (arch, feature) == ("cnn6", "dct-bands"):
+                continue
             text = f"freq-detector:arch={arch},feature={feature},epochs={options['epochs']}"
             detector = component(text, "defenses", registry)
             for label, rates, seconds in judged(detector, data.train, data.test, stamps, seed):
                 yield {
-                    "size": side, "features": 3 * side * side, "arch": arch, "feature": feature, "attack": label,
+                    "size": side, "features": numbers(feature, side), "arch": arch, "feature": feature, "attack": label,
                     "auroc": rates["auroc"], "bdr_at_5fpr": rates["tpr_at_5fpr"], "seconds": seconds, "seed": seed,
                 }  # fmt: skip
             click.echo(f"{side} pixels, {arch} on {feature}: {seconds:.1f} s", err=True)
@@ -160,12 +169,12 @@ def draw(rows: list[common.Row], out: Path) -> None:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--sizes", default="32,64,96,128,160,224", show_default=True, callback=common.numbers)
 @click.option("--archs", default="linear,svm,cnn6", show_default=True, callback=common.words(ARCHS))
-@click.option("--features", default="dct,dct-log,image", show_default=True, callback=common.words(FEATURES))
+@click.option("--features", default="dct-bands,dct,dct-log,image", show_default=True, callback=common.words(FEATURES))
 @click.option("--cnn-up-to", default=64, show_default=True, help="Largest size that cnn6 is trained at.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.  [default: drawn ones]")
 @click.option("--train", default=600, show_default=True, type=click.IntRange(10), help="Training images.")
 @click.option("--test", default=300, show_default=True, type=click.IntRange(2), help="Test images.")
-@click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="Passes in each of 5 rounds.")
+@click.option("--epochs", default=0, type=click.IntRange(0), help="Passes in each of 5 rounds.  [default: its own]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--out", default="input_size.csv", show_default=True, type=click.Path(path_type=Path))
 @click.option("--plot", is_flag=True, help="Draw a PNG beside the CSV.")

@@ -10,13 +10,17 @@ from torch import Tensor
 
 import benchkit
 
-from ._freq_net import ARCHITECTURES, FEATURES, FrequencyNet
+from ._freq_net import ARCHITECTURES, BANDS, FEATURES, FrequencyNet
 from ._freq_smooth import smooth_copies
 from ._freq_training import Course, train
 from ._manipulations import KINDS, perturb
 
 CALIBRATION = 0.1
 """Share of the images it learns from that is kept out of the training and sets the threshold."""
+LARGE = 160
+"""Pixels of the longer side over which the paper takes a linear classifier."""
+LEAST_STEPS = 1000
+"""Training steps that a classifier of bands takes at least, where ``epochs`` does not say: it converges in these."""
 SMOOTH_BATCH = 128
 SELF = "self"
 """The defender's own clean images, as a source in ``train_on``."""
@@ -34,7 +38,12 @@ class FrequencyDefense(benchkit.Thresholded):
         1.0, "clean images the defender holds, as a share of the training set (the paper: all)", gt=0, le=1
     )
     rounds: int = benchkit.param(5, "times the manipulated copies are drawn anew", ge=1)
-    epochs: int = benchkit.param(1, "passes over clean images and copies in a round (the paper: 10)", ge=1)
+    epochs: int = benchkit.param(
+        0,
+        "passes over clean images and copies in a round (the paper: 10); 0: one, or what 1,000 steps take on dct-bands",
+        ge=1,
+        auto=0,
+    )
     batch: int = benchkit.param(64, "images per training step", ge=2)
     lr: float = benchkit.param(
         1.0, "learning rate of Adadelta (the paper: 0.05); of SGD with momentum 0.9 for linear and svm", gt=0
@@ -47,15 +56,16 @@ class FrequencyDefense(benchkit.Thresholded):
         le=255,
     )
     arch: str = benchkit.param(
-        "cnn6",
-        "six-layer CNN, or logistic regression (linear) or SVM on standardised features; over 160 pixels the paper "
-        "takes a linear one",
-        choices=ARCHITECTURES,
+        "auto",
+        "six-layer CNN, or logistic regression (linear) or SVM on standardised features; auto: as in the paper, cnn6 "
+        "up to 160 pixels and linear for larger images",
+        choices=("auto", *ARCHITECTURES),
     )
     feature: str = benchkit.param(
-        "dct",
-        "DCT coefficients, ln(|coefficient| + 1e-12), or 0-255 pixels (the paper's image-domain baseline)",
-        choices=FEATURES,
+        "auto",
+        "DCT coefficients, ln(|coefficient| + 1e-12), ln of the power in bands of frequencies, or 0-255 pixels (the "
+        "paper's image-domain baseline); auto: dct for cnn6, dct-bands for linear and svm",
+        choices=("auto", *FEATURES),
     )
     manipulations: str = benchkit.param("all", f"what makes the copies: all, or a part of {'+'.join(KINDS)}")
     train_on: str = benchkit.param(
@@ -81,6 +91,8 @@ class FrequencyDefense(benchkit.Thresholded):
             return f"{self.name} needs grey or RGB images, these have {channels} channels"
         if min(height, width) < 8:
             return f"{self.name} needs images of at least 8 x 8 pixels, these are {height} x {width}"
+        if self._seen(shape) == ("cnn6", BANDS):
+            return f"{self.name}: feature={BANDS} is for arch=linear and arch=svm, cnn6 needs another"
         return self._list_fault() or super().check(shape, classes)
 
     def other_datasets(self) -> tuple[str, ...]:
@@ -115,10 +127,23 @@ class FrequencyDefense(benchkit.Thresholded):
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the logit of "manipulated" minus that of "clean"; above 0 the network says manipulated."""
-        net = FrequencyNet(self.arch, self.feature, scene.shape)
+        net = FrequencyNet(*self._seen(scene.shape), scene.shape)
         kept = {key.removeprefix(WEIGHT): value for key, value in scene.prepared.items() if WEIGHT in key}
         net.net.load_state_dict(kept)
         return net.to(scene.device).scores(images.to(scene.device))
+
+    def _seen(self, shape: tuple[int, int, int]) -> tuple[str, str]:
+        """Return which classifier judges images of this shape, and what it sees of them."""
+        fitting = "linear" if max(shape[1:]) > LARGE else "cnn6"
+        arch = fitting if self.arch == "auto" else self.arch
+        feature = ("dct" if arch == "cnn6" else BANDS) if self.feature == "auto" else self.feature
+        return arch, feature
+
+    def _epochs(self, net: FrequencyNet, images: int) -> int:
+        """Return how often a round passes over so many images and their copies."""
+        if self.epochs or net.feature != BANDS:
+            return self.epochs or 1
+        return -(-LEAST_STEPS // (self.rounds * -(-2 * images // self.batch)))
 
     def _list_fault(self) -> str | None:
         kinds, sources = self._kinds(), self._sources()
@@ -159,7 +184,7 @@ class FrequencyDefense(benchkit.Thresholded):
     def _trained(self, clean: Tensor, scene: benchkit.Scene) -> FrequencyNet:
         net = self._new_network(scene)
         net.standardise(clean)
-        course = Course(self.rounds, self.epochs, self.batch, self.lr, self.anneal)
+        course = Course(self.rounds, self._epochs(net, len(clean)), self.batch, self.lr, self.anneal)
         train(net, clean, functools.partial(self._perturbed, rng=scene.rng), course, scene.rng)
         if self.smooth_aug != "none":
             course = Course(1, self.smooth_epochs, SMOOTH_BATCH, self.tune_lr, anneal=False, settled=True)
@@ -170,7 +195,7 @@ class FrequencyDefense(benchkit.Thresholded):
     def _new_network(self, scene: benchkit.Scene) -> FrequencyNet:
         seed = int(torch.randint(2**62, (), generator=scene.rng))
         dropout = torch.Generator(scene.device).manual_seed(seed)
-        net = FrequencyNet(self.arch, self.feature, scene.shape, init=scene.rng, dropout=dropout)
+        net = FrequencyNet(*self._seen(scene.shape), scene.shape, init=scene.rng, dropout=dropout)
         return net.to(scene.device).to(memory_format=torch.channels_last)
 
     def _perturbed(self, images: Tensor, rng: torch.Generator) -> Tensor:

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from benchkit.frequency import dct2
 
 from ._cnn6 import Cnn6
+from ._freq_bands import band_powers, band_shape
 
 ARCHITECTURES = ("cnn6", "linear", "svm")
-FEATURES = ("dct", "dct-log", "image")
+BANDS = "dct-bands"
+FEATURES = ("dct", "dct-log", BANDS, "image")
 SCORING_VALUES = 1 << 20
 """Pixel values scored at a time (341 images of 3 x 32 x 32)."""
 LOG_FLOOR = 1e-12
@@ -23,14 +25,16 @@ LEAST_DEVIATION = 0.1
 
 
 def features(images: Tensor, feature: str) -> Tensor:
-    """Return what a network sees of uint8 images (N, C, H, W): float32 of the same shape.
+    """Return what a network sees of uint8 images (N, C, H, W): float32, of the same shape except for ``dct-bands``.
 
     ``dct``: the orthonormal DCT of 0-255 pixels per channel. ``dct-log``: ln(|X| + 1e-12) of it, the sign
-    dropped. ``image``: the 0-255 pixels themselves.
+    dropped. ``dct-bands``: its power in bands, see ``band_powers``. ``image``: the 0-255 pixels themselves.
     """
     if feature == "image":
         return images.float()
     coefficients = dct2(images)
+    if feature == BANDS:
+        return band_powers(coefficients)
     return coefficients if feature == "dct" else coefficients.abs_().add_(LOG_FLOOR).log_()
 
 
@@ -91,22 +95,33 @@ class FrequencyNet(nn.Module):
     ) -> None:
         super().__init__()
         self.arch, self.feature = arch, feature
-        self.net: Cnn6 | Linear = Cnn6(shape, init, dropout) if arch == "cnn6" else Linear(shape)
+        seen = band_shape(shape) if feature == BANDS else shape
+        self.net: Cnn6 | Linear = Cnn6(seen, init, dropout) if arch == "cnn6" else Linear(seen)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.judged(self.ready(images))
+
+    def ready(self, images: Tensor) -> Tensor:
+        """Return images as ``loss`` takes them: bands are few enough to keep, all else is made when it is needed."""
+        if self.feature != BANDS or not len(images):
+            return images
+        return torch.cat([features(part, BANDS) for part in _parts(images)])
+
+    def judged(self, ready: Tensor) -> Tensor:
         """Return the logits; only the network itself runs in what autocast allows, never the transform."""
-        with torch.autocast(images.device.type, enabled=False):
-            seen = features(images, self.feature)
+        with torch.autocast(ready.device.type, enabled=False):
+            seen = features(ready, self.feature) if ready.dtype == torch.uint8 else ready
         if self.arch == "cnn6":
             seen = seen.contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.net(seen)
         return logits
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, ready: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss: cross-entropy, or for ``svm`` the hinge loss of the difference of the logits."""
-        fast = self.arch == "cnn6" and _fast_bfloat16(images.device)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=fast):
-            logits = self(images)
+        fast = self.arch == "cnn6" and _fast_bfloat16(ready.device)
+        with torch.autocast(ready.device.type, torch.bfloat16, enabled=fast):
+            logits = self.judged(ready)
         if self.arch != "svm":
             return F.cross_entropy(logits.float(), labels)
         margin = (logits[:, 1] - logits[:, 0]) * (2 * labels - 1)

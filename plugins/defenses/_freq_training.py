@@ -55,8 +55,9 @@ def train(
     steps = course.rounds * course.epochs * -(-2 * len(clean) // course.batch)
     schedule = LambdaLR(optimiser, lambda step: min(1.0, 2 - 2 * step / steps) if course.anneal else 1.0)
     labels = torch.arange(2, device=clean.device).repeat_interleave(len(clean))
+    known = net.ready(clean)
     for _ in range(course.rounds):
-        both = torch.cat([clean, copies(clean)])
+        both = torch.cat([known, net.ready(copies(clean))])
         for rows in _batches(len(both), course, rng, clean.device):
             optimiser.zero_grad()
             net.loss(both[rows], labels[rows]).backward()

@@ -24,7 +24,11 @@ class FreqDetector(FrequencyDefense, benchkit.InputDetector):
 
     ``train_on`` and ``tune`` are its transfer (Tables 2 to 4): learned from other datasets, whose held-back
     tenth sets the threshold, then fine-tuned on a few images of this one. ``smooth_aug`` is the upgrade of
-    Section 5.4. The linear classifiers, whose details the paper leaves open, learn by the same rounds.
+    Section 5.4.
+
+    For images over 160 pixels the paper takes a linear classifier and says neither what it sees nor how it learns. On
+    raw coefficients one learns signs that a fixed trigger need not have. Here ``linear`` and ``svm`` see the power of
+    the coefficients, and of their differences between channels, in bands of frequencies, and learn in the same rounds.
     """
 
     name = "freq-detector"

@@ -103,7 +103,7 @@ class TestManipulations:
         stamped = perturb(clean, seeded(3), kinds=("white",))
         found = {}
         for kinds in ("white", "noise", "gaussian+blend"):
-            detector = made(f"freq-detector:arch=linear,manipulations={kinds}")
+            detector = made(f"freq-detector:arch=linear,feature=dct,manipulations={kinds}")
             found[kinds] = auroc(detector, prepared(detector, natural(500, seed=1)), clean, stamped)
         assert found.pop("white") > 0.9
         assert max(found.values()) < 0.75
