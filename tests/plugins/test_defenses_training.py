@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from benchkit_plugins.defenses.abl import AntiBackdoorLearning
 from benchkit_plugins.defenses.activation_clustering import ActivationClustering
 from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from benchkit.models import Classifier
-from benchkit.scene import Scene, Split
+from benchkit.scene import LossFn, Scene, Split
+from benchkit.train import Trainer
 
 ART = ActivationClustering(suspect="smaller", size=0.35, silhouette=0.1)
 PAPER = dataclasses.replace(ART, reduce="ica")
@@ -145,6 +148,29 @@ def test_abl_does_not_learn_the_backdoor() -> None:
     model = AntiBackdoorLearning(isolation=0.03).train(poisoned().data, scene())
     assert attack_success(model) < 0.3
     assert accuracy(model) > 0.9
+
+
+class Stop(Exception):
+    """Ends a training before it begins."""
+
+
+def test_abl_turns_the_gradient_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one row learned well and one learned badly, both go down where their mean is above gamma, both up below."""
+    losses = []
+
+    def fit(self: Trainer, data: Split, *, loss: LossFn, **_: Any) -> Classifier:
+        losses.append(loss)
+        raise Stop
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    with pytest.raises(Stop):
+        AntiBackdoorLearning(gamma=0.5).train(TRAIN, scene())
+    for margin, sign in ((-3.0, 1), (1.0, -1)):
+        logits = torch.tensor([[4.0, 0.0], [margin, 0.0]], requires_grad=True)
+        labels = torch.tensor([0, 0])
+        (found,) = torch.autograd.grad(losses[0](logits, labels).mean(), logits)
+        (descent,) = torch.autograd.grad(cross_entropy(logits, labels), logits)
+        torch.testing.assert_close(found, sign * descent)
 
 
 def test_abl_spares_a_clean_training_set() -> None:
