@@ -47,7 +47,7 @@ def test_plugins(benchkit_cli):
 
 def test_show(benchkit_cli):
     rows = json.loads(benchkit_cli("show", "badnets", "--json").out)
-    assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "parameters"}
+    assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "reports", "parameters"}
     assert keys(rows[0]["parameters"]) == {"name", "type", "default", "bounds", "help"}
 
 
