@@ -60,11 +60,16 @@ CASES: list[Case] = [
     ("defense prepare", lambda: broken(Brightness, **ODD), "contiguous"),
     (
         "defense prepare",
-        lambda: broken(Plain, prepare=lambda self, scene: scene.fit(scene.clean)),
+        lambda: broken(Retouch, prepare=lambda self, scene: scene.fit(scene.clean)),
         "scene.fit",
     ),
     ("defense prepare-repeats", lambda: broken(Brightness, **RNG_FREE), "only from scene.rng"),
     ("defense declared-needs", lambda: broken(Brightness, score=shrinks_the_model), "declare it"),
+    (
+        "defense declared-needs",
+        lambda: broken(Sieve, suspicion=lambda self, train, scene: scene.clean.labels),
+        "benchkit.CleanImages",
+    ),
     (
         "defense result",
         lambda: broken(Brightness, score=lambda self, images, scene: images),
