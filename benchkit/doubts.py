@@ -28,6 +28,8 @@ DEFENDED_AT_CHANCE = (
     "for all would, so its ASR means nothing"
 )
 DEFENDED_BROKEN = f"what the defense leaves has a C-Acc more than {100 * LOST:g} points below the benign victim's"
+SHORTFALL = "crafting the trigger ended below what was asked"
+"""How a warning begins that speaks of a trigger weaker than its paper's: what it does is measured all the same."""
 OF_THE_ROW = frozenset({NOT_IMPLANTED, VICTIM_AT_CHANCE, VICTIM_BROKEN})
 """Doubts about an attack or its victim, which hold for every defense that was tried on it."""
 

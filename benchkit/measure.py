@@ -12,7 +12,7 @@ from benchkit import gates, kinds
 from benchkit.api import Defense
 from benchkit.baseline import NoDefense
 from benchkit.detecting import measure_input_detector
-from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, Known, about_defended, about_victim
+from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
 from benchkit.errors import ContractError
 from benchkit.exhibits import Findings, gallery
 from benchkit.models import Classifier
@@ -176,7 +176,7 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
     if metrics.get("auroc_high", 1.0) < 0.5:
         found.append("AUROC is below 0.5 over the population: the scores tell models apart, but the wrong way round")
     if truth.shortfall:
-        found.append(f"crafting the trigger ended below what was asked: {truth.shortfall}")
+        found.append(f"{SHORTFALL}: {truth.shortfall}")
     if truth.judged and not truth.benign:
         if _moved("benign_clean", "benign_triggered", truth):
             found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchkit.doubts import LOST
+from benchkit.doubts import LOST, SHORTFALL
 from benchkit.metrics import METRICS, headline, metric
 from benchkit.report.aggregate import Cell
 
@@ -35,10 +35,11 @@ def judged(cell: Cell) -> str:
 
 
 def may_lead(cell: Cell) -> bool:
-    """Return whether nothing speaks against a cell: no warning, and no more than ``LOST`` of C-Acc is gone."""
+    """Return whether nothing speaks against a cell: no warning but of crafting, and at most ``LOST`` of C-Acc gone."""
     found = cell.summary("c_acc")
     spent = found and cell.row.c_acc is not None and cell.row.c_acc - found.mean > LOST + 1e-9
-    return not (cell.benign or cell.warnings() or spent)
+    doubted = any(not text.startswith(SHORTFALL) for text in cell.warnings())
+    return not (cell.benign or doubted or spent)
 
 
 @dataclass(frozen=True)

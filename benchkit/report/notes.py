@@ -16,8 +16,8 @@ from benchkit.words import printable
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
 NEVER = (
-    f"never with a warning or more than {100 * LOST:g} points of C-Acc below the undefended or the benign model, nor "
-    "where doing nothing, guessing or the processing alone does as well"
+    f"never with a warning (but of crafting) or more than {100 * LOST:g} points of C-Acc below the undefended or the "
+    "benign model, nor where doing nothing, guessing or the processing alone does as well"
 )
 SHARED = (
     "Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of "

@@ -9,7 +9,7 @@ import pytest
 from report_records import cells, record
 from table_rows import markdown_rows
 
-from benchkit.doubts import NOT_IMPLANTED, VICTIM_AT_CHANCE
+from benchkit.doubts import NOT_IMPLANTED, SHORTFALL, VICTIM_AT_CHANCE
 from benchkit.report.aggregate import Cell
 from benchkit.report.html import page_data
 from benchkit.report.leading import LEAD, margin
@@ -128,6 +128,13 @@ def test_a_warning_and_an_auroc_of_guessing_do_not_lead(best: Best) -> None:
     assert best(detectors(0.9, 0.6)) == ["strip"]
     assert best(detectors(0.9, 0.6, warnings=["odd"])) == ["probe"]
     assert best(detectors(0.529, 0.4)) == []
+
+
+def test_a_trigger_that_was_crafted_weaker_than_asked_bars_nobody(best: Best) -> None:
+    records = row(one=der(0.94, 0.02), two=der(0.94, 0.9))
+    for made in records:
+        made["warnings"] = [f"{SHORTFALL}: neurons reached 4 % of the way"]
+    assert best(records) == ["one"]
 
 
 def test_a_defense_that_is_no_better_than_none_does_not_lead(best: Best) -> None:

@@ -32,7 +32,7 @@ MARKDOWN = r"""
 - BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
-- Bold: best against that attack, by AUROC within its kind, by ASR among all that change what the model answers; never with a warning or more than 10 points of C-Acc below the undefended or the benign model, nor where doing nothing, guessing or the processing alone does as well
+- Bold: best against that attack, by AUROC within its kind, by ASR among all that change what the model answers; never with a warning (but of crafting) or more than 10 points of C-Acc below the undefended or the benign model, nor where doing nothing, guessing or the processing alone does as well
 - Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of those may be no better than doing nothing; clearly: by more than both half intervals together (root of their summed squares): ± or \[low, high\] where shown, else the binomial one over the test images, or 5 points where a record does not count them
 - ! carries a warning, see below
 - Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count

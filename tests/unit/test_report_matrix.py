@@ -45,7 +45,9 @@ def test_bold_says_by_which_number() -> None:
         return "".join(lines).removeprefix("- Bold: best against that attack, ")
 
     answers = "among all that change what the model answers"
-    assert bold().startswith(f"by AUROC within its kind, by ASR {answers}; never with a warning or more than 10 points")
+    assert bold().startswith(
+        f"by AUROC within its kind, by ASR {answers}; never with a warning (but of crafting) or more"
+    )
     assert bold(metric="asr").startswith(f"by ASR {answers}; never with")
     assert bold(metric="c_acc").startswith(f"by C-Acc {answers}; never with")
     assert bold(metric="bdr_net").startswith("by BDR - control within its kind; never with")
