@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -80,12 +81,16 @@ def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
     assert json.loads(benchkit_cli("cache", "ls", *where, "--json").out) == []
 
 
-def test_prune_says_what_it_could_not_remove(benchkit_cli, tmp_path):
-    kept, gone = (tmp_path / name / "artifacts" / "data" for name in ("elsewhere", "r"))
-    for path in (kept / "k1", gone / "k2"):
-        path.mkdir(parents=True)
-        (path / "manifest.json").write_text("{}")
-    (gone / "k1").symlink_to(kept / "k1")  # which rmtree refuses, also for root
+def test_prune_says_what_it_could_not_remove(benchkit_cli, tmp_path, monkeypatch):
+    def refused(path, **how):
+        if not str(path).endswith("k1"):
+            real(path, **how)
+
+    real, gone = shutil.rmtree, tmp_path / "r" / "artifacts" / "data"
+    for name in ("k1", "k2"):
+        (gone / name).mkdir(parents=True)
+        (gone / name / "manifest.json").write_text("{}")
+    monkeypatch.setattr(shutil, "rmtree", refused)
     ran = benchkit_cli("cache", "prune", "--results", tmp_path / "r", "--yes")
     assert (ran.code, ran.out) == (2, "")
     assert f"could not remove 1 of 2 artifacts, such as {gone / 'k1'}" in ran.err

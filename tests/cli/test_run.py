@@ -41,7 +41,7 @@ def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
     assert "[1/" in err
     assert "| corner " in out
     assert "C-Acc / ASR" in out
-    ended = r"^8 cells, (\d+) steps run: .* of computing in .* s by \d+ workers? x \d+ threads?, peak memory \d+ MiB$"
+    ended = r"^8 cells, (\d+) steps run: .* of computing in .* (?:s|min) by \d+ workers? x \d+ threads?, peak memory \d+ MiB$"
     total = re.search(ended, err, re.MULTILINE)
     assert total
     assert f"{total[1]} steps to run" in err
