@@ -41,8 +41,8 @@ def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
     assert "[1/" in err
     assert "| corner " in out
     assert "C-Acc / ASR" in out
-    ended = r"^8 cells, (\d+) steps run: .* of computing in .* (?:s|min) by \d+ workers? x \d+ threads?, peak memory \d+ MiB$"
-    total = re.search(ended, err, re.MULTILINE)
+    how_long = r"of computing in .* (?:s|min) by \d+ workers? x \d+ threads?"
+    total = re.search(rf"^8 cells, (\d+) steps run: .* {how_long}, peak memory \d+ MiB$", err, re.MULTILINE)
     assert total
     assert f"{total[1]} steps to run" in err
     assert err.count("MiB") == 1
