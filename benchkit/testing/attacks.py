@@ -8,8 +8,6 @@ import torch
 
 from benchkit import gates
 from benchkit.api import Attack
-from benchkit.scene import Poisoned
-from benchkit.shares import share_of
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -24,7 +22,14 @@ from benchkit.testing.common import (
     require,
     unchanged,
 )
-from benchkit.testing.world import CLASSES, RATE, World, prepared, worlds_for
+from benchkit.testing.poisoning import (
+    check_poison_count,
+    check_poison_labels,
+    check_poison_mask,
+    check_poison_repeats,
+    poisoned_by,
+)
+from benchkit.testing.world import CLASSES, prepared, worlds_for
 
 MOST = 0.5
 """Share of its pixels beyond which a stamp changes an image as a whole."""
@@ -164,68 +169,18 @@ def check_target_labels(attack: Attack) -> None:
     require(inside, f"{attack.name}.target_labels returns labels that are no class")
 
 
-def check_poison_mask(attack: Attack) -> None:
-    """The mask names exactly the rows that were changed, and the training set given stays as it is."""
-    where = home(attack)
-    train = copied(where.data.train)
-    gates.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
-    require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
-
-
-def check_poison_count(attack: Attack) -> None:
-    """At most the rate's share of rows is poisoned, and at least one; none by a benign attack."""
-    count, most = int(_poison(attack, home(attack)).mask.sum()), share_of(RATE, len(home(attack).data.train))
-    if attack.benign:
-        require(count == 0, f"{attack.name} says benign = True, but poisons {count} images")
-    else:
-        require(count > 0, f"{attack.name}.poison poisons nothing at a rate of {RATE:.0%}")
-        require(count <= most, f"{attack.name}.poison poisons {count} images where the rate allows {most}")
-
-
-def check_poison_labels(attack: Attack) -> None:
-    """Dirty labels are the target's, clean ones stay true, and a target-class image is not wasted."""
-    where = home(attack)
-    poisoned, true = _poison(attack, where), where.data.train.labels
-    got, rows = poisoned.data.labels, poisoned.mask
-    wanted = attack.target_labels(true, where.attacking(attack))
-    if attack.label_policy == "clean":
-        require(alike(got, true), f"{attack.name} says label_policy = 'clean', but its poison changes labels")
-    elif attack.label_policy == "dirty":
-        right = alike(got[rows], wanted[rows])
-        require(right, f"{attack.name} says label_policy = 'dirty', but poisoned labels are not target_labels()")
-        moved = bool((true[rows] != wanted[rows]).all())
-        require(moved, f"{attack.name}.poison takes images that already have the target's label: choose others")
-
-
-def check_poison_repeats(attack: Attack) -> None:
-    """``poison`` chooses the same rows for the same seed."""
-    where = home(attack)
-    require(
-        repeats(lambda: _poison(attack, where), _same_poison),
-        f"{attack.name}.poison differs between two runs with one seed: draw only from scene.rng",
-    )
-
-
 def check_train(attack: Attack) -> None:
     """An attack that runs the training returns a working model and leaves the data as it is."""
     if attack.access != "training":
         return
     where = home(attack)
-    poisoned = _poison(attack, where)
+    poisoned = poisoned_by(attack, where)
     before = copied(poisoned.data)
     trained = attack.train(poisoned, where.attacking(attack, training=True))
     logits = gates.model(attack.name, "train", trained).logits(where.inputs)
     works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
     require(works, f"{attack.name}.train returned a model whose logits are not finite (N, {CLASSES})")
     require(unchanged(poisoned.data, before), f"{attack.name}.train writes into the training set")
-
-
-def _poison(attack: Attack, where: World) -> Poisoned:
-    return attack.poison(copied(where.data.train), where.attacking(attack))
-
-
-def _same_poison(first: Poisoned, second: Poisoned) -> bool:
-    return unchanged(first.data, second.data) and alike(first.mask, second.mask)
 
 
 CHECKS = (
