@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from benchkit.plan import SURROGATE, VICTIM
 from benchkit.spec import Spec
@@ -29,31 +28,22 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
     shard = f", shard {part}" if part else ""
     return (
         f"{' x '.join(axes)}{shard} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
-        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train{_crafting(missing)}; "
+        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
         f"{_others(made, missing)}{_count(len(missing), 'step')} to run"
     )
 
 
-def _crafting(missing: Mapping[str, Step]) -> str:
-    """Say how many victims only the crafting of triggers needs: few expect them, and on large images they take long."""
-    users: dict[str, list[Step]] = defaultdict(list)
-    for step in missing.values():
-        for _, parent in step.parents.values():
-            users[parent].append(step)
-    alone = [
-        users[key]
-        for key, step in missing.items()
-        if step.stage == "train" and all(user.stage == "craft" for user in users[key])
-    ]
-    attacks = dict.fromkeys(str(user.job["attack"]) for found in alone for user in found)
-    return f", {len(alone)} of them only to craft {', '.join(attacks)}" if alone else ""
-
-
 def _others(made: Plan, missing: Collection[str]) -> str:
-    """Return how many models are trained for attackers to craft on, and for model detectors: shadows, populations."""
+    """Return how many models are trained for attackers to craft on, and for model detectors: shadows, populations.
+
+    Few expect the first, which take long on large images, so it says what is crafted on them.
+    """
     own = [step for step in made.of("train") if step.job["purpose"] == SURROGATE]
+    keys = {step.key for step in own}
+    users = [step for step in made.of("craft") if keys & {key for _, key in step.parents.values()}]
+    crafted = ", ".join(dict.fromkeys(str(step.job["attack"]) for step in users))
     many = made.of("shadows") + made.of("population")
-    return _trained(own, "attackers", missing) + _trained(many, "model detectors", missing)
+    return _trained(own, f"attackers to craft {crafted}", missing) + _trained(many, "model detectors", missing)
 
 
 def _trained(steps: list[Step], whom: str, missing: Collection[str]) -> str:

@@ -79,4 +79,4 @@ def test_report_and_show_tell_of_it(records, results, benchkit_cli):
 def test_the_summary_tells_of_the_attackers_own_model(records, results, benchkit_cli):
     plugins = ["-p", TESTS / "toy.py", "-p", TESTS / "locksmith.py", "--models", "locked", "--results", results]
     ran = benchkit_cli("plan", "--attacks", "none,locksmith", "--defenses", "", "--dataset", "toy", *plugins)
-    assert "2 victims: 0 cached, 2 to train; 1 model for attackers, 1 to train; " in ran.out
+    assert "2 victims: 0 cached, 2 to train; 1 model for attackers to craft locksmith, 1 to train; " in ran.out

@@ -141,7 +141,7 @@ def test_steps_come_after_their_parents(planned):
 def test_the_summary_counts(planned, registry, tmp_path):
     text = summary(planned(), Store(tmp_path), make(OPTIONS, registry))
     assert "5 attacks x 6 defenses x 1 dataset x 1 model x 1 seed = 30 cells, 0 done" in text
-    assert "5 victims: 0 cached, 5 to train; 1 model for attackers, 1 to train; " in text
+    assert "5 victims: 0 cached, 5 to train; 1 model for attackers to craft troj-sq, 1 to train; " in text
 
 
 def forget() -> None:
@@ -228,10 +228,9 @@ def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monk
     assert not first & second
 
 
-def test_the_summary_names_victims_that_only_crafting_needs(planned, registry, tmp_path):
-    told = []
-    for options in ({"victims": False}, {"victims": True}):
-        asked = {"attacks": "none,badnets,troj-sq,troj-wm", "defenses": "freq-detector", "seeds": "2", **options}
-        told.append(summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry)))
-    assert "2 victims: 0 cached, 2 to train, 2 of them only to craft troj-sq, troj-wm; " in told[0]
-    assert "only to craft" not in told[1]
+def test_the_summary_names_what_is_crafted_on_models_of_the_attackers(planned, registry, tmp_path):
+    asked = {"attacks": "none,badnets,troj-sq,troj-wm", "defenses": "freq-detector", "seeds": "2", "victims": False}
+    told = summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry))
+    assert "2 models for attackers to craft troj-sq, troj-wm, 2 to train; " in told
+    asked["attacks"] = "none,badnets"
+    assert "attackers" not in summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry))
