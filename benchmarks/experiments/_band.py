@@ -154,7 +154,7 @@ class Lab:
 
     def scene(self, purpose: str, **more: Any) -> Scene:
         """Return what an attacker may have."""
-        more = {"poison_rate": self.poison_rate, **more}
+        more = {"rate": self.poison_rate, **more}
         return common.scene_of(self.train, len(self.data.classes), self.seed, "attacker", purpose, **more)
 
     @cached_property
