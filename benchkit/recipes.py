@@ -150,7 +150,7 @@ class Fast(Recipe):
 class Mntd(Recipe):
     """The recipe of Meta Neural Analysis for its small networks: Adam at one learning rate, on images as they are.
 
-    Shadow models see their 1,000 CIFAR-10 images 100 times; target models, with 25,000, take ``epochs=4``.
+    Shadow models see their 1,000 CIFAR-10 images 100 times; target models, with 25,000, see theirs 4 times.
     """
 
     name = "mntd"
