@@ -6,11 +6,14 @@ torch is loaded only by what needs it.
 
 from __future__ import annotations
 
-from benchkit.api import Attack, CleanImages, Dataset, Defense
-from benchkit.baseline import NoAttack
-from benchkit.errors import BenchkitError, ContractError, DataError
-from benchkit.hookspecs import hookimpl
-from benchkit.kinds import (
+from benchkit.components.baseline import NoAttack
+from benchkit.components.wrapper import AttackWrapper
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Data, Poisoned, Source, Split
+from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.defense import (
+    CleanImages,
+    Defense,
     InputDetector,
     InputPurifier,
     ModelDetector,
@@ -19,11 +22,12 @@ from benchkit.kinds import (
     Thresholded,
     TrainingFilter,
 )
-from benchkit.params import Component, nested, param
-from benchkit.scene import Data, Poisoned, Scene, Source, Split
-from benchkit.shadows import Shadows
-from benchkit.shares import share_of
-from benchkit.wrapper import AttackWrapper
+from benchkit.contracts.hookspecs import hookimpl
+from benchkit.contracts.scene import Scene
+from benchkit.contracts.shadows import Shadows
+from benchkit.errors import BenchkitError, ContractError, DataError
+from benchkit.params.component import Component, nested, param
+from benchkit.protocol import share_of
 
 __version__ = "0.1.0"
 API_VERSION = 1

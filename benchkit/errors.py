@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from benchkit.words import told
+from benchkit.text import told
 
 
 class Ending(BaseException):

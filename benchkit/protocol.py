@@ -1,15 +1,17 @@
-"""The protocol's numbers and splits that every stage shares; written down for people in docs/protocol.md."""
+"""The protocol's numbers, splits and roundings that every stage shares; docs/protocol.md explains them."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from benchkit.fingerprint import derive_seed
-from benchkit.scene import Split
+from benchkit.hashing import derive_seed
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from benchkit.contracts.data import Split
 
 RESERVE = 0.05
 """Share of the training set that no victim trains on: where a defender's clean hold-out comes from."""
@@ -47,3 +49,12 @@ def reserve_size(train: Split, share: float) -> int:
 def overlaps(share: float) -> bool:
     """Say whether a hold-out of this share (0: none) holds clean versions of images the victim trains on."""
     return share > RESERVE
+
+
+def share_of(share: float, count: int) -> int:
+    """Return how many of ``count`` a share is, rounded down: 29 of 100 for 0.29.
+
+    Floats cannot hold most decimals, and 0.29 * 100 is a little less than 29: ``int`` would make it 28. The result
+    is exact for shares of up to six decimals, and for fractions such as 1 / 3, up to a count of 10^9.
+    """
+    return math.floor(round(share * count, 6))

@@ -18,7 +18,7 @@ import click
 
 from benchkit import __version__
 from benchkit.errors import BenchkitError, Ending, did_you_mean
-from benchkit.words import printable, say, shortened, told, warn
+from benchkit.text import printable, say, shortened, told, warn
 
 COMMANDS = {
     "run": "run",

@@ -56,7 +56,7 @@ def named(kind: str, incomplete: str, files: Iterable[str]) -> list[str]:
     if kind == "models":
         return sorted({*_registered(_own("nets.py")), *(_timm() if incomplete else ())})
     if kind == "recipes":
-        from benchkit.recipes import RECIPES
+        from benchkit.training.recipes import RECIPES
 
         return sorted(RECIPES)
     return sorted({name for text in _sources(files) for name in offered(text, kind)})
@@ -69,7 +69,7 @@ def _files(ctx: click.Context) -> tuple[str, ...]:
 
 def _sources(files: Iterable[str]) -> Iterator[str]:
     """Yield the source text of every installed plugin's module, and of loose files."""
-    from benchkit.plugins import find
+    from benchkit.spec.registry import find
 
     paths = [source_of(one.target) for one in find()] + [Path(file).expanduser() for file in files]
     for path in paths:

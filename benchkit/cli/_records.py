@@ -12,7 +12,7 @@ from benchkit.cli._complete import listed
 from benchkit.errors import NothingToRun
 from benchkit.report.load import Record, read
 from benchkit.report.select import select
-from benchkit.words import printable, warn
+from benchkit.text import printable, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAMED = 10

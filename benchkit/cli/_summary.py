@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from benchkit.plan import SURROGATE, VICTIM
-from benchkit.spec import Spec
-from benchkit.steps import Plan, Step
-from benchkit.store import Store
+from benchkit.plan.planner import SURROGATE, VICTIM
+from benchkit.plan.steps import Plan, Step
+from benchkit.spec.spec import Spec
+from benchkit.store.store import Store
 
 
 def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:

@@ -14,7 +14,7 @@ import click
 from benchkit.cli._options import RESULTS
 from benchkit.cli.plan import STAGES
 from benchkit.errors import SpecError, StoreError, did_you_mean
-from benchkit.words import printable, say, warn
+from benchkit.text import printable, say, warn
 
 LARGEST = 2**26
 """Bytes of a manifest that is read: one that holds the scores of a population has thousands."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchkit.words import hand_out
+from benchkit.text import hand_out
 
 WHERE = {
     "bash": "put it into ~/.local/share/bash-completion/completions/benchkit (needs bash 4.4 and bash-completion), "

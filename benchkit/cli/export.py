@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchkit.cli._options import data_root, model_code
 from benchkit.cli._records import chosen, read_records, selecting
 from benchkit.errors import SpecError, StoreError
+from benchkit.execute.resolve import data_root, model_code
 from benchkit.report.load import Record, newest
-from benchkit.words import hand_out, warn
+from benchkit.text import hand_out, warn
 
 if TYPE_CHECKING:
-    from benchkit.victims import Victim
+    from benchkit.export.victims import Victim
 
 VICTIM_OPTIONS = {"license_id": "--license", "root": "--data-root", "plugins": "--plugin"}
 
@@ -96,8 +96,8 @@ def _license(text: str | None) -> str:
 
 
 def _table(form: str, records: list[Record], out: Path | None) -> None:
-    from benchkit.report.tidy import tidy, to_csv, to_parquet
-    from benchkit.scan.ready import require_writable, write
+    from benchkit.report.formats.dataframe import tidy, to_csv, to_parquet
+    from benchkit.scan.prepare import require_writable, write
 
     require_writable(out)
     raw = to_parquet(tidy(records)) if form == "parquet" else to_csv(tidy(records)).encode()
@@ -110,17 +110,17 @@ def _table(form: str, records: list[Record], out: Path | None) -> None:
 def _found(records: list[Record], root: Path | None, plugins: tuple[str, ...]) -> list[Victim]:
     from functools import partial
 
-    from benchkit.plugins import load
-    from benchkit.scene import Source
-    from benchkit.victims import Finder
+    from benchkit.contracts.data import Source
+    from benchkit.export.victims import Finder
+    from benchkit.spec.registry import load
 
     registry = load(plugins)
     return Finder(registry, Source(data_root(root)), partial(model_code, registry)).find(records)
 
 
 def _victims(victims: list[Victim], records: list[Record], results: Path, out: Path, license_id: str) -> int:
-    from benchkit.store import Store
-    from benchkit.victims import export, left_out, missing
+    from benchkit.export.victims import export, left_out, missing
+    from benchkit.store.store import Store
 
     store = Store(results)
     gone = missing(victims, store)

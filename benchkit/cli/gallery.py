@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
-from benchkit.report.aggregate import cells_of
-from benchkit.words import warn
+from benchkit.report.cells import cells_of
+from benchkit.text import warn
 
 
 @click.command("gallery")
@@ -21,15 +21,15 @@ def cmd(out: Path, results: Path, **options: str | None) -> None:
     no-defense column hold; no image is read and nothing is stamped. Needs matplotlib: pip install 'benchkit[plot]'.
     """
     from benchkit.errors import NothingToRun
-    from benchkit.report import pictures, spectra
+    from benchkit.report.figures import gallery, spectra
 
     spectra.require(out)
-    rows, faults = pictures.rows_of(cells_of(chosen(read_records(results), options)))
+    rows, faults = gallery.rows_of(cells_of(chosen(read_records(results), options)))
     say_faults(faults)
     if not rows:
         raise NothingToRun(
             f"no record of these in {results} holds a picture of a trigger: benchkit run puts them into the "
             "no-defense column, so run these attacks with --victims (again, where an older benchkit ran them)"
         )
-    pictures.draw(rows).save(out)
+    gallery.draw(rows).save(out)
     warn(f"wrote {out}")

@@ -9,11 +9,11 @@ from string import Template
 
 import click
 
-from benchkit import templates
-from benchkit.defense_templates import DEFENSES
 from benchkit.errors import SpecError
-from benchkit.params import name_fault
-from benchkit.words import say
+from benchkit.params.component import name_fault
+from benchkit.scaffold import package
+from benchkit.scaffold.defenses import DEFENSES
+from benchkit.text import say
 
 BASES = {"attack": "Attack", "defense": "Defense", "dataset": "Dataset"}
 
@@ -56,14 +56,14 @@ def _check_name(name: str) -> None:
 
 def _taken() -> dict[str, str]:
     """Return the names of installed plugins and the distributions they come from."""
-    from benchkit.plugins import find
+    from benchkit.spec.registry import find
 
     return {found.name: found.dist for found in find({})}
 
 
 def files(what: str, name: str, kind: str) -> dict[str, str]:
     """Return the package's files: path in the package -> text."""
-    body = {"attack": templates.ATTACK, "dataset": templates.DATASET, "defense": DEFENSES[kind]}
+    body = {"attack": package.ATTACK, "dataset": package.DATASET, "defense": DEFENSES[kind]}
     module = f"benchkit_{name.replace('-', '_')}"
     words = {
         "what": what,
@@ -74,10 +74,10 @@ def files(what: str, name: str, kind: str) -> dict[str, str]:
         "cls": "".join(part.capitalize() for part in name.split("-")),
     }
     texts = {
-        "pyproject.toml": templates.PYPROJECT,
-        "README.md": templates.README,
-        f"{module}.py": templates.HEAD + body[what] + templates.HOOK,
-        f"tests/test_{name.replace('-', '_')}.py": templates.TEST,
+        "pyproject.toml": package.PYPROJECT,
+        "README.md": package.README,
+        f"{module}.py": package.HEAD + body[what] + package.HOOK,
+        f"tests/test_{name.replace('-', '_')}.py": package.TEST,
     }
     return {path: Template(text).substitute(words) for path, text in texts.items()}
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit.cli._options import shard_option, shared_options
-from benchkit.words import say
+from benchkit.text import say
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
-    from benchkit.steps import Step
+    from benchkit.plan.steps import Step
 
 STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "population", "audit", "cell")
 
@@ -24,8 +24,8 @@ STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "po
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(as_json: bool, **options: Any) -> None:
     """Print what a run would do: the product, the steps, what is cached and what is missing."""
-    from benchkit.cli._options import request
     from benchkit.cli._summary import summary
+    from benchkit.execute.resolve import request
     from benchkit.execute.session import check_models
 
     asked = request(options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchkit.words import say, warn
+from benchkit.text import say, warn
 
 
 @click.command("plugins")
@@ -16,7 +16,7 @@ from benchkit.words import say, warn
 @click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
     """List the installed plugins; without --check nothing is imported."""
-    from benchkit.plugins import find
+    from benchkit.spec.registry import find
 
     if check or plugins:
         return _checked(as_json, plugins)
@@ -26,7 +26,7 @@ def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
 
 
 def _checked(as_json: bool, files: tuple[str, ...]) -> int:
-    from benchkit.plugins import KINDS, load
+    from benchkit.spec.registry import KINDS, load
 
     registry = load(files)
     rows = [

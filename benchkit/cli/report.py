@@ -12,15 +12,15 @@ from click.core import ParameterSource
 
 from benchkit.cli._records import read_records, results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
-from benchkit.metrics import METRICS
+from benchkit.records.metrics import METRICS
 from benchkit.report import print_report
-from benchkit.report.aggregate import AXES, Cell, cells_of
-from benchkit.report.matrix import View, matrix
-from benchkit.words import hand_out, printable
+from benchkit.report.cells import AXES, Cell, cells_of
+from benchkit.report.tables.matrix import View, matrix
+from benchkit.text import hand_out, printable
 
 if TYPE_CHECKING:
-    from benchkit.report.compare import Comparison
-    from benchkit.report.layout import Report
+    from benchkit.report.published.pairs import Comparison
+    from benchkit.report.tables.document import Report
 
 FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
 
@@ -141,9 +141,9 @@ def _names(cell: Cell, axis: str) -> set[str]:
 
 
 def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
-    from benchkit.report.export import to_csv, to_json
-    from benchkit.report.html import to_html
-    from benchkit.report.page import page
+    from benchkit.report.formats.export import to_csv, to_json
+    from benchkit.report.formats.html import to_html
+    from benchkit.report.tables.cell import page
 
     exports = {"csv": to_csv, "json": to_json, "html": to_html}
     if form in exports:
@@ -153,16 +153,16 @@ def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: b
 
 
 def _compared(cells: list[Cell], file: Path, counted_as: tuple[str, ...], metric: str | None) -> Comparison:
-    from benchkit.report.compare import compare, stand_ins
-    from benchkit.report.published import read_published
+    from benchkit.report.published.numbers import read_published
+    from benchkit.report.published.pairs import compare, stand_ins
 
     known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
     return compare(cells, stand_ins(counted_as, read_published(file, known), cells), metric)
 
 
 def _write_against(comparison: Comparison, form: str, out: Path | None) -> None:
-    from benchkit.report.against import against
-    from benchkit.report.export import pairs_to_csv, pairs_to_json
+    from benchkit.report.formats.export import pairs_to_csv, pairs_to_json
+    from benchkit.report.published.tables import against
 
     if form in ("csv", "json"):
         _emit({"csv": pairs_to_csv, "json": pairs_to_json}[form](comparison.pairs()), out)
@@ -186,9 +186,9 @@ def _compare_only(form: str, others: dict[str, object]) -> None:
 
 
 def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out: Path | None) -> None:
-    from benchkit.report.changes import changes
-    from benchkit.report.changes_export import changes_to_csv, changes_to_json
-    from benchkit.report.runs import twins_of
+    from benchkit.report.runs.export import changes_to_csv, changes_to_json
+    from benchkit.report.runs.pairs import twins_of
+    from benchkit.report.runs.tables import changes
 
     a, b = (cells_of(read_records(folder)) for folder in folders)
     metric = _known_metric(asked, [*a, *b])
@@ -200,7 +200,7 @@ def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out
 
 
 def _show(report: Report, form: str, out: Path | None) -> None:
-    from benchkit.report.render import to_text
+    from benchkit.report.formats.text import to_text
 
     if form == "table" and out is None:
         print_report(report)

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
-from benchkit.report.aggregate import cells_of
-from benchkit.words import warn
+from benchkit.report.cells import cells_of
+from benchkit.text import warn
 
 
 @click.command("roc")
@@ -22,8 +22,8 @@ def cmd(out: Path, results: Path, log: bool, **options: str | None) -> None:
     the mean over seeds, with a band from the lowest to the highest. Needs matplotlib: pip install 'benchkit[plot]'.
     """
     from benchkit.errors import NothingToRun
-    from benchkit.report import spectra
-    from benchkit.report.curves import curves_in, draw
+    from benchkit.report.figures import spectra
+    from benchkit.report.figures.roc import curves_in, draw
 
     spectra.require(out)
     curves, faults = curves_in(cells_of(chosen(read_records(results), options)))

@@ -11,7 +11,7 @@ import click
 from benchkit.cli._options import COUNT, MOST, shard_option, shared_options, threads_option
 from benchkit.errors import DeviceError
 from benchkit.execute.request import RETRIES
-from benchkit.words import warn
+from benchkit.text import warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
@@ -90,9 +90,9 @@ def cmd(
 
     Exit codes: 0 every cell is there, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
-    from benchkit.cli._options import request
     from benchkit.cli._summary import summary
     from benchkit.execute.request import Means
+    from benchkit.execute.resolve import request
     from benchkit.execute.session import check_models, devices, execute
 
     begun = time.monotonic()

@@ -12,8 +12,8 @@ from benchkit.cli._complete import listed
 from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.errors import SpecError
 from benchkit.execute.request import Means
-from benchkit.suite import SUITE_KEYS
-from benchkit.words import hand_out, warn
+from benchkit.spec.suite import SUITE_KEYS
+from benchkit.text import hand_out, warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
@@ -82,7 +82,7 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
     flagged after harmless processing.
     """
     from benchkit.scan.images import Scan, require_input_detector
-    from benchkit.scan.ready import require_writable, write
+    from benchkit.scan.prepare import require_writable, write
     from benchkit.scan.verdict import notes, to_csv, to_json, to_table
 
     _require_png(sheet)
@@ -111,7 +111,7 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
 
 def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[str, Any]) -> Any:
     from benchkit.scan.images import Scanner, scan
-    from benchkit.scan.ready import bench_of, failed, job_of, prepare
+    from benchkit.scan.prepare import bench_of, failed, job_of, prepare
 
     prepare(asked, _means(options))
     job = job_of(asked, 0)
@@ -147,10 +147,10 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     deviation for its normalisation are taken from --clean, which is wrong if it was trained with others. How many
     test images of --clean it gets right is told; a model that knows nothing of them is refused.
     """
-    from benchkit.models import require_usable
+    from benchkit.models.create import require_usable
     from benchkit.scan.accuracy import accuracy
     from benchkit.scan.model import judge, notes, require_model_detectors, suspect, to_csv, to_json, to_table
-    from benchkit.scan.ready import bench_of, prepare, require_writable
+    from benchkit.scan.prepare import bench_of, prepare, require_writable
 
     require_writable(out)
     asked = _request({**options, "datasets": clean, "models": model})
@@ -179,8 +179,8 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
     """Decode the clean dataset alone; return a job that reads it."""
     from dataclasses import replace
 
-    from benchkit.scan.ready import prepare
-    from benchkit.steps import Plan
+    from benchkit.plan.steps import Plan
+    from benchkit.scan.prepare import prepare
 
     key = asked.plan.cells[0]
     only = Plan({key: asked.plan.steps[key]}, [key])
@@ -194,8 +194,8 @@ def _means(options: dict[str, Any]) -> Means:
 
 def _request(options: dict[str, Any]) -> Request:
     """Plan the preparation of detectors, and nothing else."""
-    from benchkit.cli._options import request
-    from benchkit.scan.ready import plan_detectors
+    from benchkit.execute.resolve import request
+    from benchkit.scan.prepare import plan_detectors
 
     fixed = {"attacks": "none", "victims": False, "defenses": options["defense"], "seeds": f"{options['seed']},"}
     return request({**dict.fromkeys(NOT_ASKED), **options, **fixed}, plan_detectors)
@@ -219,9 +219,9 @@ def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str
     sides = size.lower().split("x")
     if not all(side.isdecimal() for side in sides) or len(set(sides)) != 1 or len(sides) > 2:
         raise SpecError(f"--size must be one number or those of a square (32 or 32x32), got '{size}'")
-    from benchkit.grammar import pieces
-    from benchkit.params import fields_of
-    from benchkit.plugins import load
+    from benchkit.params.component import fields_of
+    from benchkit.params.grammar import pieces
+    from benchkit.spec.registry import load
 
     (name, given), *_ = pieces(clean) if clean else [("", {})]
     if not name or "size" not in fields_of(load(plugins).get("datasets", name)):
@@ -240,7 +240,7 @@ def emit(text: str, out: Path | None) -> None:
     if out is None:
         hand_out(text)
         return
-    from benchkit.scan.ready import write
+    from benchkit.scan.prepare import write
 
     write(out, text.encode())
 

@@ -10,8 +10,8 @@ import click
 
 from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.metrics import CRAFTED
-from benchkit.words import say
+from benchkit.records.metrics import CRAFTED
+from benchkit.text import say
 
 KINDS = ("attacks", "defenses", "datasets")
 
@@ -31,17 +31,17 @@ def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
-    from benchkit.plugins import Entry, Found, load
-    from benchkit.recipes import RECIPES
+    from benchkit.spec.registry import Entry, Found, load
+    from benchkit.training.recipes import RECIPES
 
     registry = load(plugins)
-    harness = Found("recipes", "benchkit.recipes", "benchkit")
+    harness = Found("recipes", "benchkit.training.recipes", "benchkit")
     entries = [(kind[:-1], entry) for kind in KINDS for entry in registry.kind(kind).values()]
     return entries + [("recipe", Entry(cls, harness)) for cls in RECIPES.values()]
 
 
 def _described(kind: str, entry: Any) -> dict[str, Any]:
-    from benchkit.build import describe
+    from benchkit.params.build import describe
 
     cls = entry.cls
     return {
@@ -58,7 +58,9 @@ def _described(kind: str, entry: Any) -> dict[str, Any]:
 
 def assumptions(cls: type[Any], component: Any) -> str:
     """Return in one line what a component assumes about its world."""
-    from benchkit.api import Attack, Dataset, Defense
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.dataset import Dataset
+    from benchkit.contracts.defense import Defense
     from benchkit.protocol import overlaps
 
     if issubclass(cls, Attack):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
-from benchkit.words import warn
+from benchkit.text import warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Means, Request
-    from benchkit.report.spectra import Panel
+    from benchkit.report.figures.spectra import Panel
 
 NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
 """Shared options that a figure has no use for."""
@@ -66,10 +66,10 @@ def cmd(
 
     Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
     """
-    from benchkit.cli._options import request
     from benchkit.execute.request import Means
-    from benchkit.report import spectra
-    from benchkit.spectrum import plan_spectra
+    from benchkit.execute.resolve import request
+    from benchkit.plan.spectrum import plan_spectra
+    from benchkit.report.figures import spectra
 
     spectra.require(out)
     options["attacks"] = options["attacks"] or "all"
@@ -91,8 +91,8 @@ cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 def _computed(asked: Request, means: Means) -> Request:
     """Run what is missing or damaged."""
-    from benchkit.execute.fit import say_notes
-    from benchkit.store import Damaged
+    from benchkit.execute.suitability import say_notes
+    from benchkit.store.store import Damaged
 
     asked.store.open()
     for key in asked.plan.cells:
@@ -115,7 +115,7 @@ def _panels(asked: Request) -> tuple[list[Panel], int]:
         NothingToRun: when not even the clean spectrum is there.
     """
     from benchkit.errors import NothingToRun
-    from benchkit.report.spectra import Panel
+    from benchkit.report.figures.spectra import Panel
 
     panels, count = [], 0
     for key in asked.plan.cells:

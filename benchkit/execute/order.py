@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from benchkit.steps import Plan, Step
+from benchkit.plan.steps import Plan, Step
 
 Expected = Callable[[Step], float | None]
 Rank = tuple[int, float, int]

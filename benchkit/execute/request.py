@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from benchkit.plugins import Registry
-    from benchkit.scene import Source
-    from benchkit.spec import Spec
-    from benchkit.steps import Plan
-    from benchkit.store import Store
+    from benchkit.contracts.data import Source
+    from benchkit.plan.steps import Plan
+    from benchkit.spec.registry import Registry
+    from benchkit.spec.spec import Spec
+    from benchkit.store.store import Store
 
 RETRIES = 2
 """How often a step whose process died is tried again, unless told otherwise."""

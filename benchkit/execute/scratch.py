@@ -8,7 +8,7 @@ import tempfile
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from benchkit.claims import claim, sweep_unfinished
+from benchkit.store.locks import claim, sweep_unfinished
 
 PREFIX = "bk-"
 """Short, like all of the name: the path of a socket has 107 bytes at most."""

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, Ending, SpecError
-from benchkit.execute.executor import Executor, Outcome
-from benchkit.execute.fit import fitted, say_notes
-from benchkit.execute.history import History
+from benchkit.execute.executors.base import Executor, Outcome
+from benchkit.execute.executors.launch import cores
+from benchkit.execute.executors.local import LocalExecutor
+from benchkit.execute.executors.packing import ELASTIC, Packing
+from benchkit.execute.failures import failed_costs
 from benchkit.execute.interrupts import Interrupts
-from benchkit.execute.launch import cores
-from benchkit.execute.local import LocalExecutor
-from benchkit.execute.packing import ELASTIC, Packing
-from benchkit.execute.progress import Progress
-from benchkit.execute.records import describe, failed_costs, moment
-from benchkit.execute.view import make_view
+from benchkit.execute.progress.history import History
+from benchkit.execute.progress.progress import Progress
+from benchkit.execute.progress.view import make_view
+from benchkit.execute.suitability import fitted, say_notes
 from benchkit.execute.walk import View, Walk
-from benchkit.spec import component
-from benchkit.steps import Plan, Step
-from benchkit.store import Record
-from benchkit.words import told, warn
+from benchkit.plan.steps import Plan, Step
+from benchkit.spec.spec import component
+from benchkit.stages.describe import describe, moment
+from benchkit.store.store import Record
+from benchkit.text import told, warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Means, Request
@@ -80,7 +81,7 @@ def _crew(executor: Executor) -> str:
 def _executor(asked: Request, means: Means) -> Executor:
     """Return what runs the steps."""
     if means.executor == "ray":
-        from benchkit.execute.ray import RayExecutor
+        from benchkit.execute.executors.ray import RayExecutor
 
         each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
         limits = (means.jobs, means.timeout, means.threads)
@@ -132,7 +133,7 @@ def check_models(asked: Request) -> None:
     missing = asked.plan.missing(asked.store).values()
     names = dict.fromkeys(step.job["model"] for step in missing if step.stage in TRAINING)
     if names:
-        from benchkit.models import require_usable
+        from benchkit.models.create import require_usable
 
         for name in names:
             require_usable(name, asked.registry.manager.hook.benchkit_model)

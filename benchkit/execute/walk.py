@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from benchkit.errors import BenchkitError
-from benchkit.execute.executor import Executor, Outcome
+from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.order import Expected, Rank, ranks
 from benchkit.execute.request import RETRIES
-from benchkit.steps import Plan, Step
-from benchkit.store import Record, Store
+from benchkit.plan.steps import Plan, Step
+from benchkit.store.store import Record, Store
 
 REPAIRS = 2
 """How often a step may find the same parent damaged, which is made again each time."""

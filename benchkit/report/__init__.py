@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchkit.errors import NothingToRun
-from benchkit.report.aggregate import cells_of
-from benchkit.report.layout import Report
+from benchkit.report.cells import cells_of
 from benchkit.report.load import parse
-from benchkit.report.matrix import View, matrix
-from benchkit.words import hand_out
+from benchkit.report.tables.document import Report
+from benchkit.report.tables.matrix import View, matrix
+from benchkit.text import hand_out
 
 
 def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
@@ -31,7 +31,7 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
 def print_report(report: Report, tty: bool | None = None) -> None:
     """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
 
-    from benchkit.report.render import to_console, to_text
+    from benchkit.report.formats.text import to_console, to_text
 
     if sys.stdout.isatty() if tty is None else tty:
         from rich.console import Console

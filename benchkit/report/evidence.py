@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchkit.report.load import finite
-from benchkit.words import printable
+from benchkit.text import printable
 
 GROUPS = ("clean", "triggered", "control")
 MOST_POINTS, MOST_PICTURES, MOST_LETTERS = 2000, 24, 300_000

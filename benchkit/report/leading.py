@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchkit.doubts import LOST, SHORTFALL
-from benchkit.metrics import METRICS, headline, metric
-from benchkit.report.aggregate import Cell
+from benchkit.records.doubts import LOST, SHORTFALL
+from benchkit.records.metrics import METRICS, headline, metric
+from benchkit.report.cells import Cell
 
 OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
 """What a model answers: comparable across kinds of defense."""

@@ -14,8 +14,8 @@ from typing import Any
 from benchkit import files
 from benchkit.errors import StoreError
 from benchkit.files import Passed, walk
-from benchkit.schema import NAMES, SCHEMA, is_record
-from benchkit.words import printable
+from benchkit.records.schema import NAMES, SCHEMA, is_record
+from benchkit.text import printable
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
-from benchkit.metrics import AT_PUBLISHED_FPR
-from benchkit.report.aggregate import Cell
+from benchkit.records.metrics import AT_PUBLISHED_FPR
+from benchkit.report.cells import Cell
 from benchkit.report.evidence import curves_of
-from benchkit.report.published import Published
-from benchkit.summaries import Summary, summarize
+from benchkit.report.published.numbers import Published
+from benchkit.report.summaries import Summary, summarize
 
 Rows = Mapping[tuple[str, ...], Published]
 """The rows of a file by what they are of: attack, defense, dataset, metric."""

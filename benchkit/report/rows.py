@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchkit.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
-from benchkit.metrics import metric
+from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
+from benchkit.records.metrics import metric
 from benchkit.report.load import Record
-from benchkit.summaries import Summary, summarize
+from benchkit.report.summaries import Summary, summarize
 
 TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02
 """A set was clearly poisoned less than asked where a tenth of the rate is missing, and a fifth or two points."""

@@ -1,1 +1,1 @@
-"""Judging images and models that belong to no benchmark, by detectors that learned from clean images."""
+"""One folder of images, or one model from elsewhere, judged by a detector."""

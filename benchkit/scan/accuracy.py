@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchkit.doubts import Known
 from benchkit.errors import DataError
-from benchkit.plan import SHADOWS
+from benchkit.measure.rates import mean
+from benchkit.plan.planner import SHADOWS
 from benchkit.protocol import generator
-from benchkit.rates import mean
-from benchkit.scan.ready import job_of
+from benchkit.records.doubts import Known
+from benchkit.scan.prepare import job_of
 
 if TYPE_CHECKING:
-    from benchkit.execute.bench import Bench
+    from benchkit.contracts.data import Split
     from benchkit.execute.request import Request
-    from benchkit.models import Classifier
-    from benchkit.scan.ready import Job
-    from benchkit.scene import Split
+    from benchkit.models.classifier import Classifier
+    from benchkit.scan.prepare import Job
+    from benchkit.stages.workspace import Bench
 
 IMAGES = 1000
 """How many test images are asked about, at most; a share of them is known to about 3 % then."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.files import Found, Passed, walk
-from benchkit.imagefiles import BadImage, decode, named_like_an_image
+from benchkit.ops.imagefiles import BadImage, decode, named_like_an_image
 
 THREADS = 2
 """Few, since a file may take a quarter of a gigabyte to decode."""

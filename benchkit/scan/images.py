@@ -13,22 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchkit import gates
+from benchkit.contracts import checks
+from benchkit.contracts.thresholds import ARGMAX
 from benchkit.errors import DataError, SpecError, blaming
 from benchkit.files import Passed
-from benchkit.imagefiles import LOSSY, strict
+from benchkit.measure.rates import mean
+from benchkit.ops.imagefiles import LOSSY, strict
 from benchkit.protocol import generator
-from benchkit.rates import mean
 from benchkit.scan.files import Picture, pictures
-from benchkit.scan.ready import printable
-from benchkit.spec import component
-from benchkit.thresholds import ARGMAX
+from benchkit.scan.prepare import printable
+from benchkit.spec.spec import component
 
 if TYPE_CHECKING:
-    from benchkit.execute.bench import Bench
-    from benchkit.kinds import InputDetector
-    from benchkit.scan.ready import Job
-    from benchkit.scene import Scene
+    from benchkit.contracts.defense import InputDetector
+    from benchkit.contracts.scene import Scene
+    from benchkit.scan.prepare import Job
+    from benchkit.stages.workspace import Bench
 
 SAMPLE = 200
 """Images that the control figures are measured on."""
@@ -89,7 +89,7 @@ class Scanner:
         self.bench, self.defense, self.seed = bench, defense, int(job["seed"])
         self.scene: Scene = bench.defender(job, "threshold", fit=False)
         with blaming(defense.name):
-            self.threshold = gates.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
+            self.threshold = checks.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
             self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
 
     def _expected(self) -> float:
@@ -104,7 +104,7 @@ class Scanner:
         given = images.to(self.scene.device)
         with blaming(self.defense.name):
             returned = self.defense.score(given.clone(), self._scene("score"))
-        return gates.scores(self.defense.name, "score", returned, len(images))
+        return checks.scores(self.defense.name, "score", returned, len(images))
 
     def flagged(self, images: Tensor) -> float:
         """Return the share of images above the threshold."""
@@ -209,8 +209,7 @@ def require_input_detector(defense: object) -> InputDetector:
     Raises:
         SpecError: when it is something else.
     """
-    from benchkit.api import Defense
-    from benchkit.kinds import InputDetector
+    from benchkit.contracts.defense import Defense, InputDetector
 
     assert isinstance(defense, Defense)
     if not isinstance(defense, InputDetector):

@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit import gates
+from benchkit.contracts import checks
+from benchkit.contracts.defense import ModelDetector
 from benchkit.errors import BenchkitError, SpecError, blaming
-from benchkit.execute.bench import Bench
-from benchkit.kinds import ModelDetector
-from benchkit.measure import audit
+from benchkit.measure.measure import audit
 from benchkit.scan.accuracy import Accuracy, of_shadows
-from benchkit.scan.ready import job_of
+from benchkit.scan.prepare import job_of
 from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
+from benchkit.stages.workspace import Bench
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
-    from benchkit.models import Classifier
-    from benchkit.scan.ready import Job
+    from benchkit.models.classifier import Classifier
+    from benchkit.scan.prepare import Job
 
 BENIGN = "benign_scores"
 """What ``prepare`` calls the scores of benign shadow models, float (M,), where a defense keeps them."""
@@ -129,7 +129,7 @@ def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
         benign = bench.tensors(job, "prepare").get(BENIGN)
         if benign is None:
             return Verdict(name, found["score"], found["threshold"])
-        scores = gates.scores(defense.name, BENIGN, benign, benign.numel())
+        scores = checks.scores(defense.name, BENIGN, benign, benign.numel())
     except BenchkitError as error:
         return Verdict(name, fault=str(error))
     below = int((scores < found["score"]).sum())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from benchkit.scan.ready import printable
+from benchkit.scan.prepare import printable
 
 if TYPE_CHECKING:
     from benchkit.scan.images import Scan, Scored

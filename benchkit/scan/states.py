@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchkit.scan.ready import printable
+from benchkit.scan.prepare import printable
 
 COUNTER = "num_batches_tracked"
 """What batch normalisation counts; nothing that a trained model computes depends on it."""

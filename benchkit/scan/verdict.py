@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchkit.scan.ready import printable
+from benchkit.scan.prepare import printable
 
 if TYPE_CHECKING:
     from benchkit.scan.images import Scan, Scored

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from benchkit.errors import DataError
 from benchkit.files import opened
-from benchkit.models import Classifier
-from benchkit.scan.ready import first_line, printable
+from benchkit.models.classifier import Classifier
+from benchkit.ops.images import statistics
+from benchkit.scan.prepare import first_line, printable
 from benchkit.scan.states import State, faults, oddity, some, states
-from benchkit.train import statistics
 
 LARGEST = 2**36
 """Bytes in the largest file that is looked at."""

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from benchkit.api import Attack, Dataset, Defense
-from benchkit.scene import Source
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Source
+from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.defense import Defense
 from benchkit.testing.attacks import attack_checks
 from benchkit.testing.common import Check, ConformanceError, Subject, class_of, declaration_checks
 from benchkit.testing.datasets import dataset_checks

@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from benchkit import gates
-from benchkit.api import Attack
+from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -70,7 +70,7 @@ def check_reports(attack: Attack) -> None:
     """What ``prepare`` returns under the names in ``reports`` are single numbers, which ``shortfall`` can judge."""
     crafter = attack.crafted_by()
     made = prepared(crafter, home(crafter))
-    said = crafter.shortfall(gates.reported(crafter.name, crafter.reports, made))
+    said = crafter.shortfall(checks.reported(crafter.name, crafter.reports, made))
     require(said is None or isinstance(said, str), f"{crafter.name}.shortfall must return a sentence or None")
 
 
@@ -78,7 +78,7 @@ def check_stamp(attack: Attack) -> None:
     """``stamp`` returns uint8 images of the same shape, on the same device."""
     where = home(attack)
     stamped = attack.stamp(where.inputs, where.attacking(attack))
-    gates.images(attack.name, "stamp", where.inputs, stamped)
+    checks.images(attack.name, "stamp", where.inputs, stamped)
     require(stamped.device == where.inputs.device, f"{attack.name}.stamp moved the images to {stamped.device}")
 
 
@@ -106,7 +106,7 @@ def check_stamp_changes_pixels(attack: Attack) -> None:
     where = home(attack)
     images = where.data.test.images
     if not attack.benign:
-        gates.changes_pixels(attack.name, images, attack.stamp(images, where.attacking(attack)))
+        checks.changes_pixels(attack.name, images, attack.stamp(images, where.attacking(attack)))
 
 
 def check_control(attack: Attack) -> None:
@@ -114,7 +114,7 @@ def check_control(attack: Attack) -> None:
     where = home(attack)
     given = where.inputs
     made = attack.control(given, where.attacking(attack))
-    gates.images(attack.name, "control", where.inputs, made)
+    checks.images(attack.name, "control", where.inputs, made)
     require(alike(given, where.inputs), f"{attack.name}.control writes into its input: start with images.clone()")
     require(
         repeats(lambda: attack.control(where.inputs, where.attacking(attack)), alike),
@@ -148,14 +148,14 @@ def check_stamp_any_count(attack: Attack) -> None:
     where = home(attack)
     for count in (1, 0):
         images = where.inputs[:count]
-        gates.images(attack.name, f"stamp ({count} images)", images, attack.stamp(images, where.attacking(attack)))
+        checks.images(attack.name, f"stamp ({count} images)", images, attack.stamp(images, where.attacking(attack)))
 
 
 def check_stamp_every_shape(attack: Attack) -> None:
     """``prepare`` and ``stamp`` work for grey and colour images of each size (three are tried)."""
     for where in worlds_for(attack)[:3]:
         stamped = attack.stamp(where.inputs, where.attacking(attack))
-        gates.images(attack.name, f"stamp ({'x'.join(map(str, where.shape))})", where.inputs, stamped)
+        checks.images(attack.name, f"stamp ({'x'.join(map(str, where.shape))})", where.inputs, stamped)
 
 
 def check_target_labels(attack: Attack) -> None:
@@ -177,7 +177,7 @@ def check_train(attack: Attack) -> None:
     poisoned = poisoned_by(attack, where)
     before = copied(poisoned.data)
     trained = attack.train(poisoned, where.attacking(attack, training=True))
-    logits = gates.model(attack.name, "train", trained).logits(where.inputs)
+    logits = checks.model(attack.name, "train", trained).logits(where.inputs)
     works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
     require(works, f"{attack.name}.train returned a model whose logits are not finite (N, {CLASSES})")
     require(unchanged(poisoned.data, before), f"{attack.name}.train writes into the training set")

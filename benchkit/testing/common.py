@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchkit import gates
-from benchkit.api import Attack, Defense
-from benchkit.build import COERCE, build
-from benchkit.params import Component, Param, Value, class_fault, fields_of
-from benchkit.scene import Split, Tensors
+from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Split, Tensors
+from benchkit.contracts.defense import Defense
+from benchkit.params.build import COERCE, build
+from benchkit.params.component import Component, Param, Value, class_fault, fields_of
 from benchkit.testing.world import World, worlds_for
 
 Subject = Component | type[Component]
@@ -115,7 +116,7 @@ def check_parameters(cls: type[Component]) -> None:
 
 def check_spec_round_trip(component: Component) -> None:
     """What ``str`` prints, for the defaults and with each parameter changed, reads back as an equal one."""
-    from benchkit.grammar import pieces
+    from benchkit.params.grammar import pieces
 
     for one in variations(component):
         text = str(one)
@@ -164,7 +165,7 @@ def check_prepare(component: Attack | Defense) -> None:
     from safetensors.torch import load, save
 
     made_here = component.prepare(home(component).preparing(component))
-    tensors = gates.tensors(component.name, made_here)
+    tensors = checks.tensors(component.name, made_here)
     again = load(save(tensors))
     require(same(tensors, again), f"what {component.name}.prepare returns changes when it is stored")
 

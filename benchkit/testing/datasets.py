@@ -6,10 +6,10 @@ import functools
 import tempfile
 from pathlib import Path
 
-from benchkit import gates
-from benchkit.api import Dataset
+from benchkit.contracts import checks
+from benchkit.contracts.data import Data, Source
+from benchkit.contracts.dataset import Dataset
 from benchkit.errors import DataError
-from benchkit.scene import Data, Source
 from benchkit.testing.common import (
     Check,
     ConformanceError,
@@ -25,10 +25,10 @@ from benchkit.testing.common import (
 def _loaded(dataset: Dataset, source: Source | None) -> Data:
     """Return the dataset as loaded from ``source``, or from an empty folder."""
     if source is not None:
-        return gates.data(dataset.name, dataset.load(source))
+        return checks.data(dataset.name, dataset.load(source))
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return gates.data(dataset.name, dataset.load(Source(Path(folder))))
+            return checks.data(dataset.name, dataset.load(Source(Path(folder))))
         except DataError as error:
             raise ConformanceError(
                 f"{dataset.name} cannot be loaded ({error}); if it needs files, say where they are: "

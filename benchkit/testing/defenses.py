@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchkit import gates
-from benchkit.api import Defense
-from benchkit.errors import ContractError
-from benchkit.kinds import (
+from benchkit.contracts import checks
+from benchkit.contracts.data import Split
+from benchkit.contracts.defense import (
+    Defense,
     InputDetector,
     InputPurifier,
     ModelDetector,
@@ -19,8 +19,9 @@ from benchkit.kinds import (
     RobustTraining,
     TrainingFilter,
 )
-from benchkit.models import Classifier
-from benchkit.scene import Scene, Split
+from benchkit.contracts.scene import Scene
+from benchkit.errors import ContractError
+from benchkit.models.classifier import Classifier
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -71,12 +72,12 @@ def _checked(defense: Defense, result: Any, given: Split, where: World) -> Tenso
     """Check what the method returned; return it as a tensor that two runs can be compared by."""
     _, method = _act(defense)[0].rsplit(".", 1)
     if isinstance(result, torch.nn.Module) or isinstance(defense, RobustTraining | ModelRepair):
-        return _logits(gates.model(defense.name, method, result), defense, where)
+        return _logits(checks.model(defense.name, method, result), defense, where)
     if isinstance(defense, InputPurifier):
-        return gates.images(defense.name, method, given.images, result)
+        return checks.images(defense.name, method, given.images, result)
     if isinstance(defense, ModelDetector):
-        return torch.tensor([gates.number(defense.name, method, result)])
-    return gates.scores(defense.name, method, result, len(given))
+        return torch.tensor([checks.number(defense.name, method, result)])
+    return checks.scores(defense.name, method, result, len(given))
 
 
 def _logits(model: Classifier, defense: Defense, where: World) -> Tensor:
@@ -156,7 +157,7 @@ def check_cutoff(defense: Defense) -> None:
     where = home(defense)
 
     def run() -> float:
-        return gates.number(defense.name, "cutoff", defense.cutoff(where.defending(defense)))
+        return checks.number(defense.name, "cutoff", defense.cutoff(where.defending(defense)))
 
     require(
         repeats(run, lambda first, second: first == second),

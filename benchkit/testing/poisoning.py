@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchkit import gates
-from benchkit.api import Attack
-from benchkit.scene import Poisoned
-from benchkit.shares import share_of
+from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Poisoned
+from benchkit.protocol import share_of
 from benchkit.testing.common import alike, copied, home, repeats, require, unchanged
 from benchkit.testing.world import RATE, World
 
@@ -14,7 +14,7 @@ def check_poison_mask(attack: Attack) -> None:
     """The mask names exactly the rows that were changed, and the training set given stays as it is."""
     where = home(attack)
     train = copied(where.data.train)
-    gates.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
+    checks.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
     require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
 
 

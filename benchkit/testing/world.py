@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchkit.api import Attack, Defense
-from benchkit.models import Classifier
-from benchkit.recipes import Fast
-from benchkit.scene import PREPARED, Data, Poisoned, Scene, Split, Tensors
-from benchkit.shares import share_of
-from benchkit.train import Trainer
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Data, Poisoned, Split, Tensors
+from benchkit.contracts.defense import Defense
+from benchkit.contracts.scene import PREPARED, Scene
+from benchkit.models.classifier import Classifier
+from benchkit.protocol import share_of
+from benchkit.training.recipes import Fast
+from benchkit.training.trainer import Trainer
 
 CLASSES = 4
 SHADOWS = 24

@@ -11,15 +11,17 @@ import click
 import torch
 from torch import Tensor
 
-from benchkit import Attack, AttackWrapper, BenchkitError, Data, Scene, Split, gates, param
-from benchkit.frequency import band_mask, dct2, idct2
-from benchkit.models import Classifier, create
-from benchkit.plugins import Registry
+from benchkit import Attack, AttackWrapper, BenchkitError, Data, Scene, Split, param
+from benchkit.contracts import checks
+from benchkit.contracts.data import Tensors
+from benchkit.measure.rates import mean
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
+from benchkit.ops.frequency import band_mask, dct2, idct2
 from benchkit.protocol import generator, victim_rows
-from benchkit.rates import mean
-from benchkit.scene import Tensors
-from benchkit.spec import poison_rates, recipe
-from benchkit.train import Trainer
+from benchkit.spec.registry import Registry
+from benchkit.spec.spec import poison_rates, recipe
+from benchkit.training.trainer import Trainer
 
 BANDS = ("high", "low")
 KS, TRAIN_KS, ENERGY_K = (1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32), (4, 10, 16, 24), 10
@@ -197,8 +199,8 @@ class Lab:
         for rows in (drawn[other[drawn]], drawn[~other[drawn]]):
             clean = test.images[rows]
             stamped = attack.stamp(clean.clone(), self.scene("stamp", prepared=prepared)) if len(rows) else clean
-            made.append(Shots(clean, gates.images(attack.name, "stamp", clean, stamped), wanted[rows]))
-        gates.changes_pixels(attack.name, made[0].clean, made[0].stamped)
+            made.append(Shots(clean, checks.images(attack.name, "stamp", clean, stamped), wanted[rows]))
+        checks.changes_pixels(attack.name, made[0].clean, made[0].stamped)
         return made[0], made[1]
 
 

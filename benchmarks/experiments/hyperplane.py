@@ -32,13 +32,14 @@ import torch
 from torch import Tensor, nn
 
 from benchkit import Data, Split
-from benchkit.cli._options import data_root
-from benchkit.models import Classifier, create
-from benchkit.plugins import Registry, load
+from benchkit.execute.resolve import data_root
+from benchkit.measure.rates import detection
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
 from benchkit.protocol import generator
-from benchkit.rates import detection
-from benchkit.spec import component, recipe
-from benchkit.train import Trainer
+from benchkit.spec.registry import Registry, load
+from benchkit.spec.spec import component, recipe
+from benchkit.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from benchkit import InputDetector, Scene

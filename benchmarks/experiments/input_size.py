@@ -34,13 +34,13 @@ from benchkit_plugins.defenses._freq_bands import band_shape
 from torch import Tensor
 
 from benchkit import Data, Split
-from benchkit.cli._options import data_root
-from benchkit.frequency import idct2
-from benchkit.grammar import quoted
-from benchkit.plugins import Registry, load
+from benchkit.execute.resolve import data_root
+from benchkit.measure.rates import detection
+from benchkit.ops.frequency import idct2
+from benchkit.params.grammar import quoted
 from benchkit.protocol import generator
-from benchkit.rates import detection
-from benchkit.spec import component
+from benchkit.spec.registry import Registry, load
+from benchkit.spec.spec import component
 
 if TYPE_CHECKING:
     from benchkit import InputDetector

@@ -38,13 +38,13 @@ import torch
 from _band import BANDS, Asked, Case, Lab, Shots, cases, lab_of, lengths, refuse
 
 from benchkit import Attack
-from benchkit.cli._options import data_root
-from benchkit.models import Classifier
-from benchkit.params import text
-from benchkit.plugins import load
-from benchkit.rates import mean
-from benchkit.scene import Tensors
-from benchkit.spec import component, components
+from benchkit.contracts.data import Tensors
+from benchkit.execute.resolve import data_root
+from benchkit.measure.rates import mean
+from benchkit.models.classifier import Classifier
+from benchkit.params.component import text
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, components
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,15 +28,15 @@ import click
 import torch
 
 from benchkit import ModelDetector, Scene, Source
-from benchkit.cli._options import data_root, model_code
-from benchkit.execute.bench import Bench
-from benchkit.models import Classifier
-from benchkit.plan import plan
-from benchkit.plugins import load
-from benchkit.rates import detection
-from benchkit.spec import component, make
-from benchkit.steps import Plan
-from benchkit.store import Store
+from benchkit.execute.resolve import data_root, model_code
+from benchkit.measure.rates import detection
+from benchkit.models.classifier import Classifier
+from benchkit.plan.planner import plan
+from benchkit.plan.steps import Plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, make
+from benchkit.stages.workspace import Bench
+from benchkit.store.store import Store
 
 Victims = dict[str, list[Classifier]]
 """Models of a population by attack, of all seeds; those of ``none`` are benign."""

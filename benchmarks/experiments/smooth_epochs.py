@@ -30,9 +30,9 @@ import click
 
 from benchkit import BenchkitError
 from benchkit.cli import cli
-from benchkit.plugins import load
-from benchkit.spec import component, components, poison_rates
-from benchkit.spec import recipe as recipe_of
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, components, poison_rates
+from benchkit.spec.spec import recipe as recipe_of
 
 if TYPE_CHECKING:
     from benchkit.report.load import Record
@@ -99,7 +99,7 @@ def read(asked: dict[str, str], recipes: dict[str, int], plugins: tuple[str, ...
     """Read the records of the attacks that were asked for out of the results folder."""
     from benchkit.report.load import newest
     from benchkit.report.load import read as records_in
-    from benchkit.spec import seeds
+    from benchkit.spec.spec import seeds
 
     registry = load(plugins)
     attacks = [str(one) for one in components(asked["attacks"], "attacks", registry)]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchkit.execute.executor import Outcome
+from benchkit.contracts.data import Source
+from benchkit.execute.executors.base import Outcome
+from benchkit.execute.executors.worker import make_bench, outcome_of
 from benchkit.execute.walk import Walk
-from benchkit.execute.worker import make_bench, outcome_of
-from benchkit.plan import plan
-from benchkit.plugins import Registry, load
-from benchkit.scene import Source
-from benchkit.spec import Spec, make
-from benchkit.steps import Plan, Step
-from benchkit.store import Record, Store
+from benchkit.plan.planner import plan
+from benchkit.plan.steps import Plan, Step
+from benchkit.spec.registry import Registry, load
+from benchkit.spec.spec import Spec, make
+from benchkit.store.store import Record, Store
 
 DEFAULTS = {
     "attacks": "none",

@@ -13,7 +13,7 @@ from pathlib import Path
 from _inprocess import Here, asked, planned, walk
 from _perf import Figure, NotHereError
 
-from benchkit.store import Record, Store
+from benchkit.store.store import Record, Store
 
 POINTS = tuple(
     (model, f"fast{how}")

@@ -12,10 +12,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import benchkit
-from benchkit.augment import augmented
-from benchkit.models import Classifier, create
-from benchkit.recipes import Fast, Recipe
-from benchkit.train import Trainer, statistics
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
+from benchkit.ops.images import statistics
+from benchkit.training.augment import augmented
+from benchkit.training.recipes import Fast, Recipe
+from benchkit.training.trainer import Trainer
 
 Sample = tuple[torch.Tensor, int]
 

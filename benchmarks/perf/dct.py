@@ -1,10 +1,10 @@
 """How fast the 2-D DCT is: `python benchmarks/perf/dct.py [--json PATH]`.
 
-Times benchkit.frequency.dct2 against scipy on the same uint8 images, every way in the same process and in turn, so
+Times benchkit.ops.frequency.dct2 against scipy on the same uint8 images, every way in the same process and in turn, so
 that a busy machine slows all of them alike. Each makes float32 coefficients of all images in one new array. Wall time
 is the median over repetitions, CPU time (all threads) stands beside it. The ways:
 
-  ours          benchkit.frequency.dct2
+  ours          benchkit.ops.frequency.dct2
   batched       scipy.fft.dctn over the whole batch, float32, workers=THREADS
   image loop    scipy.fft.dctn(image) for each image (C, H, W), float32
   channel loop  scipy.fftpack.dct twice for each channel of each image, as Zeng et al. (ICCV 2021) publish it
@@ -30,7 +30,7 @@ import scipy.fftpack
 import torch
 from _perf import Figure
 
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
 
 IMAGES = {32: 1000, 64: 250, 224: 32}
 WAYS = ("ours", "batched", "image loop", "channel loop")

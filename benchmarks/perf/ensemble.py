@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from _perf import Figure, Seconds, Work, faster, turns
 
-from benchkit.ensemble import fit_many
-from benchkit.nets import MntdCnn
-from benchkit.recipes import Mntd
-from benchkit.scene import Split
-from benchkit.train import Trainer
+from benchkit.contracts.data import Split
+from benchkit.models.networks import MntdCnn
+from benchkit.training.ensemble import fit_many
+from benchkit.training.recipes import Mntd
+from benchkit.training.trainer import Trainer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMAGES = 1000

@@ -22,7 +22,7 @@ import torch
 from _perf import Figure, NotHereError
 from curve import dataset
 
-from benchkit.execute.launch import masked
+from benchkit.execute.executors.launch import masked
 
 ASK = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=500")
 """Prints how busy GPUs are, in percent, twice a second, until it is ended."""

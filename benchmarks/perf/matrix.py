@@ -17,9 +17,9 @@ from pathlib import Path
 from _inprocess import Here, asked, planned, walk
 from _perf import Figure, Seconds, faster
 
-from benchkit.plugins import Registry, load
-from benchkit.steps import Plan, Step
-from benchkit.store import Store
+from benchkit.plan.steps import Plan, Step
+from benchkit.spec.registry import Registry, load
+from benchkit.store.store import Store
 
 ATTACKS = "badnets,blend,troj-sq,wanet,nature,filtered"
 JUDGING = "strip,shrink-pad,shrink-pad:pad=2,freq-detector:rounds=1,freq-detector:arch=linear,fine-tuning,fine-pruning"

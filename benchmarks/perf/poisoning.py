@@ -22,7 +22,7 @@ from benchkit_plugins.attacks.smooth import Smooth
 from PIL import Image
 
 import benchkit
-from benchkit.frequency import low_pass
+from benchkit.ops.frequency import low_pass
 
 Stamp = Callable[[np.ndarray], np.ndarray]
 """One image (H, W, 3) uint8 -> the same with the trigger."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchkit.execute.launch import ENVIRONMENT
+from benchkit.execute.executors.launch import ENVIRONMENT
 
 os.environ.update({**ENVIRONMENT, **os.environ})  # torch reads it when it is imported
 

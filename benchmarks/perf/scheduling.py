@@ -18,11 +18,11 @@ from _inprocess import Nothing, asked, planned, walk
 from _perf import Figure, Work, bounded, turns
 
 from benchkit.cli import cli
-from benchkit.execute.records import describe
-from benchkit.plugins import load
-from benchkit.spec import Spec, component
-from benchkit.steps import Plan
-from benchkit.store import Store
+from benchkit.plan.steps import Plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import Spec, component
+from benchkit.stages.describe import describe
+from benchkit.store.store import Store
 
 METRICS = {"c_acc": 0.91, "asr": 0.97, "tpr": 0.9, "tpr_low": 0.89, "fpr": 0.05, "auroc": 0.95, "psnr": 30.0}
 

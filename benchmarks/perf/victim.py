@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from _perf import Figure, faster, split, turns
 from torch import Tensor
 
-from benchkit.models import Classifier, compute_dtype, create
-from benchkit.recipes import Fast, Recipe, Standard
-from benchkit.train import OPTIMIZERS, Step, Trainer
+from benchkit.models.classifier import Classifier, compute_dtype
+from benchkit.models.create import create
+from benchkit.training.recipes import Fast, Recipe, Standard
+from benchkit.training.trainer import OPTIMIZERS, Step, Trainer
 
 
 def bare(model: Classifier, batches: list[tuple[Tensor, Tensor]], step: Step | None) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchkit.api import Attack, Dataset, Defense
-from benchkit.build import describe
 from benchkit.cli.show import assumptions
-from benchkit.kinds import ModelDetector
-from benchkit.nets import NETS, Build
-from benchkit.params import fields_of, text
-from benchkit.plugins import GROUP, load
-from benchkit.recipes import RECIPES
-from benchkit.wrapper import AttackWrapper
+from benchkit.components.wrapper import AttackWrapper
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.defense import Defense, ModelDetector
+from benchkit.models.networks import NETS, Build
+from benchkit.params.build import describe
+from benchkit.params.component import fields_of, text
+from benchkit.spec.registry import GROUP, load
+from benchkit.training.recipes import RECIPES
 
 CODE = re.compile(r"(?::\w+:)?(`+)(.+?)\1", re.DOTALL)
 SPECIAL = re.compile(r"([\\*_\[\]<>|{}$#~^])")

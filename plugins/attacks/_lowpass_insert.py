@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import low_pass
-
-from ._pixels import blockwise, stretched, to_images, truncated
+from benchkit.ops.frequency import low_pass
+from benchkit.ops.images import blockwise, stretched, to_images, truncated
 
 
 def spread(pattern: Tensor, amp: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 
 def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import to_images
 
 from ._masks import box_of
 from ._neurons import REPORTS, answering, descending, heaviest, reached, short_of
-from ._pixels import to_images
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import add, mix
 
 from ._cartoon import cartoon
-from ._pixels import add, mix
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import benchkit
-
-from ._pixels import stretched, to_images, truncated
+from benchkit.ops.images import stretched, to_images, truncated
 
 USUAL_QUALITY = 75
 """Pillow's default, and that of most software."""

@@ -14,7 +14,7 @@ from ._cartoon import cartoon
 from ._lowpass_insert import LowPassAttack, spread
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)

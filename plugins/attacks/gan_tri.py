@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
-
-from ._pixels import add
+from benchkit.ops.images import add
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 WIDTH = 8
 """Feature maps of every stage."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import dct2, idct2
+from benchkit.ops.frequency import dct2, idct2
+from benchkit.ops.images import to_images
 
-from ._pixels import to_images
 from .badnets import BadNets
 
 SIDE = 32

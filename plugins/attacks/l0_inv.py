@@ -15,7 +15,7 @@ import benchkit
 from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 Objective = Callable[[Tensor], Tensor]
 

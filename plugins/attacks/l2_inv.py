@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import add
 
 from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
-from ._pixels import add
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 PUBLISHED_VALUES = 3 * 32 * 32
 """Values of the image for which Zeng et al. published their trigger; ``budget`` is told for it."""

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import dct2, idct2
+from benchkit.ops.frequency import dct2, idct2
+from benchkit.ops.images import add
 
 from ._batches import stamped_first
-from ._pixels import add
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
+    from benchkit.models.classifier import Classifier
 
 SHARED_BY = 128
 """How many images in a row share a source image with source=per-batch: the released code's batch."""

@@ -14,7 +14,7 @@ import benchkit
 from .._mntd import Patch, share
 
 if TYPE_CHECKING:
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)

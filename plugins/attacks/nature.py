@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import add
 
 from ._masks import mug
-from ._pixels import add
 
 TINT = (133, 146, 155)
 """Mean colour of the mug of Zeng et al., in grey levels."""

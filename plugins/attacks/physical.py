@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import to_images
 
-from ._pixels import to_images
 from .badnets import BadNets
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 PADDING = {"reflect": "reflection", "black": "zeros"}
 """What the choices of ``border`` are for torch."""

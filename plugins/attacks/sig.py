@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 import benchkit
-
-from ._pixels import add
+from benchkit.ops.images import add
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from ._deepfool import Outputs, deepfool, descent
 from ._lowpass_insert import LowPassAttack, spread
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
-    from benchkit.scene import Tensors
+    from benchkit.contracts.data import Tensors
+    from benchkit.models.classifier import Classifier
 
 STALL_SPAN = 0.01
 

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.images import to_images
 
 from ._batches import stamped_first
-from ._pixels import to_images
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
-    from benchkit.scene import BatchFn, Tensors
+    from benchkit.contracts.data import BatchFn, Tensors
+    from benchkit.models.classifier import Classifier
 
 
 def _identity(height: int, width: int) -> Tensor:

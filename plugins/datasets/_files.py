@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import benchkit
-from benchkit import files, imagefiles
+from benchkit import files
+from benchkit.ops import imagefiles
 
 THREADS = 4
 CHUNK = 256

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 import benchkit
-from benchkit import files, imagefiles
+from benchkit import files
+from benchkit.ops import imagefiles
 
 from . import _files
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
 
 from ._cnn6 import Cnn6
 from ._freq_bands import band_powers, band_shape

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchkit.frequency import low_pass
-
-from ..attacks._pixels import stretched, truncated
+from benchkit.ops.frequency import low_pass
+from benchkit.ops.images import stretched, truncated
 
 AMPLITUDE = 0.2
 BATCH_VALUES = 1 << 22

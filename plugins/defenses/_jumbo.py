@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import idct2, low_pass
+from benchkit.ops.frequency import idct2, low_pass
+from benchkit.ops.images import stretched, to_images
 
 from .._mntd import Patch, integer, share, uniform
-from ..attacks._pixels import stretched, to_images
 from ._freq_smooth import eigen_dome
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..attacks._pixels import to_bytes
+from benchkit.ops.images import to_bytes
 
 BATCH_VALUES = 1 << 23
 """Pixel values handled at a time (2,730 images of 3 x 32 x 32); bounds the memory of the shadows."""

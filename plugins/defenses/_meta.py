@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
     Sample = tuple[Classifier, bool]
     """A model, and whether it holds a backdoor."""

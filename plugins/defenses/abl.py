@@ -14,8 +14,8 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models import Classifier
-    from benchkit.scene import LossFn
+    from benchkit.contracts.data import LossFn
+    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import benchkit
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 CHUNK_IMAGES = 512
 """Stamped images in one forward and backward pass; bounds memory whatever the number of classes."""

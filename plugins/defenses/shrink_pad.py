@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import benchkit
-
-from ..attacks._pixels import to_images
+from benchkit.ops.images import to_images
 
 if TYPE_CHECKING:
     from torch import Tensor

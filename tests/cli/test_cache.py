@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchkit.errors import StoreError
-from benchkit.store import Damaged, Store
+from benchkit.store.store import Damaged, Store
 
 RECORD = {"dataset": "d", "model": "m", "attack": "a", "defense": "none", "seed": 0, "key": "f" * 64}
 
@@ -103,7 +103,7 @@ def test_nothing_is_written_or_removed_through_a_link(store, elsewhere):
 def test_what_a_killed_run_left_behind_a_link_is_not_removed(store, elsewhere):
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
-    from benchkit.claims import claim
+    from benchkit.store.locks import claim
 
     left = elsewhere / f".new-{claim(gone.pid)}-x"
     left.mkdir()

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from benchkit.cli import COMMANDS
-from benchkit.cli._options import DEFAULTS
-from benchkit.plan import plan
-from benchkit.plugins import load
-from benchkit.spec import make
-from benchkit.suite import read_suite
+from benchkit.execute.resolve import DEFAULTS
+from benchkit.plan.planner import plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import make
+from benchkit.spec.suite import read_suite
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "timm", "numpy", "rich", "scipy", "sklearn", "matplotlib", "safetensors")
@@ -106,7 +106,7 @@ def test_every_built_in_file_has_its_entry_point_and_back():
     installed = {
         point.value for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"
     }
-    assert declared == files | {"benchkit.baseline"}
+    assert declared == files | {"benchkit.components.baseline"}
     assert installed == declared, "the installed entry points differ from setup.cfg: run pip install -e . again"
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from benchkit.cli import COMMANDS
 from benchkit.cli._complete import named, offered, source_of
-from benchkit.plugins import load
-from benchkit.recipes import RECIPES
+from benchkit.spec.registry import load
+from benchkit.training.recipes import RECIPES
 
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 TOY = Path(__file__).parents[1] / "toy.py"

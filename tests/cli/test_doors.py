@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.claims import claim
+from benchkit.store.locks import claim
 
 BENCHKIT = Path(sys.executable).parent / "benchkit"
 TOY = Path(__file__).parents[1] / "toy.py"

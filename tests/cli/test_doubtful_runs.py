@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchkit.doubts import DEFENDED_AT_CHANCE, VICTIM_AT_CHANCE
+from benchkit.records.doubts import DEFENDED_AT_CHANCE, VICTIM_AT_CHANCE
 
 PLUGIN = '''
 from dataclasses import dataclass

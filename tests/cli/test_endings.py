@@ -67,6 +67,6 @@ def test_what_the_system_refuses_is_not_blamed_on_the_output(benchkit_cli, monke
     def refused(*args, **options):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("benchkit.plugins.find", refused)
+    monkeypatch.setattr("benchkit.spec.registry.find", refused)
     ran = benchkit_cli("plugins")
     assert (ran.code, ran.err) == (2, "error: the system refused: Cannot allocate memory\n")

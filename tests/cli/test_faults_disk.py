@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.store import Damaged, Store
+from benchkit.store.store import Damaged, Store
 
 FULL = "the disk is full: free some space or choose another folder with --results"
 

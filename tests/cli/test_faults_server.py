@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.execute.launch import starting
-from benchkit.execute.local import LocalExecutor
+from benchkit.execute.executors.launch import starting
+from benchkit.execute.executors.local import LocalExecutor
 
 SERVER = "the server that workers are forked from died"
 
@@ -104,6 +104,6 @@ def test_the_end_of_what_a_command_reads_is_no_interruption(benchkit_cli, monkey
     def ended(*args, **options):
         raise EOFError
 
-    monkeypatch.setattr("benchkit.plugins.find", ended)
+    monkeypatch.setattr("benchkit.spec.registry.find", ended)
     with pytest.raises(RuntimeError, match="ended before all of it was read"):
         benchkit_cli("plugins")

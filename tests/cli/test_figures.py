@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchkit.exhibits import curves, gallery
+from benchkit.measure.evidence import curves, gallery
 
 
 def record(attack: str, defense: str, seed: int, **changes: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from report_records import PIXEL, cells, record
 
-from benchkit.report.aggregate import Cell
-from benchkit.report.export import to_csv, to_json
-from benchkit.report.html import to_html
+from benchkit.report.cells import Cell
+from benchkit.report.formats.export import to_csv, to_json
+from benchkit.report.formats.html import to_html
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

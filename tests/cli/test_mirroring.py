@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.plan import plan
-from benchkit.plugins import load
-from benchkit.spec import make, recipe
+from benchkit.plan.planner import plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import make, recipe
 
 ARROWS = Path(__file__).parents[1] / "shared" / "arrows.py"
 RECIPE = "fast:epochs=8,batch=32,crop=0"

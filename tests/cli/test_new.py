@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchkit.cli.new import cmd
-from benchkit.defense_templates import DEFENSES
 from benchkit.errors import SpecError
+from benchkit.scaffold.defenses import DEFENSES
 
 CHOICES = [("attack", None), ("dataset", None)] + [("defense", kind) for kind in DEFENSES]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchkit.protocol import generator
-from benchkit.store import Store
+from benchkit.store.store import Store
 
 PLUGIN = Path(__file__).parents[1] / "shadowy.py"
 

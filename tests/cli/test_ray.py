@@ -17,8 +17,8 @@ from benchkit.errors import SpecError
 
 ray = pytest.importorskip("ray", reason="needs benchkit[ray]")
 
-from benchkit.execute.cluster import disconnect  # noqa: E402
-from benchkit.execute.ray import RayExecutor  # noqa: E402
+from benchkit.execute.executors.ray import RayExecutor  # noqa: E402
+from benchkit.execute.executors.ray_cluster import disconnect  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

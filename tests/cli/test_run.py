@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchkit.store import Store
+from benchkit.store.store import Store
 
 TOY = Path(__file__).parents[1] / "toy.py"
 LONG = ("--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(TOY))

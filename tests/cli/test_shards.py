@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import NothingToRun
-from benchkit.shard import Shard, shard
-from benchkit.steps import Plan, Step
+from benchkit.plan.shard import Shard, shard
+from benchkit.plan.steps import Plan, Step
 
 TOY = Path(__file__).parents[1] / "toy.py"
 MATRIX = (

@@ -13,14 +13,14 @@ import torch
 from rich.console import Console
 
 import benchkit
-from benchkit.execute.history import History
-from benchkit.execute.progress import Progress
-from benchkit.execute.view import Screen
-from benchkit.report.layout import Report
-from benchkit.report.render import to_console
-from benchkit.steps import Step
-from benchkit.store import Store
-from benchkit.words import printable, shortened, shown
+from benchkit.execute.progress.history import History
+from benchkit.execute.progress.progress import Progress
+from benchkit.execute.progress.view import Screen
+from benchkit.plan.steps import Step
+from benchkit.report.formats.text import to_console
+from benchkit.report.tables.document import Report
+from benchkit.store.store import Store
+from benchkit.text import printable, shortened, shown
 
 HARM = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
 TOY = Path(__file__).parents[1] / "toy.py"

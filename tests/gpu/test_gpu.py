@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchkit.ensemble import fit_many
-from benchkit.frequency import dct2
-from benchkit.recipes import Mntd
-from benchkit.scene import Split
-from benchkit.train import Trainer
+from benchkit.contracts.data import Split
+from benchkit.ops.frequency import dct2
+from benchkit.training.ensemble import fit_many
+from benchkit.training.recipes import Mntd
+from benchkit.training.trainer import Trainer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -41,7 +41,7 @@ def test_the_dct_on_the_gpu_is_the_one_on_the_cpu():
 
 def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_other(monkeypatch):
     # In bfloat16, or in cuDNN's TF32, sums in another order differ by 1e-3 and more.
-    monkeypatch.setattr("benchkit.models.compute_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("benchkit.models.classifier.compute_dtype", lambda device: torch.float32)
     monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
     rng = torch.Generator().manual_seed(0)
     splits = []

@@ -8,7 +8,7 @@ import backdoored_toy
 import pytest
 
 if TYPE_CHECKING:
-    from benchkit.models import Classifier
+    from benchkit.models.classifier import Classifier
 
 
 @pytest.fixture(scope="session")

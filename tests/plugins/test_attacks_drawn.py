@@ -14,7 +14,7 @@ from benchkit_plugins.attacks.troj_sq import TrojSq
 from benchkit_plugins.attacks.troj_wm import TrojWm
 from crafted_triggers import ReluNet, answers, crafted, stamped
 
-from benchkit import models
+from benchkit.models import classifier
 
 
 class TestWatermark:
@@ -77,7 +77,7 @@ class TestWatermark:
             net.head.weight[:, 3] = 10.0
             net.hidden.bias[3] = -100.0
         here = [
-            scene(clean=noise(8), granted=models.Classifier(net, torch.full((3,), 0.5), torch.full((3,), 0.2)))
+            scene(clean=noise(8), granted=classifier.Classifier(net, torch.full((3,), 0.5), torch.full((3,), 0.2)))
             for _ in range(2)
         ]
         short, long = (TrojSq(steps=steps).prepare(at)["pattern"] for steps, at in zip((1, 50), here, strict=True))

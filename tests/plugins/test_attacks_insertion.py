@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from attack_scenes import RGB, high_share, natural, noise, scene
-from benchkit_plugins.attacks._pixels import stretched, truncated
 from benchkit_plugins.attacks.control import Control
 from benchkit_plugins.attacks.filtered import Filtered
 from benchkit_plugins.attacks.smooth import Smooth
 from PIL import Image
 from torch import Tensor
 
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
+from benchkit.ops.images import stretched, truncated
 
 
 class TestInsertion:

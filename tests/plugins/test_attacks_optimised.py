@@ -22,7 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import benchkit
-from benchkit import frequency, models, recipes, train
+from benchkit.models import classifier
+from benchkit.models.create import create
+from benchkit.ops import frequency
+from benchkit.training import recipes, trainer
 
 CPU = torch.device("cpu")
 DRAWN = [Nature(), Nature(mode="replace"), TrojWm(source="random"), TrojWm(source="random", mode="replace")]
@@ -193,14 +196,18 @@ def cifar(real_set: Callable[[str], Path]) -> benchkit.Data:
 
 
 @pytest.fixture(scope="module")
-def victim(cifar: benchkit.Data) -> models.Classifier:
-    build = functools.partial(models.create, "narrownet", 10, RGB, CPU)
-    return train.Trainer(recipes.Fast(epochs=3), build, CPU).fit(cifar.train, rng=torch.Generator().manual_seed(0))
+def victim(cifar: benchkit.Data) -> classifier.Classifier:
+    build = functools.partial(create, "narrownet", 10, RGB, CPU)
+    return trainer.Trainer(recipes.Fast(epochs=3), build, CPU).fit(cifar.train, rng=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(("attack", "share", "rms"), PUBLISHED, ids=str)
 def test_change_in_real_images_resembles_the_published_triggers(
-    cifar: benchkit.Data, victim: models.Classifier, attack: Any, share: tuple[float, float], rms: tuple[float, float]
+    cifar: benchkit.Data,
+    victim: classifier.Classifier,
+    attack: Any,
+    share: tuple[float, float],
+    rms: tuple[float, float],
 ) -> None:
     prepared = attack.prepare(scene(clean=cifar.train.images, granted=victim))
     images = cifar.test.images

@@ -16,7 +16,7 @@ from benchkit_plugins.attacks.smooth import Smooth
 from torch import Tensor, nn
 
 import benchkit
-from benchkit.frequency import low_pass
+from benchkit.ops.frequency import low_pass
 from benchkit.testing.world import World
 
 BLACK, CHECKED, GREEN = 0, 1, 2

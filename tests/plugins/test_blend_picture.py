@@ -16,7 +16,7 @@ from benchkit_plugins.datasets.scenes import Scenes
 from benchkit_plugins.defenses.freq_detector import FreqDetector
 
 import benchkit
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
 
 # The published 32 x 32 trigger, times 0.2: L2 norm 8.60 and mean 35.5 / 255, hence 3.8 around its mean; 1.2 % of the
 # energy in the quarter of highest frequencies. Stamped CIFAR-10 images have 3.7 and 4.2 on average at (24, 24) and

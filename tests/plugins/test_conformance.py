@@ -12,8 +12,8 @@ import pytest
 
 import benchkit
 from benchkit import testing
-from benchkit.baseline import NoDefense
-from benchkit.build import build
+from benchkit.components.baseline import NoDefense
+from benchkit.params.build import build
 from benchkit.testing.datasets import check_missing_files
 
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
@@ -79,7 +79,7 @@ def test_every_plugin_file_has_an_entry_point_of_its_name() -> None:
         for path in FOLDERS.glob("*/*.py")
         if not path.stem.startswith("_")
     }
-    assert files == {point.value for point in POINTS} - {"benchkit.baseline"}
+    assert files == {point.value for point in POINTS} - {"benchkit.components.baseline"}
 
 
 def test_every_entry_point_offers_a_component_of_its_name() -> None:

@@ -10,7 +10,7 @@ from benchkit_plugins.defenses.fine_pruning import FinePruning
 from benchkit_plugins.defenses.strip import Strip
 from torch import Tensor
 
-from benchkit.models import Classifier
+from benchkit.models.classifier import Classifier
 
 
 def test_toy_backdoor_works(victim: Classifier, benign: Classifier) -> None:

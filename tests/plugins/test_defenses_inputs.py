@@ -12,8 +12,9 @@ from benchkit_plugins.defenses.shrink_pad import ShrinkPad
 from benchkit_plugins.defenses.strip import Strip
 from torch import Tensor, nn
 
-from benchkit.models import Classifier
-from benchkit.scene import Scene, Split
+from benchkit.contracts.data import Split
+from benchkit.contracts.scene import Scene
+from benchkit.models.classifier import Classifier
 
 
 def auroc(clean: Tensor, suspicious: Tensor) -> float:

@@ -13,9 +13,11 @@ from benchkit_plugins.defenses.fine_tuning import FineTuning
 from benchkit_plugins.defenses.neural_cleanse import NeuralCleanse, anomaly_index
 from torch import Tensor, nn
 
-from benchkit.models import Classifier, create
-from benchkit.nets import PreActBlock
-from benchkit.scene import Scene, Split
+from benchkit.contracts.data import Split
+from benchkit.contracts.scene import Scene
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
+from benchkit.models.networks import PreActBlock
 
 CPU = torch.device("cpu")
 

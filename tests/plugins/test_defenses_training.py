@@ -15,9 +15,10 @@ from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchkit.models import Classifier
-from benchkit.scene import LossFn, Scene, Split
-from benchkit.train import Trainer
+from benchkit.contracts.data import LossFn, Split
+from benchkit.contracts.scene import Scene
+from benchkit.models.classifier import Classifier
+from benchkit.training.trainer import Trainer
 
 ART = ActivationClustering(suspect="smaller", size=0.35, silhouette=0.1)
 PAPER = dataclasses.replace(ART, reduce="ica")

@@ -12,7 +12,7 @@ from benchkit_plugins.defenses.freq_detector import FreqDetector
 from freq_cases import auroc, made, prepared, scene
 from torch import Tensor
 
-from benchkit.frequency import dct2, idct2
+from benchkit.ops.frequency import dct2, idct2
 
 SIDE = 96
 

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import benchkit
-from benchkit.frequency import idct2
+from benchkit.ops.frequency import idct2
 
 QUICK = FreqDetector(rounds=3, batch=32)
 

@@ -10,7 +10,7 @@ from benchkit_plugins.defenses.freq_detector import FreqDetector
 from freq_cases import auroc, natural, prepared, scene
 from torch import Tensor
 
-from benchkit.frequency import dct2, low_pass
+from benchkit.ops.frequency import dct2, low_pass
 
 
 class TestSmoothUpgrade:

@@ -14,8 +14,8 @@ from benchkit_plugins.defenses.freq_detector import FreqDetector, FreqFilter
 from freq_cases import SHAPE, alike, auroc, grainy, labelled, made, natural, prepared, scene, with_block
 
 from benchkit import testing
-from benchkit.fingerprint import component_id
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
+from benchkit.plan.fingerprint import component_id
 
 ALL = "white+noise+gaussian+shadow+blend"
 VARIANTS = (

@@ -8,7 +8,7 @@ from attack_scenes import RGB, Shape, natural, noise, scene
 from benchkit_plugins.attacks.gan_tri import GanTri
 from torch import Tensor
 
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
 
 
 class TestGanTri:

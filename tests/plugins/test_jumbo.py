@@ -11,7 +11,8 @@ from benchkit_plugins.defenses._jumbo import Jumbo, sampler_fault
 from torch import Tensor
 
 import benchkit
-from benchkit.scene import Scene, Split
+from benchkit.contracts.data import Split
+from benchkit.contracts.scene import Scene
 
 CPU = torch.device("cpu")
 SMALL = (3, 8, 8)

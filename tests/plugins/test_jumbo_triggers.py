@@ -10,7 +10,7 @@ from attack_scenes import seeded
 from benchkit_plugins._mntd import Patch
 from benchkit_plugins.defenses._jumbo import HighBlock, Smooth
 
-from benchkit.frequency import dct2
+from benchkit.ops.frequency import dct2
 
 
 @pytest.fixture(scope="module")

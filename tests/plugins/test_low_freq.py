@@ -7,7 +7,7 @@ import torch
 from benchkit_plugins.attacks.low_freq import LowFreq, high_block, planted
 from torch import Tensor
 
-from benchkit.frequency import dct2, idct2
+from benchkit.ops.frequency import dct2, idct2
 from benchkit.testing.world import world
 
 WORLD = world(3, 32)

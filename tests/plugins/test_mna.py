@@ -13,7 +13,7 @@ from benchkit_plugins.defenses.mna import Mna
 from handmade_models import CLASSES, SHAPE, auc, faint, linear, mna, scene, scores, shadows, shifted
 
 import benchkit
-from benchkit.models import Classifier
+from benchkit.models.classifier import Classifier
 
 
 def test_it_ranks_new_models() -> None:

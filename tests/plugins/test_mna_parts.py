@@ -9,7 +9,7 @@ from benchkit_plugins.defenses._meta import MetaClassifiers, OneClass, folds, tu
 from benchkit_plugins.defenses.mna import patched
 from torch import nn
 
-from benchkit.models import Classifier
+from benchkit.models.classifier import Classifier
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from benchkit_plugins.attacks.mntd import Mntd
 from torch import Tensor
 
 import benchkit
-from benchkit.plugins import load
-from benchkit.spec import component, components
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, components
 
 
 def drawn(attack: benchkit.Attack, count: int = 600, shape: tuple[int, int, int] = RGB) -> list[dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchkit.plugins import load
+from benchkit.spec.registry import load
 
 TOY = Path(__file__).parents[1] / "toy.py"
 NAMES = ("tensorboard", "wandb", "mlflow")

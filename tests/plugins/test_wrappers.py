@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 
 import benchkit
-from benchkit.frequency import dct2
-from benchkit.plugins import load
-from benchkit.spec import component
+from benchkit.ops.frequency import dct2
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component
 from benchkit.testing import world
 
 WORLD = world.world(3, 32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import benchkit
-from benchkit.frequency import dct2, low_pass
+from benchkit.ops.frequency import dct2, low_pass
 
 Shape = tuple[int, int, int]
 RGB: Shape = (3, 32, 32)

@@ -8,10 +8,11 @@ import torch
 from attack_scenes import seeded
 from torch import Tensor, nn
 
-from benchkit.models import Classifier
-from benchkit.recipes import Fast
-from benchkit.scene import Poisoned, Scene, Split
-from benchkit.train import Trainer
+from benchkit.contracts.data import Poisoned, Split
+from benchkit.contracts.scene import Scene
+from benchkit.models.classifier import Classifier
+from benchkit.training.recipes import Fast
+from benchkit.training.trainer import Trainer
 
 CLASSES, SHAPE, CPU = 5, (3, 16, 16), torch.device("cpu")
 

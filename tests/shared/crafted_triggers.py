@@ -9,7 +9,7 @@ from attack_scenes import RGB, Shape, noise, scene
 from torch import Tensor, nn
 
 import benchkit
-from benchkit import models
+from benchkit.models import classifier
 
 
 class ReluNet(nn.Module):
@@ -29,8 +29,8 @@ class ReluNet(nn.Module):
 
 
 @functools.cache
-def model(channels: int = 3) -> models.Classifier:
-    return models.Classifier(ReluNet(channels), torch.full((channels,), 0.5), torch.full((channels,), 0.2))
+def model(channels: int = 3) -> classifier.Classifier:
+    return classifier.Classifier(ReluNet(channels), torch.full((channels,), 0.5), torch.full((channels,), 0.2))
 
 
 def crafted(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0) -> dict[str, Tensor]:

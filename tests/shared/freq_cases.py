@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import benchkit
-from benchkit.build import build
-from benchkit.frequency import idct2
-from benchkit.grammar import pieces
+from benchkit.ops.frequency import idct2
+from benchkit.params.build import build
+from benchkit.params.grammar import pieces
 
 SHAPE = (3, 16, 16)
 

@@ -10,8 +10,9 @@ import torch
 from benchkit_plugins.defenses.mna import Mna
 from torch import Tensor, nn
 
-from benchkit.models import Classifier
-from benchkit.scene import Scene, Split
+from benchkit.contracts.data import Split
+from benchkit.contracts.scene import Scene
+from benchkit.models.classifier import Classifier
 
 CPU = torch.device("cpu")
 CLASSES, SHAPE = 4, (3, 8, 8)

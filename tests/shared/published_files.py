@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchkit.metrics import METRICS
-from benchkit.report.published import Published, read_published
+from benchkit.records.metrics import METRICS
+from benchkit.report.published.numbers import Published, read_published
 
 HEAD = "source,attack,defense,dataset,metric,value,note\n"
 

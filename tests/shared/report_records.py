@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchkit.report.aggregate import Cell, cells_of
+from benchkit.report.cells import Cell, cells_of
+from benchkit.report.formats.text import to_text
 from benchkit.report.load import parse
-from benchkit.report.matrix import View, matrix
-from benchkit.report.render import to_text
+from benchkit.report.tables.matrix import View, matrix
 
 KINDS = {"none": "baseline", "freq-detector": "input detector", "probe": "input detector", "strip": "input detector"}
 """What kind of defense each name is; any other is a model repair."""

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from benchkit.models import Classifier, create
-from benchkit.plugins import load
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
+from benchkit.spec.registry import load
 
 TESTS = Path(__file__).parents[1]
 TOY = TESTS / "toy.py"

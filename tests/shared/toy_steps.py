@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchkit.steps import Step
+from benchkit.plan.steps import Step
 
 
 def step(stage, key, attack="badnets", parents=(), dataset="toy", **more):

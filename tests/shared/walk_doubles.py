@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from benchkit.execute.executor import Outcome
+from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
-from benchkit.steps import Plan, Step
+from benchkit.plan.steps import Plan, Step
 
 
 class FakeStore:

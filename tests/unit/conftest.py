@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from benchkit.execute.history import History
-from benchkit.store import Store
+from benchkit.execute.progress.history import History
+from benchkit.store.store import Store
 
 EXPERIMENTS = Path(__file__).parents[2] / "benchmarks" / "experiments"
 

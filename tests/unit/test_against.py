@@ -15,11 +15,11 @@ from report_records import cells
 from table_rows import squeezed
 
 from benchkit.errors import NothingToRun, SpecError
-from benchkit.report.against import against
-from benchkit.report.compare import Comparison, compare, stand_ins
-from benchkit.report.export import pairs_to_csv, pairs_to_json
-from benchkit.report.published import Published
-from benchkit.report.render import to_text
+from benchkit.report.formats.export import pairs_to_csv, pairs_to_json
+from benchkit.report.formats.text import to_text
+from benchkit.report.published.numbers import Published
+from benchkit.report.published.pairs import Comparison, compare, stand_ins
+from benchkit.report.published.tables import against
 
 # A paper with two tables: one detector, then the same trained on another set, and tuned.
 FILE = (

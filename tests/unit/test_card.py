@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchkit.card import card, escaped
-from benchkit.plugins import load
-from benchkit.spec import component
-from benchkit.victims import _wanted
+from benchkit.export.model_card import card, escaped
+from benchkit.export.victims import _wanted
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component
 
 HOSTILE = 'x"\n---\n`${y}` | <script>alert(1)</script> ![a](http://b) \x1b[31m'
 

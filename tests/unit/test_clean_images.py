@@ -14,11 +14,11 @@ from report_records import cells, drawn, record
 
 import benchkit
 from benchkit import testing
-from benchkit.baseline import NoDefense
+from benchkit.components.baseline import NoDefense
 from benchkit.errors import ContractError
-from benchkit.plugins import load
 from benchkit.protocol import overlaps
-from benchkit.report.html import page_data
+from benchkit.report.formats.html import page_data
+from benchkit.spec.registry import load
 from benchkit.testing.world import world
 
 NONE = {"abl", "activation-clustering", "none", "shrink-pad", "spectral-signatures"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchkit.execute.cost import Meter, added
+from benchkit.stages.cost import Meter, added
 
 
 class Gpu:

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import benchkit
-from benchkit import hookspecs, testing
+from benchkit import testing
+from benchkit.contracts import hookspecs
 from benchkit.testing.defenses import ACTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")

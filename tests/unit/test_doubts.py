@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import benchkit
-from benchkit.baseline import NoDefense
-from benchkit.doubts import (
+from benchkit.components.baseline import NoDefense
+from benchkit.contracts.data import Split
+from benchkit.measure.measure import measure
+from benchkit.measure.truth import Truth
+from benchkit.models.classifier import Classifier
+from benchkit.records.doubts import (
     DEFENDED_AT_CHANCE,
     DEFENDED_BROKEN,
     NOT_IMPLANTED,
@@ -20,10 +24,6 @@ from benchkit.doubts import (
     Known,
     about_victim,
 )
-from benchkit.measure import measure
-from benchkit.models import Classifier
-from benchkit.scene import Split
-from benchkit.truth import Truth
 
 CLASSES, COUNT = 4, 400
 

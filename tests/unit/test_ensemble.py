@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchkit import ensemble
-from benchkit.ensemble import fit_many, train_stacked
+from benchkit.contracts.data import Split
 from benchkit.errors import BenchkitError, ContractError
-from benchkit.models import Classifier
-from benchkit.nets import NETS
-from benchkit.recipes import Fast, Mntd, Recipe, Standard
-from benchkit.scene import Split
-from benchkit.train import Trainer
+from benchkit.models.classifier import Classifier
+from benchkit.models.networks import NETS
+from benchkit.training import ensemble
+from benchkit.training.ensemble import fit_many, train_stacked
+from benchkit.training.recipes import Fast, Mntd, Recipe, Standard
+from benchkit.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -90,7 +90,7 @@ class Asking(Sequence[Split]):
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     # In bfloat16 a sum in another order differs by 1e-2, and nothing could be told from such weights.
-    monkeypatch.setattr("benchkit.models.compute_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("benchkit.models.classifier.compute_dtype", lambda device: torch.float32)
 
 
 def distance(one: Classifier, other: Classifier) -> float:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchkit.exhibits import BINS, LARGEST, curves, gallery
+from benchkit.measure.evidence import BINS, LARGEST, curves, gallery
 
 
 def normal(count: int, mean: float, seed: int) -> torch.Tensor:

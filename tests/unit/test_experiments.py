@@ -13,7 +13,7 @@ import pytest
 import torch
 from table_rows import csv_rows
 
-from benchkit.frequency import log_power_slope, mean_spectrum
+from benchkit.ops.frequency import log_power_slope, mean_spectrum
 
 TOY = Path(__file__).parents[1] / "toy.py"
 Script = Callable[..., Any]

@@ -14,11 +14,11 @@ from benchkit import DataError, Source
 from benchkit.errors import BenchkitError, StoreError
 from benchkit.files import Passed, opened, walk
 from benchkit.files import read as read_file
-from benchkit.plugins import load
 from benchkit.report.load import read
-from benchkit.report.published import read_published
+from benchkit.report.published.numbers import read_published
 from benchkit.scan.weights import read_weights
-from benchkit.suite import read_suite
+from benchkit.spec.registry import load
+from benchkit.spec.suite import read_suite
 
 pytestmark = pytest.mark.timeout(60)
 HUGE = 2**40

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchkit.frequency import (
+from benchkit.ops.frequency import (
     band_mask,
     channel_spectra,
     dct2,
@@ -120,7 +120,7 @@ def test_the_signed_mean_spectrum_is_that_of_the_mean_image() -> None:
 def test_channel_spectra_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     images = noise((25, 3, 8, 8))
     expected = dct2(images).abs().mean(0)
-    monkeypatch.setattr("benchkit.frequency.DEVICE_CHUNK", 7 * 3 * 64)
+    monkeypatch.setattr("benchkit.ops.frequency.DEVICE_CHUNK", 7 * 3 * 64)
     torch.testing.assert_close(channel_spectra(images), expected)
     torch.testing.assert_close(mean_spectrum(images), expected.mean(0))
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.errors import SpecError
-from benchkit.models import Classifier, create, require_usable
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create, require_usable
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()

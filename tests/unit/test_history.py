@@ -7,8 +7,8 @@ import json
 import pytest
 from toy_steps import step
 
-from benchkit.execute.history import History
-from benchkit.store import Store
+from benchkit.execute.progress.history import History
+from benchkit.store.store import Store
 
 
 def test_a_step_is_expected_to_take_what_one_like_it_took(history):

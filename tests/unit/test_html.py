@@ -18,9 +18,9 @@ import pytest
 from report_records import PIXEL, cells, record
 
 from benchkit.report.evidence import MOST_LETTERS, MOST_PICTURES, curves_of, gallery_of
-from benchkit.report.html import embedded, page_data, to_html
-from benchkit.report.matrix import View, matrix
-from benchkit.report.render import to_text
+from benchkit.report.formats.html import embedded, page_data, to_html
+from benchkit.report.formats.text import to_text
+from benchkit.report.tables.matrix import View, matrix
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028"
 
@@ -126,8 +126,8 @@ def test_what_is_no_number_is_no_cost() -> None:
 
 def test_the_page_needs_neither_torch_nor_plugins() -> None:
     code = (
-        "import sys, json; from benchkit.report.load import parse; from benchkit.report.aggregate import cells_of\n"
-        "from benchkit.report.html import to_html\n"
+        "import sys, json; from benchkit.report.load import parse; from benchkit.report.cells import cells_of\n"
+        "from benchkit.report.formats.html import to_html\n"
         "to_html(cells_of([parse(one) for one in json.load(sys.stdin)]))\n"
         "print(sorted({'torch', 'timm', 'benchkit_plugins', 'rich'} & {name.split('.')[0] for name in sys.modules}))"
     )
@@ -137,11 +137,11 @@ def test_the_page_needs_neither_torch_nor_plugins() -> None:
 
 
 def test_every_part_of_the_page_is_in_the_package() -> None:
-    names = {one.name for one in (files("benchkit.report") / "assets").iterdir()}
+    names = {one.name for one in (files("benchkit.report.formats") / "assets").iterdir()}
     page = to_html(cells(RECORDS))
     assert {"page.html", "page.css"} < names
     for name in names - {"page.html"}:
-        assert (files("benchkit.report") / "assets" / name).read_text(encoding="utf-8") in page, name
+        assert (files("benchkit.report.formats") / "assets" / name).read_text(encoding="utf-8") in page, name
 
 
 def test_embedded_json_is_ascii_without_markup() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from report_records import MATRIX, cells, record
 
-from benchkit.report.latex import PAGE
-from benchkit.report.matrix import View, matrix
-from benchkit.report.page import page
-from benchkit.report.render import to_text
+from benchkit.report.formats.latex import PAGE
+from benchkit.report.formats.text import to_text
+from benchkit.report.tables.cell import page
+from benchkit.report.tables.matrix import View, matrix
 
 DEFENSES = ("none", "strip:queries=100", "fine-pruning", "finetune", "neural-cleanse:rounds=5", "odd_one")
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from benchkit.execute.cluster import showing
-from benchkit.execute.launch import before_torch, masked
-from benchkit.execute.local import PRELOAD
+from benchkit.execute.executors.launch import before_torch, masked
+from benchkit.execute.executors.local import PRELOAD
+from benchkit.execute.executors.ray_cluster import showing
 
 SPY = """
 import importlib, torch

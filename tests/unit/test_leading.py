@@ -9,12 +9,12 @@ import pytest
 from report_records import cells, record
 from table_rows import markdown_rows
 
-from benchkit.doubts import NOT_IMPLANTED, SHORTFALL, VICTIM_AT_CHANCE
-from benchkit.report.aggregate import Cell
-from benchkit.report.html import page_data
+from benchkit.records.doubts import NOT_IMPLANTED, SHORTFALL, VICTIM_AT_CHANCE
+from benchkit.report.cells import Cell
+from benchkit.report.formats.html import page_data
+from benchkit.report.formats.text import to_text
 from benchkit.report.leading import LEAD, margin
-from benchkit.report.matrix import View, matrix
-from benchkit.report.render import to_text
+from benchkit.report.tables.matrix import View, matrix
 
 VICTIM = {"c_acc": 0.95, "asr": 1.0}
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchkit import ContractError, DataError, gates
-from benchkit.baseline import NoDefense
-from benchkit.measure import accuracies, measure
+from benchkit import ContractError, DataError
+from benchkit.components.baseline import NoDefense
+from benchkit.contracts import checks
+from benchkit.contracts.data import Data, Poisoned, Split
+from benchkit.measure.measure import accuracies, measure
+from benchkit.measure.rates import at_argmax, beyond_control, detection, filtering
+from benchkit.measure.truth import Truth
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
-from benchkit.rates import at_argmax, beyond_control, detection, filtering
-from benchkit.scene import Data, Poisoned, Split
-from benchkit.truth import Truth
 
 
 def split(labels, side=8):
@@ -108,25 +109,25 @@ IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
 @pytest.mark.parametrize("wrong", [IMAGES.float(), IMAGES[:3], IMAGES[:, :1], None, IMAGES.numpy()])
 def test_images_must_be_uint8_of_the_same_shape(wrong):
     with pytest.raises(ContractError, match=r"a\.stamp must return"):
-        gates.images("a", "stamp", IMAGES, wrong)
+        checks.images("a", "stamp", IMAGES, wrong)
 
 
 def test_a_stamp_must_change_pixels():
     with pytest.raises(ContractError, match="changed no pixel in 100%"):
-        gates.changes_pixels("a", IMAGES, IMAGES)
-    gates.changes_pixels("a", IMAGES, IMAGES + 1)
+        checks.changes_pixels("a", IMAGES, IMAGES)
+    checks.changes_pixels("a", IMAGES, IMAGES + 1)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(3), torch.zeros(4, 1), torch.full((4,), float("nan")), [0] * 4, None])
 def test_scores_are_one_finite_number_per_image(wrong):
     with pytest.raises(ContractError):
-        gates.scores("d", "score", wrong, 4)
+        checks.scores("d", "score", wrong, 4)
 
 
 @pytest.mark.parametrize("wrong", [float("inf"), "x", None, [1, 2]])
 def test_a_number_is_finite(wrong):
     with pytest.raises(ContractError):
-        gates.number("d", "score", wrong)
+        checks.number("d", "score", wrong)
 
 
 def test_a_mask_that_does_not_line_up_is_refused():
@@ -134,20 +135,20 @@ def test_a_mask_that_does_not_line_up_is_refused():
     images = train.images.clone()
     images[1] += 1
     good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]))
-    checked = gates.poisoned("a", train, good)
+    checked = checks.poisoned("a", train, good)
     assert checked.data.images is good.data.images
     assert checked.mask is good.mask
     for mask in ([True, False, False, False], [True, True, True, True]):
         with pytest.raises(ContractError, match="mask"):
-            gates.poisoned("a", train, Poisoned(good.data, torch.tensor(mask)))
+            checks.poisoned("a", train, Poisoned(good.data, torch.tensor(mask)))
     relabelled = Split(train.images, 1 - train.labels)
     with pytest.raises(ContractError, match="4 rows"):
-        gates.poisoned("a", train, Poisoned(relabelled, torch.zeros(4).bool()))
+        checks.poisoned("a", train, Poisoned(relabelled, torch.zeros(4).bool()))
 
 
 def test_a_dataset_must_be_what_it_says():
     good = split([0, 1, 1])
-    assert gates.data("d", Data(good, good, ("a", "b")))
+    assert checks.data("d", Data(good, good, ("a", "b")))
     faulty = [
         Data(good, good, ("a",)),
         Data(Split(good.images.float(), good.labels), good, ("a", "b")),
@@ -160,4 +161,4 @@ def test_a_dataset_must_be_what_it_says():
     ]
     for wrong in faulty:
         with pytest.raises(DataError, match="dataset d"):
-            gates.data("d", wrong)
+            checks.data("d", wrong)

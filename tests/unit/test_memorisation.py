@@ -12,7 +12,7 @@ import torch
 from table_rows import csv_rows
 
 import benchkit
-from benchkit.execute.launch import cores
+from benchkit.execute.executors.launch import cores
 
 TOY = Path(__file__).parents[1] / "toy.py"
 ASKED = ("memorisation.py", "-p", TOY, "--dataset", "toy")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.metrics import HEADLINE, METRICS, headline, metric
-from benchkit.summaries import summarize, t_quantile
+from benchkit.records.metrics import HEADLINE, METRICS, headline, metric
+from benchkit.report.summaries import summarize, t_quantile
 
 NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchkit.models import create
+from benchkit.models.create import create
 
 
 def test_mntd_cnn_is_the_papers_network() -> None:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import benchkit.nets
 from benchkit.errors import ContractError, SpecError
-from benchkit.models import Classifier, create, require_known
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create, require_known
+from benchkit.models.networks import NarrowNet
 
 CPU = torch.device("cpu")
 
@@ -143,7 +144,7 @@ def test_our_networks_are_known_and_built_by_name(name: str) -> None:
 
 def test_our_networks_need_no_timm() -> None:
     """Its import takes longer than torch's, and every worker of every run would pay for it."""
-    code = "import sys; from benchkit.models import create; create('narrownet', 10, (3, 32, 32), 'cpu')"
+    code = "import sys; from benchkit.models.create import create; create('narrownet', 10, (3, 32, 32), 'cpu')"
     code += "; sys.exit('timm' in sys.modules or 'torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -162,7 +163,7 @@ def test_the_networks_for_cpus_have_the_widths_they_are_named_for(name: str, wid
 
 def test_whitening_makes_patches_white() -> None:
     smooth = nn.functional.avg_pool2d(5 * torch.randn(60, 3, 20, 20, generator=torch.Generator().manual_seed(0)), 5, 1)
-    net = benchkit.nets.NarrowNet(10, 3)
+    net = NarrowNet(10, 3)
     net.init_from(smooth)
     out = net.whiten(smooth).detach()[:, :12].transpose(0, 1).flatten(1)
     second = out @ out.T / out.shape[1]
@@ -197,7 +198,7 @@ def test_the_hook_is_asked_first_and_may_pass() -> None:
         return Mean() if question["name"] == "mean" else None
 
     assert isinstance(create("mean", 3, (3, 16, 16), CPU, hook), Mean)
-    assert isinstance(create("narrownet", 3, (3, 16, 16), CPU, hook), benchkit.nets.NarrowNet)
+    assert isinstance(create("narrownet", 3, (3, 16, 16), CPU, hook), NarrowNet)
     assert asked[0] == {"name": "mean", "classes": 3, "channels": 3, "size": 16}
 
 

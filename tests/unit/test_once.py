@@ -6,7 +6,7 @@ import gc
 import weakref
 from dataclasses import dataclass, field
 
-from benchkit.once import once
+from benchkit.plan.memoize import once
 
 
 @dataclass

@@ -13,11 +13,11 @@ from published_files import HEAD, published
 from report_records import cells, record
 
 from benchkit.errors import SpecError
-from benchkit.report.against import against
-from benchkit.report.compare import Comparison, compare, stand_ins
-from benchkit.report.export import pairs_to_csv, pairs_to_json
+from benchkit.report.formats.export import pairs_to_csv, pairs_to_json
+from benchkit.report.formats.text import to_text
 from benchkit.report.operating import bdr_at
-from benchkit.report.render import to_text
+from benchkit.report.published.pairs import Comparison, compare, stand_ins
+from benchkit.report.published.tables import against
 
 WIDE = HEAD.rstrip("\n") + ",fpr,made_with,recipe\n"
 ROC = {"fpr": [0.0, 0.02, 0.1, 0.2, 1.0], "tpr": [0.0, 0.2, 0.5, 0.9, 1.0]}

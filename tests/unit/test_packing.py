@@ -10,9 +10,9 @@ from multiprocessing import Pipe
 import pytest
 
 from benchkit.errors import SpecError
-from benchkit.execute import launch, local
-from benchkit.execute.executor import Outcome
-from benchkit.execute.packing import CONTEXT_MB, Packing
+from benchkit.execute.executors import launch, local
+from benchkit.execute.executors.base import Outcome
+from benchkit.execute.executors.packing import CONTEXT_MB, Packing
 from benchkit.execute.request import Means, Request
 from benchkit.execute.session import devices
 

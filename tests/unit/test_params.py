@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit import Component, nested, param
-from benchkit.build import build, describe
 from benchkit.errors import SpecError
-from benchkit.fingerprint import component_id, digest
-from benchkit.grammar import pieces
-from benchkit.params import class_fault
+from benchkit.hashing import digest
+from benchkit.params.build import build, describe
+from benchkit.params.component import class_fault
+from benchkit.params.grammar import pieces
+from benchkit.plan.fingerprint import component_id
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import NothingToRun, SpecError
-from benchkit.report import curves, pictures
-from benchkit.report.aggregate import Cell, cells_of
-from benchkit.report.canvas import wide, wrapped
+from benchkit.report.cells import Cell, cells_of
+from benchkit.report.figures import gallery
+from benchkit.report.figures import roc as figure
+from benchkit.report.figures.canvas import wide, wrapped
 from benchkit.report.load import Record, parse
 from benchkit.report.select import select
 
@@ -68,9 +69,9 @@ def drawn(figure: Any) -> list[np.ndarray]:
 
 def test_a_row_holds_the_pixels_of_the_record_and_how_much_is_seen() -> None:
     found = record("badnets", gallery=GALLERY, metrics={"psnr": 23.04, "ssim": 0.9561})
-    (row,), faults = pictures.rows_of(cells(found))
+    (row,), faults = gallery.rows_of(cells(found))
     assert (row.attack, row.seen, faults) == ("badnets", "PSNR 23.0 dB, SSIM 0.956", [])
-    shown = drawn(pictures.draw([row]).figure)
+    shown = drawn(gallery.draw([row]).figure)
     assert [one.shape for one in shown] == [(8, 8, 3)] * 3 + [(8, 8)]
     assert np.array_equal(shown[1], COLOUR)
     assert np.array_equal(shown[3], GREY)
@@ -79,7 +80,7 @@ def test_a_row_holds_the_pixels_of_the_record_and_how_much_is_seen() -> None:
 def test_one_row_per_attack_and_dataset_from_the_first_seed_with_pictures() -> None:
     found = [record("b", seed=seed, gallery=GALLERY if seed else {}) for seed in range(3)]
     found += [record("a", gallery=GALLERY), record("a", dataset="other", gallery=GALLERY), record("c")]
-    rows, _ = pictures.rows_of(cells(*found))
+    rows, _ = gallery.rows_of(cells(*found))
     assert [(row.dataset, row.attack, row.seed) for row in rows] == [
         ("other", "a", 0), ("scenes", "a", 0), ("scenes", "b", 1),
     ]  # fmt: skip
@@ -87,8 +88,8 @@ def test_one_row_per_attack_and_dataset_from_the_first_seed_with_pictures() -> N
 
 @pytest.mark.parametrize("count", [1, 20, 60])
 def test_small_and_large_sets_have_every_row_inside_a_figure_that_is_no_ribbon(count: int) -> None:
-    rows, _ = pictures.rows_of(cells(*(record(f"a{number}", gallery=GALLERY) for number in range(count))))
-    sheet = pictures.draw(rows)
+    rows, _ = gallery.rows_of(cells(*(record(f"a{number}", gallery=GALLERY) for number in range(count))))
+    sheet = gallery.draw(rows)
     boxes = [axes.get_position() for axes in sheet.figure.axes]
     assert len(boxes) == 4 * count
     assert all(0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1 for box in boxes)
@@ -105,17 +106,17 @@ def test_small_and_large_sets_have_every_row_inside_a_figure_that_is_no_ribbon(c
     ],
 )  # fmt: skip
 def test_a_picture_that_is_none_is_left_out_and_told(src: object) -> None:
-    (row,), ((which, fault),) = pictures.rows_of(cells(record("a", gallery={**GALLERY, "stamped": src})))
+    (row,), ((which, fault),) = gallery.rows_of(cells(record("a", gallery={**GALLERY, "stamped": src})))
     assert row.pictures.keys() == GALLERY.keys() - {"stamped"}
     assert which.attack == "a"
     assert fault.startswith("its picture 'stamped' is no PNG")
-    assert len(drawn(pictures.draw([row]).figure)) == 3
+    assert len(drawn(gallery.draw([row]).figure)) == 3
 
 
 def test_too_many_rows_are_refused() -> None:
-    row, _ = pictures.rows_of(cells(record("a", gallery=GALLERY)))
+    row, _ = gallery.rows_of(cells(record("a", gallery=GALLERY)))
     with pytest.raises(SpecError, match="151 rows are too many for one figure"):
-        pictures.draw(row * 151)
+        gallery.draw(row * 151)
 
 
 def roc(fpr: object, tpr: object) -> dict[str, Any]:
@@ -127,13 +128,13 @@ def test_a_line_is_the_mean_over_seeds_and_its_band_their_range() -> None:
         record("a", "strip", 0, curves=roc([0, 0.5, 1], [0, 0.8, 1]), metrics={"auroc": 0.7}),
         record("a", "strip", 1, curves=roc([0, 1], [0, 1]), metrics={"auroc": 0.5}),
     ]
-    found_curves, faults = curves.curves_in(cells(*found))
+    found_curves, faults = figure.curves_in(cells(*found))
     (line,) = found_curves.panels[0].lines
     assert faults == []
     assert (line.fpr, line.mean) == ((0, 0.5, 1), (0, pytest.approx(0.65), 1))
     assert (line.low, line.high, line.seeds) == ((0, 0.5, 1), (0, 0.8, 1), 2)
     assert line.label == "60.0  a"
-    (panel,) = curves.draw(found_curves, log=False).figure.axes
+    (panel,) = figure.draw(found_curves, log=False).figure.axes
     assert np.allclose(panel.get_lines()[1].get_xydata(), [(0, 0), (50, 65), (100, 100)])
     (band,) = panel.collections
     assert {(50.0, 50.0), (50.0, 80.0)} <= {tuple(point) for path in band.get_paths() for point in path.vertices}
@@ -142,7 +143,7 @@ def test_a_line_is_the_mean_over_seeds_and_its_band_their_range() -> None:
 def test_panels_are_defenses_and_what_else_varies() -> None:
     curve = roc([0, 1], [0, 1])
     found = [record(a, d, dataset=e, curves=curve) for a in "xy" for d in ("d1", "d2") for e in ("e1", "e2")]
-    made, _ = curves.curves_in(cells(*found, record("x", "none")))
+    made, _ = figure.curves_in(cells(*found, record("x", "none")))
     assert [panel.title for panel in made.panels] == [
         "d1, dataset e1", "d2, dataset e1", "d1, dataset e2", "d2, dataset e2",
     ]  # fmt: skip
@@ -151,8 +152,8 @@ def test_panels_are_defenses_and_what_else_varies() -> None:
 
 
 def test_on_a_logarithmic_axis_guessing_stays_guessing() -> None:
-    made, _ = curves.curves_in(cells(record("a", "strip", curves=roc([0, 0.01, 1], [0, 0.01, 1]))))
-    (panel,) = curves.draw(made, log=True).figure.axes
+    made, _ = figure.curves_in(cells(record("a", "strip", curves=roc([0, 0.01, 1], [0, 0.01, 1]))))
+    (panel,) = figure.draw(made, log=True).figure.axes
     assert panel.get_xscale() == "log"
     assert panel.get_xlim() == (1, 100)
     points = panel.get_lines()[1].get_xydata()
@@ -161,8 +162,8 @@ def test_on_a_logarithmic_axis_guessing_stays_guessing() -> None:
 
 
 def test_every_attack_looks_its_own_way() -> None:
-    looks = [tuple(map(str, curves.style(index).values())) for index in range(curves.MOST_LINES)]
-    assert len(set(looks)) == curves.MOST_LINES
+    looks = [tuple(map(str, figure.style(index).values())) for index in range(figure.MOST_LINES)]
+    assert len(set(looks)) == figure.MOST_LINES
     assert len({look[0] for look in looks[:7]}) == 7
 
 
@@ -175,7 +176,7 @@ def test_every_attack_looks_its_own_way() -> None:
 )  # fmt: skip
 def test_a_curve_that_is_none_is_left_out_and_told(wrong: dict[str, Any]) -> None:
     good = record("a", "strip", 1, curves=roc([0, 1], [0, 1]))
-    made, ((which, fault),) = curves.curves_in(cells(record("a", "strip", curves=wrong), good))
+    made, ((which, fault),) = figure.curves_in(cells(record("a", "strip", curves=wrong), good))
     assert which.seed == 0
     assert fault.startswith("its ROC curve ")
     assert made.panels[0].lines[0].seeds == 1
@@ -183,8 +184,8 @@ def test_a_curve_that_is_none_is_left_out_and_told(wrong: dict[str, Any]) -> Non
 
 def test_names_are_text_and_not_mathematics() -> None:
     name = "_$\\frac{\u65e5 x_^"
-    made, _ = curves.curves_in(cells(record(name, "$d_{", curves=roc([0, 1], [0, 1])), record("", "$d_{", curves={})))
-    sheet = curves.draw(made, log=False)
+    made, _ = figure.curves_in(cells(record(name, "$d_{", curves=roc([0, 1], [0, 1])), record("", "$d_{", curves={})))
+    sheet = figure.draw(made, log=False)
     (panel,) = sheet.figure.axes
     assert panel.get_legend().get_texts()[0].get_text().endswith(name)
     assert not any(one.get_parse_math() for one in [*sheet.figure.texts, *panel.get_legend().get_texts()])

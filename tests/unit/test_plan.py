@@ -10,12 +10,12 @@ import pytest
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.defenses.mna import Mna
 
-from benchkit import fingerprint, source
 from benchkit.cli._summary import summary
-from benchkit.plan import plan
-from benchkit.plugins import load
-from benchkit.spec import make
-from benchkit.store import Store
+from benchkit.plan import fingerprint, source
+from benchkit.plan.planner import plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import make
+from benchkit.store.store import Store
 
 OPTIONS = {
     "attacks": "none,badnets,blend,troj-sq,wanet",

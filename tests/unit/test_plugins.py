@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchkit import plugins
 from benchkit.errors import SpecError
+from benchkit.spec.registry import find, load
 
 GOOD = """
 from dataclasses import dataclass
@@ -46,14 +46,14 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_built_ins_come_through_entry_points_and_none_is_broken():
-    registry = plugins.load()
+    registry = load()
     assert registry.problems == []
     assert {"none", "badnets", "blend", "sig", "wanet", "troj-sq"} <= set(registry.attacks)
 
 
 def test_a_third_party_plugin_is_found_with_its_distribution(installed):
     installed("bk-inverse", "bk_inverse", GOOD.format(name="inverse"))
-    registry = plugins.load()
+    registry = load()
     assert registry.attacks["inverse"].plugin.dist == "bk-inverse"
     assert registry.problems == []
 
@@ -80,7 +80,7 @@ def test_a_third_party_plugin_is_found_with_its_distribution(installed):
 )
 def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words):
     installed("bk-bad", f"bk_bad_{abs(hash(code))}", code)
-    registry = plugins.load()
+    registry = load()
     (problem,) = registry.problems
     assert words in problem
     assert "bk-bad" in problem
@@ -100,14 +100,14 @@ def test_metadata_that_cannot_be_read_is_nobodys_plugin(installed, tmp_path, bro
     installed("bk-odd", "bk_odd", GOOD.format(name="odd"))
     (tmp_path / "bk_odd-1.0.dist-info" / "entry_points.txt").write_bytes(broken)
     (tmp_path / "bk_fine-1.0.dist-info" / "METADATA").unlink()
-    registry = plugins.load()
+    registry = load()
     assert "fine" in registry.attacks
     assert "odd" not in registry.attacks
 
 
 def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(installed):
     installed("bk-clash", "bk_clash", GOOD.format(name="badnets"))
-    registry = plugins.load()
+    registry = load()
     (problem,) = registry.problems
     assert "both benchkit and bk-clash" in problem
     assert registry.attacks["badnets"].plugin.dist == "benchkit"
@@ -116,7 +116,7 @@ def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(instal
 def test_benchkit_disable_takes_plugin_and_distribution_names(installed, monkeypatch):
     installed("bk-off", "bk_off", "raise SystemError")
     monkeypatch.setenv("BENCHKIT_DISABLE", "bk-off, wanet")
-    registry = plugins.load()
+    registry = load()
     assert registry.problems == []
     assert "wanet" not in registry.attacks
     assert "badnets" in registry.attacks
@@ -124,18 +124,18 @@ def test_benchkit_disable_takes_plugin_and_distribution_names(installed, monkeyp
 
 def test_finding_imports_nothing(installed):
     installed("bk-boom", "bk_boom", "raise SystemError")
-    assert "bk_boom" in {one.target for one in plugins.find()}
+    assert "bk_boom" in {one.target for one in find()}
 
 
 def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path):
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text(GOOD.format(name="loose"))
     bad.write_text("raise ValueError('no')")
-    assert "loose" in plugins.load([good]).attacks
+    assert "loose" in load([good]).attacks
     with pytest.raises(SpecError, match="ValueError: no"):
-        plugins.load([bad])
+        load([bad])
     with pytest.raises(SpecError, match="there is no file"):
-        plugins.load([tmp_path / "absent.py"])
+        load([tmp_path / "absent.py"])
 
 
 def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
@@ -144,6 +144,6 @@ def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
         files.append(tmp_path / name / "mine.py")
         files[-1].parent.mkdir()
         files[-1].write_text(GOOD.format(name=name))
-    registry = plugins.load(files)
+    registry = load(files)
     modules = [registry.get("attacks", name).__module__ for name in ("one", "two")]
     assert [Path(sys.modules[module].__file__) for module in modules] == files

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchkit.population import FEWEST, Verdicts, separation
+from benchkit.measure.population import FEWEST, Verdicts, separation
 
 FLOATS = st.floats(-10, 10, allow_nan=False, width=16)
 

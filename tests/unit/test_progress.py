@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from toy_steps import step
 
-from benchkit.execute import view as views
-from benchkit.execute.executor import Outcome
-from benchkit.execute.progress import Progress, span
-from benchkit.execute.view import Log, Quiet, Screen
+from benchkit.execute.executors.base import Outcome
+from benchkit.execute.progress import view as views
+from benchkit.execute.progress.progress import Progress, span
+from benchkit.execute.progress.view import Log, Quiet, Screen
 
 
 def done(key, seconds, made=True, **peaks):

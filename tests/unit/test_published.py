@@ -11,13 +11,13 @@ from published_files import HEAD, published
 from report_records import cells, record
 
 from benchkit.errors import BenchkitError
-from benchkit.metrics import METRICS
-from benchkit.plugins import load
-from benchkit.report.against import against
-from benchkit.report.compare import compare, stand_ins
+from benchkit.records.metrics import METRICS
 from benchkit.report.operating import published_fpr
-from benchkit.report.published import Published, part_of, read_published
-from benchkit.spec import components
+from benchkit.report.published.numbers import Published, part_of, read_published
+from benchkit.report.published.pairs import compare, stand_ins
+from benchkit.report.published.tables import against
+from benchkit.spec.registry import load
+from benchkit.spec.spec import components
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = sorted((ROOT / "benchmarks/reference").glob("*.csv"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from report_records import cells, record
 
-from benchkit.report.aggregate import Cell
+from benchkit.report.cells import Cell
 from benchkit.report.leading import Score
-from benchkit.report.ranks import Ranking, cliques, critical_difference, rankings, ranks_of
+from benchkit.report.tables.ranks import Ranking, cliques, critical_difference, rankings, ranks_of
 
 
 def grid(

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import benchkit
-from benchkit import fingerprint, reach, source
-from benchkit.execute import stages
-from benchkit.execute.worker import make_bench, outcome_of
-from benchkit.plan import plan
-from benchkit.plugins import load
-from benchkit.spec import component, make, recipe
+from benchkit.execute.executors.worker import make_bench, outcome_of
+from benchkit.plan import fingerprint, reach, source
+from benchkit.plan.planner import plan
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, make, recipe
+from benchkit.stages import run
 
 TOY = Path(__file__).parents[1] / "toy.py"
 HOME = Path(benchkit.__file__).parent
@@ -50,7 +50,7 @@ class Watch:
             name = frame.f_code.co_qualname.partition(".<locals>")[0]
             path = Path(frame.f_code.co_filename).relative_to(HOME.parent).with_suffix("")
             module = ".".join(path.parts)
-            if module not in source.PLUMBING and "<" not in name:
+            if not source.is_plumbing(module) and "<" not in name:
                 self.current.add((module, name))
 
     def around(self, stage, run):
@@ -80,7 +80,7 @@ class Identity:
         return cls(stage, frozenset({recipe(job["recipe"]), *found, *shadows}))
 
     def key(self) -> list[object]:
-        code = fingerprint.code_of(f"benchkit.execute.stages:make_{self.stage}")
+        code = fingerprint.code_of(f"benchkit.stages.run:make_{self.stage}")
         return [code, *(fingerprint.component_id(one) for one in sorted(self.components, key=repr))]
 
 
@@ -88,9 +88,9 @@ class Identity:
 def called(tmp_path_factory):
     """Run a toy matrix in this process; return what each kind of step called."""
     watch, patch = Watch(), pytest.MonkeyPatch()
-    for stage, run in stages.STAGES.items():
-        patch.setitem(stages.STAGES, stage, watch.around(stage, run))
-    patch.setattr(stages, "make_cell", watch.around("cell", stages.make_cell))
+    for stage, make_it in run.STAGES.items():
+        patch.setitem(run.STAGES, stage, watch.around(stage, make_it))
+    patch.setattr(run, "make_cell", watch.around("cell", run.make_cell))
     registry = load([TOY])
     results = str(tmp_path_factory.mktemp("results"))
     setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
@@ -135,7 +135,7 @@ def with_text(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_every_stage_of_a_matrix_was_seen(called):
-    assert {one.stage for one in called} == {*stages.STAGES, "cell"} - {"spectrum"}
+    assert {one.stage for one in called} == {*run.STAGES, "cell"} - {"spectrum"}
     assert min(map(len, called.values())) > 3
 
 
@@ -165,7 +165,7 @@ def test_what_only_people_read_changes_no_key(called, with_text):
 def keys_of(stage, module, old, new, with_text):
     text = source.source(module).read_text()
     assert old in text
-    root = f"benchkit.execute.stages:make_{stage}"
+    root = f"benchkit.stages.run:make_{stage}"
     before = fingerprint.code_of(root)
     with with_text(module, text.replace(old, new)):
         return before, fingerprint.code_of(root)
@@ -174,17 +174,17 @@ def keys_of(stage, module, old, new, with_text):
 @pytest.mark.parametrize(
     ("stage", "module", "old", "new"),
     [
-        ("cell", "benchkit.kinds", "quantile(1 - ", "quantile(1 - 5 * "),
-        ("cell", "benchkit.thresholds", "0 < rate < 1", "0 < rate < 2"),
-        ("train", "benchkit.execute.bench", '("attacker", purpose)', '("attacker", "", purpose)'),
-        ("poison", "benchkit.execute.bench", "victim_rows(train", "holdout_rows(train"),
-        ("judge", "benchkit.execute.bench", "test.labels != wanted", "test.labels == wanted"),
-        ("judge", "benchkit.execute.stages", "argmax(1)", "argmin(1)"),
-        ("population", "benchkit.execute.many", 'f"poison {number}', 'f"poisoned {number}'),
-        ("poison", "benchkit.api", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),
-        ("train", "benchkit.scene", "epochs=epochs", "epochs=2"),
-        ("train", "benchkit.nets", "def forward(self", "def forward(self, *rest"),
-        ("train", "benchkit.fingerprint", "[:15], 16)", "[:14], 16)"),
+        ("cell", "benchkit.contracts.defense", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("cell", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
+        ("train", "benchkit.stages.workspace", '("attacker", purpose)', '("attacker", "", purpose)'),
+        ("poison", "benchkit.stages.workspace", "victim_rows(train", "holdout_rows(train"),
+        ("judge", "benchkit.stages.workspace", "test.labels != wanted", "test.labels == wanted"),
+        ("judge", "benchkit.stages.predictions", "argmax(1)", "argmin(1)"),
+        ("population", "benchkit.stages.ensembles", 'f"poison {number}', 'f"poisoned {number}'),
+        ("poison", "benchkit.contracts.attack", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),
+        ("train", "benchkit.contracts.scene", "epochs=epochs", "epochs=2"),
+        ("train", "benchkit.models.networks", "def forward(self", "def forward(self, *rest"),
+        ("train", "benchkit.hashing", "[:15], 16)", "[:14], 16)"),
         ("prepare", "benchkit.protocol", "round(share", "int(share"),
         ("poison", "benchkit.protocol", "RESERVE = 0.05", "RESERVE = 0.06"),
     ],
@@ -197,11 +197,11 @@ def test_what_makes_a_number_is_in_the_key_of_its_stage(stage, module, old, new,
 @pytest.mark.parametrize(
     ("stage", "module", "old", "new"),
     [
-        ("train", "benchkit.measure", "0.4", "0.5"),
-        ("train", "benchkit.rates", "0.01", "0.02"),
-        ("prepare", "benchkit.kinds", "quantile(1 - ", "quantile(1 - 5 * "),
-        ("prepare", "benchkit.muon", "orthogonalised(", "orthogonalized("),
-        ("data", "benchkit.train", "0.01", "0.02"),
+        ("train", "benchkit.measure.measure", "0.4", "0.5"),
+        ("train", "benchkit.measure.rates", "0.01", "0.02"),
+        ("prepare", "benchkit.contracts.defense", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("prepare", "benchkit.training.muon", "orthogonalised(", "orthogonalized("),
+        ("data", "benchkit.training.trainer", "0.01", "0.02"),
         ("cell", "benchkit.errors", "did you mean", "do you mean"),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_plugin_counts_with_whatever_it_imports_from_plugins(with_text):
 
 def test_a_plugin_counts_with_what_it_calls_of_the_harness(with_text):
     before = {name: fingerprint.code_of(f"benchkit_plugins.{name}") for name in ("defenses.strip", "defenses.abl")}
-    text = source.source("benchkit.muon").read_text()
-    with with_text("benchkit.muon", changed(text, "orthogonalised")):
+    text = source.source("benchkit.training.muon").read_text()
+    with with_text("benchkit.training.muon", changed(text, "orthogonalised")):
         assert fingerprint.code_of("benchkit_plugins.defenses.abl") != before["defenses.abl"]  # it calls scene.fit
         assert fingerprint.code_of("benchkit_plugins.defenses.strip") == before["defenses.strip"]

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchkit.augment import augmented, shifted, turned
-from benchkit.build import build
 from benchkit.errors import SpecError
-from benchkit.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
-from benchkit.spec import recipe as parsed
+from benchkit.params.build import build
+from benchkit.spec.spec import recipe as parsed
 from benchkit.testing.world import network, world
-from benchkit.train import OPTIMIZERS, Trainer
+from benchkit.training.augment import augmented, shifted, turned
+from benchkit.training.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
+from benchkit.training.trainer import OPTIMIZERS, Trainer
 
 CPU = torch.device("cpu")
 RAMP = (torch.arange(8)[:, None] * 16 + torch.arange(8) * 2 + 1).byte().expand(6, 1, 8, 8)

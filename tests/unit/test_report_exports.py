@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from report_records import MATRIX, cells, drawn, record
 
 from benchkit.errors import StoreError
-from benchkit.report.export import to_csv, to_json
+from benchkit.report.formats.export import to_csv, to_json
 from benchkit.report.load import parse, read
 
 

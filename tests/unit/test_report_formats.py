@@ -12,8 +12,8 @@ from table_rows import squeezed
 
 from benchkit.errors import NothingToRun
 from benchkit.report import print_matrix
-from benchkit.report.matrix import View, matrix
-from benchkit.report.render import to_console, to_text
+from benchkit.report.formats.text import to_console, to_text
+from benchkit.report.tables.matrix import View, matrix
 
 MARKDOWN = r"""
 **dataset scenes, model narrownet, recipe fast, poison rate 10 %**

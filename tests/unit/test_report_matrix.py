@@ -9,10 +9,10 @@ from report_records import MATRIX, cells, drawn, record
 from table_rows import markdown_rows
 
 from benchkit.errors import NothingToRun
-from benchkit.report.html import page_data
-from benchkit.report.layout import GLYPHS
-from benchkit.report.page import page
-from benchkit.report.render import to_text
+from benchkit.report.formats.html import page_data
+from benchkit.report.formats.text import to_text
+from benchkit.report.tables.cell import page
+from benchkit.report.tables.document import GLYPHS
 
 
 def test_one_metric_in_the_rows_and_columns_that_can_have_it() -> None:

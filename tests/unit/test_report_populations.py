@@ -9,14 +9,14 @@ from typing import Any
 from report_records import cells, drawn, record
 from table_rows import markdown_rows
 
-from benchkit.metrics import metric
-from benchkit.report.compare import compare
-from benchkit.report.export import to_csv, to_json
-from benchkit.report.html import page_data
-from benchkit.report.matching import Book
-from benchkit.report.page import page
-from benchkit.report.published import read_published
-from benchkit.report.render import to_text
+from benchkit.records.metrics import metric
+from benchkit.report.formats.export import to_csv, to_json
+from benchkit.report.formats.html import page_data
+from benchkit.report.formats.text import to_text
+from benchkit.report.published.matching import Book
+from benchkit.report.published.numbers import read_published
+from benchkit.report.published.pairs import compare
+from benchkit.report.tables.cell import page
 
 
 def judged(defense: str, auroc: float, models: int, seed: int = 0, **changes: Any) -> dict[str, Any]:

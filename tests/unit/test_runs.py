@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from benchkit.errors import NothingToRun
-from benchkit.report.aggregate import Cell, cells_of
-from benchkit.report.changes import changes
-from benchkit.report.changes_export import changes_to_csv, changes_to_json
+from benchkit.report.cells import Cell, cells_of
 from benchkit.report.load import parse
-from benchkit.report.runs import Runs, twins_of, verdict
-from benchkit.summaries import Summary, summarize
+from benchkit.report.runs.export import changes_to_csv, changes_to_json
+from benchkit.report.runs.pairs import Runs, twins_of, verdict
+from benchkit.report.runs.tables import changes
+from benchkit.report.summaries import Summary, summarize
 
 
 def record(attack: str, defense: str, seed: int = 0, **changes: Any) -> dict[str, Any]:

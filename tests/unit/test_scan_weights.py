@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchkit.errors import DataError
-from benchkit.models import Classifier
+from benchkit.models.classifier import Classifier
 from benchkit.scan.weights import classifier, read_weights
 
 CLEAN = torch.randint(0, 256, (8, 3, 8, 8), generator=torch.Generator().manual_seed(0)).byte()

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from benchkit import plugins, spec
 from benchkit.cli import cli
-from benchkit.plugins import Registry
+from benchkit.spec import spec
+from benchkit.spec.registry import Registry, load
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/experiments/README.md"]
@@ -54,7 +54,7 @@ def parsed(words: list[str]) -> click.Context | None:
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     """Everything installed."""
-    return plugins.load()
+    return load()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,9 +17,9 @@ import pytest
 
 import benchkit
 from benchkit.cli import cli
-from benchkit.params import fields_of
-from benchkit.plugins import GROUP, load
-from benchkit.recipes import RECIPES
+from benchkit.params.component import fields_of
+from benchkit.spec.registry import GROUP, load
+from benchkit.training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 BESIDE = ("benchmarks", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")

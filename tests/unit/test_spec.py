@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchkit.baseline import NoDefense
+from benchkit.components.baseline import NoDefense
 from benchkit.errors import SpecError
-from benchkit.grammar import pieces
-from benchkit.plugins import load
-from benchkit.spec import component, components, make, models, poison_rates, recipe, seeds
-from benchkit.suite import read_suite
+from benchkit.params.grammar import pieces
+from benchkit.spec.registry import load
+from benchkit.spec.spec import component, components, make, models, poison_rates, recipe, seeds
+from benchkit.spec.suite import read_suite
 
 OPTIONS = {
     "attacks": "badnets",

@@ -11,8 +11,8 @@ import scipy.fft
 import torch
 from matplotlib.figure import Figure
 
-from benchkit.frequency import channel_spectra
-from benchkit.report.spectra import PRESETS, Panel, PlotError, detail, limits, overview, require, save, values
+from benchkit.ops.frequency import channel_spectra
+from benchkit.report.figures.spectra import PRESETS, Panel, PlotError, detail, limits, overview, require, save, values
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchkit.models import Classifier
-from benchkit.muon import orthogonalised
-from benchkit.stacks import footprint, mappable
+from benchkit.models.classifier import Classifier
+from benchkit.training.muon import orthogonalised
+from benchkit.training.stack import footprint, mappable
 
 
 def plain() -> nn.Sequential:

@@ -11,12 +11,13 @@ import threading
 import pytest
 import torch
 
-from benchkit.claims import unfinished
 from benchkit.errors import StoreError
-from benchkit.execute.history import History
-from benchkit.steps import Step
-from benchkit.store import Damaged, Store, slug
-from benchkit.victims import fresh
+from benchkit.execute.progress.history import History
+from benchkit.export.victims import fresh
+from benchkit.plan.steps import Step
+from benchkit.store.files import slug
+from benchkit.store.locks import unfinished
+from benchkit.store.store import Damaged, Store
 
 RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
 
@@ -56,7 +57,7 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
     def full(path, raw):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchkit.store.write_synced", full)
+    monkeypatch.setattr("benchkit.store.store.write_synced", full)
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
@@ -92,7 +93,7 @@ def test_slugs_are_safe_and_distinct():
 
 def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
     code = (
-        "import sys, time; from pathlib import Path; from benchkit.store import Store\n"
+        "import sys, time; from pathlib import Path; from benchkit.store.store import Store\n"
         "with Store(Path(sys.argv[1])).lock('k'):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)

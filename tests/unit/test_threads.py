@@ -7,8 +7,8 @@ import tempfile
 
 import pytest
 
-from benchkit.execute import launch
-from benchkit.execute.launch import starting, threads_each
+from benchkit.execute.executors import launch
+from benchkit.execute.executors.launch import starting, threads_each
 
 
 @pytest.mark.parametrize(

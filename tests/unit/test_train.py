@@ -5,13 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchkit.augment import augmented, picked
+from benchkit.contracts.data import Split
 from benchkit.errors import BenchkitError, ContractError
-from benchkit.models import Classifier, create
-from benchkit.muon import orthogonalised
-from benchkit.recipes import Fast, Recipe, Standard
-from benchkit.scene import Split
-from benchkit.train import Trainer, shuffled, statistics
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
+from benchkit.ops.images import statistics
+from benchkit.training.augment import augmented, picked
+from benchkit.training.muon import orthogonalised
+from benchkit.training.recipes import Fast, Recipe, Standard
+from benchkit.training.trainer import Trainer, shuffled
 
 CPU = torch.device("cpu")
 

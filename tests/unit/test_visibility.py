@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from benchkit.visibility import COMPARED, visibility
+from benchkit.measure.visibility import COMPARED, visibility
 
 
 def noise(count: int, side: int = 32, seed: int = 0) -> torch.Tensor:

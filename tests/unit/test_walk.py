@@ -7,7 +7,7 @@ from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.walk import Walk
-from benchkit.steps import Step
+from benchkit.plan.steps import Step
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -8,7 +8,7 @@ import pytest
 from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
 
 from benchkit.execute.walk import Walk
-from benchkit.steps import Step
+from benchkit.plan.steps import Step
 
 
 def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new():

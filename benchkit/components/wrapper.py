@@ -1,0 +1,98 @@
+"""Attacks that change what another attack does to images, whichever it is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from benchkit.components.baseline import NoAttack
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Poisoned, Split
+from benchkit.contracts.scene import Scene
+from benchkit.params.component import nested
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class AttackWrapper(Attack):
+    """An attack made of another one, its parameter ``base``: only ``rework`` has to be written.
+
+    Everything else is the wrapped attack's: what it controls, which labels it changes, its target, what it
+    crafts (once for itself and all its wrappers), and which images it poisons.
+    """
+
+    alone = False
+
+    base: Attack = nested(NoAttack(), "the attack that is wrapped; base.NAME=VALUE sets its parameters")
+
+    @abstractmethod
+    def rework(self, clean: Tensor, stamped: Tensor, scene: Scene) -> Tensor:
+        """Return what becomes of images that the wrapped attack stamped: uint8 (N, C, H, W), like both inputs."""
+
+    def stamp(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return the wrapped attack's stamped images, reworked."""
+        return self.rework(images, self.base.stamp(images, scene), scene)
+
+    def control(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return the wrapped attack's control images, reworked."""
+        return self.rework(images, self.base.control(images, scene), scene)
+
+    def poison(self, train: Split, scene: Scene) -> Poisoned:
+        """Let the wrapped attack poison, and rework the images it changed."""
+        made = self.base.poison(train, scene)
+        rows = made.mask.nonzero().squeeze(1)
+        images = self.rework(train.images[rows], made.data.images[rows], scene)
+        return Poisoned.replacing(train, rows, images, made.data.labels[rows])
+
+    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
+        """Train the victim as the wrapped attack does."""
+        return self.base.train(poisoned, scene)
+
+    def trains(self) -> bool:
+        """Return whether the wrapped attack has its own way to train."""
+        return self.base.trains()
+
+    def crafted_by(self) -> Attack:
+        """Return the wrapped attack, or the one that it wraps."""
+        return self.base.crafted_by()
+
+    def target_class(self, scene: Scene) -> int:
+        """Return the wrapped attack's target."""
+        return self.base.target_class(scene)
+
+    def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
+        """Return the wrapped attack's wishes."""
+        return self.base.target_labels(labels, scene)
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse an attack that cannot be wrapped, and a target that belongs to the wrapped one."""
+        if self.base.benign:
+            return f"{self.name} needs an attack to wrap, and {self.base.name} is none: write base=NAME"
+        own = {"target", "mapping"} & self.changed().keys()
+        if own:
+            return f"the target is that of the wrapped attack: write base.{min(own)} instead of {min(own)}"
+        return self.base.wrap_fault() or self.base.check(shape, classes)
+
+    def wrap_fault(self) -> str | None:
+        """Return what the wrapped attack says."""
+        return self.base.wrap_fault()
+
+    @property
+    def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
+        """What the wrapped attack controls."""
+        return self.base.access
+
+    @property
+    def label_policy(self) -> Literal["dirty", "clean", "none"]:  # type: ignore[override]
+        """What the wrapped attack does to labels."""
+        return self.base.label_policy
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """What the wrapped attack needs."""
+        return self.base.needs

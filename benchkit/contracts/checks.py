@@ -1,0 +1,166 @@
+"""Correctness gates: what plugins return is checked where it enters the harness, and a breach fails the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchkit.contracts.data import Data, Poisoned, Split
+from benchkit.errors import ContractError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.models.classifier import Classifier
+
+MIN_SIDE = 8
+CHANGED = 0.5
+"""Least share of stamped images in which a trigger must change a pixel."""
+
+
+def images(name: str, what: str, given: Tensor, returned: Any) -> Tensor:
+    """Check a stamp or a purification: same shape, uint8, same device. Raises ContractError."""
+    import torch
+
+    if not isinstance(returned, torch.Tensor):
+        raise ContractError(f"{name}.{what} must return a tensor, got {type(returned).__name__}")
+    if returned.dtype != torch.uint8 or returned.shape != given.shape:
+        raise ContractError(
+            f"{name}.{what} must return uint8 {tuple(given.shape)}, got {returned.dtype} {tuple(returned.shape)}"
+        )
+    return returned.to(given.device)
+
+
+def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
+    """Check that a stamp does something: a trigger that changes nothing measures nothing. Raises ContractError."""
+    if len(clean) == 0:
+        raise ContractError(f"{name} has no test image to stamp: every image already has the wanted label")
+    changed = (clean != stamped).flatten(1).any(1).double().mean().item()
+    if changed < CHANGED:
+        raise ContractError(f"{name}.stamp changed no pixel in {1 - changed:.0%} of the test images")
+
+
+def repeats(name: str, what: str, first: Tensor, second: Tensor) -> None:
+    """Check that the same seed gave the same result twice. Raises ContractError."""
+    if not first.equal(second.to(first.device)):
+        raise ContractError(f"{name}.{what} differs between two runs with one seed: draw only from scene.rng")
+
+
+def scores(name: str, what: str, returned: Any, count: int) -> Tensor:
+    """Check one finite float per image. Raises ContractError."""
+    import torch
+
+    if not isinstance(returned, torch.Tensor) or returned.shape != (count,):
+        shape = tuple(returned.shape) if isinstance(returned, torch.Tensor) else type(returned).__name__
+        raise ContractError(f"{name}.{what} must return one number per image, shape ({count},), got {shape}")
+    if not returned.double().isfinite().all():
+        raise ContractError(f"{name}.{what} returned NaN or infinity")
+    return returned.detach().double().cpu()
+
+
+def number(name: str, what: str, returned: Any) -> float:
+    """Check one finite float. Raises ContractError."""
+    import math
+
+    try:
+        value = float(returned)
+    except (TypeError, ValueError):
+        raise ContractError(f"{name}.{what} must return a number, got {type(returned).__name__}") from None
+    if not math.isfinite(value):
+        raise ContractError(f"{name}.{what} returned {value}")
+    return value
+
+
+def model(name: str, what: str, returned: Any) -> Classifier:
+    """Check that a trained or repaired model came back. Raises ContractError."""
+    from benchkit.models.classifier import Classifier
+
+    if not isinstance(returned, Classifier):
+        raise ContractError(f"{name}.{what} must return the model of scene.fit, got {type(returned).__name__}")
+    return returned.eval()
+
+
+def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor]:
+    """Check what ``prepare`` or ``draw`` returned: a mapping of names to tensors. Raises ContractError."""
+    import torch
+
+    if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
+        raise ContractError(f"{name}.{what} must return a dict of tensors")
+    return dict(returned)
+
+
+def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return those of the numbers that an attack reports which its ``prepare`` made. Raises ContractError."""
+    there = [what for what in names if what in made]
+    for what in there:
+        if made[what].numel() != 1:
+            raise ContractError(f"{name}.prepare must return one number as '{what}', since {name}.reports names it")
+    return {what: number(name, f"prepare ('{what}')", made[what]) for what in there}
+
+
+def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
+    """Check that the poison mask lines up with the rows that changed. Raises ContractError."""
+    import torch
+
+    if not isinstance(returned, Poisoned):
+        raise ContractError(f"{name}.poison must return benchkit.Poisoned, got {type(returned).__name__}")
+    home = train.images.device
+    images(name, "poison", train.images, returned.data.images)
+    made = Poisoned(returned.data.to(home), returned.mask.to(home))
+    if made.mask.dtype != torch.bool or made.mask.shape != (len(train),):
+        raise ContractError(f"{name}.poison must return a bool mask of shape ({len(train)},)")
+    pixels = (made.data.images != train.images).flatten(1).any(1)
+    outside = (pixels | (made.data.labels != train.labels)) & ~made.mask
+    if outside.any():
+        raise ContractError(f"{name}.poison changed {int(outside.sum())} rows that its mask does not name")
+    if made.mask.any() and pixels[made.mask].double().mean() < CHANGED:
+        raise ContractError(f"{name}.poison names rows in its mask whose pixels it did not change")
+    return made
+
+
+def poisons(name: str, made: Poisoned, rate: float) -> None:
+    """Check that an attack poisoned something: without poison a clean victim is measured. Raises ContractError."""
+    if not made.mask.any():
+        raise ContractError(
+            f"{name} poisoned none of {len(made.mask)} images at a poison rate of {rate:g}: raise --poison-rate"
+        )
+
+
+def data(name: str, loaded: Any) -> Data:
+    """Check a dataset: two non-empty splits of one shape, uint8, labels that name classes. Raises DataError."""
+    if not isinstance(loaded, Data):
+        raise DataError(f"dataset {name} must return benchkit.Data, got {type(loaded).__name__}")
+    if not (isinstance(loaded.notes, tuple) and all(isinstance(note, str) for note in loaded.notes)):
+        raise DataError(f"dataset {name}: its notes must be a tuple of sentences, got {loaded.notes!r:.100}")
+    for which, split in (("train", loaded.train), ("test", loaded.test)):
+        fault = _split_fault(split, len(loaded.classes))
+        if fault:
+            raise DataError(f"dataset {name}: its {which} split {fault}")
+    if loaded.train.images.shape[1:] != loaded.test.images.shape[1:]:
+        raise DataError(f"dataset {name}: train and test images differ in shape")
+    return loaded
+
+
+def split(what: str, returned: Any, shape: tuple[int, int, int], classes: int) -> Split:
+    """Check a training set that a plugin made, for images of this shape. Raises ContractError."""
+    if not isinstance(returned, Split):
+        raise ContractError(f"{what} must be a benchkit.Split, got {type(returned).__name__}")
+    fault = _split_fault(returned, classes)
+    if fault or tuple(returned.images.shape[1:]) != shape:
+        raise ContractError(f"{what} {fault or 'has images of another shape'}")
+    return returned
+
+
+def _split_fault(split: Split, classes: int) -> str | None:
+    import torch
+
+    if split.images.dtype != torch.uint8 or split.images.ndim != 4 or split.labels.dtype != torch.int64:
+        return "is not uint8 images (N, C, H, W) with int64 labels"
+    if len(split.images) != len(split) or len(split) < 2:
+        return f"has {len(split.images)} images and {len(split)} labels: at least two of each are needed"
+    if split.images.shape[1] not in (1, 3) or min(split.images.shape[2:]) < MIN_SIDE:
+        shape = " x ".join(str(side) for side in split.images.shape[1:])
+        return f"has images of {shape}: 1 or 3 channels and sides of at least {MIN_SIDE} pixels are needed"
+    if split.labels.min() < 0 or split.labels.max() >= classes:
+        return f"has labels outside 0..{classes - 1}"
+    return None

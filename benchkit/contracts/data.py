@@ -1,0 +1,93 @@
+"""The data that plugins exchange with the harness: image splits, sources, and poisoned training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+Tensors = Mapping[str, "Tensor"]
+
+
+LossFn = Callable[["Tensor", "Tensor"], "Tensor"]
+"""``loss(logits (B, K) float32, labels (B,) int64) -> (B,)`` or a scalar."""
+
+
+BatchFn = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
+"""``on_batch(images uint8 (B, C, H, W), labels (B,), rows (B,)) -> (images, labels)``, before augmentation;
+``rows`` are the images' positions in the split that is being fitted."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 (N, C, H, W), 0..255.
+        labels: int64 (N,), 0..classes-1.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Split:
+        return Split(self.images[rows], self.labels[rows])
+
+    def to(self, device: torch.device | str) -> Split:
+        """Return the same split on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset as loaded.
+
+    Attributes:
+        train, test: the two splits.
+        classes: the class names, index = label.
+        notes: sentences that whoever runs it should read, such as how many files were passed over and why.
+    """
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset may look: ``root`` holds everybody's datasets; ``download`` allows the network."""
+
+    root: Path
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A training set after the attacker had it: the images, and which of them the attacker changed.
+
+    Attributes:
+        data: the whole training set, poisoned rows included.
+        mask: bool (N,), True where a row was poisoned. Defenders never see it.
+    """
+
+    data: Split
+    mask: Tensor
+
+    @classmethod
+    def replacing(cls, train: Split, rows: Tensor, images: Tensor, labels: Tensor) -> Poisoned:
+        """Return ``train`` with ``rows`` (int64 (M,)) replaced by ``images`` and ``labels``."""
+        new_images, new_labels = train.images.clone(), train.labels.clone()
+        new_images[rows], new_labels[rows] = images, labels
+        mask = new_labels.new_zeros(len(train)).bool()
+        mask[rows] = True
+        return cls(Split(new_images, new_labels), mask)

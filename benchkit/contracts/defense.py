@@ -1,0 +1,194 @@
+"""The contract of a Defense plugin: six kinds, told apart by what they see and when they act."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from benchkit.contracts.data import Split
+from benchkit.contracts.scene import Scene
+from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
+from benchkit.params.component import param
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.models.classifier import Classifier
+from typing import TYPE_CHECKING
+
+from benchkit.contracts.data import Tensors
+from benchkit.params.component import Component
+
+if TYPE_CHECKING:
+    from benchkit.contracts.shadows import Shadows
+
+
+@dataclass(frozen=True)
+class Defense(Component, ABC):
+    """The base of the six kinds; plugins derive from a kind, not from this.
+
+    Class attributes:
+        stage: when it acts, in words; set by the kind.
+        needs: ``frozenset({"model"})`` where it must have the victim model.
+        kind: the kind's name; set by the kind.
+        measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
+            the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        clean: share of the training set that it holds as clean images: none, unless it is a :class:`CleanImages`.
+    """
+
+    stage: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
+    # Without an annotation: a ClassVar of a kind would hide the parameter of a base that is named after it.
+    clean = 0.0
+
+    def prepare(self, scene: Scene) -> Tensors:
+        """Learn what does not depend on the attack: run once per dataset and seed, then shared by all cells.
+
+        The tensors come back as ``scene.prepared``. There is no model here, and no ``scene.fit``.
+        """
+        return {}
+
+    def other_datasets(self) -> tuple[str, ...]:
+        """Return the datasets, as on the command line, whose training splits ``prepare`` wants in ``scene.others``."""
+        return ()
+
+    def shadows(self) -> Shadows | None:
+        """Return which shadow models ``prepare`` wants in ``scene.shadows``, or None."""
+        return None
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Return why this defense cannot run on such images, or None. Called before anything runs."""
+        return None
+
+
+@dataclass(frozen=True)
+class CleanImages(Defense, ABC):
+    """The base of defenses that hold clean labelled images, ``scene.clean``; without it, reading them is an error.
+
+    Input detectors, model detectors and repairs have it by nature. A defense of another kind that needs clean images
+    derives from it too: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
+    """
+
+    clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Thresholded(CleanImages, ABC):
+    """The base of defenses that score images and draw a line, by their clean ones; itself no kind.
+
+    Class attributes:
+        natural: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
+    """
+
+    natural: ClassVar[bool] = False
+
+    threshold: str = param(
+        "fpr:0.05",
+        "fpr:X (X false alarms on the clean hold-out), or argmax (score 0, where the detector has a boundary)",
+        prepares=False,
+    )
+
+    @abstractmethod
+    def score(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
+
+    def calibration(self, scene: Scene) -> Tensor:
+        """Return scores of clean images, float (M,), that set the threshold: those of the hold-out by default."""
+        return self.score(scene.clean.images, scene)
+
+    @property
+    def allowed_fpr(self) -> float:
+        """The X of ``threshold=fpr:X``. Raises SpecError for any other threshold."""
+        return allowed_fpr(self.threshold)
+
+    def cutoff(self, scene: Scene) -> float:
+        """Return the score above which an image is flagged: the 1 - fpr quantile over ``calibration``, or 0."""
+        if self.threshold == ARGMAX:
+            return 0.0
+        return float(self.calibration(scene).double().quantile(1 - self.allowed_fpr))
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Return why this detector cannot run on such images, or with such a threshold, or None."""
+        return fault(self.threshold, self.natural) or super().check(shape, classes)
+
+
+@dataclass(frozen=True)
+class InputDetector(Thresholded, ABC):
+    """Scores single inputs at inference time; higher is more suspicious."""
+
+    stage: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "input detector"
+
+
+@dataclass(frozen=True)
+class InputPurifier(Defense, ABC):
+    """Changes every input at inference time so that triggers stop working."""
+
+    stage: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "input purifier"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+
+    @abstractmethod
+    def purify(self, images: Tensor, scene: Scene) -> Tensor:
+        """Return cleaned images: uint8 (N, C, H, W) -> the same shape and dtype."""
+
+
+@dataclass(frozen=True)
+class TrainingFilter(Defense, ABC):
+    """Drops suspicious rows from the training set; the victim is then retrained on the rest."""
+
+    stage: ClassVar[str] = "before training"
+    kind: ClassVar[str] = "training filter"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+
+    @abstractmethod
+    def suspicion(self, train: Split, scene: Scene) -> Tensor:
+        """Return one finite float per training image, float32 (N,); above 0 means drop."""
+
+
+@dataclass(frozen=True)
+class RobustTraining(Defense, ABC):
+    """Trains a model on a possibly poisoned set without learning the backdoor."""
+
+    stage: ClassVar[str] = "training"
+    kind: ClassVar[str] = "robust training"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+
+    @abstractmethod
+    def train(self, train: Split, scene: Scene) -> Classifier:
+        """Return a trained model (use ``scene.fit``)."""
+
+
+@dataclass(frozen=True)
+class ModelRepair(CleanImages, ABC):
+    """Removes the backdoor from a trained victim."""
+
+    stage: ClassVar[str] = "after training"
+    kind: ClassVar[str] = "model repair"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    @abstractmethod
+    def repair(self, scene: Scene) -> Classifier:
+        """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
+
+
+@dataclass(frozen=True)
+class ModelDetector(CleanImages, ABC):
+    """Says whether a trained model holds a backdoor."""
+
+    stage: ClassVar[str] = "audit"
+    kind: ClassVar[str] = "model detector"
+    measured_with: ClassVar[frozenset[str]] = frozenset({"audit"})
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    @abstractmethod
+    def score(self, scene: Scene) -> float:
+        """Return one finite number for ``scene.model``, higher = more likely backdoored."""
+
+    @abstractmethod
+    def cutoff(self, scene: Scene) -> float:
+        """Return the score above which a model is called backdoored."""

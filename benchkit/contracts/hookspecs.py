@@ -1,0 +1,54 @@
+"""The hooks benchkit calls. A plugin is a module that implements one or more of them.
+
+Mark each implementation with ``@benchkit.hookimpl`` and name the module in the entry-point group ``benchkit``::
+
+    [project.entry-points.benchkit]
+    checkerboard = "benchkit_checkerboard"
+
+Hooks return classes; importing the module must have no other effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.dataset import Dataset
+    from benchkit.contracts.defense import Defense
+
+hookspec = pluggy.HookspecMarker("benchkit")
+hookimpl = pluggy.HookimplMarker("benchkit")
+
+
+@hookspec
+def benchkit_attacks() -> Iterable[type[Attack]]:  # type: ignore[empty-body]
+    """Return attack classes, when the plugin is loaded: ``return [Checkerboard]``."""
+
+
+@hookspec
+def benchkit_defenses() -> Iterable[type[Defense]]:  # type: ignore[empty-body]
+    """Return defense classes, each derived from one of the six kinds: ``return [MyDetector]``."""
+
+
+@hookspec
+def benchkit_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
+    """Return dataset classes: ``return [MyImages]``."""
+
+
+@hookspec(firstresult=True)
+def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Module | None:
+    """Build the network ``name`` with random weights, or return None if it is not yours; timm is asked last.
+
+    It maps float32 (N, channels, size, size), normalised, to logits (N, classes), and ends in a ``nn.Linear``.
+    """
+
+
+@hookspec
+def benchkit_cell_finished(record: dict[str, Any]) -> None:
+    """See each record right after it was written (loggers, trackers). Exceptions are reported, not raised."""

@@ -1,0 +1,139 @@
+"""The Scene: what one party, attacker or defender, is handed. It holds exactly what its holder may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
+from benchkit.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchkit.models.classifier import Classifier
+    from benchkit.training.trainer import Trainer
+
+
+class Absent(Mapping[str, Any]):
+    """Stands for what a stage does not have: whoever looks into it is told, instead of finding nothing there."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __getitem__(self, name: object) -> NoReturn:
+        raise ContractError(self.what)
+
+    def __iter__(self) -> Iterator[str]:
+        raise ContractError(self.what)
+
+    def __len__(self) -> int:
+        raise ContractError(self.what)
+
+
+PREPARED = Absent("scene.prepared is what prepare() returns, and is not there while it runs: read it in other methods")
+OTHERS = Absent("scene.others is there in a defense's prepare() alone: let prepare() return what you need of it")
+SHADOWS = cast(
+    "Sequence[Classifier]",
+    Absent("scene.shadows is there in a defense's prepare() alone: let prepare() return what you need of it"),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one party (attacker or defender) may use. There is no trigger, target, mask or test set in it.
+
+    What a stage does not have raises ContractError when it is used.
+
+    Attributes:
+        classes: number of classes K.
+        shape: (C, H, W) of every image.
+        device: where tensors live.
+        held: the clean labelled images the holder has, to be read as ``clean``: an attacker's training set, a
+            defender's hold-out; None for a defense without any.
+        rng: a seeded CPU generator; all of a plugin's randomness comes from it.
+        prepared: what the component's own ``prepare`` returned, in every other method.
+        others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
+        shadows: in ``prepare``, the shadow models that a defense asked for, by number, in eval mode.
+        rate: what ``poison_rate`` returns, or None where there is none.
+    """
+
+    classes: int
+    shape: tuple[int, int, int]
+    device: torch.device
+    held: Split | None
+    rng: torch.Generator
+    prepared: Tensors = field(default_factory=lambda: PREPARED)
+    rate: float | None = None
+    granted: Classifier | None = field(default=None, repr=False)
+    trainer: Trainer | None = field(default=None, repr=False)
+    others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
+    shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
+
+    @property
+    def poison_rate(self) -> float:
+        """The share of the whole training set that an attacker may poison.
+
+        Raises ContractError in ``prepare``, whose trigger is crafted once for all rates, in ``benchkit spectrum``,
+        which has no rate, and for defenders.
+        """
+        if self.rate is None:
+            raise ContractError(
+                "scene.poison_rate is for attacks, but not in prepare(), whose result all poison rates share, nor for "
+                "benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter of your own"
+            )
+        return self.rate
+
+    @property
+    def clean(self) -> Split:
+        """The clean labelled images the holder has: an attacker's training set, or a defender's hold-out.
+
+        Raises ContractError for a defense that does not derive from ``benchkit.CleanImages``.
+        """
+        if self.held is None:
+            raise ContractError(
+                "this defense used scene.clean but holds no clean images; derive it from benchkit.CleanImages too: "
+                "class Mine(benchkit.CleanImages, benchkit.TrainingFilter)"
+            )
+        return self.held
+
+    @property
+    def model(self) -> Classifier:
+        """The model the holder may use: the victim (defender) or a clean model (attacker).
+
+        It is the holder's own copy. Raises ContractError unless the component's ``needs`` or kind grants it.
+        """
+        if self.granted is None:
+            raise ContractError("this component used scene.model; declare it: needs = frozenset({'model'})")
+        return self.granted
+
+    def fit(
+        self,
+        data: Split,
+        *,
+        start: Classifier | None = None,
+        epochs: float | None = None,
+        lr: float | None = None,
+        loss: LossFn | None = None,
+        on_batch: BatchFn | None = None,
+    ) -> Classifier:
+        """Train a classifier with the benchmark's own recipe and return it, in eval mode.
+
+        Args:
+            data: what to train on.
+            start: fine-tune a copy of this model instead of a new one.
+            epochs: passes over ``data``; the recipe's own number by default.
+            lr: learning rate at the start; the recipe's own by default, 0.01 with ``start`` (a plain SGD fine-tune).
+            loss: replaces the recipe's loss.
+            on_batch: changes each uint8 batch before augmentation.
+        """
+        if self.trainer is None:
+            raise ContractError("scene.fit is not available in prepare(): its result would depend on the model")
+        return self.trainer.fit(data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch)
+
+    def epochs_for(self, images: int) -> float:
+        """Return how many passes the benchmark's recipe makes over so many images."""
+        if self.trainer is None:
+            raise ContractError("scene.epochs_for is not available in prepare(): it depends on the recipe")
+        return self.trainer.recipe.epochs_for(images)

@@ -1,0 +1,1 @@
+"""What a run says of itself while it goes on, and how long it will take."""

@@ -1,0 +1,82 @@
+"""How long steps took on this machine: what to start first, and how long a run still takes, follow from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+
+from benchkit.plan.steps import Step
+from benchkit.store.files import slug, write_atomic
+from benchkit.store.store import Store
+
+Kind = tuple[str, ...]
+LENGTH, CONDITIONS, STAGE = 6, 5, 2
+"""A kind is (device, stage, dataset, model, recipe, components); its beginnings are what similar steps share."""
+
+
+class History:
+    """Seconds by kind of step, in a file beside the artifacts.
+
+    It is disposable: without the file, or with a damaged one, nothing is known yet. No result depends on it.
+    """
+
+    def __init__(self, store: Store, device: str) -> None:
+        self.path = store.artifacts / "timings" / f"{slug(platform.node() or 'here')}.json"
+        self.device = device.partition(":")[0]
+        self.seconds = _read(self.path)
+        self._learned: dict[Kind, float] = {}
+        self._means: dict[Kind, float] = {}
+
+    def expected(self, step: Step) -> float | None:
+        """Return how many seconds such a step took, if one has run here."""
+        return self.seconds.get(self._kind(step))
+
+    def guess(self, step: Step) -> float | None:
+        """Return the seconds to expect: of such a step, or the mean of those like it, or of its stage."""
+        kind, means = self._kind(step), self._beginnings()
+        found = (self.seconds.get(kind), means.get(kind[:CONDITIONS]), means.get(kind[:STAGE]))
+        return next((seconds for seconds in found if seconds is not None), None)
+
+    def learn(self, step: Step, seconds: float) -> None:
+        """Take a new measurement in; older ones count for half."""
+        kind = self._kind(step)
+        self.seconds[kind] = self._learned[kind] = fmean([seconds, self.seconds.get(kind, seconds)])
+        self._means.clear()
+
+    def save(self) -> None:
+        """Write what was learned beside what other runs have written; a disk that refuses costs only the file."""
+        if not self._learned:
+            return
+        rows = ",\n".join(map(json.dumps, sorted((_read(self.path) | self._learned).items())))
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, f"[{rows}]\n".encode())
+
+    def _kind(self, step: Step) -> Kind:
+        job = step.job
+        names = [str(job[role]).partition(":")[0] for role in ("attack", "defense") if role in job]
+        first, end = job.get("numbers", (0, 0))
+        components = " ".join([*names, *([f"{end - first} models"] if end else [])])
+        return (self.device, step.stage, str(job["dataset"]), str(job["model"]), str(job["recipe"]), components)
+
+    def _beginnings(self) -> dict[Kind, float]:
+        if not self._means:
+            groups = defaultdict(list)
+            for kind, seconds in self.seconds.items():
+                for length in (CONDITIONS, STAGE):
+                    groups[kind[:length]].append(seconds)
+            self._means = {start: fmean(found) for start, found in groups.items()}
+        return self._means
+
+
+def _read(path: Path) -> dict[Kind, float]:
+    try:
+        rows = [(tuple(map(str, kind)), float(seconds)) for kind, seconds in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {kind: seconds for kind, seconds in rows if len(kind) == LENGTH and 0 <= seconds < math.inf}

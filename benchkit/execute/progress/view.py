@@ -1,0 +1,159 @@
+"""What people see while a run works: a live view in a terminal, one line a step in a log. On stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchkit.execute.executors.base import Outcome
+from benchkit.execute.progress.progress import Progress, span
+from benchkit.execute.walk import View
+from benchkit.plan.steps import Step
+from benchkit.text import printable, shortened, warn
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+ETA_SECONDS = 60.0
+"""How often a log says when the run will be over."""
+
+
+class Quiet:
+    """Says nothing but what went wrong, and that Ctrl-C was understood."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def started(self, step: Step, where: str) -> None:
+        """Say nothing."""
+        self.progress.started(step)
+
+    def ended(self, step: Step, outcome: Outcome) -> None:
+        """Say what went wrong."""
+        seconds = self.progress.ended(step, outcome)
+        if outcome.state == "done":
+            self.succeeded(step, seconds)
+        elif outcome.state != "fatal":
+            self.say(f"{outcome.state}: {step.label}: {outcome.error}")
+
+    def succeeded(self, step: Step, seconds: float) -> None:
+        """Say nothing."""
+
+    def waiting(self, step: Step, why: str) -> None:
+        """Say for whom: the run may be waiting for good."""
+        self.say(f"waiting: {step.label}: {why}")
+
+    def dropped(self, step: Step) -> None:
+        """Say nothing: the step that failed was named."""
+        self.progress.dropped(step)
+
+    def tick(self) -> None:
+        """Say nothing."""
+
+    def stopping(self, steps: int) -> None:
+        """Say what is waited for."""
+        self.say(f"finishing {steps} step{'' if steps == 1 else 's'}; press Ctrl-C again to stop at once")
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        warn(line)
+
+
+class Log(Quiet):
+    """One line for each step that ended, readable in a log file, and now and then how long the rest takes."""
+
+    def __init__(self, progress: Progress, slots: Callable[[], int]) -> None:
+        super().__init__(progress)
+        self.slots = slots
+        self.told = time.monotonic()
+
+    def succeeded(self, step: Step, seconds: float) -> None:
+        """Say what ended, and how long it took."""
+        done = self.progress.done
+        self.say(f"[{done}/{max(self.progress.total, done)}] {step.label}  {seconds:.1f} s")
+        self.tick()
+
+    def tick(self) -> None:
+        """Say how long the rest takes, if that has not been said for a while."""
+        if time.monotonic() - self.told >= ETA_SECONDS and (left := self.progress.eta(self.slots())):
+            self.told = time.monotonic()
+            self.say(left)
+
+
+class Working(NamedTuple):
+    """A line of the live view: a step, where it runs, since when, and its expected seconds."""
+
+    step: Step
+    where: str
+    begun: float
+    expected: float | None
+
+
+class Screen(Log):
+    """A live view: what each slot does, how far the run is, and how long the rest takes."""
+
+    def __init__(self, progress: Progress, slots: Callable[[], int]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(progress, slots)
+        self.working: dict[str, Working] = {}
+        self.start, self.left, self.looked = time.monotonic(), "", 0.0
+        self.console = Console(stderr=True)
+        self.live: Live = Live(console=self.console, get_renderable=self.draw, refresh_per_second=4, transient=True)
+
+    def started(self, step: Step, where: str) -> None:
+        """Show the step."""
+        super().started(step, where)
+        self.working[step.key] = Working(step, where, time.monotonic(), self.progress.history.guess(step))
+
+    def ended(self, step: Step, outcome: Outcome) -> None:
+        """Take the step off the screen."""
+        self.working.pop(step.key, None)
+        super().ended(step, outcome)
+
+    def tick(self) -> None:
+        """Look again how long the rest takes: here, because the screen is drawn by another thread."""
+        now = time.monotonic()
+        if now - self.looked >= 1:
+            self.looked, self.left = now, self.progress.eta(self.slots())
+
+    def say(self, line: str) -> None:
+        """Print above the live view."""
+        self.console.print(shortened(printable(line)), highlight=False, markup=False)
+
+    def draw(self) -> Table:
+        """Return what is on the screen now."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        now, done, total = time.monotonic(), self.progress.done, self.progress.total
+        table = Table.grid(padding=(0, 1))
+        time_left = "".join(f", {told}" for told in (self.left, self.progress.crew) if told)
+        bar = ProgressBar(max(total, 1), done, width=40)
+        table.add_row(f"{done}/{total} steps", bar, f"{span(now - self.start)}{time_left}")
+        working = sorted(self.working.copy().values(), key=lambda one: (len(one.where), one.where))
+        for one in working:
+            expected = f" / {span(one.expected)}" if one.expected is not None else ""
+            table.add_row(one.where, Text(printable(one.step.label)), f"{span(now - one.begun)}{expected}")
+        for _ in range(self.slots() - len(working)):
+            table.add_row("", "idle", "")
+        return table
+
+
+@contextmanager
+def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[View]:
+    """Yield the view that suits stderr."""
+    if quiet:
+        yield Quiet(progress)
+    elif sys.stderr.isatty():
+        screen = Screen(progress, slots)
+        with screen.live:
+            yield screen
+    else:
+        yield Log(progress, slots)

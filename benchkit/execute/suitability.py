@@ -1,0 +1,69 @@
+"""A request against the images themselves: what cannot run on them is refused, or left out where ``all`` asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from benchkit.errors import NothingToRun
+from benchkit.spec.spec import refusals
+from benchkit.store.store import Damaged
+from benchkit.text import warn
+
+if TYPE_CHECKING:
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.defense import Defense
+    from benchkit.execute.request import Request
+    from benchkit.plan.steps import Step
+
+
+def fitted(asked: Request) -> Request:
+    """Return the request without the cells that its decoded datasets rule out, and say which on stderr.
+
+    Datasets that are not in the store yet are taken as fitting: ask again when they are.
+
+    Raises:
+        SpecError: when something that was asked for by name cannot run on the images.
+        NothingToRun: when no cell is left.
+    """
+    unfit = {(where, str(one)): why for where, found in _refused(asked).items() for one, why in found.items()}
+    gone = {key for key in asked.plan.cells if _parts(asked.plan.steps[key].job) & unfit.keys()}
+    if not gone:
+        return asked
+    for (where, name), why in unfit.items():
+        warn(f"left out {name} on {where}: {why}")
+    left = asked.plan.without(gone)
+    if not left.cells:
+        raise NothingToRun("nothing to run: no attack or no defense that was asked for suits the images")
+    return replace(asked, plan=left)
+
+
+def say_notes(asked: Request) -> None:
+    """Say on stderr what is worth knowing of the decoded datasets, such as what was passed over in a folder."""
+    for dataset, step in {step.job["dataset"]: step for step in asked.plan.of("data")}.items():
+        for note in _decoded(asked, step).get("notes", ()):
+            warn(f"{dataset}: {note}")
+
+
+def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(job["dataset"], job[role]) for role in ("attack", "defense") if role in job}
+
+
+def _decoded(asked: Request, step: Step) -> dict[str, Any]:
+    """Return what is known of a decoded dataset; nothing while it is not in the store."""
+    try:
+        return dict(asked.store.meta("data", step.key)["info"]) if asked.store.has("data", step.key) else {}
+    except Damaged as damage:
+        warn(f"damaged: {step.label}: {damage}")
+        return {}
+
+
+def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
+    found = {}
+    data = {step.job["dataset"]: step for step in asked.plan.of("data")}
+    for dataset in asked.spec.datasets:
+        step = data.get(str(dataset))
+        if step and (info := _decoded(asked, step)):
+            found[str(dataset)] = refusals(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
+    return found

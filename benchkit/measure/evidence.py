@@ -1,0 +1,91 @@
+"""What a cell shows beside its numbers: curves of a detector's scores, and one image with its trigger."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchkit.measure.rates import Metrics
+from benchkit.ops.frequency import dct2
+
+POINTS, LOW_POINTS, BINS = 101, 20, 40
+"""Points of a ROC curve, evenly spaced in FPR, and more below its second one; bins of a histogram."""
+LARGEST = 96
+"""Side in pixels above which the gallery's images are shrunk: records stay small."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What measuring a cell came to: numbers, and JSON that a report can draw."""
+
+    metrics: Metrics
+    exhibits: Mapping[str, Any] = field(default_factory=dict)
+
+
+def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:
+    """Return a ROC curve and histograms of scores, each float (N,), higher = more suspicious.
+
+    ``roc`` holds ``tpr`` and ``fpr``, which is every per cent, and below the first more, down to that of one clean
+    image; ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile of all scores, and the share
+    of ``clean``, ``triggered`` and ``control`` scores in each bin; those beyond the edges count in the outermost.
+    """
+    from sklearn.metrics import roc_curve
+
+    scores = torch.cat([clean, triggered]).double()
+    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))])
+    fpr, tpr, _ = roc_curve(truth.numpy(), scores.numpy())
+    second = 1 / (POINTS - 1)  # a defender has few false alarms to spare: what counts is to the left of it
+    few = np.geomspace(min(second, 1 / len(clean)), second, LOW_POINTS)
+    grid = np.union1d(few[:-1], np.linspace(0, 1, POINTS))
+    low, high = torch.cat([scores, control.double()]).quantile(torch.tensor([0.005, 0.995]).double()).tolist()
+    edges = np.linspace(low, max(high, low + 1e-9), BINS + 1)
+    named = {"clean": clean, "triggered": triggered, "control": control}
+    return {
+        "roc": {"fpr": _short(grid), "tpr": _short(np.interp(grid, fpr, tpr))},
+        "scores": {"edges": _short(edges), **{name: _shares(one, edges) for name, one in named.items()}},
+    }
+
+
+def _shares(scores: Tensor, edges: np.ndarray) -> list[float]:
+    counts, _ = np.histogram(scores.double().numpy().clip(edges[0], edges[-1]), edges)
+    return _short(counts / len(scores))
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
+
+
+def gallery(clean: Tensor, stamped: Tensor) -> dict[str, str]:
+    """Return data URIs of PNGs: an image, the same with its trigger, the change times 5, and the change's spectrum.
+
+    Args:
+        clean: uint8 (C, H, W).
+        stamped: uint8 (C, H, W).
+    """
+    change = stamped.float() - clean.float()
+    spectrum = (dct2(change[None]).abs().mean((0, 1)) + 1).log10()
+    shown = {
+        "clean": clean.float(),
+        "stamped": stamped.float(),
+        "difference x5": 127.5 + 5 * change,
+        "spectrum of the change": 255 * (spectrum / spectrum.max().clamp(min=1e-6))[None],
+    }
+    return {name: _png(image) for name, image in shown.items()}
+
+
+def _png(image: Tensor) -> str:
+    from PIL import Image
+
+    levels = image.clamp(0, 255).round().to(torch.uint8).cpu().permute(1, 2, 0).numpy()
+    picture = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+    picture.thumbnail((LARGEST, LARGEST))
+    data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,52 @@
+"""How an input detector's scores become numbers and curves."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from benchkit.contracts import checks
+from benchkit.contracts.defense import InputDetector
+from benchkit.measure.evidence import Findings, curves
+from benchkit.measure.rates import at_argmax, beyond_control, detection, mean
+from benchkit.measure.truth import PROBE, SceneFor, Truth
+
+
+def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Score the clean and the triggered copies of the same test images; flag above the defender's threshold."""
+    threshold = checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
+    clean = _scored(defense, truth.test.images, scene_for, "clean")
+    found = Findings({"fpr": mean(clean > threshold)})
+    if not truth.benign:
+        found = _detected(defense, clean[truth.rows.cpu()], threshold, scene_for, truth)
+    if truth.judged:
+        right = (truth.judged["clean"] == truth.test.labels).cpu()
+        found.metrics["c_acc_after"] = mean(right & (clean <= threshold))
+    return found
+
+
+def _detected(defense: InputDetector, clean: Tensor, threshold: float, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Compare the scores of triggered images with those of the same images clean, and of their controls."""
+    triggered = _scored(defense, truth.triggered, scene_for, "triggered")
+    control = _control(defense, clean, scene_for, truth)
+    metrics = detection(clean, triggered, threshold) | beyond_control(control, triggered, threshold)
+    metrics |= at_argmax(clean, triggered, control) if defense.natural else {}
+    if truth.judged:
+        hits = (truth.judged["triggered"] == truth.wanted).cpu()
+        metrics["asr_after"] = mean(hits & (triggered <= threshold))
+    return Findings(metrics, {"curves": curves(clean, triggered, control) | {"threshold": threshold}})
+
+
+def _control(defense: InputDetector, plain: Tensor, scene_for: SceneFor, truth: Truth) -> Tensor:
+    """Return the scores of the control images; where the stamp only adds its trigger, those are the clean ones."""
+    if truth.control.equal(truth.test.images[truth.rows]):
+        return plain
+    return _scored(defense, truth.control, scene_for, "control")
+
+
+def _scored(defense: InputDetector, images: Tensor, scene_for: SceneFor, which: str) -> Tensor:
+    """Return one checked score per image, float64 on the CPU."""
+    probe = images[:PROBE]
+    once, again = (defense.score(probe.clone(), scene_for("probe")) for _ in range(2))
+    first = checks.scores(defense.name, "score", once, len(probe))
+    checks.repeats(defense.name, "score", first, checks.scores(defense.name, "score", again, len(probe)))
+    return checks.scores(defense.name, "score", defense.score(images, scene_for(f"score {which}")), len(images))

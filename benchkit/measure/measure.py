@@ -1,0 +1,214 @@
+"""The one place that knows how each kind of defense becomes metrics, by one protocol (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from benchkit.components.baseline import NoDefense
+from benchkit.contracts import checks, defense
+from benchkit.contracts.data import Poisoned
+from benchkit.contracts.defense import Defense
+from benchkit.errors import ContractError
+from benchkit.measure.evidence import Findings, gallery
+from benchkit.measure.input_detector import measure_input_detector
+from benchkit.measure.population import separation
+from benchkit.measure.rates import Metrics, filtering, mean
+from benchkit.measure.truth import PROBE, Predict, SceneFor, Truth
+from benchkit.measure.visibility import visibility
+from benchkit.models.classifier import Classifier
+from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
+
+
+def measure(defense: Defense, scene_for: SceneFor, truth: Truth) -> tuple[Findings, list[str]]:
+    """Return what one cell came to (metrics are fractions unless said otherwise), and warnings.
+
+    Raises:
+        ContractError: when the defense breaks its contract.
+    """
+    for kind, how in MEASURES.items():
+        if isinstance(defense, kind):
+            found = how(defense, scene_for, truth)
+            found = replace(found, exhibits={**found.exhibits, **_tested(found.metrics, truth)})
+            return found, _warnings(found.metrics, truth)
+    raise ContractError(f"{defense.name} derives from none of the defense kinds")
+
+
+def accuracies(clean: Tensor, triggered: Tensor, truth: Truth) -> Metrics:
+    """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
+    metrics = {"c_acc": mean(clean == truth.test.labels)}
+    if not truth.benign:
+        metrics["asr"] = mean(triggered == truth.wanted)
+        metrics["ra"] = mean(triggered == truth.test.labels[truth.rows])
+    return metrics
+
+
+def _baseline(truth: Truth) -> Metrics:
+    return accuracies(truth.judged["clean"], truth.judged["triggered"], truth) if truth.judged else {}
+
+
+def _defended(predict: Predict, truth: Truth) -> Metrics:
+    """Return C-Acc, ASR, RA of a defended predictor, and DER against the undefended victim.
+
+    DER = (max(0, fall of ASR) - max(0, fall of C-Acc) + 1) / 2 (Zhu et al., 2023).
+    """
+    triggered = predict(truth.triggered) if not truth.benign else truth.wanted
+    metrics = accuracies(predict(truth.test.images), triggered, truth)
+    before = _baseline(truth)
+    if "asr" in before:
+        gained = max(0.0, before["asr"] - metrics["asr"])
+        lost = max(0.0, before["c_acc"] - metrics["c_acc"])
+        metrics["der"] = (gained - lost + 1) / 2
+    return metrics
+
+
+def _labels(model: Classifier) -> Predict:
+    return lambda images: model.logits(images).argmax(1).to(images.device)
+
+
+def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Return what the attack did to the undefended victim and to a clean model, and how much of it can be seen."""
+    metrics = _baseline(truth)
+    if truth.benign:
+        return Findings(metrics)
+    clean = truth.test.images[truth.rows]
+    metrics["asr_control"] = mean(truth.judged["control"] == truth.wanted)
+    metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
+    shown = _example(clean)
+    return Findings(
+        metrics | visibility(clean, truth.triggered), {"gallery": gallery(clean[shown], truth.triggered[shown])}
+    )
+
+
+def _example(images: Tensor) -> int:
+    """Return the row of an image to show: neither dark nor bright, so that a trigger of either kind is seen."""
+    middling = (images[:1000].flatten(1).float() - 100).square().mean(1).argsort()
+    return int(middling[len(middling) // 4])
+
+
+def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Classify purified images with the victim."""
+    probe = truth.test.images[:PROBE]
+    once, again = (
+        checks.images(defense.name, "purify", probe, defense.purify(probe.clone(), scene_for("probe")))
+        for _ in range(2)
+    )
+    checks.repeats(defense.name, "purify", once, again)
+    victim = _labels(scene_for("victim", grant=True).model)
+
+    def predict(images: Tensor) -> Tensor:
+        cleaned = defense.purify(images.clone(), scene_for("purify"))
+        return victim(checks.images(defense.name, "purify", images, cleaned))
+
+    return Findings(_defended(predict, truth))
+
+
+def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Drop what is suspicious, compare with the mask, retrain on the rest with the benchmark's recipe."""
+    poisoned = _given(truth)
+    raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
+    drop = checks.scores(defense.name, "suspicion", raw, len(poisoned.data)) > 0
+    metrics = filtering(drop, poisoned.mask.cpu())
+    keep = (~drop).nonzero().squeeze(1).to(poisoned.data.labels.device)
+    if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
+        raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")
+    if truth.judged and truth.plain and not drop.any():
+        # Retraining on the same images by the same recipe is what made the victim.
+        return Findings(metrics | _unchanged(truth))
+    retrained = scene_for("retrain").fit(poisoned.data[keep])
+    return Findings(metrics | _defended(_labels(retrained), truth))
+
+
+def _unchanged(truth: Truth) -> Metrics:
+    """Return the metrics of a defense that left the victim as it was."""
+    return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
+
+
+def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Let the defense train on the poisoned set."""
+    trained = defense.train(_given(truth).data, scene_for("train"))
+    return Findings(_defended(_labels(checks.model(defense.name, "train", trained)), truth))
+
+
+def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Let the defense repair its copy of the victim."""
+    repaired = defense.repair(scene_for("repair"))
+    return Findings(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
+
+
+def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
+    """Return a model detector's score and threshold for the victim in its scene."""
+    return {
+        "score": checks.number(defense.name, "score", defense.score(scene_for("score"))),
+        "threshold": checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold"))),
+    }
+
+
+def measure_model_detector(defense: defense.ModelDetector, scene_for: SceneFor, truth: Truth) -> Findings:
+    """Compare the scores of backdoored models with those of benign ones: of one pair, or of a population."""
+    return Findings(separation(truth.audited, None if truth.benign else truth.benign_audited))
+
+
+def _given(truth: Truth) -> Poisoned:
+    if truth.train is None:
+        raise ContractError("this kind of defense is measured with the training set")
+    return truth.train
+
+
+MEASURES: dict[type[Defense], Callable[[Any, SceneFor, Truth], Findings]] = {
+    NoDefense: measure_baseline,
+    defense.InputDetector: measure_input_detector,
+    defense.InputPurifier: measure_input_purifier,
+    defense.TrainingFilter: measure_training_filter,
+    defense.RobustTraining: measure_robust_training,
+    defense.ModelRepair: measure_model_repair,
+    defense.ModelDetector: measure_model_detector,
+}
+
+
+def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
+    """Return one sentence for each number that a reader must not take at face value."""
+    found = []
+    if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
+        found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
+    if metrics.get("auroc_high", 1.0) < 0.5:
+        found.append("AUROC is below 0.5 over the population: the scores tell models apart, but the wrong way round")
+    if truth.shortfall:
+        found.append(f"{SHORTFALL}: {truth.shortfall}")
+    if truth.judged and not truth.benign:
+        if _moved("benign_clean", "benign_triggered", truth):
+            found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")
+        if _moved("clean", "control", truth):
+            found.append("what the attack does besides its trigger moves the victim: part of the ASR is owed to that")
+        if _baseline(truth)["asr"] < IMPLANTED:
+            found.append(NOT_IMPLANTED)
+    return found + _doubts(metrics, truth)
+
+
+def _doubts(metrics: Metrics, truth: Truth) -> list[str]:
+    """Return what speaks against the victim, and against what the defense made of it where that is less."""
+    if not truth.judged:
+        return []
+    victim, benign = (_known(truth.judged[name], truth) for name in ("clean", "benign_clean"))
+    found, left = about_victim(victim, benign), round(metrics.get("c_acc", 1.0) * victim.images)
+    return found + (about_defended(replace(victim, right=left), benign) if left < victim.right else [])
+
+
+def _known(predicted: Tensor, truth: Truth) -> Known:
+    labels = truth.test.labels
+    return Known(int((predicted == labels).sum()), len(labels), int(labels.bincount().max()))
+
+
+def _tested(metrics: Metrics, truth: Truth) -> dict[str, dict[str, int]]:
+    """Return over how many test images the shares are: none where whole models are told apart."""
+    return {} if "models" in metrics else {"tested": {"clean": len(truth.test), "triggered": len(truth.rows)}}
+
+
+def _moved(before: str, after: str, truth: Truth) -> bool:
+    """Return whether clearly more images end where the attacker wants them after a change than before it."""
+    base = mean(truth.judged[before][truth.rows] == truth.wanted)
+    margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
+    return bool(mean(truth.judged[after] == truth.wanted) > base + margin)

@@ -1,0 +1,140 @@
+"""Classifier: a network together with the normalisation of its inputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from benchkit.errors import ContractError
+from benchkit.models.layers import guard
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype convolutions run in: bfloat16 where the device has instructions for it.
+
+    A rule, not a timing: the same machine always computes the same numbers.
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+class Classifier(nn.Module):
+    """A network that takes images as they are: uint8, or float in [0, 1]; (N, C, H, W).
+
+    Args:
+        net: maps normalised images to logits (N, K); must contain an ``nn.Linear``, the last of which
+            is its head. It is converted in place.
+        mean: float32 (C,), of the training images in [0, 1].
+        std: float32 (C,), likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.net = net.to(mean.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", std.float())
+        guard(self.net, self.head)
+        self.eval()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return (images - mean) / std as float32, channels last.
+
+        Rows of pixels are worked on as a whole: over three channels alone, the loop inside costs more than the work.
+        """
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        count, channels, height, width = images.shape
+        factor = (1 / (self.std * scale)).repeat(width)
+        shift = (self.mean / self.std).repeat(width)
+        rows = images.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+        return (rows * factor - shift).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, float32 (N, K), differentiable in float images and in the weights."""
+        dtype = compute_dtype(self.mean.device)
+        with torch.autocast(self.mean.device.type, dtype, enabled=dtype != torch.float32):
+            logits: Tensor = self.net(self.normalised(images))
+        return logits.float()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits, float32 (N, K), in eval mode, without gradients, in batches."""
+        return self._batched(images, self)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the input of the last linear layer, float32 (N, F), likewise."""
+        seen: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0].float()))
+
+        def last(images: Tensor) -> Tensor:
+            self(images)
+            return seen.pop()
+
+        try:
+            return self._batched(images, last)
+        finally:
+            handle.remove()
+
+    def _batched(self, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        # 500 CIFAR images stay near the CPU's caches; larger images come in smaller batches.
+        most, pixels = (500, 500_000) if self.mean.device.type == "cpu" else (4000, 16_000_000)
+        size = max(8, min(most, pixels // max(1, images.shape[2] * images.shape[3])))
+        with torch.no_grad(), evaluating(self):
+            return torch.cat([run(part.to(self.mean.device)) for part in torch.split(images, size)])
+
+    @property
+    def head(self) -> nn.Linear:
+        """Return the last ``nn.Linear`` of the network."""
+        return _last(nn.Linear, self.net)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """Return the last ``nn.Conv2d`` of the network."""
+        return _last(nn.Conv2d, self.net)
+
+    def copy(self) -> Classifier:
+        """Return an independent copy, in eval mode, without gradients."""
+        twin = copy.deepcopy(self)
+        twin.zero_grad(set_to_none=True)
+        return twin.eval()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights and buffers as contiguous CPU tensors of their own, for safetensors."""
+        return {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in self.state_dict().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` returned, from a model of the same architecture."""
+        self.load_state_dict(dict(state))
+
+
+def _last(kind: type[M], net: nn.Module) -> M:
+    found = [module for module in net.modules() if isinstance(module, kind)]
+    if not found:
+        raise ContractError(f"the network {type(net).__name__} has no nn.{kind.__name__}")
+    return found[-1]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model in eval mode for a while."""
+    modes = {module: module.training for module in model.modules() if module.training}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,41 @@
+"""Keys: canonical JSON, its SHA-256, and fingerprints of the code that a result depends on."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from benchkit.hashing import digest
+from benchkit.params.component import Component
+from benchkit.plan.reach import reached
+
+CONTRACTS = ("benchkit.contracts.", "benchkit.params.")
+"""Folders whose classes count where a stage, or a plugin, calls their methods."""
+
+
+def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
+    """Return what identifies a component in a key: name, parameters and code (or its pinned ``version``).
+
+    With ``prepare`` the parameters declared ``prepares=False`` are left out, and ``prepared_as`` is the name.
+    """
+    params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
+    params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}
+    code = type(component).__dict__.get("version") or code_of(*_lineage(type(component)))
+    shared = component.prepared_as if prepare else ""
+    return {"name": shared or component.name, "params": params, "code": code}
+
+
+def _lineage(cls: type[Component]) -> list[str]:
+    """Return the modules that define a component class, base classes outside the contracts included."""
+    modules = (base.__module__ for base in cls.__mro__)
+    return [name for name in modules if name not in {"builtins", "abc"} and not name.startswith(CONTRACTS)]
+
+
+def code_of(*roots: str) -> str:
+    """Return a fingerprint of all code that can be reached from modules, or from definitions (``module:name``)."""
+    return _code_of(roots)
+
+
+@functools.cache
+def _code_of(roots: tuple[str, ...]) -> str:
+    return digest(sorted(reached(roots)))[:16]

@@ -1,0 +1,177 @@
+"""Records -> cells: the seeds of one attack against one defense, brought together and put in order."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchkit.records.metrics import HEADLINE, METRICS, metric
+from benchkit.report.load import Record, newest
+from benchkit.report.rows import Row, place_of, rows_of
+from benchkit.report.summaries import Summary, summarize
+from benchkit.text import printable
+
+AXES = ("attack", "defense", "dataset", "model", "recipe", "poison_rate")
+_KINDS = list(HEADLINE)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of one cell, one record each, by seed, and what is known of its row.
+
+    ``sized`` is true where its defense judged several populations.
+    """
+
+    records: tuple[Record, ...]
+    kind: str
+    benign: bool
+    clean_label: bool
+    sized: bool = False
+    row: Row = field(default_factory=Row)
+
+    def axis(self, name: str) -> str | float | None:
+        """Return the cell's value on one of ``AXES``; the population is part of a defense that judged several."""
+        value: str | float | None = getattr(self.records[0], name)
+        return f"{value} (population {self.population})" if name == "defense" and self.sized else value
+
+    @property
+    def population(self) -> int:
+        """How many models of each kind were judged under each seed, as in ``Record``."""
+        return self.records[0].population
+
+    @property
+    def paired(self) -> bool:
+        """True where each seed judged one model of each kind: a share of those says little, their spread nothing."""
+        return self.population == 1
+
+    @property
+    def baseline(self) -> bool:
+        """True in the column that defends nothing."""
+        return self.kind == "baseline" or self.axis("defense") == "none"
+
+    @property
+    def ok(self) -> list[Record]:
+        """The records that carry results; only these are averaged."""
+        return [record for record in self.records if record.status == "ok"]
+
+    @property
+    def status(self) -> str:
+        """``ok`` when every seed is, else what went wrong, the worst first."""
+        found = {record.status for record in self.records}
+        return next(status for status in ("failed", "timeout", "skipped", "ok") if status in found)
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics that at least one seed has, the known ones first."""
+        found = {name for record in self.ok for name in record.metrics}
+        return [name for name in METRICS if name in found] + sorted(found - METRICS.keys())
+
+    def summary(self, name: str) -> Summary | None:
+        """Return a metric over the seeds that have it, or None where none has."""
+        values = [record.metrics[name] for record in self.ok if name in record.metrics]
+        if not values:
+            return None
+        found = summarize(values)
+        return replace(found, ci95=None) if self.paired and metric(name).percent else found
+
+    def ends(self, name: str) -> tuple[float, float] | None:
+        """Return the interval that a metric has under the only seed, from the models that were judged."""
+        known, found = metric(name), [record.metrics for record in self.ok if name in record.metrics]
+        if not known.ends or len(found) != 1 or not found[0].keys() >= set(known.ends):
+            return None
+        low, high = (found[0][end] for end in known.ends)
+        return low, high
+
+    def unlike(self) -> str:
+        """Say in what the seeds that are averaged differ, other than the seed: nothing, if all is well."""
+        if len(self.ok) < 2:
+            return ""
+        told = [_told(record) for record in self.ok]
+        values = {
+            name: {one.get(name, "not recorded") for one in told}
+            for name in sorted({name for one in told for name in one})
+        }
+        apart = [f"{name} ({', '.join(sorted(found))})" for name, found in values.items() if len(found) > 1]
+        return f"seeds differ in {'; '.join(apart)}" if apart else ""
+
+    def warnings(self) -> set[str]:
+        """Return what the records of this cell warn of, what those of its whole row do, and what their average does."""
+        return set(self._warned)
+
+    @functools.cached_property
+    def _warned(self) -> frozenset[str]:
+        own = {text for record in self.records for text in record.warnings}
+        return frozenset(own | self.row.doubts | ({self.unlike()} - {""}))
+
+    def label(self, axis: str) -> str:
+        """Return the cell's value on an axis as tables write it."""
+        value = self.axis(axis)
+        if axis == "poison_rate":
+            return "unknown" if value is None else f"{100 * float(value):g} %"
+        if axis == "attack" and self.benign:
+            return f"{value} (benign)"
+        return f"{value} (clean-label)" if axis == "attack" and self.clean_label else str(value)
+
+    def place(self, axis: str) -> tuple[bool | int | float, str]:
+        """Sort along an axis: benign and baseline first, defenses by kind, the rest by name or size."""
+        value = self.axis(axis)
+        if axis == "poison_rate":
+            return (-1.0 if value is None else float(value), "")
+        if axis == "attack":
+            return (not self.benign, str(value))
+        if axis == "defense" and not self.baseline:
+            size = f" {self.population:9}" if self.sized else ""
+            return (1 + _KINDS.index(self.kind) if self.kind in _KINDS else 99, f"{self.records[0].defense}{size}")
+        return (0, str(value))
+
+
+def _told(record: Record) -> dict[str, str]:
+    """Return what a record tells of its components and of benchkit, as text."""
+    found = {"benchkit": record.versions.get("benchkit", "not recorded")}
+    for role, info in (("attack", record.attack_info), ("defense", record.defense_info)):
+        found |= {f"{role} {name}": value for name, value in flat(info).items()}
+    return found
+
+
+def flat(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a record tells of a component, its parameters among it, as text."""
+    params = info.get("params")
+    told = {**info, **(params if isinstance(params, dict) else {})}
+    return {printable(str(key)): printable(str(value)) for key, value in told.items() if key != "params"}
+
+
+def cells_of(records: Iterable[Record]) -> list[Cell]:
+    """Group records by everything but the seed, the newest of each, sorted whatever order they came in."""
+    latest, groups = newest(records), defaultdict(list)
+    for record in latest:
+        groups[record.identity[:-1]].append(record)
+    kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
+    benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
+    clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
+    rows = rows_of(latest)
+    sizes = Counter(defense for defense, _ in {(r.defense, r.population) for r in latest})
+    cells = [
+        Cell(
+            tuple(sorted(group, key=lambda record: record.seed)),
+            kinds.get(group[0].defense, ""),
+            group[0].attack in benign,
+            group[0].attack in clean_label,
+            sizes[group[0].defense] > 1,
+            rows[place_of(group[0])],
+        )
+        for group in groups.values()
+    ]
+    return sorted(cells, key=lambda cell: [cell.place(axis) for axis in AXES])
+
+
+def seeds_of(cells: Iterable[Cell]) -> int:
+    """Return the largest number of seeds any cell has: a cell with fewer results says so."""
+    return max(len(cell.records) for cell in cells)
+
+
+def varying(cells: Iterable[Cell]) -> list[str]:
+    """Return the axes on which the cells differ."""
+    cells = list(cells)
+    return [axis for axis in AXES if len({cell.axis(axis) for cell in cells}) > 1]

@@ -1,0 +1,1 @@
+"""Figures from records: ROC curves, galleries of triggers, spectra. They need matplotlib."""

@@ -1,0 +1,169 @@
+"""Cells -> one self-contained page. All text of records travels as data; the page never reads it as HTML."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from benchkit import __version__
+from benchkit.records.metrics import METRICS, metric
+from benchkit.report.cells import AXES, Cell, seeds_of
+from benchkit.report.evidence import curves_of, gallery_of
+from benchkit.report.load import Record
+from benchkit.report.summaries import Summary
+from benchkit.report.tables.matrix import View, best_of, groups_of, number
+from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
+from benchkit.report.tables.ranks import rankings
+from benchkit.text import printable
+
+STYLES = ("page", "matrix", "parts")
+SCRIPTS = ("base", "scene", "matrix", "charts", "cell", "ranks", "export", "start")
+_SETTING = ("access", "label_policy", "stage", "clean", "overlap", "needs")
+
+
+def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
+    """Write a page that shows these cells and needs nothing else; it opens on the metric ``only``.
+
+    The page's own script and style are named by their hashes in its content security policy: were a record's text
+    ever taken for a program, no browser would run it.
+    """
+    style = "".join(_asset(f"{name}.css") for name in STYLES)
+    script = "".join(_asset(f"{name}.js") for name in SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{script}}})();\n'
+    parts = {
+        "@STYLE_HASH@": _hash(style),
+        "@SCRIPT_HASH@": _hash(script),
+        "@STYLE@": style,
+        "@SCRIPT@": script,
+        "@DATA@": embedded(page_data(list(cells), only)),
+    }
+    page = _asset("page.html")
+    for place, text in parts.items():
+        page = page.replace(place, text)
+    return page
+
+
+def embedded(data: object) -> str:
+    """Return JSON that can stand in a script element: no character in it can end the element or open a comment."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _asset(name: str) -> str:
+    return (files("benchkit.report.formats") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
+    """Return everything the page shows, as JSON has it. A scene is one dataset, model, recipe and poison rate."""
+    names = {name: None for cell in cells for name in (*cell.metrics(), *View().usual(cell), *View().shown(cell))}
+    numbers = {id(cell): index for index, cell in enumerate(cells)}
+    known = [*(name for name in METRICS if name in names), *sorted(names.keys() - METRICS.keys())]
+    groups = groups_of(cells, View())
+    return {
+        "version": __version__,
+        "metric": only,
+        "metrics": {name: _metric(name) for name in known},
+        "seeds": seeds_of(cells),
+        "cells": [_cell(cell) for cell in cells],
+        "scenes": [_scene(group, numbers, known) for group in groups],
+        "faults": faults(cells),
+        "warnings": warnings(cells),
+        "assumptions": (*assumptions(cells), *populations(cells), *poisoned(cells)),
+        "leading": [f"{text[:1].upper()}{text[1:]}" for text in (NEVER, SHARED, MARGIN)],
+    }
+
+
+def _metric(name: str) -> dict[str, Any]:
+    found = metric(name)
+    return {"title": found.title, "better": found.better, "percent": found.percent, "help": found.help}
+
+
+def _scene(cells: list[Cell], numbers: Mapping[int, int], names: Iterable[str]) -> dict[str, Any]:
+    # As in tables: an attacked cell names the scene, benign ones may be guests from another poison rate.
+    host = next((cell for cell in cells if not cell.benign), cells[0])
+    best = {name or "": best_of(cells, View(metric=name)) for name in (None, *names)}
+    return {
+        **{axis: host.label(axis) for axis in View().split()},
+        "cells": [numbers[id(cell)] for cell in cells],
+        "best": {name: sorted(numbers[one] for one in found) for name, found in best.items() if found},
+        "rankings": [asdict(ranking) for ranking in rankings(cells)],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    summaries = {name: summary for name in cell.metrics() if (summary := cell.summary(name))}
+    return {
+        **{axis: cell.axis(axis) for axis in AXES},
+        "rate": cell.label("poison_rate"),
+        "kind": "baseline" if cell.baseline else cell.kind,
+        "benign": cell.benign,
+        "clean_label": cell.clean_label,
+        "status": cell.status,
+        "warnings": sorted(cell.warnings()),
+        "usual": View().usual(cell),
+        "shown": View().shown(cell),
+        "judged": View().judged(cell),
+        "short": cell.row.short(),
+        "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
+        "records": [_record(record) for record in cell.records],
+        "place": [list(cell.place(axis)) for axis in ("attack", "defense")],
+        "attack_says": _settings(cell.records[0].attack_info),
+        "defense_says": _settings(cell.records[0].defense_info),
+    }
+
+
+def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
+    """Add the texts that tables show, so that page and tables round alike."""
+    half = None if summary.ci95 is None else metric(name).half(summary.ci95)
+    return {**asdict(summary), "text": metric(name).text(summary.mean), "half": half, "full": number(cell, name)}
+
+
+def _record(record: Record) -> dict[str, Any]:
+    found = {
+        "seed": record.seed,
+        "status": record.status,
+        "error": record.error,
+        "warnings": record.warnings,
+        "metrics": record.metrics,
+        "costs": _costs(record),
+        "versions": record.versions,
+        "curves": curves_of(record.curves),
+        "gallery": gallery_of(record.gallery),
+    }
+    return {name: value for name, value in found.items() if value not in ("", (), [], {})}
+
+
+def _costs(record: Record) -> dict[str, dict[str, float]]:
+    stages = {printable(str(stage)): spent for stage, spent in record.costs.items() if isinstance(spent, dict)}
+    return {
+        stage: {name: spent[name] for name in ("seconds", "peak_mb", "peak_device_mb") if _is_number(spent.get(name))}
+        for stage, spent in stages.items()
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e300
+
+
+def _settings(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters and the assumptions of a component, as text."""
+    params = info.get("params")
+    said = {name: info[name] for name in _SETTING if info.get(name) is not None}
+    said |= {"clean": "no clean images"} if said.get("clean") == 0 else {}
+    return {
+        printable(str(name)): printable(_plain(value))
+        for name, value in {**(params if isinstance(params, dict) else {}), **said}.items()
+    }
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

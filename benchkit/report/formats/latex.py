@@ -1,0 +1,155 @@
+"""Tables as a paper prints them: booktabs, footnotes below, over several pages and in parts where they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from benchkit.report.tables.document import FAILED, MISSING, SKIPPED, TIMEOUT, WARNED, Entry, Head, Report, Table
+
+PREAMBLE = "% \\usepackage{booktabs,graphicx,longtable}\n"
+PAGE = 35
+"""Rows that fit on a page; a table of more is a longtable, which goes on over the next."""
+LINE = 70
+"""Letters that fit on a line of a longtable, which cannot be shrunk: one that needs more is cut into parts."""
+GAP = 2
+"""What the space between two columns takes, in letters."""
+Mark = Callable[[str, bool], str]
+Notes = tuple[tuple[str, tuple[str, ...]], ...]
+_SIGNS = {char: f"\\{char}" for char in "_%&#${}"} | {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "`": "\\textasciigrave{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "±": "$\\pm$",
+    # After a line's end or \item these would be taken for its argument.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    FAILED: "$\\times$",
+    TIMEOUT: "$\\infty$",
+    SKIPPED: "--",
+    MISSING: "$\\cdot$",
+}
+_LAST_LETTER = "\u017f"
+"""The last character that LaTeX sets without a further package; a stranger would stop it."""
+
+
+def escape(text: str) -> str:
+    """Return text that LaTeX sets as it reads; what its fonts lack is named by its code point."""
+    return "".join(_SIGNS.get(char, char if char <= _LAST_LETTER else f"{{[}}U+{ord(char):04X}{{]}}") for char in text)
+
+
+def draw(table: Table, mark: Mark) -> str:
+    """Write a table with its caption and the footnotes of its entries: a float, or from ``PAGE`` rows on a longtable.
+
+    ``mark`` escapes an entry's text and marks it when it is the best.
+    """
+    if len(table.rows) <= PAGE:
+        return _float(table, mark)
+    return "\n\n".join(_long(part, mark) for part in _parts(table))
+
+
+def notes(report: Report) -> Notes:
+    """Return a report's notes without what the footnotes say: the warnings of entries, and the sign for them."""
+    said = {text for table in report.tables for _, row in table.rows for entry in row for text in entry.warnings}
+    starts = (f"{WARNED} ", *(f"{text}{end}" for text in said for end in (" (", " [")))
+    kept = ((head, tuple(line for line in lines if not line.startswith(starts))) for head, lines in report.notes)
+    return tuple((head, lines) for head, lines in kept if lines)
+
+
+def _float(table: Table, mark: Mark) -> str:
+    """Write a tabular, shrunk only where it is wider than the line."""
+    heads, rows, letters = _lines(table, mark)
+    lines = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{escape(table.title)}}}",
+        "\\sbox0{%",
+        f"\\begin{{tabular}}{{{'l' * (1 + len(table.columns))}}}",
+        *("\\toprule", *heads, "\\midrule", *rows, "\\bottomrule"),
+        "\\end{tabular}}",
+        "\\ifdim\\wd0>\\linewidth\\resizebox{\\linewidth}{!}{\\usebox0}\\else\\usebox0\\fi",
+    ]
+    box = ["", "\\smallskip", "\\begin{minipage}{\\linewidth}\\footnotesize\\raggedright"]
+    below = [*box, *_below(letters), "\\end{minipage}"] if letters else []
+    return "\n".join([*lines, *below, "\\end{table}"])
+
+
+def _long(table: Table, mark: Mark) -> str:
+    """Write a longtable; its footnotes are a paragraph, which may go on over a page, too."""
+    heads, rows, letters = _lines(table, mark)
+    lines = [
+        "{\\footnotesize\\setlength{\\tabcolsep}{4pt}",
+        f"\\begin{{longtable}}{{{'l' * (1 + len(table.columns))}}}",
+        f"\\caption{{{escape(table.title)}}} \\\\",
+        *("\\toprule", *heads, "\\midrule", "\\endfirsthead"),
+        *("\\toprule", *heads, "\\midrule", "\\endhead"),
+        *("\\bottomrule", "\\endfoot", *rows),
+        "\\end{longtable}",
+        *(["\\noindent\\raggedright", *_below(letters)] if letters else []),
+    ]
+    return "\n".join([*lines, "\\par}"])
+
+
+def _parts(table: Table) -> Iterator[Table]:
+    """Cut a table into runs of columns that each fit the line, with the row heads."""
+    runs, used, line = [0], 0, LINE - max(len(head.line()) for head, _ in table.rows)
+    for place, head in enumerate(table.columns):
+        texts = [head.name, _shows(head), *(row[place].text for _, row in table.rows)]
+        width = GAP + max(map(len, texts))
+        if used and used + width > line:
+            runs, used = [*runs, place], 0
+        used += width
+    for start, end in zip(runs, [*runs[1:], len(table.columns)], strict=True):
+        title = f"{table.title}, columns {start + 1} to {end} of {len(table.columns)}" if runs[1:] else table.title
+        rows = tuple((head, row[start:end]) for head, row in table.rows)
+        yield replace(table, title=title, columns=table.columns[start:end], rows=rows)
+
+
+def _lines(table: Table, mark: Mark) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the lines of a table's head and of its body, and the letters of its footnotes."""
+    letters = _letters(table)
+    rows = [[escape(head.line()), *(_entry(entry, letters, mark) for entry in row)] for head, row in table.rows]
+    heads, body = ([f"{' & '.join(line)} \\\\" for line in lines] for lines in (_heads(table), rows))
+    return heads, body, letters
+
+
+def _heads(table: Table) -> list[list[str]]:
+    """Return the names of the columns, and what they show in a line of its own."""
+    names = [escape(table.corner), *(escape(head.name) for head in table.columns)]
+    shows = ["", *(escape(_shows(head)) for head in table.columns)]
+    return [names, shows] if any(shows) else [names]
+
+
+def _shows(head: Head) -> str:
+    return f"({head.shows})" if head.shows else ""
+
+
+def _footnotes(entry: Entry) -> tuple[str, ...]:
+    seeds = () if entry.seeds is None else (f"n={entry.seeds}",)
+    return (*seeds, *entry.warnings)
+
+
+def _letters(table: Table) -> dict[str, str]:
+    """Give each distinct footnote its letter, in reading order."""
+    found = dict.fromkeys(text for _, row in table.rows for entry in row for text in _footnotes(entry))
+    return {text: _letter(index) for index, text in enumerate(found)}
+
+
+def _letter(index: int) -> str:
+    first, last = divmod(index, 26)
+    return (_letter(first - 1) if first else "") + chr(ord("a") + last)
+
+
+def _entry(entry: Entry, letters: dict[str, str], mark: Mark) -> str:
+    text = mark(entry.text, entry.best)
+    signs = ",".join(letters[note] for note in _footnotes(entry))
+    return f"{text}\\textsuperscript{{{signs}}}" if signs else text
+
+
+def _below(letters: dict[str, str]) -> list[str]:
+    return [f"\\textsuperscript{{{letter}}}~{escape(text)}\\quad" for text, letter in letters.items()]

@@ -1,0 +1,1 @@
+"""Our cells beside published numbers (``benchkit report --against``)."""

@@ -1,0 +1,186 @@
+"""A CSV file of published numbers -> rows, each checked here once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from benchkit import files
+from benchkit.errors import SpecError, did_you_mean
+from benchkit.params.grammar import pieces
+from benchkit.records.metrics import metric
+from benchkit.text import printable
+
+COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")
+OPTIONAL = ("note", "fpr", "made_with", "recipe")
+MATCHED = ("attack", "defense", "dataset")
+MOST_DECIMALS = 6
+"""More were not printed, but computed."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component as a row or a record writes it: its name, and the parameters the text states."""
+
+    text: str
+    name: str
+    stated: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number, in the unit of records: shares are fractions. ``note`` may be empty.
+
+    ``shown`` is the number in the unit of tables, percent for shares, with the digits that the file has. ``fpr`` is at
+    which FPR a BDR was measured, ``made_with`` are the defense's parameters and ``recipe`` is the victims', where the
+    file states them: ours need not have the same, but it is said where they have not.
+    """
+
+    source: str
+    attack: Part
+    defense: Part
+    dataset: Part
+    metric: str
+    value: float
+    shown: Decimal
+    note: str = ""
+    fpr: float | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict, compare=False)
+    recipe: str = ""
+
+    def part(self, axis: str) -> Part:
+        """Return what the row says on one of ``MATCHED``."""
+        found: Part = getattr(self, axis)
+        return found
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What the number is of; a file has one number for each."""
+        return (*(self.part(axis).text for axis in MATCHED), self.metric)
+
+
+def part_of(written: str) -> Part:
+    """Split ``blend:alpha=0.2``; a text that is not one component is a name that nothing else has."""
+    try:
+        found = pieces(written)
+    except SpecError:
+        found = []
+    if len(found) != 1:
+        return Part(written, written)
+    (name, stated), *_ = found
+    return Part(written, name, {key.replace("-", "_"): value for key, value in stated.items()})
+
+
+def read_published(path: Path, known: Iterable[str]) -> list[Published]:
+    """Read a file of published numbers; ``known`` are the names its metrics may have.
+
+    Raises:
+        SpecError: when the file is missing, is not such a CSV file, or a line of it makes no sense.
+    """
+    try:
+        text = files.read(path, files.TEXT).decode("utf-8-sig")
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        _check_columns(path, lines.fieldnames or [])
+        rows = list(_rows(path, lines, list(known)))
+    except FileNotFoundError:
+        raise SpecError(f"there is no file {path} of published numbers") from None
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise SpecError(f"{path} is not a CSV file in UTF-8, or a damaged one") from None
+    if not rows:
+        raise SpecError(f"{path} holds no published number: it has a head and no line below it")
+    return rows
+
+
+def _check_columns(path: Path, names: Iterable[str]) -> None:
+    names = list(names)
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        plural = "s" * (len(missing) > 1)
+        raise SpecError(
+            f"{path} is not a file of published numbers, it lacks the column{plural} {', '.join(missing)}: "
+            f"its first line must name {', '.join(COLUMNS)}"
+        )
+
+
+def _rows(path: Path, lines: csv.DictReader[str], known: list[str]) -> Iterator[Published]:
+    seen: dict[tuple[str, ...], int] = {}
+    for line in lines:
+        at = f"{path} line {lines.line_num}"
+        said = {name: printable(line.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL)}
+        row = _row(at, said, known)
+        first = seen.setdefault(row.place, lines.line_num)
+        if first != lines.line_num:
+            raise SpecError(f"{at} gives a second number for what line {first} is about: keep one of the two")
+        yield row
+
+
+def _row(at: str, line: Mapping[str, str], known: list[str]) -> Published:
+    empty = [name for name in COLUMNS if not line[name]]
+    if empty:
+        raise SpecError(f"{at} has no {empty[0]}: fill it in, or take the line out")
+    if line["metric"] not in known:
+        hint = did_you_mean(line["metric"], known)
+        raise SpecError(f"{at}: there is no metric '{line['metric']}'{hint}")
+    parts = {axis: part_of(line[axis]) for axis in MATCHED}
+    for axis, part in parts.items():
+        if part.name == part.text and not part.stated and set(part.text) & set(":=,"):
+            raise SpecError(f"{at}: '{part.text}' is not one {axis}, written NAME or NAME:PARAMETER=VALUE")
+    value, shown = _value(at, line)
+    return Published(
+        line["source"],
+        **parts,
+        metric=line["metric"],
+        value=value,
+        shown=shown,
+        note=line["note"],
+        fpr=_fpr(at, line["fpr"]),
+        made_with=_made_with(at, line["made_with"]),
+        recipe=line["recipe"],
+    )
+
+
+def _fpr(at: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise SpecError(f"{at}: fpr is a share from 0 to 1, or empty, got '{text}': 2.4 % is 0.024")
+    return value
+
+
+def _made_with(at: str, text: str) -> Mapping[str, str]:
+    part = part_of(f"any:{text}") if text else Part("", "any")
+    if part.name != "any":
+        raise SpecError(f"{at}: made_with must be PARAMETER=VALUE,... or empty, got '{text}'")
+    return part.stated
+
+
+def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
+    """Return a number as records have it, and as tables show it."""
+    try:
+        value = float(line["value"])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SpecError(f"{at}: value must be a number, got '{line['value']}'")
+    percent = metric(line["metric"]).percent
+    if percent and not abs(value) <= 1:
+        raise SpecError(f"{at}: {line['metric']} is a share and must be at most 1, got {value:g}: 94.1 % is 0.941")
+    # Decimal, so that 0.9885 is 98.85 and 0.970 is 97.0: a float knows no digits.
+    shown = Decimal(line["value"]).scaleb(2 if percent else 0)
+    return value, shown if decimals(shown) <= MOST_DECIMALS else Decimal(f"{shown:.{MOST_DECIMALS}f}")
+
+
+def decimals(value: Decimal) -> int:
+    """Return how many digits follow the decimal point."""
+    return max(0, -int(value.as_tuple().exponent))

@@ -1,0 +1,182 @@
+"""Two runs -> tables of the cells whose numbers differ."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from benchkit.records.metrics import metric
+from benchkit.report.cells import Cell, seeds_of
+from benchkit.report.runs.pairs import EXACT, Runs, Twin, minus, verdict
+from benchkit.report.summaries import Summary
+from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
+from benchkit.report.tables.notes import faults, seeds_line
+from benchkit.report.tables.ranks import COSTS
+
+HEADS = ("metric", "A", "B", "B - A", "for the defender", "seeds")
+_NAMED = 6
+
+
+def changes(runs: Runs, only: str | None = None) -> Report:
+    """Lay out the cells that differ: means over the seeds that both runs have, then seed by seed where several."""
+    twins = runs.differing(only)
+    tables = [
+        table
+        for place, group in groupby(twins, key=lambda twin: [twin.a.axis(axis) for axis in ("dataset", "model")])
+        for table in _tables(f"dataset {place[0]}, model {place[1]}", list(group), only)
+    ]
+    names = dict.fromkeys(name for twin in twins for name in twin.shown(only))
+    cells = [cell for twin in runs.twins for cell in (twin.a, twin.b)]
+    entries = {entry.text for table in tables for _, row in table.rows for entry in row}
+    meaning = MEANING | {MISSING: "no two numbers to set against each other"}
+    signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), ABSENT, MISSING) if sign in entries)
+    most = seeds_of(cells)
+    legend = (*(metric(name).legend() for name in names), *_difference(names, most), signs, seeds_line(most))
+    notes = (
+        ("Runs", (*_counts(runs, twins, only), *_absent(runs, only))),
+        ("What differs in how they were made", _made(runs)),
+        ("Legend", tuple(line for line in legend if line) if twins else ()),
+        ("Only in A", _listed(runs.alone[0])),
+        ("Only in B", _listed(runs.alone[1])),
+        ("Failed, timed out or skipped in A", faults(twin.a for twin in twins)),
+        ("Failed, timed out or skipped in B", faults(twin.b for twin in twins)),
+    )
+    return Report(tuple(tables), tuple((heading, lines) for heading, lines in notes if lines))
+
+
+def _tables(where: str, twins: Sequence[Twin], only: str | None) -> Iterator[Table]:
+    heads = tuple(map(Head, HEADS))
+    rows = tuple(row for twin in twins for row in _mean_rows(twin, only))
+    yield Table(f"A / B: {where}", "attack x defense", heads, rows)
+    several = [twin for twin in twins if len(twin.seeds) > 1]
+    rows = tuple(row for twin in several for row in _seed_rows(twin, only))
+    if rows:
+        # What one seed means to the defender is not known, so nothing is said of it.
+        yield Table(f"A / B, seed by seed: {where}", "attack x defense", (*heads[:-2], Head("seed")), rows)
+
+
+def _mean_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
+    for name in twin.shown(only) or [""]:
+        a, b, difference = twin.summaries(name)
+        texts = (
+            _summary(twin.a, a, name),
+            _summary(twin.b, b, name),
+            _signed(name, difference) if difference else MISSING,
+            verdict(name, difference),
+        )
+        count = (difference or a or b or Summary(0, None, 0)).n
+        yield _row(twin.a, name, texts, str(count or len(twin.seeds)))
+
+
+def _seed_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
+    for name in twin.changed(twin.shown(only)):
+        for seed, (a, b) in twin.values(name).items():
+            show = [MISSING if value is None else metric(name).text(value) for value in (a, b)]
+            difference = minus(b, a)
+            signed = MISSING if difference is None else _signed(name, Summary(difference, None, 1))
+            yield _row(twin.a, name, (*show, signed), str(seed))
+
+
+def _row(cell: Cell, name: str, texts: Sequence[str], last: str) -> tuple[Head, tuple[Entry, ...]]:
+    title = metric(name).title if name else MISSING
+    return Head(_where(cell)), tuple(map(Entry, (title, *texts, last)))
+
+
+def _where(cell: Cell) -> str:
+    return f"{cell.label('attack')} x {cell.axis('defense')}"
+
+
+def _summary(cell: Cell, found: Summary | None, name: str) -> str:
+    if found is None:
+        return GLYPHS.get(cell.status, ABSENT)
+    known = metric(name)
+    return known.text(found.mean) if found.ci95 is None else f"{known.text(found.mean)} ± {known.half(found.ci95)}"
+
+
+def _signed(name: str, difference: Summary) -> str:
+    """Write a difference with its sign, and half its interval where it has one."""
+    known = metric(name)
+    sign = "" if abs(difference.mean) <= EXACT else "-" if difference.mean < 0 else "+"
+    half = "" if difference.ci95 is None else f" ± {known.half(difference.ci95)}"
+    return f"{sign}{known.text(abs(difference.mean))}{half}"
+
+
+def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
+    points = ", in percentage points" if all(metric(name).percent for name in names) else ""
+    interval = ", with the 95 % t-interval of those differences" if most >= 3 else ""
+    first = f"B - A{points}: mean of the differences under each seed that both have{interval}, rounded last"
+    if most < 3:
+        return first, "for the defender: nothing is said, since below three seeds a difference has no interval"
+    return first, (
+        "for the defender: better or worse where the interval of the difference leaves out 0, unclear where it "
+        "holds 0; below three seeds nothing is said"
+    )
+
+
+def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, ...]:
+    said = f"{_cells(len(runs.twins))} in both; {_differing(len(twins))}"
+    shown = {id(twin) for twin in twins}
+    others = Counter(
+        name
+        for twin in runs.twins
+        if only is None and id(twin) not in shown
+        for name in twin.changed(name for name in twin.metrics() if name not in COSTS)
+    )
+    more = [f"not shown, but different: {_by_metric(others)}"] if others else []
+    return (f"A: {runs.names[0]}", f"B: {runs.names[1]}", said, *more)
+
+
+def _differing(count: int) -> str:
+    return {0: "none of them differs", 1: "one of them differs and is shown"}.get(
+        count, f"{count} of them differ and are shown"
+    )
+
+
+def _absent(runs: Runs, only: str | None) -> Iterator[str]:
+    """Tell which metrics one run has no number of, in cells that both have."""
+    for side, letter in enumerate("AB"):
+        lacking = Counter(
+            name
+            for twin in runs.twins
+            for name in twin.metrics()
+            if only in (None, name) and name not in COSTS and twin.lacks(side, name)
+        )
+        if lacking:
+            yield f"absent in {letter}: {_by_metric(lacking)}"
+
+
+def _by_metric(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{metric(name).title} in {_cells(count)}" for name, count in counts.items())
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
+
+
+def _made(runs: Runs) -> tuple[str, ...]:
+    """Return each difference once, with the cells that have it."""
+    met: dict[str, list[str]] = defaultdict(list)
+    for twin in runs.twins:
+        for line in twin.settings():
+            met[line].append(_where(twin.a))
+    lines = (f"{line} ({_some(where, len(runs.twins))})" for line, where in met.items())
+    return tuple(lines) or ("nothing that the records tell",)
+
+
+def _some(where: Sequence[str], of: int) -> str:
+    names = list(dict.fromkeys(where))
+    if len(where) == of:
+        return "every cell" if of > 1 else names[0]
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _listed(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Return cells by where they were run, shortly."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        where = f"dataset {cell.axis('dataset')}, model {cell.axis('model')}"
+        seeds = ", ".join(str(record.seed) for record in cell.records)
+        found[where].append(f"{_where(cell)} (seed {seeds})")
+    return tuple(f"{where}: {_some(names, 0)}" for where, names in found.items())

@@ -1,0 +1,1 @@
+"""Cells as tables of marked entries with notes, before any format."""

@@ -1,0 +1,206 @@
+"""The notes below a matrix: what the numbers mean, what was assumed, what went wrong."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from benchkit.records.doubts import LOST
+from benchkit.records.metrics import TOO_WIDE, metric
+from benchkit.report.cells import Cell, varying
+from benchkit.report.leading import LEAD, OF_THE_MODEL
+from benchkit.report.load import Record
+from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
+from benchkit.text import printable
+
+Notes = tuple[tuple[str, tuple[str, ...]], ...]
+_NAMED = 6
+NEVER = (
+    f"never with a warning (but of crafting) or more than {100 * LOST:g} points of C-Acc below the undefended or the "
+    "benign model, nor where doing nothing, guessing or the processing alone does as well"
+)
+SHARED = (
+    "Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of "
+    "those may be no better than doing nothing"
+)
+MARGIN = (
+    "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] where shown, "
+    f"else the binomial one over the test images, or {100 * LEAD:g} points where a record does not count them"
+)
+NO_IMAGES = "holds no clean images"
+_EVERY = ("target", "mapping")
+"""The parameters of every attack, which mean nothing to one that implants nothing."""
+
+
+def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, by: list[str]) -> Notes:
+    """Return the notes of a matrix in which entries lead by the metrics ``by``; empty sections are left out."""
+    legend = [metric(name).legend() for name in names] + _signs(cells, entries, by)
+    if any(metric(name).percent for name in names):
+        legend += populations(cells)
+    notes = (
+        ("Legend", (*legend, *poisoned(cells), *_seeds(entries, most))),
+        ("Assumptions", assumptions(cells)),
+        ("Failed, timed out or skipped", faults(cells)),
+        ("Warnings", warnings(cells)),
+    )
+    return tuple((heading, lines) for heading, lines in notes if lines)
+
+
+def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
+    # An n/a may be one half of an entry, and one seed that failed is told below; the other signs stand alone.
+    texts = {entry.text for entry in entries} | fault_signs(cells)
+    used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
+    said = {
+        ", ".join(f"{sign} {MEANING[sign]}" for sign in used): bool(used),
+        **dict.fromkeys(leading(by), True),
+        f"{WARNED} carries a warning, see below": any(entry.warnings for entry in entries),
+        f"± {TOO_WIDE}: an interval over half the scale; these seeds say nothing": any(TOO_WIDE in t for t in texts),
+        "[low, high]: 95 % bootstrap interval over the models of the one seed, not over seeds": any(
+            "[" in t for t in texts
+        ),
+    }
+    return [line for line, shown in said.items() if shown]
+
+
+def leading(by: list[str]) -> tuple[str, ...]:
+    """Say by which of these metrics an entry is bold, and among which others."""
+    parts = [
+        f"by {metric(name).title} "
+        + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
+        for name in by
+    ]
+    return (f"Bold: best against that attack, {', '.join(parts)}; {NEVER}", f"{SHARED}; {MARGIN}") if by else ()
+
+
+def poisoned(cells: Iterable[Cell]) -> list[str]:
+    """Say of each row that was poisoned clearly less than was asked how much that is."""
+    known = metric("poisoned")
+    return list(dict.fromkeys(
+        f"{cell.axis('attack')}: {known.text(cell.row.poisoned)} % of the training set was poisoned, not the "
+        f"{100 * cell.row.asked:g} % that was asked for"
+        for cell in cells
+        if cell.row.poisoned is not None and cell.row.asked is not None
+    ))  # fmt: skip
+
+
+def fault_signs(cells: Iterable[Cell]) -> set[str]:
+    """Return the signs that ``faults`` writes."""
+    return {GLYPHS[record.status] for cell in cells for record in cell.records if record.status != "ok"}
+
+
+def populations(cells: Iterable[Cell]) -> list[str]:
+    """Say how many models stand behind the numbers of model detectors, one line per number of models."""
+    judged = [cell for cell in cells if cell.population and cell.ok]
+    lines = []
+    for size in sorted({cell.population for cell in judged}):
+        names = dict.fromkeys(str(cell.axis("defense")) for cell in judged if cell.population == size)
+        lines.append(f"{', '.join(names)}: {_models(size)}")
+    return lines
+
+
+def _models(size: int) -> str:
+    if size > 1:
+        return f"over {size} backdoored and {size} benign models per seed"
+    alone = "over one backdoored and one benign model per seed, where an AUROC is 0, 50 or 100 and ± would say nothing"
+    return f"{alone}; benchkit run --population N judges N of each"
+
+
+def _seeds(entries: list[Entry], most: int) -> list[str]:
+    texts = " ".join(entry.text for entry in entries)
+    return [seeds_line(most, "±" in texts)] if any(char.isdigit() for char in texts) else []
+
+
+def seeds_line(most: int, intervals: bool = True) -> str:
+    """Say how many seeds stand behind a number, and what its interval is, if any is shown."""
+    if most == 1:
+        return "One seed; an interval is shown from three seeds on"
+    interval = "± is its 95 % t-interval" if most >= 3 and intervals else "an interval is shown from three seeds on"
+    return f"Mean over {most} seeds; {interval}; (n=...) where fewer seeds count"
+
+
+def assumptions(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Say what each attacker controls and what each defender holds, one line per component."""
+    cells = list(cells)
+    attacks = {_benign_line(cell) if cell.benign else _attack_line(cell) for cell in cells}
+    defenses = {line for cell in cells if not cell.baseline for line in _defense_lines(cell)}
+    return (*sorted(attacks - {""}), *sorted(defenses))
+
+
+def _attack_line(cell: Cell) -> str:
+    info = {name: value for record in cell.records for name, value in record.attack_info.items()}
+    words = (("access", "access"), ("label_policy", "label"))
+    said = [f"{printable(str(info[name]))} {word}" for name, word in words if info.get(name)]
+    return f"{cell.axis('attack')}: attacker with {', '.join(said)}" if said else ""
+
+
+def _benign_line(cell: Cell) -> str:
+    """Say what a benign row does to images: its own parameters that are set, or its defaults; nothing without any."""
+    found = {name: value for record in cell.records for name, value in _params(record).items()}
+    own = {name: value for name, value in found.items() if name not in _EVERY}
+    told = ", ".join(f"{printable(str(name))} {printable(str(value))}" for name, value in own.items() if value)
+    name = cell.axis("attack")
+    defaults = f"its defaults, see benchkit show {str(name).partition(':')[0]}"
+    return f"{name}: no attack; test images are processed ({told or defaults})" if own else ""
+
+
+def _params(record: Record) -> dict[str, object]:
+    params = record.attack_info.get("params")
+    return params if isinstance(params, dict) else {}
+
+
+def _defense_lines(cell: Cell) -> set[str]:
+    return {
+        f"{cell.axis('defense')}: {'; '.join(said)}"
+        for record in cell.records
+        if (said := _defense_said(record.defense_info))
+    }
+
+
+def _defense_said(info: dict[str, object]) -> list[str]:
+    said = [", ".join(printable(str(info[name])) for name in ("kind", "stage") if info.get(name))]
+    share = info.get("clean")
+    if isinstance(share, int | float):
+        said.append(f"holds clean images worth {100 * share:g} % of the training set" if share else NO_IMAGES)
+    if info.get("overlap") is True:
+        said.append("sees victim training images")
+    return [words for words in said if words]
+
+
+def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Return each distinct error once, with the cells that met it."""
+    cells = list(cells)
+    axes = varying(cells)
+    met: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for cell in cells:
+        for record in cell.records:
+            if record.status != "ok":
+                met[record.status, record.error or "no reason recorded"].append(
+                    f"{_where(cell, axes)} seed {record.seed}"
+                )
+    return tuple(f"{GLYPHS[status]} {error} [{some(places)}]" for (status, error), places in sorted(met.items()))
+
+
+def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Return each distinct warning once, with the number of records that carry it, or the cells that it is of."""
+    cells = list(cells)
+    axes = varying(cells)
+    counts = Counter(text for cell in cells for record in cell.records for text in set(record.warnings))
+    others: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        for text in cell.warnings() - counts.keys():
+            others[text].append(_where(cell, axes))
+    return (
+        *(f"{text} ({count} record{'s' * (count > 1)})" for text, count in sorted(counts.items())),
+        *(f"{text} [{some(places)}]" for text, places in sorted(others.items())),
+    )
+
+
+def _where(cell: Cell, axes: list[str]) -> str:
+    more = [cell.label(axis) for axis in axes if axis not in ("attack", "defense")]
+    return " ".join([f"{cell.axis('attack')} x {cell.axis('defense')}", *more])
+
+
+def some(places: list[str]) -> str:
+    """Return the first of these and how many more there are."""
+    rest = len(places) - _NAMED
+    return "; ".join(places[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "")

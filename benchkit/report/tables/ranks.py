@@ -1,0 +1,156 @@
+"""Which defense does best across attacks: mean ranks, and which of their differences are more than chance."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchkit.records.metrics import metric
+from benchkit.report.cells import Cell
+from benchkit.report.leading import OF_THE_MODEL, Score, beats, score
+
+LEVEL = 0.05
+COSTS = ("seconds", "peak_mb", "peak_device_mb")
+Scores = Mapping[str, Mapping[str, Score]]
+"""Defense -> attack -> its number there."""
+Ranks = Mapping[str, Mapping[str, float]]
+"""Defense -> attack -> its rank there."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """Friedman's test over attacks, and Nemenyi's critical difference of mean ranks at the 5 % level.
+
+    ``cliques`` are the longest runs of defenses, best first, in which no two differ by more than ``distance``.
+    """
+
+    statistic: float
+    p: float
+    distance: float
+    cliques: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Defenses by one metric, best first. ``kind`` is empty where all kinds are compared.
+
+    ``population`` is how many models of each kind the numbers are over, where they tell models apart; 0 elsewhere.
+    ``ranks`` are mean ranks (1 is best) and ``means`` the metric's means, both over ``attacks``: those for which each
+    ranked defense has a number. ``left_out`` are defenses with too few. ``excluded`` are attacks that tell nothing of
+    any defense, since their victim or all of their cells carry a warning or have lost too much C-Acc.
+    """
+
+    metric: str
+    kind: str
+    population: int
+    attacks: tuple[str, ...]
+    left_out: tuple[str, ...]
+    excluded: tuple[str, ...]
+    ranks: dict[str, float]
+    means: dict[str, float]
+    test: Test | None
+
+
+def rankings(cells: Sequence[Cell]) -> list[Ranking]:
+    """Rank the defenses of one table by every metric that has a better end, each among those it compares.
+
+    What a model answers, and what a defense costs, is compared across kinds of defense; anything else within a kind,
+    and over as many models: a share of one pair of models is chance, and ranks nobody.
+    """
+    pools: dict[tuple[str, str, int], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        for name in () if cell.benign else cell.metrics():
+            by_chance = cell.paired and metric(name).percent
+            if metric(name).better != "neither" and not by_chance and (name in OF_THE_MODEL or not cell.baseline):
+                alike = ("", 0) if name in OF_THE_MODEL + COSTS else (cell.kind, cell.population)
+                pools[name, *alike].append(cell)
+    found = (_ranking(name, kind, population, pool) for (name, kind, population), pool in pools.items())
+    return [ranking for ranking in found if ranking]
+
+
+def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ranking | None:
+    """Rank over at least two attacks, with the defenses that met at least half of them."""
+    found = [(cell, one) for cell in cells if (one := score(cell, name))]
+    told = {str(cell.axis("attack")) for cell, one in found if one.able and not cell.baseline}
+    scores: dict[str, dict[str, Score]] = defaultdict(dict)
+    for cell, one in found:
+        if cell.axis("attack") in told:
+            scores[str(cell.axis("defense"))][str(cell.axis("attack"))] = one
+    known = list(dict.fromkeys(attack for row in scores.values() for attack in row))
+    kept = {defense: row for defense, row in scores.items() if 2 * len(row) >= len(known)}
+    attacks = tuple(attack for attack in known if all(attack in row for row in kept.values()))
+    if len(kept) < 2 or len(attacks) < 2:
+        return None
+    ranks = ranks_of(kept, attacks, name)
+    mean_ranks = {defense: _mean(row.values()) for defense, row in ranks.items()}
+    ordered = dict(sorted(mean_ranks.items(), key=lambda one: (one[1], one[0])))
+    means = {defense: _mean(kept[defense][attack].mean for attack in attacks) for defense in ordered}
+    few = any(kept[defense][attack].seeds < 3 for defense in kept for attack in attacks)
+    left_out = tuple(sorted(scores.keys() - kept.keys()))
+    excluded = tuple(sorted({str(cell.axis("attack")) for cell, _ in found} - told))
+    test = None if few else _test(ranks, ordered)
+    return Ranking(name, kind, population, attacks, left_out, excluded, ordered, means, test)
+
+
+def ranks_of(scores: Scores, attacks: Sequence[str], name: str) -> Ranks:
+    """Return each defense's rank against each attack, 1 for the best.
+
+    A pair that no interval tells apart shares its two ranks. What may not lead comes after all that may.
+    """
+    return {
+        defense: {attack: _rank(defense, {one: row[attack] for one, row in scores.items()}, name) for attack in attacks}
+        for defense in scores
+    }
+
+
+def _rank(defense: str, scores: Mapping[str, Score], name: str) -> float:
+    ours, others = scores[defense], [one for other, one in scores.items() if other != defense]
+    behind = sum(_before(other, ours, name) - _before(ours, other, name) for other in others)
+    return 1 + (len(others) + behind) / 2
+
+
+def _before(one: Score, other: Score, name: str) -> bool:
+    return one.able and (not other.able or beats(one, other, name))
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return math.fsum(found) / len(found)
+
+
+def _test(ranks: Ranks, means: Mapping[str, float]) -> Test | None:
+    """Test whether mean ranks differ (Friedman 1937, in the form of Conover 1999, section 5.8, which allows ties)."""
+    from scipy.stats import chi2
+
+    rows = [list(row.values()) for row in ranks.values()]
+    defenses, attacks = len(rows), len(rows[0])
+    middle = (defenses + 1) / 2
+    spread = math.fsum((rank - middle) ** 2 for row in rows for rank in row)
+    if defenses < 3 or attacks < 3 or not spread:
+        return None
+    between = math.fsum((math.fsum(row) - attacks * middle) ** 2 for row in rows)
+    statistic, distance = (defenses - 1) * between / spread, critical_difference(defenses, attacks)
+    return Test(statistic, float(chi2.sf(statistic, defenses - 1)), distance, cliques(means, distance))
+
+
+@functools.cache
+def critical_difference(defenses: int, attacks: int) -> float:
+    """Return how far two mean ranks must lie apart at the 5 % level (Nemenyi 1963; Demsar, JMLR 2006, 3.2.2)."""
+    from scipy.stats import studentized_range
+
+    quantile = float(studentized_range.ppf(1 - LEVEL, defenses, math.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(defenses * (defenses + 1) / (6 * attacks))
+
+
+def cliques(ranks: Mapping[str, float], distance: float) -> tuple[tuple[str, ...], ...]:
+    """Return the longest runs of two or more defenses, given best first, that lie within ``distance``."""
+    names, found, reached = list(ranks), [], 0
+    for start, first in enumerate(names):
+        stop = max(at for at, name in enumerate(names) if ranks[name] - ranks[first] <= distance) + 1
+        if stop > max(reached, start + 1):
+            found.append(tuple(names[start:stop]))
+        reached = max(reached, stop)
+    return tuple(found)

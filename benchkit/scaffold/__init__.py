@@ -1,0 +1,1 @@
+"""The texts that ``benchkit new`` writes. Torch-free."""

@@ -1,0 +1,141 @@
+"""What scans share: a small plan that decodes the clean images and prepares detectors, and a bench to use them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.defense import Defense
+from benchkit.errors import BenchkitError, SpecError, StoreError
+from benchkit.plan.planner import Corner
+from benchkit.plan.steps import Plan
+from benchkit.spec.spec import Spec
+from benchkit.store.files import write_atomic
+from benchkit.store.store import Damaged
+
+if TYPE_CHECKING:
+    from benchkit.execute.request import Means, Request
+    from benchkit.stages.workspace import Bench
+
+Job = Mapping[str, Any]
+UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+
+
+def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: Callable[[str], str]) -> Plan:
+    """Lay out what detectors need, and nothing else: the first target is the clean dataset, then one a defense.
+
+    A target is the key of the defense's ``prepare``, or that of the dataset where it has none. The keys are those
+    of ``benchkit run``: what either made serves the other.
+
+    Raises:
+        SpecError: when the spec has more than one dataset or model.
+    """
+    for noun, named in (("clean dataset", spec.datasets), ("model", spec.models)):
+        if len(named) != 1:
+            raise SpecError(f"a scan takes one {noun}, got {len(named)}: name one")
+    made = Plan()
+    (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
+    corner = Corner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
+    data = corner.data()
+    made.cells = [data[1], *(corner.prepare(one).get("prepare", data)[1] for one in spec.defenses)]
+    return made
+
+
+def prepare(asked: Request, means: Means) -> None:
+    """Run what is missing or damaged of the plan."""
+    asked.store.open()
+    for key in dict.fromkeys(asked.plan.cells):
+        stage = asked.plan.steps[key].stage
+        if asked.store.has(stage, key):
+            with contextlib.suppress(Damaged):  # which throws it away
+                asked.store.load(stage, key)
+    if asked.plan.missing(asked.store):
+        from benchkit.execute.session import check_models, execute
+
+        check_models(asked)
+        execute(asked, means)
+    else:
+        from benchkit.execute.suitability import say_notes
+
+        say_notes(asked)
+
+
+def job_of(asked: Request, number: int) -> Job | None:
+    """Return the job that the defense of this number is used with, or None where its preparation failed."""
+    data, target = asked.plan.cells[0], asked.plan.cells[1 + number]
+    step = asked.plan.steps[target]
+    if not asked.store.has(step.stage, target):
+        return None
+    parents = {"data": ("data", data)} | ({"prepare": ("prepare", target)} if step.stage == "prepare" else {})
+    return {**step.job, "stage": "scan", "defense": str(asked.spec.defenses[number]), "parents": parents}
+
+
+def failed(defense: Defense) -> BenchkitError:
+    """Return the error for a defense whose preparation failed; why was said when it did."""
+    return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
+
+
+def bench_of(asked: Request) -> Bench:
+    """Return the workbench of this process."""
+    import torch
+
+    from benchkit.execute.scratch import scratch
+    from benchkit.stages.workspace import Bench
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch makes it, whether it compiles or not
+
+    return Bench(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
+
+
+def printable(text: str) -> str:
+    """Return text that is safe in a terminal and stays on one line: the rest as backslash escapes."""
+    return "".join(UNPRINTABLE.get(one) or (one if one.isprintable() else _escaped(one)) for one in text)
+
+
+def _escaped(one: str) -> str:
+    if "\udc80" <= one <= "\udcff":  # a byte of a name that is not UTF-8
+        return f"\\x{ord(one) - 0xDC00:02x}"
+    return one.encode("unicode_escape", "backslashreplace").decode()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, safe to print; its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return printable(lines[0][:200]) if lines else type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating-system error on an output file into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
+
+
+def write(path: Path, raw: bytes) -> None:
+    """Replace a file in one step.
+
+    Raises:
+        StoreError: in one sentence.
+    """
+    with writing(path):
+        write_atomic(path, raw)
+
+
+def require_writable(path: Path | None) -> None:
+    """Refuse, before any work, an output file whose folder is not there.
+
+    Raises:
+        StoreError: in one sentence.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise StoreError(f"cannot write {printable(str(path))}: there is no folder {printable(str(path.parent))}")
+    if path is not None and path.exists() and not path.is_file():
+        raise StoreError(f"cannot write {printable(str(path))}: it is not a regular file")

@@ -1,0 +1,243 @@
+"""Plugins in two steps: find (metadata only, imports nothing), then load (import, isolate, index, suggest)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from benchkit.contracts import hookspecs
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.defense import Defense
+from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
+from benchkit.files import TEXT, require
+from benchkit.params.component import Component, class_fault
+from benchkit.text import printable, told
+
+GROUP = "benchkit"
+KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin as its metadata (or ``-p``) announces it; nothing has been imported."""
+
+    name: str
+    target: str
+    dist: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One usable component class and where it came from."""
+
+    cls: type[Any]
+    plugin: Found
+
+
+@dataclass
+class Registry:
+    """Every component that loaded, by kind and name, and one sentence for each thing that did not."""
+
+    manager: pluggy.PluginManager
+    attacks: dict[str, Entry] = field(default_factory=dict)
+    defenses: dict[str, Entry] = field(default_factory=dict)
+    datasets: dict[str, Entry] = field(default_factory=dict)
+    loaded: list[Found] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why a plugin of this name could not be loaded."""
+
+    def kind(self, kind: str) -> dict[str, Entry]:
+        """Return the components of one kind (``attacks``, ``defenses`` or ``datasets``) by name."""
+        entries: dict[str, Entry] = getattr(self, kind)
+        return entries
+
+    def get(self, kind: str, name: str) -> type[Any]:
+        """Return a component class.
+
+        Raises:
+            SpecError: with a suggestion, or with everything there is.
+        """
+        known = self.kind(kind)
+        if name not in known and name in self.failed:
+            raise SpecError(self.failed[name])
+        if name not in known:
+            hint = did_you_mean(name, known) or f" (there are: {', '.join(sorted(known))})"
+            raise SpecError(f"there is no {kind[:-1]} called '{name}'{hint}")
+        return known[name].cls
+
+    def find(self, contract: type[Any], name: str) -> type[Any]:
+        """Return a component class by the contract it keeps (``Attack``, ``Defense``, ``Dataset``) and its name.
+
+        Raises:
+            SpecError: with a suggestion, or with everything there is.
+        """
+        return self.get(next(kind for kind, base in KINDS.items() if base is contract), name)
+
+
+def find(environ: dict[str, str] | None = None) -> list[Found]:
+    """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""
+    off = disabled(environ)
+    found = {(point.name, point.value): Found(point.name, point.value, *owner) for point, *owner in _points()}
+    kept = [one for one in found.values() if not {one.name, one.dist} & off]
+    return sorted(kept, key=lambda one: (one.dist != GROUP, one.dist, one.name))
+
+
+def _points() -> Iterator[tuple[EntryPoint, str, str]]:
+    """Yield each entry point of our group, with the name and version of its distribution.
+
+    Of two distributions of one name the first on the path counts; one whose metadata cannot be read is none of ours.
+    """
+    seen = set()
+    for dist in distributions():
+        name, version = "?", ""
+        with suppress(Exception):
+            name, version = dist.metadata["Name"] or "?", dist.version or ""
+        if name != "?" and name in seen:
+            continue
+        seen.add(name)
+        with suppress(Exception):
+            yield from ((point, name, version) for point in dist.entry_points.select(group=GROUP))
+
+
+def disabled(environ: dict[str, str] | None = None) -> set[str]:
+    """Return the plugin and distribution names that ``BENCHKIT_DISABLE`` switches off."""
+    value = (os.environ if environ is None else environ).get("BENCHKIT_DISABLE", "")
+    return {word.strip() for word in value.split(",") if word.strip()}
+
+
+def load(files: Sequence[str | Path] = ()) -> Registry:
+    """Import every plugin and index its components; a broken one becomes a sentence in ``problems``.
+
+    Args:
+        files: loose plugin files (``-p``). The user named these, so a broken one is an error.
+
+    Raises:
+        SpecError: when a file in ``files`` cannot be loaded.
+        BenchkitError: when torch cannot be imported.
+    """
+    _require_torch()
+    manager = pluggy.PluginManager("benchkit")
+    manager.add_hookspecs(hookspecs)
+    registry = Registry(manager)
+    with redirect_stdout(sys.stderr):  # standard output is for results
+        for one in find():
+            registry.problems += map(printable, _register(registry, one))
+        for path in files:
+            for fault in _register(registry, Found(Path(path).stem, str(path), str(path)), is_file=True):
+                raise SpecError(printable(fault))
+    return registry
+
+
+def _require_torch() -> None:
+    """Say what every plugin would say, once."""
+    try:
+        importlib.import_module("torch")
+    except Exception as error:  # a library that it is linked with may be missing, or of another version
+        how = f"install it for this Python, such as with {sys.executable} -m pip install torch"
+        raise BenchkitError(f"torch cannot be imported ({told(error)}): {how}") from error
+
+
+def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterator[str]:
+    """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
+    where = f"plugin '{found.name}' ({found.dist})"
+    try:
+        module = _import_file(Path(found.target)) if is_file else importlib.import_module(found.target)
+        fault = _module_fault(registry.manager, module, where)
+    except (KeyboardInterrupt, Ending):
+        raise
+    except BaseException as error:
+        registry.failed[found.name] = f"{where} could not be loaded and was left out: {told(error)}"
+        yield registry.failed[found.name]
+        return
+    if fault:
+        yield fault
+        return
+    registry.loaded.append(found)
+    for kind in KINDS:
+        yield from _index(registry, kind, module, found)
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    require(path, TEXT)
+    name = f"benchkit_file_{path.stem}"
+    other = getattr(sys.modules.get(name), "__file__", None)
+    if other is not None and Path(other).resolve() != path.resolve():  # keys are made from the file of this name
+        name += "_" + hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module_fault(manager: pluggy.PluginManager, module: ModuleType, where: str) -> str | None:
+    """Register a module's hooks unless it needs a newer benchkit or implements hooks that do not exist."""
+    from benchkit import API_VERSION
+
+    wanted = getattr(module, "BENCHKIT_API", API_VERSION)
+    if wanted > API_VERSION:
+        return f"{where} needs plugin API {wanted}, this benchkit has {API_VERSION}: upgrade benchkit"
+    if manager.is_registered(module):
+        return f"{where} is the same module as another plugin and was left out"
+    manager.register(module, name=where)
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        manager.unregister(module)
+        return f"{where} implements a hook that does not exist and was left out: {error}"
+    return None
+
+
+def _index(registry: Registry, kind: str, module: ModuleType, found: Found) -> Iterable[str]:
+    """Call one module's hook of one kind and index what it returns; yield a sentence for each fault."""
+    hook = getattr(module, f"benchkit_{kind}", None)
+    if hook is None:
+        return
+    where = f"plugin '{found.name}' ({found.dist})"
+    try:
+        classes = list(hook())
+    except (KeyboardInterrupt, Ending):
+        raise
+    except BaseException as error:
+        yield f"{where} failed in benchkit_{kind}: {told(error)}"
+        return
+    for cls in classes:
+        fault = _class_fault(kind, cls)
+        if fault:
+            yield f"{where}: {fault}"
+            continue
+        first = registry.kind(kind).setdefault(cls.name, Entry(cls, found))
+        if first.cls is not cls:
+            yield (
+                f"{kind[:-1]} '{cls.name}' is offered by both {first.plugin.dist} and {found.dist}: "
+                f"{first.plugin.dist} keeps the name; switch one off with BENCHKIT_DISABLE"
+            )
+
+
+def _class_fault(kind: str, cls: Any) -> str | None:
+    base = KINDS[kind]
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        return f"benchkit_{kind} must return subclasses of benchkit.{base.__name__}, got {cls!r}"
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        return f"{cls.__qualname__} does not define {', '.join(missing)}"
+    return class_fault(cls)

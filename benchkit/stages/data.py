@@ -1,0 +1,40 @@
+"""The step that decodes a dataset."""
+
+from __future__ import annotations
+
+from benchkit.contracts import checks
+from benchkit.contracts.data import Data
+from benchkit.spec.spec import component
+from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.text import printable
+
+NAMED = 5
+"""Classes that a sentence names."""
+
+
+def make_data(bench: Bench, job: Job) -> Result:
+    """Decode a dataset."""
+    dataset = component(job["dataset"], "datasets", bench.registry)
+    data = checks.data(dataset.name, dataset.load(bench.source))
+    tensors = {
+        "train_images": data.train.images,
+        "train_labels": data.train.labels,
+        "test_images": data.test.images,
+        "test_labels": data.test.labels,
+    }
+    shape = [int(side) for side in data.train.images.shape[1:]]
+    sizes = {"train": len(data.train), "test": len(data.test)}
+    notes = [printable(note) for note in (*data.notes, *_classes_without_images(data))]
+    return tensors, {"classes": list(data.classes), "shape": shape, **sizes, "notes": notes}
+
+
+def _classes_without_images(data: Data) -> list[str]:
+    """Return a sentence for each split that lacks classes."""
+    lost = {"training": "no model learns it", "test": "C-Acc and ASR say nothing of it"}
+    said = []
+    for (what, why), split in zip(lost.items(), (data.train, data.test), strict=True):
+        counts = split.labels.bincount(minlength=len(data.classes)).tolist()
+        lacking = [name for name, count in zip(data.classes, counts, strict=True) if not count]
+        some = ", ".join(lacking[:NAMED]) + (f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else "")
+        said += [f"no {what} image is of class {some}: {why}"] if lacking else []
+    return said

@@ -1,0 +1,88 @@
+"""The stages that train many models at once: shadow models, and populations for model detectors to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Poisoned, Split, Tensors
+from benchkit.errors import ContractError
+from benchkit.models.classifier import Classifier
+from benchkit.protocol import generator
+from benchkit.stages.workspace import Bench, Job
+
+
+class Lazily(Sequence[Split]):
+    """Training sets that are made when their turn comes, so that not all are in memory at once."""
+
+    def __init__(self, numbers: range, make: Callable[[int], Split]) -> None:
+        self.numbers, self.make = numbers, make
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.make(self.numbers[index])
+
+    def __iter__(self) -> Iterator[Split]:
+        return map(self.make, self.numbers)
+
+
+def make_shadows(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """Train some of the shadow models that a defense describes."""
+    defense, numbers = bench.defense(job), range(*job["numbers"])
+    wanted = defense.shadows()
+    if wanted is None:
+        raise ContractError(f"{defense.name} described shadow models to the plan, and none to this step")
+    classes = len(bench.data(job).classes)
+
+    def split(number: int) -> Split:
+        scene = bench.defender(job, f"shadow {number}", fit=False)
+        return checks.split(
+            f"{defense.name}: split of {wanted.name}", wanted.split(number, scene), scene.shape, classes
+        )
+
+    return stacked(_fit(bench, job, Lazily(numbers, split), "shadow")), {"models": len(numbers)}
+
+
+def make_population(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """Poison and train victims like that of the matrix, each with random numbers of its own."""
+    attack, numbers = bench.attack(job), range(*job["numbers"])
+
+    def own(number: int) -> Tensors:
+        return drawn(bench, attack.crafted_by(), job, f"draw {number}")
+
+    def poisoned(number: int) -> Poisoned:
+        return bench.poison(job, f"poison {number} {attack}", own(number))
+
+    if attack.trains():
+        scenes = [bench.attacker(job, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers]
+        made = [attack.train(poisoned(number), scene) for number, scene in zip(numbers, scenes, strict=True)]
+        models = [checks.model(attack.name, "train", model) for model in made]
+    else:
+        models = _fit(bench, job, Lazily(numbers, lambda number: poisoned(number).data), f"population {attack}")
+    return stacked(models), {"models": len(numbers)}
+
+
+def drawn(bench: Bench, attack: Attack, job: Job, purpose: str) -> dict[str, Tensor]:
+    """Return what an attack draws for one victim."""
+    found = checks.tensors(attack.name, attack.draw(bench.attacker(job, purpose)), "draw")
+    return {name: tensor.to(bench.device) for name, tensor in found.items()}
+
+
+def _fit(bench: Bench, job: Job, splits: Lazily, purpose: str) -> list[Classifier]:
+    from benchkit.training.ensemble import fit_many
+
+    rngs = [generator(job["seed"], purpose, str(number)) for number in splits.numbers]
+    return fit_many(bench.trainer(job), splits, rngs)
+
+
+def stacked(models: Sequence[Classifier]) -> dict[str, Tensor]:
+    """Return the states of models of one architecture, each tensor with a new first dimension."""
+    states = [model.state() for model in models]
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}

@@ -1,0 +1,71 @@
+"""Files that are written whole or not at all, and what an operating system refuses, in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchkit.errors import StoreError
+from benchkit.store.locks import unfinished
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, or an empty one when there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def slug(spec: str) -> str:
+    """Return a component's spec as one safe folder name (``badnets:size=5`` -> ``badnets_size=5``)."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_=.,+" else "_" for letter in spec)
+    if safe.strip(".") == safe and len(safe) <= 80:
+        return safe
+    return f"{safe.strip('.')[:60]}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
+
+
+def write_synced(path: Path, raw: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, raw: bytes) -> None:
+    """Replace a file in one step; on any failure the old one stays and no other is left behind."""
+    temporary = unfinished(path.parent)
+    try:
+        write_synced(temporary, raw)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder with --results",
+    errno.EDQUOT: "your disk quota is used up: free some space or choose another folder with --results",
+    errno.EROFS: "its file system is read-only: choose another folder with --results",
+    errno.EACCES: "you may not write there: choose another folder with --results",
+    errno.EPERM: "you may not write there: choose another folder with --results",
+    errno.ENOTDIR: "part of that path is a file: choose another folder with --results",
+    errno.EEXIST: "there is a file of that name: choose another folder with --results",
+}
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn an operating-system error on the results folder into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0, f"{error.strerror or error}: choose another folder with --results")
+        raise StoreError(f"cannot write the results folder {root}: {reason}") from error

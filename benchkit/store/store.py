@@ -1,0 +1,204 @@
+"""The results folder: disposable artifacts by key, precious JSON records by path; every write is atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchkit.errors import StoreError
+from benchkit.hashing import canonical, digest
+from benchkit.records.schema import SCHEMA, is_record
+from benchkit.store.files import explained, read_json, slug, write_atomic, write_synced
+from benchkit.store.locks import held, holder, sweep_locks, sweep_unfinished, unfinished
+from benchkit.text import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IDENTITY = ("key", "dataset", "model", "attack", "defense", "seed")
+"""What a record must have in common with the cell it is found for."""
+Record = dict[str, Any]
+
+
+class Damaged(Exception):
+    """An artifact that should be there is missing or does not match its checksums; it has been removed."""
+
+    def __init__(self, stage: str, key: str) -> None:
+        super().__init__(f"{stage} artifact {key[:8]} is damaged or missing and will be made again")
+        self.stage, self.key = stage, key
+
+
+class Store:
+    """One results folder, shared by all processes of one or more runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.artifacts = root / "artifacts"
+        self.results = root / "results"
+
+    def open(self) -> Store:
+        """Make the folders, and prove that they can be written.
+
+        Raises:
+            StoreError: in one sentence.
+        """
+        with explained(self.root):
+            for folder in (self.artifacts, self.results):
+                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.results, *self.artifacts.iterdir()):
+                self._stay(folder / "anything")
+            probe = unfinished(self.artifacts)
+            probe.mkdir()
+            probe.rmdir()
+        self.sweep()
+        return self
+
+    def sweep(self) -> None:
+        """Remove what processes of this machine left when they were killed: half-written files, and their locks."""
+        places = (self.artifacts.glob(".new-*"), self.artifacts.glob("*/.new-*"), self.results.rglob(".new-*"))
+        sweep_unfinished(path for found in places for path in found if self.holds(path))
+        if self.holds(self.artifacts / "locks" / "any"):
+            sweep_locks(self.artifacts / "locks")
+
+    def holds(self, path: Path) -> bool:
+        """Say whether a path is in this folder also when the links on the way to it are followed."""
+        return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root))
+
+    def _stay(self, path: Path) -> None:
+        """Refuse to change what is elsewhere: whoever made a results folder may have put a link there.
+
+        Raises:
+            StoreError: in one sentence.
+        """
+        if not self.holds(path):
+            where = printable(str(path.parent))
+            raise StoreError(f"{where} is a link out of the results folder, which is not followed: put a folder there")
+
+    def path(self, stage: str, key: str) -> Path:
+        """Return the folder of an artifact."""
+        return self.artifacts / stage / key
+
+    def has(self, stage: str, key: str) -> bool:
+        """Say whether an artifact is there; cheap, so its checksums are looked at when it is loaded."""
+        return (self.path(stage, key) / "manifest.json").is_file()
+
+    def meta(self, stage: str, key: str) -> dict[str, Any]:
+        """Return what was saved beside an artifact's tensors.
+
+        Raises:
+            Damaged: when there is no readable manifest.
+        """
+        try:
+            return dict(self._manifest(stage, key)["meta"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise self.discard(stage, key) from None
+
+    def load(self, stage: str, key: str) -> dict[str, Tensor]:
+        """Return an artifact's tensors, on the CPU.
+
+        Raises:
+            Damaged: when it is missing or its bytes are not those that were saved.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        folder = self.path(stage, key)
+        try:
+            expected = self._manifest(stage, key)["sha256"]
+            raw = (folder / "tensors.safetensors").read_bytes()
+            if hashlib.sha256(raw).hexdigest() == expected:
+                return dict(load(raw))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            pass
+        raise self.discard(stage, key)
+
+    def _manifest(self, stage: str, key: str) -> dict[str, Any]:
+        """Return an artifact's manifest; OSError, ValueError, KeyError or TypeError when it is damaged."""
+        manifest = dict(json.loads((self.path(stage, key) / "manifest.json").read_text()))
+        expected = manifest.pop("check")
+        if digest(manifest) != expected:
+            raise ValueError("the manifest does not match its checksum")
+        return manifest
+
+    def save(self, stage: str, key: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Publish an artifact: written under a temporary name, synced, then renamed.
+
+        Raises:
+            StoreError: when it cannot be written; nothing half-written stays.
+        """
+        from safetensors.torch import save
+
+        raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        manifest = {
+            "schema": SCHEMA,
+            "sha256": hashlib.sha256(raw).hexdigest(),
+            "bytes": len(raw),
+            "meta": meta,
+        }
+        manifest["check"] = digest(manifest)
+        final = self.path(stage, key)
+        with explained(self.root):
+            self._stay(final)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = unfinished(final.parent)
+            try:
+                temporary.mkdir()
+                write_synced(temporary / "tensors.safetensors", raw)
+                write_synced(temporary / "manifest.json", canonical(manifest).encode())
+                self.discard(stage, key)
+                temporary.rename(final)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def discard(self, stage: str, key: str) -> Damaged:
+        """Remove an artifact if it is there, and return the exception that says so."""
+        self._stay(self.path(stage, key))
+        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+        return Damaged(stage, key)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the only right to make one key; the operating system frees it when the holder dies."""
+        with ExitStack() as opened:
+            with explained(self.root):
+                path = self._lock(key)
+                self._stay(path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                opened.enter_context(held(path))
+            yield
+
+    def holder(self, key: str) -> str:
+        """Return who is making a key, such as ``process 4711 on node7``; "" if nobody is."""
+        return holder(self._lock(key))
+
+    def _lock(self, key: str) -> Path:
+        return self.artifacts / "locks" / f"{key[:32]}.lock"
+
+    def record_path(self, record: Mapping[str, Any]) -> Path:
+        """Return where the record of one cell and seed lives."""
+        parts = (slug(record[axis]) for axis in ("dataset", "model", "attack", "defense"))
+        return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
+
+    def record(self, identity: Mapping[str, Any]) -> Record | None:
+        """Return the record with this identity and key, whatever its status; None where a report could read none."""
+        found = read_json(self.record_path(identity))
+        return found if is_record(found) and all(found.get(name) == identity[name] for name in IDENTITY) else None
+
+    def write_record(self, record: Record) -> None:
+        """Write one record: readable, stable, atomic.
+
+        Raises:
+            StoreError: when it cannot be written.
+        """
+        path = self.record_path(record)
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        with explained(self.root):
+            self._stay(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
