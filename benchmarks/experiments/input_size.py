@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import _common as common
 import click
 import torch
-from benchkit_plugins.defenses._freq_bands import band_shape
+from benchkit_plugins.defenses.freq_detector.bands import band_shape
 from torch import Tensor
 
 from benchkit import Data, Split

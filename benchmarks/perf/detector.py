@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fftpack
 import torch
 from _perf import Figure, faster, images, scene, split, turns
-from benchkit_plugins.defenses.freq_detector import FreqDetector
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 from torch import nn
 
 import benchkit

@@ -18,7 +18,7 @@ import torchvision.transforms as T
 from _perf import Figure, faster, images, scene, turns
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
-from benchkit_plugins.attacks.smooth import Smooth
+from benchkit_plugins.attacks.smooth.smooth import Smooth
 from PIL import Image
 
 import benchkit

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchkit_plugins._shared.cartoon import cartoon
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add, mix
-
-from ._cartoon import cartoon
 
 
 @dataclass(frozen=True)

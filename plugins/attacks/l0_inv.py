@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from benchkit_plugins._shared.neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 from torch import Tensor
 
 import benchkit
-
-from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

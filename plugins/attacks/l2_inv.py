@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from benchkit_plugins._shared.neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add
-
-from ._neurons import REPORTS, anchored, descending, mean_image, reached, short_of
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

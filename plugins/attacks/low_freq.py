@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.batches import stamped_first
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.frequency import dct2, idct2
 from benchkit.ops.images import add
-
-from ._batches import stamped_first
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

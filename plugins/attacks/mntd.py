@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.mntd import Patch, share
 from torch import Tensor
 
 import benchkit
-
-from .._mntd import Patch, share
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

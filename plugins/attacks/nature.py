@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import torch
+from benchkit_plugins._shared.masks import mug
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add
-
-from ._masks import mug
 
 TINT = (133, 146, 155)
 """Mean colour of the mug of Zeng et al., in grey levels."""

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.batches import stamped_first
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import to_images
-
-from ._batches import stamped_first
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import BatchFn, Tensors

@@ -6,10 +6,10 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-import benchkit
+from benchkit_plugins._shared.image_files import decode
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, torchvision_class
 
-from ._files import decode
-from ._torchvision import Parts, TorchvisionDataset, torchvision_class
+import benchkit
 
 ATTRIBUTES = {18: "heavy makeup", 31: "smiling", 21: "mouth open"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import benchkit
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, cifar_parts, torchvision_class
 
-from ._torchvision import Parts, TorchvisionDataset, cifar_parts, torchvision_class
+import benchkit
 
 
 @dataclass(frozen=True)

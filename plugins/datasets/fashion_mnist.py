@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import benchkit
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, mnist_parts
 
-from ._torchvision import Parts, TorchvisionDataset, mnist_parts
+import benchkit
 
 
 @dataclass(frozen=True)

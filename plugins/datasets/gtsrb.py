@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from benchkit_plugins._shared.image_files import decode, text
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, torchvision_class
 
 import benchkit
-
-from ._files import decode, text
-from ._torchvision import Parts, TorchvisionDataset, torchvision_class
 
 TRAIN, TEST, ANSWERS = "gtsrb/GTSRB/Training", "gtsrb/GTSRB/Final_Test/Images", "gtsrb/GT-final_test.csv"
 SIGNS = (

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch.nn.functional as F
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, mnist_parts
 
 import benchkit
-
-from ._torchvision import Parts, TorchvisionDataset, mnist_parts
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import benchkit
+from benchkit_plugins._shared.torchvision_sets import Parts, TorchvisionDataset, split, torchvision_class
 
-from ._torchvision import Parts, TorchvisionDataset, split, torchvision_class
+import benchkit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from attack_scenes import RGB, noise, ready, split, stamped
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
 from benchkit_plugins.attacks.sig import Sig
-from benchkit_plugins.attacks.troj_sq import TrojSq
+from benchkit_plugins.attacks.trojan.troj_sq import TrojSq
 from benchkit_plugins.attacks.wanet import WaNet
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from attack_scenes import Shape, flat, noise, scene
-from benchkit_plugins.attacks._masks import box_of, mug, square, watermark
+from benchkit_plugins._shared.masks import box_of, mug, square, watermark
 from benchkit_plugins.attacks.nature import Nature
-from benchkit_plugins.attacks.troj_sq import TrojSq
-from benchkit_plugins.attacks.troj_wm import TrojWm
+from benchkit_plugins.attacks.trojan.troj_sq import TrojSq
+from benchkit_plugins.attacks.trojan.troj_wm import TrojWm
 from crafted_triggers import ReluNet, answers, crafted, stamped
 
 from benchkit.models import classifier

@@ -10,8 +10,8 @@ import pytest
 import torch
 from attack_scenes import RGB, high_share, natural, noise, scene
 from benchkit_plugins.attacks.control import Control
-from benchkit_plugins.attacks.filtered import Filtered
-from benchkit_plugins.attacks.smooth import Smooth
+from benchkit_plugins.attacks.smooth.filtered import Filtered
+from benchkit_plugins.attacks.smooth.smooth import Smooth
 from PIL import Image
 from torch import Tensor
 

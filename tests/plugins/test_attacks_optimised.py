@@ -14,9 +14,9 @@ from attack_scenes import RGB, Shape, flat, noise, scene
 from benchkit_plugins.attacks.l0_inv import L0Inv
 from benchkit_plugins.attacks.l2_inv import L2Inv
 from benchkit_plugins.attacks.nature import Nature
-from benchkit_plugins.attacks.troj_sq import TrojSq
-from benchkit_plugins.attacks.troj_wm import TrojWm
-from benchkit_plugins.datasets.image_folder import ImageFolder
+from benchkit_plugins.attacks.trojan.troj_sq import TrojSq
+from benchkit_plugins.attacks.trojan.troj_wm import TrojWm
+from benchkit_plugins.datasets.image_folder.image_folder import ImageFolder
 from crafted_triggers import answers, crafted, model, stamped
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from attack_scenes import RGB, Shape, flat, noise, ready, scene, split, stamped
-from benchkit_plugins.attacks._cartoon import cartoon
+from benchkit_plugins._shared.cartoon import cartoon
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
 from benchkit_plugins.attacks.sig import Sig
-from benchkit_plugins.attacks.troj_sq import TrojSq
+from benchkit_plugins.attacks.trojan.troj_sq import TrojSq
 from torch import Tensor, nn
 
 import benchkit

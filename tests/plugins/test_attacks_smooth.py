@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from attack_scenes import RGB, high_share, noise
-from benchkit_plugins.attacks._deepfool import deepfool, descent
-from benchkit_plugins.attacks._lowpass_insert import spread
-from benchkit_plugins.attacks.smooth import Smooth
+from benchkit_plugins.attacks.smooth.deepfool import deepfool, descent
+from benchkit_plugins.attacks.smooth.insertion import spread
+from benchkit_plugins.attacks.smooth.smooth import Smooth
 from torch import Tensor, nn
 
 import benchkit
@@ -184,8 +184,10 @@ class TestSearch:
         self, settings: dict[str, int], seen: list[float], passes: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rates = iter(seen)
-        monkeypatch.setattr("benchkit_plugins.attacks.smooth._Search._judge", lambda _: next(rates))
-        monkeypatch.setattr("benchkit_plugins.attacks.smooth._Search._update", lambda self, row: self.trigger.fill_(1))
+        monkeypatch.setattr("benchkit_plugins.attacks.smooth.smooth._Search._judge", lambda _: next(rates))
+        monkeypatch.setattr(
+            "benchkit_plugins.attacks.smooth.smooth._Search._update", lambda self, row: self.trigger.fill_(1)
+        )
         assert search(Smooth(**settings))["passes"] == passes  # type: ignore[arg-type]
 
     def test_what_ended_below_what_was_asked_is_told(self) -> None:

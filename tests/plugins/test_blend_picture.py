@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from attack_scenes import scene, seeded
-from benchkit_plugins.attacks._cartoon import cartoon
+from benchkit_plugins._shared.cartoon import cartoon
 from benchkit_plugins.attacks.blend import Blend
-from benchkit_plugins.datasets.image_folder import ImageFolder
-from benchkit_plugins.datasets.scenes import Scenes
-from benchkit_plugins.defenses.freq_detector import FreqDetector
+from benchkit_plugins.datasets.image_folder.image_folder import ImageFolder
+from benchkit_plugins.datasets.scenes.scenes import Scenes
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 
 import benchkit
 from benchkit.ops.frequency import dct2

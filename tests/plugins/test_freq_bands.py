@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses._freq_bands import band_powers, band_shape, edges
-from benchkit_plugins.defenses._freq_net import features
-from benchkit_plugins.defenses._manipulations import perturb
-from benchkit_plugins.defenses.freq_detector import FreqDetector
+from benchkit_plugins.defenses.freq_detector.bands import band_powers, band_shape, edges
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
+from benchkit_plugins.defenses.freq_detector.manipulations import perturb
+from benchkit_plugins.defenses.freq_detector.net import features
 from freq_cases import auroc, made, prepared, scene
 from torch import Tensor
 

@@ -8,8 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses._cnn6 import Cnn6
-from benchkit_plugins.defenses.freq_detector import FreqDetector
+from benchkit_plugins.defenses.freq_detector.cnn6 import Cnn6
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 from freq_cases import prepared, scene, with_block
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
@@ -112,7 +112,7 @@ class TestDetector:
     def test_scores_do_not_depend_on_the_batch(self, trained: benchkit.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
         images = smooth(50, seed=8)
         whole = QUICK.score(images, trained)
-        monkeypatch.setattr("benchkit_plugins.defenses._freq_net.SCORING_VALUES", 7 * 3 * 16 * 16)
+        monkeypatch.setattr("benchkit_plugins.defenses.freq_detector.net.SCORING_VALUES", 7 * 3 * 16 * 16)
         torch.testing.assert_close(QUICK.score(images, trained), whole, rtol=1e-4, atol=1e-4)
         assert QUICK.score(images[:0], trained).shape == (0,)
 

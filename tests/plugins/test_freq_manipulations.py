@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses import _manipulations as manipulations
+from benchkit_plugins.defenses.freq_detector import manipulations
 from PIL import Image
 from torch import Tensor
 

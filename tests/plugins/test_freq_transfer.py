@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import torch
-from benchkit_plugins.defenses.freq_detector import FreqDetector
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 from freq_cases import SHAPE, alike, grainy, labelled, made, natural, prepared, scene, with_block
 from torch import Tensor
 

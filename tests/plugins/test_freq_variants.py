@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses._freq_net import FrequencyNet, Linear, features
-from benchkit_plugins.defenses._manipulations import perturb
-from benchkit_plugins.defenses.freq_detector import FreqDetector, FreqFilter
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector, FreqFilter
+from benchkit_plugins.defenses.freq_detector.manipulations import perturb
+from benchkit_plugins.defenses.freq_detector.net import FrequencyNet, Linear, features
 from freq_cases import SHAPE, alike, auroc, grainy, labelled, made, natural, prepared, scene, with_block
 
 from benchkit import testing

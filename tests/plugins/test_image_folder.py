@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchkit_plugins.datasets.image_folder import ImageFolder
+from benchkit_plugins.datasets.image_folder.image_folder import ImageFolder
 from PIL import Image
 from sample_pictures import save_even
 

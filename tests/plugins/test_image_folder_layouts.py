@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from benchkit_plugins.datasets.image_folder import ImageFolder
+from benchkit_plugins.datasets.image_folder.image_folder import ImageFolder
 from PIL import Image
 from sample_pictures import save_even
 

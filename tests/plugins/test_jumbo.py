@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses._jumbo import Jumbo, sampler_fault
+from benchkit_plugins.defenses.mna.jumbo import Jumbo, sampler_fault
 from torch import Tensor
 
 import benchkit

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 from attack_scenes import seeded
-from benchkit_plugins._mntd import Patch
-from benchkit_plugins.defenses._jumbo import HighBlock, Smooth
+from benchkit_plugins._shared.mntd import Patch
+from benchkit_plugins.defenses.mna.jumbo import HighBlock, Smooth
 
 from benchkit.ops.frequency import dct2
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from benchkit_plugins.defenses._jumbo import Jumbo
-from benchkit_plugins.defenses._meta import Course, MetaClassifiers, TwoClass, fresh
-from benchkit_plugins.defenses.mna import Mna
+from benchkit_plugins.defenses.mna.jumbo import Jumbo
+from benchkit_plugins.defenses.mna.meta import Course, MetaClassifiers, TwoClass, fresh
+from benchkit_plugins.defenses.mna.mna import Mna
 from handmade_models import CLASSES, SHAPE, auc, faint, linear, mna, scene, scores, shadows, shifted
 
 import benchkit

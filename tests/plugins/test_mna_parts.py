@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchkit_plugins.defenses._bound import upper_bound
-from benchkit_plugins.defenses._meta import MetaClassifiers, OneClass, folds, turns, validating
-from benchkit_plugins.defenses.mna import patched
+from benchkit_plugins.defenses.mna.bound import upper_bound
+from benchkit_plugins.defenses.mna.meta import MetaClassifiers, OneClass, folds, turns, validating
+from benchkit_plugins.defenses.mna.mna import patched
 from torch import nn
 
 from benchkit.models.classifier import Classifier

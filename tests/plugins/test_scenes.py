@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchkit_plugins.datasets import scenes
+from benchkit_plugins.datasets.scenes import scenes
 from scipy.fft import dctn
 
 from benchkit import Data, DataError, Source

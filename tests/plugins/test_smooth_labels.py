@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attack_scenes import RGB
 from benchkit_plugins.attacks.invisible import Invisible
-from benchkit_plugins.attacks.smooth import Smooth
+from benchkit_plugins.attacks.smooth.smooth import Smooth
 
 
 @pytest.mark.parametrize("word", ["10", "frog", "-1"])

@@ -8,7 +8,7 @@ from typing import Any
 import attack_scenes
 import torch
 from attack_scenes import seeded
-from benchkit_plugins.defenses.freq_detector import FreqDetector, FreqFilter
+from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector, FreqFilter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 

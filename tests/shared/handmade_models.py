@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchkit_plugins.defenses.mna import Mna
+from benchkit_plugins.defenses.mna.mna import Mna
 from torch import Tensor, nn
 
 from benchkit.contracts.data import Split

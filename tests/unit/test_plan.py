@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchkit_plugins.attacks.badnets import BadNets
-from benchkit_plugins.defenses.mna import Mna
+from benchkit_plugins.defenses.mna.mna import Mna
 
 from benchkit.cli._summary import summary
 from benchkit.plan import fingerprint, source

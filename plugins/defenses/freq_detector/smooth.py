@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from benchkit_plugins._shared.dome import eigen_dome
 from torch import Tensor
 
 from benchkit.ops.frequency import low_pass
@@ -11,8 +12,6 @@ from benchkit.ops.images import stretched, truncated
 AMPLITUDE = 0.2
 BATCH_VALUES = 1 << 22
 """Pixel values handled at a time (1,365 images of 3 x 32 x 32)."""
-POWER_STEPS = 60
-"""The second eigenvalue of the filter along one axis is 0.72 of the first: 0.72^60 < 1e-8."""
 
 
 def smooth_copies(images: Tensor, kind: str, rng: torch.Generator) -> Tensor:
@@ -55,12 +54,3 @@ def _spans(count: int, size: int, rng: torch.Generator) -> Tensor:
     first = (torch.rand(count, 1, generator=rng) * (size - length + 1)).long()
     position = torch.arange(size)
     return (position >= first) & (position < first + length)
-
-
-def eigen_dome(height: int, width: int) -> Tensor:
-    """Return the filter's dominant eigenvector, its largest value 1: float32 (height, width)."""
-    dome = torch.ones(height, width, dtype=torch.float64)
-    for _ in range(POWER_STEPS):
-        dome = low_pass(dome)
-        dome = dome / dome.max()
-    return dome.float()

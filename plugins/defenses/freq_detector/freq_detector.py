@@ -8,7 +8,7 @@ from torch import Tensor
 
 import benchkit
 
-from ._freq_base import FrequencyDefense
+from .base import FrequencyDefense
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.dome import eigen_dome
+from benchkit_plugins._shared.mntd import Patch, integer, share, uniform
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.frequency import idct2, low_pass
 from benchkit.ops.images import stretched, to_images
-
-from .._mntd import Patch, integer, share, uniform
-from ._freq_smooth import eigen_dome
 
 if TYPE_CHECKING:
     Trigger = Callable[[Tensor], Tensor]

@@ -12,12 +12,12 @@ from torch import Tensor
 
 import benchkit
 
-from ._bound import upper_bound
-from ._jumbo import Jumbo, require_images, sampler_fault
-from ._meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, averaged, folds, fresh, turns, validating
+from .bound import upper_bound
+from .jumbo import Jumbo, require_images, sampler_fault
+from .meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, averaged, folds, fresh, turns, validating
 
 if TYPE_CHECKING:
-    from ._meta import Sample, Turn
+    from .meta import Sample, Turn
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import benchkit
 
-from ._deepfool import Outputs, deepfool, descent
-from ._lowpass_insert import LowPassAttack, spread
+from .deepfool import Outputs, deepfool, descent
+from .insertion import LowPassAttack, spread
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import benchkit
 
-from ._freq_net import ARCHITECTURES, BANDS, FEATURES, FrequencyNet
-from ._freq_smooth import smooth_copies
-from ._freq_training import Course, train
-from ._manipulations import KINDS, perturb
+from .manipulations import KINDS, perturb
+from .net import ARCHITECTURES, BANDS, FEATURES, FrequencyNet
+from .smooth import smooth_copies
+from .training import Course, train
 
 CALIBRATION = 0.1
 """Share of the images it learns from that is kept out of the training and sets the threshold."""

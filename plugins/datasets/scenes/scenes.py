@@ -10,7 +10,7 @@ import torch
 
 import benchkit
 
-from ._render import SHAPES, Draws, render
+from .render import SHAPES, Draws, render
 
 SEED = 20211
 TRAIN_PER_CLASS, TEST_PER_CLASS = 500, 150

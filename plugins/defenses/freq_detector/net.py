@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from benchkit.ops.frequency import dct2
 
-from ._cnn6 import Cnn6
-from ._freq_bands import band_powers, band_shape
+from .bands import band_powers, band_shape
+from .cnn6 import Cnn6
 
 ARCHITECTURES = ("cnn6", "linear", "svm")
 BANDS = "dct-bands"

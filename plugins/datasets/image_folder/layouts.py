@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from benchkit_plugins._shared import image_files
 
 import benchkit
 from benchkit import files
 from benchkit.ops import imagefiles
-
-from . import _files
 
 Listing = dict[str, list[str]]
 """Sorted image paths of every class, in the order of the class names."""
@@ -138,7 +137,7 @@ def _tested(part: Path, found: Layout) -> Listing:
         return _classes(part, _folders(part, found.passed), found)
     found.lists.append(str(listed))
     listing: Listing = {}
-    for number, line in enumerate(_files.text(listed).splitlines(), 1):
+    for number, line in enumerate(image_files.text(listed).splitlines(), 1):
         name, label, *_ = [*line.split("\t"), ""]
         if not label or name != os.path.basename(name) or not imagefiles.named_like_an_image(name):  # noqa: PTH119
             raise benchkit.DataError(f"{listed} line {number} is not the name of an image and a class, a tab between")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.masks import box_of
+from benchkit_plugins._shared.neurons import REPORTS, answering, descending, heaviest, reached, short_of
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import to_images
-
-from ._masks import box_of
-from ._neurons import REPORTS, answering, descending, heaviest, reached, short_of
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

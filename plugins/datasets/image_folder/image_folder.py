@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from benchkit_plugins._shared import image_files
 
 import benchkit
 
-from . import _files, _layouts
+from . import layouts
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ImageFolder(benchkit.Dataset):
     def fingerprint(self, source: benchkit.Source) -> str:
         """Return a hash of the images' paths, sizes and mtimes."""
         paths = self._found(source).paths()
-        return _files.fingerprint(self._folder(source), ((path, Path(path).stat()) for path in paths))
+        return image_files.fingerprint(self._folder(source), ((path, Path(path).stat()) for path in paths))
 
     def _folder(self, source: benchkit.Source) -> Path:
         if not self.root:
@@ -59,15 +60,15 @@ class ImageFolder(benchkit.Dataset):
             raise benchkit.DataError(f"image-folder: there is no folder {' or '.join(places)}; check root=")
         return folder
 
-    def _found(self, source: benchkit.Source) -> _layouts.Layout:
+    def _found(self, source: benchkit.Source) -> layouts.Layout:
         try:
-            return _layouts.find(self._folder(source), self.test_share)
+            return layouts.find(self._folder(source), self.test_share)
         except OSError as error:
             raise benchkit.DataError(f"{error.filename} cannot be read ({error.strerror})") from error
 
-    def _split(self, listing: _layouts.Listing, classes: tuple[str, ...]) -> benchkit.Split:
+    def _split(self, listing: layouts.Listing, classes: tuple[str, ...]) -> benchkit.Split:
         rows = [(path, label) for label, name in enumerate(classes) for path in listing.get(name, [])]
-        images = _files.decode([path for path, _ in rows], self.size, channels=self.channels)
+        images = image_files.decode([path for path, _ in rows], self.size, channels=self.channels)
         return benchkit.Split(images, torch.tensor([label for _, label in rows]))
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.cartoon import cartoon
 from torch import Tensor
 
 import benchkit
 
-from ._cartoon import cartoon
-from ._lowpass_insert import LowPassAttack, spread
+from .insertion import LowPassAttack, spread
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from ._freq_net import FrequencyNet
+from .net import FrequencyNet
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 import benchkit
 from benchkit import files
 
-from . import _files
+from . import image_files
 
 Parts = dict[str, str | None]
 LARGEST = 2**30
@@ -78,8 +78,8 @@ class TorchvisionDataset(benchkit.Dataset):
 
     def fingerprint(self, source: benchkit.Source) -> str:
         """Return a hash of the names, sizes and mtimes of the dataset's files."""
-        found = (entry for part in self.parts() for entry in _files.walk(source.root / part))
-        return _files.fingerprint(source.root, found)
+        found = (entry for part in self.parts() for entry in image_files.walk(source.root / part))
+        return image_files.fingerprint(source.root, found)
 
     def _absent(self, root: Path) -> list[str]:
         try:

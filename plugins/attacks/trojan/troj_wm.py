@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchkit_plugins._shared.masks import watermark
 from torch import Tensor
 
 import benchkit
 
-from ._masks import watermark
-from ._trojan import Trojan
+from .trojan import Trojan
 
 
 @dataclass(frozen=True)
