@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from benchkit.text import told
+from benchkit.text import describe_error
 
 
 class Ending(BaseException):
@@ -52,7 +52,7 @@ class ContractError(BenchkitError):
 
 
 @contextmanager
-def blaming(name: str) -> Iterator[None]:
+def plugin_errors(name: str) -> Iterator[None]:
     """Turn what the code of a plugin's component raises into a sentence that names it.
 
     Raises:
@@ -63,7 +63,7 @@ def blaming(name: str) -> Iterator[None]:
     except (BenchkitError, KeyboardInterrupt, Ending):
         raise
     except BaseException as error:
-        raise ContractError(f"{name} raised {told(error)}") from error
+        raise ContractError(f"{name} raised {describe_error(error)}") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ def _ends(text: str, longest: int) -> str:
     return f"{text[: longest * 2 // 3]} [... {gone} characters ...] {text[-longest // 3 :]}"
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return an exception that is not benchkit's as part of a sentence: its type and its message."""
     text = shortened(printable(str(error)).strip())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

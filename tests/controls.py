@@ -76,7 +76,7 @@ class Glare(Learnt, benchkit.InputDetector):
     """Flags images brighter than any clean one."""
 
     name = "glare"
-    natural = True
+    has_boundary = True
 
     def score(self, images: torch.Tensor, scene: benchkit.Scene) -> torch.Tensor:
         return self._height(images, scene)

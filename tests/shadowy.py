@@ -24,7 +24,7 @@ class Cornered(benchkit.Shadows):
     name = "cornered"
     clean: float = benchkit.param(0.5, "share held", gt=0, le=1)
     mode: str = benchkit.param("right", "how it behaves", choices=("right", "text", "shape", "label"))
-    log: str = benchkit.param("", "a file that remembers the numbers asked for", prepares=False)
+    log: str = benchkit.param("", "a file that remembers the numbers asked for", used_by_prepare=False)
 
     def split(self, number: int, scene: benchkit.Scene) -> benchkit.Split:
         if self.log:
@@ -53,7 +53,7 @@ class Probe(benchkit.ModelDetector):
     sign: int = benchkit.param(1, "-1 turns the score round", choices=(1, -1))
     mode: str = benchkit.param("right", "how the shadows behave")
     arch: str = benchkit.param("", "architecture of the shadows")
-    log: str = benchkit.param("", "a file that remembers which shadows were described", prepares=False)
+    log: str = benchkit.param("", "a file that remembers which shadows were described", used_by_prepare=False)
 
     def shadows(self) -> benchkit.Shadows:
         return Cornered(

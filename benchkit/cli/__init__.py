@@ -18,7 +18,7 @@ import click
 
 from benchkit import __version__
 from benchkit.errors import BenchkitError, Ending, did_you_mean
-from benchkit.text import printable, say, shortened, told, warn
+from benchkit.text import describe_error, printable, say, shortened, warn
 
 COMMANDS = {
     "run": "run",
@@ -187,7 +187,8 @@ def _escaped(error: BaseException) -> int:
         raise error
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{place.filename}:{place.lineno}"
-    warn(f"error: a plugin ended the program ({told(error)} at {where}): mend it, or do without it (BENCHKIT_DISABLE)")
+    what = f"{describe_error(error)} at {where}"
+    warn(f"error: a plugin ended the program ({what}): mend it, or do without it (BENCHKIT_DISABLE)")
     return 2
 
 
@@ -195,7 +196,7 @@ def _uncompleted(error: BaseException) -> int:
     """End as click does when it has completed a word, or else say in one line why it could not."""
     if isinstance(error, SystemExit):
         raise error
-    warn(f"error: cannot complete this ({told(error)})")
+    warn(f"error: cannot complete this ({describe_error(error)})")
     return 2
 
 

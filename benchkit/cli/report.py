@@ -15,7 +15,7 @@ from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.records.metrics import METRICS
 from benchkit.report import print_report
 from benchkit.report.cells import AXES, Cell, cells_of
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 from benchkit.text import hand_out, printable
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def cmd(
         _write_against(_compared(cells, against, counted_as, metric), form, out)
         return
     chosen = _pick(cells, *cell) if cell else cells
-    view = View(*_axes(rows, cols), metric)
+    view = Axes(*_axes(rows, cols), metric)
     _write(chosen, view, form, out, detail=cell is not None)
 
 
@@ -140,7 +140,7 @@ def _names(cell: Cell, axis: str) -> set[str]:
     return {str(cell.axis(axis)), str(getattr(cell.records[0], axis))}
 
 
-def _write(cells: list[Cell], view: View, form: str, out: Path | None, detail: bool) -> None:
+def _write(cells: list[Cell], view: Axes, form: str, out: Path | None, detail: bool) -> None:
     from benchkit.report.formats.export import to_csv, to_json
     from benchkit.report.formats.html import to_html
     from benchkit.report.tables.cell import page

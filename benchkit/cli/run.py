@@ -91,7 +91,7 @@ def cmd(
     Exit codes: 0 every cell is there, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
     from benchkit.cli._summary import summary
-    from benchkit.execute.request import Means
+    from benchkit.execute.request import ExecutionOptions
     from benchkit.execute.resolve import request
     from benchkit.execute.session import check_models, devices, execute
 
@@ -99,7 +99,7 @@ def cmd(
     if ray_address and executor == "ray" and ":" in options["device"]:
         raise DeviceError(f"the cluster at {ray_address} chooses among its GPUs: write --device cuda")
     asked = request(options | {"elsewhere": executor == "ray", "threads": threads})
-    means = Means(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address, threads)
+    means = ExecutionOptions(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address, threads)
     devices(asked, means)
     check_models(asked)
     asked.store.open()

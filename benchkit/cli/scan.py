@@ -11,7 +11,7 @@ import click
 from benchkit.cli._complete import listed
 from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.errors import SpecError
-from benchkit.execute.request import Means
+from benchkit.execute.request import ExecutionOptions
 from benchkit.spec.suite import SUITE_KEYS
 from benchkit.text import hand_out, warn
 
@@ -111,13 +111,13 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
 
 def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[str, Any]) -> Any:
     from benchkit.scan.images import Scanner, scan
-    from benchkit.scan.prepare import bench_of, failed, job_of, prepare
+    from benchkit.scan.prepare import failed, job_of, prepare, workspace_of
 
     prepare(asked, _means(options))
     job = job_of(asked, 0)
     if job is None:
         raise failed(defense)
-    return scan(Scanner(bench_of(asked), job, defense), path, top)
+    return scan(Scanner(workspace_of(asked), job, defense), path, top)
 
 
 @cmd.command("model")
@@ -150,17 +150,17 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     from benchkit.models.create import require_usable
     from benchkit.scan.accuracy import accuracy
     from benchkit.scan.model import judge, notes, require_model_detectors, suspect, to_csv, to_json, to_table
-    from benchkit.scan.prepare import bench_of, prepare, require_writable
+    from benchkit.scan.prepare import prepare, require_writable, workspace_of
 
     require_writable(out)
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_usable(model, asked.registry.manager.hook.benchkit_model)
-    bench, job = bench_of(asked), _decoded(asked, options)
-    classifier, said = suspect(bench, job, weights, pickled_checkpoint)
-    known = accuracy(bench, job, classifier)  # before detectors learn for minutes
+    workspace, job = workspace_of(asked), _decoded(asked, options)
+    classifier, said = suspect(workspace, job, weights, pickled_checkpoint)
+    known = accuracy(workspace, job, classifier)  # before detectors learn for minutes
     prepare(asked, _means(options))
-    verdicts = judge(asked, bench, classifier)
+    verdicts = judge(asked, workspace, classifier)
     said += notes(verdicts)
     for sentence in said:
         warn(sentence)
@@ -188,8 +188,8 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
     return {**asked.plan.steps[key].job, "parents": {"data": ("data", key)}}
 
 
-def _means(options: dict[str, Any]) -> Means:
-    return Means(jobs=options["jobs"], quiet=options["quiet"], threads=options["threads"])
+def _means(options: dict[str, Any]) -> ExecutionOptions:
+    return ExecutionOptions(jobs=options["jobs"], quiet=options["quiet"], threads=options["threads"])
 
 
 def _request(options: dict[str, Any]) -> Request:

@@ -31,11 +31,11 @@ def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
-    from benchkit.spec.registry import Entry, Found, load
+    from benchkit.spec.registry import Entry, PluginInfo, load
     from benchkit.training.recipes import RECIPES
 
     registry = load(plugins)
-    harness = Found("recipes", "benchkit.training.recipes", "benchkit")
+    harness = PluginInfo("recipes", "benchkit.training.recipes", "benchkit")
     entries = [(kind[:-1], entry) for kind in KINDS for entry in registry.kind(kind).values()]
     return entries + [("recipe", Entry(cls, harness)) for cls in RECIPES.values()]
 

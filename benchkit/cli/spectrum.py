@@ -13,7 +13,7 @@ from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.text import warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Means, Request
+    from benchkit.execute.request import ExecutionOptions, Request
     from benchkit.report.figures.spectra import Panel
 
 NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
@@ -66,7 +66,7 @@ def cmd(
 
     Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
     """
-    from benchkit.execute.request import Means
+    from benchkit.execute.request import ExecutionOptions
     from benchkit.execute.resolve import request
     from benchkit.plan.spectrum import plan_spectra
     from benchkit.report.figures import spectra
@@ -76,7 +76,7 @@ def cmd(
     asked = request(
         {**NOT_ASKED, **options, "seeds": f"{seed},", "threads": threads}, partial(plan_spectra, images=images)
     )
-    asked = _computed(asked, Means(jobs=jobs, quiet=quiet, threads=threads))
+    asked = _computed(asked, ExecutionOptions(jobs=jobs, quiet=quiet, threads=threads))
     panels, count = _panels(asked)
     draw = spectra.overview if figure == "overview" else spectra.detail
     title = f"Mean DCT spectra: {asked.spec.datasets[0]}, {count} test images"
@@ -89,7 +89,7 @@ def cmd(
 cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 
-def _computed(asked: Request, means: Means) -> Request:
+def _computed(asked: Request, means: ExecutionOptions) -> Request:
     """Run what is missing or damaged."""
     from benchkit.execute.suitability import say_notes
     from benchkit.store.store import Damaged

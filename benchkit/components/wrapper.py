@@ -26,7 +26,7 @@ class AttackWrapper(Attack):
     crafts (once for itself and all its wrappers), and which images it poisons.
     """
 
-    alone = False
+    in_all = False
 
     base: Attack = nested(NoAttack(), "the attack that is wrapped; base.NAME=VALUE sets its parameters")
 
@@ -53,13 +53,13 @@ class AttackWrapper(Attack):
         """Train the victim as the wrapped attack does."""
         return self.base.train(poisoned, scene)
 
-    def trains(self) -> bool:
+    def controls_training(self) -> bool:
         """Return whether the wrapped attack has its own way to train."""
-        return self.base.trains()
+        return self.base.controls_training()
 
-    def crafted_by(self) -> Attack:
+    def crafter(self) -> Attack:
         """Return the wrapped attack, or the one that it wraps."""
-        return self.base.crafted_by()
+        return self.base.crafter()
 
     def target_class(self, scene: Scene) -> int:
         """Return the wrapped attack's target."""
@@ -76,11 +76,11 @@ class AttackWrapper(Attack):
         own = {"target", "mapping"} & self.changed().keys()
         if own:
             return f"the target is that of the wrapped attack: write base.{min(own)} instead of {min(own)}"
-        return self.base.wrap_fault() or self.base.check(shape, classes)
+        return self.base.why_not_wrappable() or self.base.check(shape, classes)
 
-    def wrap_fault(self) -> str | None:
+    def why_not_wrappable(self) -> str | None:
         """Return what the wrapped attack says."""
-        return self.base.wrap_fault()
+        return self.base.why_not_wrappable()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]

@@ -100,15 +100,15 @@ class Attack(Component, ABC):
         """
         return None
 
-    def trains(self) -> bool:
+    def controls_training(self) -> bool:
         """Return whether ``train`` is the attacker's own, not the benchmark's."""
         return type(self).train is not Attack.train
 
-    def wrap_fault(self) -> str | None:
+    def why_not_wrappable(self) -> str | None:
         """Return why a wrapper cannot rework what this attack does, or None."""
         return None
 
-    def crafted_by(self) -> Attack:
+    def crafter(self) -> Attack:
         """Return the attack whose ``prepare`` crafts what ``stamp`` needs: this one, unless it wraps another."""
         return self
 

@@ -32,7 +32,7 @@ class Defense(Component, ABC):
         stage: when it acts, in words; set by the kind.
         needs: ``frozenset({"model"})`` where it must have the victim model.
         kind: the kind's name; set by the kind.
-        measured_with: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
+        reads_steps: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
             the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
         clean: share of the training set that it holds as clean images: none, unless it is a :class:`CleanImages`.
     """
@@ -40,7 +40,7 @@ class Defense(Component, ABC):
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
-    measured_with: ClassVar[frozenset[str]] = frozenset({"judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
     # Without an annotation: a ClassVar of a kind would hide the parameter of a base that is named after it.
     clean = 0.0
 
@@ -80,15 +80,15 @@ class Thresholded(CleanImages, ABC):
     """The base of defenses that score images and draw a line, by their clean ones; itself no kind.
 
     Class attributes:
-        natural: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
+        has_boundary: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
     """
 
-    natural: ClassVar[bool] = False
+    has_boundary: ClassVar[bool] = False
 
     threshold: str = param(
         "fpr:0.05",
         "fpr:X (X false alarms on the clean hold-out), or argmax (score 0, where the detector has a boundary)",
-        prepares=False,
+        used_by_prepare=False,
     )
 
     @abstractmethod
@@ -112,7 +112,7 @@ class Thresholded(CleanImages, ABC):
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this detector cannot run on such images, or with such a threshold, or None."""
-        return fault(self.threshold, self.natural) or super().check(shape, classes)
+        return fault(self.threshold, self.has_boundary) or super().check(shape, classes)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class InputPurifier(Defense, ABC):
 
     stage: ClassVar[str] = "inference"
     kind: ClassVar[str] = "input purifier"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
 
     @abstractmethod
     def purify(self, images: Tensor, scene: Scene) -> Tensor:
@@ -142,7 +142,7 @@ class TrainingFilter(Defense, ABC):
 
     stage: ClassVar[str] = "before training"
     kind: ClassVar[str] = "training filter"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod
     def suspicion(self, train: Split, scene: Scene) -> Tensor:
@@ -155,7 +155,7 @@ class RobustTraining(Defense, ABC):
 
     stage: ClassVar[str] = "training"
     kind: ClassVar[str] = "robust training"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod
     def train(self, train: Split, scene: Scene) -> Classifier:
@@ -168,7 +168,7 @@ class ModelRepair(CleanImages, ABC):
 
     stage: ClassVar[str] = "after training"
     kind: ClassVar[str] = "model repair"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod
@@ -182,7 +182,7 @@ class ModelDetector(CleanImages, ABC):
 
     stage: ClassVar[str] = "audit"
     kind: ClassVar[str] = "model detector"
-    measured_with: ClassVar[frozenset[str]] = frozenset({"audit"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"audit"})
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod

@@ -19,7 +19,7 @@ class Shadows(Component, ABC):
     ``scene.shadows``. All are trained by the same number of steps, poisoned or not, if their sets are equally large.
     """
 
-    count: int = param(64, "models", ge=2, prepares=False)
+    count: int = param(64, "models", ge=2, used_by_prepare=False)
     clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
     model: str = param("", "their architecture, such as mntd_cnn; empty: that of the victim")
     recipe: str = param("mntd", "how they are trained")

@@ -23,10 +23,14 @@ def allowed_fpr(text: str) -> float:
     return rate
 
 
-def fault(text: str, natural: bool) -> str | None:
-    """Return why a detector cannot use this threshold, or None; ``natural``: its scores have a boundary at 0."""
+def fault(text: str, has_boundary: bool) -> str | None:
+    """Return why a detector cannot use this threshold, or None; ``has_boundary``: its scores have a boundary at 0."""
     if text == ARGMAX:
-        return None if natural else "threshold=argmax needs scores with a boundary of their own: use threshold=fpr:0.05"
+        return (
+            None
+            if has_boundary
+            else "threshold=argmax needs scores with a boundary of their own: use threshold=fpr:0.05"
+        )
     try:
         allowed_fpr(text)
     except SpecError as error:

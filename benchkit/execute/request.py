@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Means:
+class ExecutionOptions:
     """With what a run is executed; none of it changes a result.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import ContractError, DeviceError, NothingToRun, SpecError, blaming
+from benchkit.errors import ContractError, DeviceError, NothingToRun, SpecError, plugin_errors
 from benchkit.text import warn
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     """
     from benchkit.contracts.data import Source
     from benchkit.execute.request import Request
-    from benchkit.execute.suitability import fitted
+    from benchkit.execute.suitability import drop_unsuitable
     from benchkit.plan.planner import plan
     from benchkit.plan.shard import shard
     from benchkit.spec.registry import load
@@ -61,7 +61,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     planned = part.of(planned) if part else planned
     # A shard is cut before anything is left out, so that every job cuts alike whatever it has decoded already.
     asked = Request(registry, spec, source, planned, Store(options["results"]), devices, files, str(part or ""))
-    return fitted(asked)
+    return drop_unsuitable(asked)
 
 
 def set_threads(number: int | None) -> None:
@@ -74,7 +74,7 @@ def set_threads(number: int | None) -> None:
 
 def _found(dataset: Dataset, source: Source) -> str:
     """Fetch a dataset's files, if it has to be, and return their fingerprint."""
-    with blaming(f"dataset {dataset.name}"):
+    with plugin_errors(f"dataset {dataset.name}"):
         dataset.fetch(source)
         found = dataset.fingerprint(source)
     if not isinstance(found, str):

@@ -16,16 +16,16 @@ from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.progress.history import History
 from benchkit.execute.progress.progress import Progress
 from benchkit.execute.progress.view import make_view
-from benchkit.execute.suitability import fitted, say_notes
-from benchkit.execute.walk import View, Walk
+from benchkit.execute.suitability import drop_unsuitable, say_notes
+from benchkit.execute.walk import ProgressView, Walk
 from benchkit.plan.steps import Plan, Step
 from benchkit.spec.spec import component
 from benchkit.stages.describe import describe, moment
 from benchkit.store.store import Record
-from benchkit.text import told, warn
+from benchkit.text import describe_error, warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Means, Request
+    from benchkit.execute.request import ExecutionOptions, Request
 
 TRAINING = ("train", "shadows", "population")
 """The stages that build a network."""
@@ -36,13 +36,13 @@ class _Running:
     """What the walks of one run share."""
 
     executor: Executor
-    view: View
-    means: Means
+    view: ProgressView
+    means: ExecutionOptions
     history: History
     stopped: Callable[[], bool]
 
 
-def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
+def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]:
     """Run what is missing of a request; return it without what the images ruled out, and what was done.
 
     Raises:
@@ -62,7 +62,7 @@ def execute(asked: Request, means: Means) -> tuple[Request, Progress]:
             running = _Running(executor, view, means, history, interrupts.asked)
             _load_data(asked, running)
             say_notes(asked)
-            asked = fitted(asked)
+            asked = drop_unsuitable(asked)
             progress.expect(asked.plan.missing(asked.store))
             _walk(asked, asked.plan, running)
     finally:
@@ -78,7 +78,7 @@ def _crew(executor: Executor) -> str:
     return " x ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
 
 
-def _executor(asked: Request, means: Means) -> Executor:
+def _executor(asked: Request, means: ExecutionOptions) -> Executor:
     """Return what runs the steps."""
     if means.executor == "ray":
         from benchkit.execute.executors.ray import RayExecutor
@@ -89,7 +89,7 @@ def _executor(asked: Request, means: Means) -> Executor:
     return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means), means.threads)
 
 
-def devices(asked: Request, means: Means) -> list[str]:
+def devices(asked: Request, means: ExecutionOptions) -> list[str]:
     """Return one device name per worker: a CPU has as many as cores, a GPU one, unless told otherwise.
 
     Raises:
@@ -107,7 +107,7 @@ def devices(asked: Request, means: Means) -> list[str]:
     return [there[index % len(there)] for index in range(count)]
 
 
-def _packing(asked: Request, means: Means) -> Packing | None:
+def _packing(asked: Request, means: ExecutionOptions) -> Packing | None:
     """Return what adds workers as memory allows: once a step that trains a network has shown what it needs."""
     if means.slots_per_device != "auto":
         return None
@@ -192,6 +192,6 @@ def _observers(asked: Request) -> Callable[[Record], None]:
             except (KeyboardInterrupt, Ending):
                 raise
             except BaseException as error:
-                warn(f"warning: {observer.plugin_name} raised {told(error)}")
+                warn(f"warning: {observer.plugin_name} raised {describe_error(error)}")
 
     return tell

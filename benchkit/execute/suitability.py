@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import NothingToRun
-from benchkit.spec.spec import refusals
+from benchkit.spec.spec import unsuitable
 from benchkit.store.store import Damaged
 from benchkit.text import warn
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchkit.plan.steps import Step
 
 
-def fitted(asked: Request) -> Request:
+def drop_unsuitable(asked: Request) -> Request:
     """Return the request without the cells that its decoded datasets rule out, and say which on stderr.
 
     Datasets that are not in the store yet are taken as fitting: ask again when they are.
@@ -65,5 +65,5 @@ def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
     for dataset in asked.spec.datasets:
         step = data.get(str(dataset))
         if step and (info := _decoded(asked, step)):
-            found[str(dataset)] = refusals(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
+            found[str(dataset)] = unsuitable(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
     return found

@@ -22,7 +22,7 @@ STATUS = {"error": "failed", "oom": "failed", "lost": "failed", "timeout": "time
 HEARTBEAT = 0.5
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Watches a walk."""
 
     def started(self, step: Step, where: str) -> None:
@@ -58,7 +58,7 @@ class Walk:
         plan: Plan,
         store: Store,
         executor: Executor,
-        view: View,
+        view: ProgressView,
         failed_record: Callable[[Step, str, Outcome], Record],
         finished: Callable[[Record], None],
         retries: int = RETRIES,

@@ -18,7 +18,7 @@ from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.scene import Scene
 from benchkit.errors import StoreError
 from benchkit.export.model_card import card
-from benchkit.plan.planner import Corner
+from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.report.load import Record
 from benchkit.spec.registry import Registry
@@ -98,7 +98,7 @@ class Finder:
         how = recipe(record.recipe)
         spec = Spec((attack,), (NoDefense(),), (dataset,), (record.model,), (record.seed,), (rate,), how)
         prints = {dataset: dataset.fingerprint(self.source)}
-        corner = Corner(Plan(), spec, dataset, prints, record.model, self.model_code, record.seed)
+        corner = Planner(Plan(), spec, dataset, prints, record.model, self.model_code, record.seed)
         (_, key), (_, data) = corner.train(attack, rate), corner.data()
         craft = "".join(crafted for _, crafted in corner.craft(attack).values())
         corner.cell(attack, rate, NoDefense())

@@ -22,7 +22,7 @@ LARGEST = 96
 
 
 @dataclass(frozen=True)
-class Findings:
+class Measurement:
     """What measuring a cell came to: numbers, and JSON that a report can draw."""
 
     metrics: Metrics

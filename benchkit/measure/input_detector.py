@@ -6,16 +6,16 @@ from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.defense import InputDetector
-from benchkit.measure.evidence import Findings, curves
+from benchkit.measure.evidence import Measurement, curves
 from benchkit.measure.rates import at_argmax, beyond_control, detection, mean
-from benchkit.measure.truth import PROBE, SceneFor, Truth
+from benchkit.measure.truth import PROBE, GroundTruth, SceneFor
 
 
-def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Score the clean and the triggered copies of the same test images; flag above the defender's threshold."""
     threshold = checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
     clean = _scored(defense, truth.test.images, scene_for, "clean")
-    found = Findings({"fpr": mean(clean > threshold)})
+    found = Measurement({"fpr": mean(clean > threshold)})
     if not truth.benign:
         found = _detected(defense, clean[truth.rows.cpu()], threshold, scene_for, truth)
     if truth.judged:
@@ -24,19 +24,21 @@ def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: T
     return found
 
 
-def _detected(defense: InputDetector, clean: Tensor, threshold: float, scene_for: SceneFor, truth: Truth) -> Findings:
+def _detected(
+    defense: InputDetector, clean: Tensor, threshold: float, scene_for: SceneFor, truth: GroundTruth
+) -> Measurement:
     """Compare the scores of triggered images with those of the same images clean, and of their controls."""
     triggered = _scored(defense, truth.triggered, scene_for, "triggered")
     control = _control(defense, clean, scene_for, truth)
     metrics = detection(clean, triggered, threshold) | beyond_control(control, triggered, threshold)
-    metrics |= at_argmax(clean, triggered, control) if defense.natural else {}
+    metrics |= at_argmax(clean, triggered, control) if defense.has_boundary else {}
     if truth.judged:
         hits = (truth.judged["triggered"] == truth.wanted).cpu()
         metrics["asr_after"] = mean(hits & (triggered <= threshold))
-    return Findings(metrics, {"curves": curves(clean, triggered, control) | {"threshold": threshold}})
+    return Measurement(metrics, {"curves": curves(clean, triggered, control) | {"threshold": threshold}})
 
 
-def _control(defense: InputDetector, plain: Tensor, scene_for: SceneFor, truth: Truth) -> Tensor:
+def _control(defense: InputDetector, plain: Tensor, scene_for: SceneFor, truth: GroundTruth) -> Tensor:
     """Return the scores of the control images; where the stamp only adds its trigger, those are the clean ones."""
     if truth.control.equal(truth.test.images[truth.rows]):
         return plain

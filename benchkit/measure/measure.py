@@ -13,17 +13,17 @@ from benchkit.contracts import checks, defense
 from benchkit.contracts.data import Poisoned
 from benchkit.contracts.defense import Defense
 from benchkit.errors import ContractError
-from benchkit.measure.evidence import Findings, gallery
+from benchkit.measure.evidence import Measurement, gallery
 from benchkit.measure.input_detector import measure_input_detector
 from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
-from benchkit.measure.truth import PROBE, Predict, SceneFor, Truth
+from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
 from benchkit.measure.visibility import visibility
 from benchkit.models.classifier import Classifier
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
 
 
-def measure(defense: Defense, scene_for: SceneFor, truth: Truth) -> tuple[Findings, list[str]]:
+def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[Measurement, list[str]]:
     """Return what one cell came to (metrics are fractions unless said otherwise), and warnings.
 
     Raises:
@@ -37,7 +37,7 @@ def measure(defense: Defense, scene_for: SceneFor, truth: Truth) -> tuple[Findin
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
 
 
-def accuracies(clean: Tensor, triggered: Tensor, truth: Truth) -> Metrics:
+def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth) -> Metrics:
     """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
     metrics = {"c_acc": mean(clean == truth.test.labels)}
     if not truth.benign:
@@ -46,11 +46,11 @@ def accuracies(clean: Tensor, triggered: Tensor, truth: Truth) -> Metrics:
     return metrics
 
 
-def _baseline(truth: Truth) -> Metrics:
+def _baseline(truth: GroundTruth) -> Metrics:
     return accuracies(truth.judged["clean"], truth.judged["triggered"], truth) if truth.judged else {}
 
 
-def _defended(predict: Predict, truth: Truth) -> Metrics:
+def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
     """Return C-Acc, ASR, RA of a defended predictor, and DER against the undefended victim.
 
     DER = (max(0, fall of ASR) - max(0, fall of C-Acc) + 1) / 2 (Zhu et al., 2023).
@@ -69,16 +69,16 @@ def _labels(model: Classifier) -> Predict:
     return lambda images: model.logits(images).argmax(1).to(images.device)
 
 
-def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Return what the attack did to the undefended victim and to a clean model, and how much of it can be seen."""
     metrics = _baseline(truth)
     if truth.benign:
-        return Findings(metrics)
+        return Measurement(metrics)
     clean = truth.test.images[truth.rows]
     metrics["asr_control"] = mean(truth.judged["control"] == truth.wanted)
     metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
     shown = _example(clean)
-    return Findings(
+    return Measurement(
         metrics | visibility(clean, truth.triggered), {"gallery": gallery(clean[shown], truth.triggered[shown])}
     )
 
@@ -89,7 +89,7 @@ def _example(images: Tensor) -> int:
     return int(middling[len(middling) // 4])
 
 
-def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Classify purified images with the victim."""
     probe = truth.test.images[:PROBE]
     once, again = (
@@ -103,10 +103,10 @@ def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, 
         cleaned = defense.purify(images.clone(), scene_for("purify"))
         return victim(checks.images(defense.name, "purify", images, cleaned))
 
-    return Findings(_defended(predict, truth))
+    return Measurement(_defended(predict, truth))
 
 
-def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Drop what is suspicious, compare with the mask, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
     raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
@@ -117,26 +117,26 @@ def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor
         raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")
     if truth.judged and truth.plain and not drop.any():
         # Retraining on the same images by the same recipe is what made the victim.
-        return Findings(metrics | _unchanged(truth))
+        return Measurement(metrics | _unchanged(truth))
     retrained = scene_for("retrain").fit(poisoned.data[keep])
-    return Findings(metrics | _defended(_labels(retrained), truth))
+    return Measurement(metrics | _defended(_labels(retrained), truth))
 
 
-def _unchanged(truth: Truth) -> Metrics:
+def _unchanged(truth: GroundTruth) -> Metrics:
     """Return the metrics of a defense that left the victim as it was."""
     return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
 
 
-def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Let the defense train on the poisoned set."""
     trained = defense.train(_given(truth).data, scene_for("train"))
-    return Findings(_defended(_labels(checks.model(defense.name, "train", trained)), truth))
+    return Measurement(_defended(_labels(checks.model(defense.name, "train", trained)), truth))
 
 
-def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Let the defense repair its copy of the victim."""
     repaired = defense.repair(scene_for("repair"))
-    return Findings(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
+    return Measurement(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
 
 
 def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
@@ -147,18 +147,18 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
     }
 
 
-def measure_model_detector(defense: defense.ModelDetector, scene_for: SceneFor, truth: Truth) -> Findings:
+def measure_model_detector(defense: defense.ModelDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Compare the scores of backdoored models with those of benign ones: of one pair, or of a population."""
-    return Findings(separation(truth.audited, None if truth.benign else truth.benign_audited))
+    return Measurement(separation(truth.audited, None if truth.benign else truth.benign_audited))
 
 
-def _given(truth: Truth) -> Poisoned:
+def _given(truth: GroundTruth) -> Poisoned:
     if truth.train is None:
         raise ContractError("this kind of defense is measured with the training set")
     return truth.train
 
 
-MEASURES: dict[type[Defense], Callable[[Any, SceneFor, Truth], Findings]] = {
+MEASURES: dict[type[Defense], Callable[[Any, SceneFor, GroundTruth], Measurement]] = {
     NoDefense: measure_baseline,
     defense.InputDetector: measure_input_detector,
     defense.InputPurifier: measure_input_purifier,
@@ -169,7 +169,7 @@ MEASURES: dict[type[Defense], Callable[[Any, SceneFor, Truth], Findings]] = {
 }
 
 
-def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
+def _warnings(metrics: Metrics, truth: GroundTruth) -> list[str]:
     """Return one sentence for each number that a reader must not take at face value."""
     found = []
     if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
@@ -188,7 +188,7 @@ def _warnings(metrics: Metrics, truth: Truth) -> list[str]:
     return found + _doubts(metrics, truth)
 
 
-def _doubts(metrics: Metrics, truth: Truth) -> list[str]:
+def _doubts(metrics: Metrics, truth: GroundTruth) -> list[str]:
     """Return what speaks against the victim, and against what the defense made of it where that is less."""
     if not truth.judged:
         return []
@@ -197,17 +197,17 @@ def _doubts(metrics: Metrics, truth: Truth) -> list[str]:
     return found + (about_defended(replace(victim, right=left), benign) if left < victim.right else [])
 
 
-def _known(predicted: Tensor, truth: Truth) -> Known:
+def _known(predicted: Tensor, truth: GroundTruth) -> Known:
     labels = truth.test.labels
     return Known(int((predicted == labels).sum()), len(labels), int(labels.bincount().max()))
 
 
-def _tested(metrics: Metrics, truth: Truth) -> dict[str, dict[str, int]]:
+def _tested(metrics: Metrics, truth: GroundTruth) -> dict[str, dict[str, int]]:
     """Return over how many test images the shares are: none where whole models are told apart."""
     return {} if "models" in metrics else {"tested": {"clean": len(truth.test), "triggered": len(truth.rows)}}
 
 
-def _moved(before: str, after: str, truth: Truth) -> bool:
+def _moved(before: str, after: str, truth: GroundTruth) -> bool:
     """Return whether clearly more images end where the attacker wants them after a change than before it."""
     base = mean(truth.judged[before][truth.rows] == truth.wanted)
     margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)

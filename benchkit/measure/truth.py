@@ -30,7 +30,7 @@ class Stamped(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """The trigger, the target, the test set, and what was found out about the victim.
 
     Attributes:

@@ -25,7 +25,7 @@ class Param:
     le: float | None = None
     lt: float | None = None
     choices: tuple[Value, ...] | None = None
-    prepares: bool = True
+    used_by_prepare: bool = True
     auto: float | None = None
 
     def bounds(self) -> str:
@@ -63,17 +63,17 @@ def param(
     le: float | None = None,
     lt: float | None = None,
     choices: tuple[Value, ...] | None = None,
-    prepares: bool = True,
+    used_by_prepare: bool = True,
     auto: float | None = None,
 ) -> Any:
     """Declare one parameter of a component: a dataclass field with a default, a sentence and bounds.
 
     The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are
-    converted to it; a float may also be written as a fraction (``1/3``). ``prepares=False`` says that
+    converted to it; a float may also be written as a fraction (``1/3``). ``used_by_prepare=False`` says that
     ``prepare`` does not look at it, so that changing it makes nothing again that ``prepare`` made.
     ``auto`` is a number outside the bounds that stands for a choice of the component's own.
     """
-    meta = Param(help, ge, gt, le, lt, choices, prepares, auto)
+    meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, auto)
     return dataclasses.field(default=default, metadata={"param": meta})
 
 
@@ -98,7 +98,7 @@ class Component:
         name: what users type.
         paper: author, venue and year, title.
         version: pins what keys say of the code, instead of a fingerprint of it.
-        alone: False for components that stand on another one, or say little without something else that has to be
+        in_all: False for components that stand on another one, or say little without something else that has to be
             asked for: ``all`` leaves them out.
         prepared_as: components of one module that say the same here share what ``prepare`` returns, where the
             parameters that it depends on are equal.
@@ -107,7 +107,7 @@ class Component:
     name: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     version: ClassVar[str | None] = None
-    alone: ClassVar[bool] = True
+    in_all: ClassVar[bool] = True
     prepared_as: ClassVar[str] = ""
 
     def __str__(self) -> str:
@@ -139,7 +139,7 @@ class Component:
     def prepare_params(self) -> dict[str, Value]:
         """Return the parameters that ``prepare`` depends on."""
         meta = fields_of(type(self))
-        return {name: value for name, value in self.params().items() if meta[name][2].prepares}
+        return {name: value for name, value in self.params().items() if meta[name][2].used_by_prepare}
 
 
 def text(value: Value) -> str:

@@ -16,7 +16,7 @@ CONTRACTS = ("benchkit.contracts.", "benchkit.params.")
 def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
     """Return what identifies a component in a key: name, parameters and code (or its pinned ``version``).
 
-    With ``prepare`` the parameters declared ``prepares=False`` are left out, and ``prepared_as`` is the name.
+    With ``prepare`` the parameters declared ``used_by_prepare=False`` are left out, and ``prepared_as`` is the name.
     """
     params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
     params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}

@@ -45,12 +45,12 @@ def plan(
     for dataset in spec.datasets:
         for name in spec.models:
             for seed in spec.seeds:
-                Corner(made, spec, dataset, fingerprints, name, code_for, seed).lay()
+                Planner(made, spec, dataset, fingerprints, name, code_for, seed).lay()
     return made
 
 
 @dataclass
-class Corner:
+class Planner:
     """The part of a plan that shares a dataset, a model and a seed."""
 
     plan: Plan
@@ -85,7 +85,7 @@ class Corner:
     @once
     def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
-        attack = attack.crafted_by()
+        attack = attack.crafter()
         if not attack.crafts():
             return {}
         parents = {"data": self.data()}
@@ -111,7 +111,7 @@ class Corner:
         A surrogate is trained like the benign victim, with random numbers of its own.
         """
         attack = NoAttack() if attack.benign else attack
-        own = attack.trains()
+        own = attack.controls_training()
         parents = {"data": self.data(), "poison": self.poison(attack, rate)}
         parents |= self.craft(attack) if own else {}
         own_way = identified(attack) if own else None
@@ -184,7 +184,7 @@ class Corner:
 
     def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
         """Add the shared steps that a cell reads; return them as parents."""
-        uses = set(defense.measured_with) - (set() if self.spec.victims else {"judge"})
+        uses = set(defense.reads_steps) - (set() if self.spec.victims else {"judge"})
         parents = {}
         if "judge" in uses:
             parents["judge"] = self.judge(attack, rate)
@@ -203,7 +203,7 @@ class Corner:
         parents |= self.shared(attack, rate, defense)
         pair = {"attack": identified(attack), "defense": identified(defense)}
         identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}
-        judged = (self.spec.population or 1) if "audit" in defense.measured_with else 0
+        judged = (self.spec.population or 1) if "audit" in defense.reads_steps else 0
         others = dict(self.spec.others)
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate, "population": judged}
         job["others"] = [str(others[text]) for text in defense.other_datasets()]

@@ -9,7 +9,7 @@ from benchkit.components.baseline import NoAttack
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.errors import SpecError
-from benchkit.plan.planner import Corner, identified
+from benchkit.plan.planner import Planner, identified
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec
 
@@ -37,7 +37,7 @@ def plan_spectra(
 
 
 @dataclass
-class _Panels(Corner):
+class _Panels(Planner):
     def spectrum(self, attack: Attack, images: int) -> None:
         """Add the step that stamps images and averages their spectra."""
         parents = {"data": self.data(), **self.craft(attack)}

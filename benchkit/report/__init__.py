@@ -10,7 +10,7 @@ from benchkit.errors import NothingToRun
 from benchkit.report.cells import cells_of
 from benchkit.report.load import parse
 from benchkit.report.tables.document import Report
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 from benchkit.text import hand_out
 
 
@@ -25,7 +25,7 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
     cells = cells_of(record for found in records if (record := parse(found)))
     if not cells:
         raise NothingToRun("there are no results to report")
-    print_report(matrix(cells, View()), tty)
+    print_report(matrix(cells, Axes()), tty)
 
 
 def print_report(report: Report, tty: bool | None = None) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.models.classifier import Classifier
     from benchkit.scan.prepare import Job
-    from benchkit.stages.workspace import Bench
+    from benchkit.stages.workspace import Workspace
 
 IMAGES = 1000
 """How many test images are asked about, at most; a share of them is known to about 3 % then."""
@@ -43,22 +43,22 @@ class Accuracy(Known):
         )
 
 
-def asked_about(bench: Bench, job: Job) -> Split:
+def asked_about(workspace: Workspace, job: Job) -> Split:
     """Return the test images that models are asked about, drawn at random where there are many."""
     import torch
 
-    test = bench.data(job).test
+    test = workspace.data(job).test
     rows = torch.randperm(len(test), generator=generator(int(job["seed"]), "defender", "accuracy"))[:IMAGES]
     return test[rows.to(test.labels.device)]
 
 
-def accuracy(bench: Bench, job: Job, model: Classifier) -> Accuracy:
+def accuracy(workspace: Workspace, job: Job, model: Classifier) -> Accuracy:
     """Measure a classifier on clean test images.
 
     Raises:
         DataError: when it knows no more than which class is frequent: then a detector's score means nothing.
     """
-    test = asked_about(bench, job)
+    test = asked_about(workspace, job)
     right = int((model.logits(test.images).argmax(1) == test.labels).sum())
     found = Accuracy(right, len(test), int(test.labels.bincount().max()), str(job["dataset"]))
     if not found.knows:
@@ -69,7 +69,7 @@ def accuracy(bench: Bench, job: Job, model: Classifier) -> Accuracy:
     return found
 
 
-def of_shadows(asked: Request, bench: Bench, number: int) -> float | None:
+def of_shadows(asked: Request, workspace: Workspace, number: int) -> float | None:
     """Return the mean accuracy, on the same images, of some shadow models that a defense learned from, if there are.
 
     Args:
@@ -86,6 +86,6 @@ def of_shadows(asked: Request, bench: Bench, number: int) -> float | None:
         "model": asked.plan.steps[parent[1]].job["model"],
         "parents": {**job["parents"], roles[0]: parent},
     }
-    test = asked_about(bench, job)
-    models = bench.models(theirs, roles[0])[:SHADOWS_ASKED]
+    test = asked_about(workspace, job)
+    models = workspace.models(theirs, roles[0])[:SHADOWS_ASKED]
     return sum(mean(one.logits(test.images).argmax(1) == test.labels) for one in models) / len(models)

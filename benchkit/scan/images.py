@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.thresholds import ARGMAX
-from benchkit.errors import DataError, SpecError, blaming
+from benchkit.errors import DataError, SpecError, plugin_errors
 from benchkit.files import Passed
 from benchkit.measure.rates import mean
 from benchkit.ops.imagefiles import LOSSY, strict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchkit.contracts.defense import InputDetector
     from benchkit.contracts.scene import Scene
     from benchkit.scan.prepare import Job
-    from benchkit.stages.workspace import Bench
+    from benchkit.stages.workspace import Workspace
 
 SAMPLE = 200
 """Images that the control figures are measured on."""
@@ -85,10 +85,10 @@ class Scan:
 class Scanner:
     """A prepared detector: its scene, its threshold, and scores."""
 
-    def __init__(self, bench: Bench, job: Job, defense: InputDetector) -> None:
-        self.bench, self.defense, self.seed = bench, defense, int(job["seed"])
-        self.scene: Scene = bench.defender(job, "threshold", fit=False)
-        with blaming(defense.name):
+    def __init__(self, workspace: Workspace, job: Job, defense: InputDetector) -> None:
+        self.workspace, self.defense, self.seed = workspace, defense, int(job["seed"])
+        self.scene: Scene = workspace.defender(job, "threshold", fit=False)
+        with plugin_errors(defense.name):
             self.threshold = checks.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
             self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
 
@@ -102,7 +102,7 @@ class Scanner:
     def scores(self, images: Tensor) -> Tensor:
         """Return one checked score per image, float64 (N,), of uint8 images (N, C, H, W)."""
         given = images.to(self.scene.device)
-        with blaming(self.defense.name):
+        with plugin_errors(self.defense.name):
             returned = self.defense.score(given.clone(), self._scene("score"))
         return checks.scores(self.defense.name, "score", returned, len(images))
 
@@ -112,7 +112,7 @@ class Scanner:
 
     def processed(self, images: Tensor, control: str) -> Tensor:
         """Return images after some harmless processing."""
-        attack = component(control, "attacks", self.bench.registry)
+        attack = component(control, "attacks", self.workspace.registry)
         stamped: Tensor = attack.stamp(images.clone(), self._scene("control"))
         return stamped
 

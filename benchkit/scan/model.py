@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.contracts import checks
 from benchkit.contracts.defense import ModelDetector
-from benchkit.errors import BenchkitError, SpecError, blaming
+from benchkit.errors import BenchkitError, SpecError, plugin_errors
 from benchkit.measure.measure import audit
 from benchkit.scan.accuracy import Accuracy, of_shadows
 from benchkit.scan.prepare import job_of
 from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
-from benchkit.stages.workspace import Bench
+from benchkit.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
@@ -92,17 +92,17 @@ def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector
     return tuple(one for one in defenses if isinstance(one, ModelDetector))
 
 
-def suspect(bench: Bench, job: Job, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
+def suspect(workspace: Workspace, job: Job, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
     """Return the classifier in a file, and sentences on how it was read.
 
     Raises:
         DataError, SpecError: when the file, the architecture and the clean dataset do not fit each other.
     """
     found = read_weights(path, pickled)
-    clean = bench.data(job).train.images
+    clean = workspace.data(job).train.images
     sides = "x".join(map(str, clean.shape[1:]))
-    what = f"{job['model']} for {len(bench.data(job).classes)} classes of {sides} images, as in {job['dataset']}"
-    model, guessed, said = classifier(found, bench.build(job), clean, what)
+    what = f"{job['model']} for {len(workspace.data(job).classes)} classes of {sides} images, as in {job['dataset']}"
+    model, guessed, said = classifier(found, workspace.build(job), clean, what)
     note = (
         f"the weights say nothing of normalisation: mean and deviation of {job['dataset']} were taken, and every score "
         "is wrong if the model was trained with others"
@@ -110,23 +110,23 @@ def suspect(bench: Bench, job: Job, path: Path, pickled: bool) -> tuple[Classifi
     return model, [*said, *([note] if guessed else [])]
 
 
-def judge(asked: Request, bench: Bench, model: Classifier) -> list[Verdict]:
+def judge(asked: Request, workspace: Workspace, model: Classifier) -> list[Verdict]:
     """Let every model detector of a prepared request score a classifier."""
     jobs = [job_of(asked, number) for number in range(len(asked.spec.defenses))]
     found = [
-        _judged(bench, job, str(one), model) if job else Verdict(str(one), fault="it could not be prepared")
+        _judged(workspace, job, str(one), model) if job else Verdict(str(one), fault="it could not be prepared")
         for job, one in zip(jobs, asked.spec.defenses, strict=True)
     ]
-    return [replace(one, shadow_accuracy=of_shadows(asked, bench, number)) for number, one in enumerate(found)]
+    return [replace(one, shadow_accuracy=of_shadows(asked, workspace, number)) for number, one in enumerate(found)]
 
 
-def _judged(bench: Bench, job: Job, name: str, model: Classifier) -> Verdict:
-    defense = bench.defense(job)
+def _judged(workspace: Workspace, job: Job, name: str, model: Classifier) -> Verdict:
+    defense = workspace.defense(job)
     assert isinstance(defense, ModelDetector)
     try:
-        with blaming(defense.name):
-            found = audit(defense, partial(bench.defender, job, suspect=model))
-        benign = bench.tensors(job, "prepare").get(BENIGN)
+        with plugin_errors(defense.name):
+            found = audit(defense, partial(workspace.defender, job, suspect=model))
+        benign = workspace.tensors(job, "prepare").get(BENIGN)
         if benign is None:
             return Verdict(name, found["score"], found["threshold"])
         scores = checks.scores(defense.name, BENIGN, benign, benign.numel())

@@ -1,4 +1,4 @@
-"""What scans share: a small plan that decodes the clean images and prepares detectors, and a bench to use them."""
+"""What scans share: a small plan that decodes the clean images and prepares detectors, and a workspace to use them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, SpecError, StoreError
-from benchkit.plan.planner import Corner
+from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec
 from benchkit.store.files import write_atomic
 from benchkit.store.store import Damaged
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import Means, Request
-    from benchkit.stages.workspace import Bench
+    from benchkit.execute.request import ExecutionOptions, Request
+    from benchkit.stages.workspace import Workspace
 
 Job = Mapping[str, Any]
 UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
@@ -41,13 +41,13 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
             raise SpecError(f"a scan takes one {noun}, got {len(named)}: name one")
     made = Plan()
     (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
-    corner = Corner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
+    corner = Planner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
     data = corner.data()
     made.cells = [data[1], *(corner.prepare(one).get("prepare", data)[1] for one in spec.defenses)]
     return made
 
 
-def prepare(asked: Request, means: Means) -> None:
+def prepare(asked: Request, means: ExecutionOptions) -> None:
     """Run what is missing or damaged of the plan."""
     asked.store.open()
     for key in dict.fromkeys(asked.plan.cells):
@@ -81,16 +81,16 @@ def failed(defense: Defense) -> BenchkitError:
     return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
 
 
-def bench_of(asked: Request) -> Bench:
+def workspace_of(asked: Request) -> Workspace:
     """Return the workbench of this process."""
     import torch
 
     from benchkit.execute.scratch import scratch
-    from benchkit.stages.workspace import Bench
+    from benchkit.stages.workspace import Workspace
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch makes it, whether it compiles or not
 
-    return Bench(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
+    return Workspace(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
 
 
 def printable(text: str) -> str:

@@ -24,14 +24,14 @@ from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
 from benchkit.files import TEXT, require
 from benchkit.params.component import Component, class_fault
-from benchkit.text import printable, told
+from benchkit.text import describe_error, printable
 
 GROUP = "benchkit"
 KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
 
 
 @dataclass(frozen=True)
-class Found:
+class PluginInfo:
     """A plugin as its metadata (or ``-p``) announces it; nothing has been imported."""
 
     name: str
@@ -45,7 +45,7 @@ class Entry:
     """One usable component class and where it came from."""
 
     cls: type[Any]
-    plugin: Found
+    plugin: PluginInfo
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Registry:
     attacks: dict[str, Entry] = field(default_factory=dict)
     defenses: dict[str, Entry] = field(default_factory=dict)
     datasets: dict[str, Entry] = field(default_factory=dict)
-    loaded: list[Found] = field(default_factory=list)
+    loaded: list[PluginInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Why a plugin of this name could not be loaded."""
@@ -89,10 +89,10 @@ class Registry:
         return self.get(next(kind for kind, base in KINDS.items() if base is contract), name)
 
 
-def find(environ: dict[str, str] | None = None) -> list[Found]:
+def find(environ: dict[str, str] | None = None) -> list[PluginInfo]:
     """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""
     off = disabled(environ)
-    found = {(point.name, point.value): Found(point.name, point.value, *owner) for point, *owner in _points()}
+    found = {(point.name, point.value): PluginInfo(point.name, point.value, *owner) for point, *owner in _points()}
     kept = [one for one in found.values() if not {one.name, one.dist} & off]
     return sorted(kept, key=lambda one: (one.dist != GROUP, one.dist, one.name))
 
@@ -138,7 +138,7 @@ def load(files: Sequence[str | Path] = ()) -> Registry:
         for one in find():
             registry.problems += map(printable, _register(registry, one))
         for path in files:
-            for fault in _register(registry, Found(Path(path).stem, str(path), str(path)), is_file=True):
+            for fault in _register(registry, PluginInfo(Path(path).stem, str(path), str(path)), is_file=True):
                 raise SpecError(printable(fault))
     return registry
 
@@ -149,10 +149,10 @@ def _require_torch() -> None:
         importlib.import_module("torch")
     except Exception as error:  # a library that it is linked with may be missing, or of another version
         how = f"install it for this Python, such as with {sys.executable} -m pip install torch"
-        raise BenchkitError(f"torch cannot be imported ({told(error)}): {how}") from error
+        raise BenchkitError(f"torch cannot be imported ({describe_error(error)}): {how}") from error
 
 
-def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterator[str]:
+def _register(registry: Registry, found: PluginInfo, is_file: bool = False) -> Iterator[str]:
     """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
     where = f"plugin '{found.name}' ({found.dist})"
     try:
@@ -161,7 +161,7 @@ def _register(registry: Registry, found: Found, is_file: bool = False) -> Iterat
     except (KeyboardInterrupt, Ending):
         raise
     except BaseException as error:
-        registry.failed[found.name] = f"{where} could not be loaded and was left out: {told(error)}"
+        registry.failed[found.name] = f"{where} could not be loaded and was left out: {describe_error(error)}"
         yield registry.failed[found.name]
         return
     if fault:
@@ -207,7 +207,7 @@ def _module_fault(manager: pluggy.PluginManager, module: ModuleType, where: str)
     return None
 
 
-def _index(registry: Registry, kind: str, module: ModuleType, found: Found) -> Iterable[str]:
+def _index(registry: Registry, kind: str, module: ModuleType, found: PluginInfo) -> Iterable[str]:
     """Call one module's hook of one kind and index what it returns; yield a sentence for each fault."""
     hook = getattr(module, f"benchkit_{kind}", None)
     if hook is None:
@@ -218,7 +218,7 @@ def _index(registry: Registry, kind: str, module: ModuleType, found: Found) -> I
     except (KeyboardInterrupt, Ending):
         raise
     except BaseException as error:
-        yield f"{where} failed in benchkit_{kind}: {told(error)}"
+        yield f"{where} failed in benchkit_{kind}: {describe_error(error)}"
         return
     for cls in classes:
         fault = _class_fault(kind, cls)

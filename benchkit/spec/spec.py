@@ -10,7 +10,7 @@ from benchkit.components.baseline import NoDefense
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
-from benchkit.errors import SpecError, blaming, did_you_mean
+from benchkit.errors import SpecError, did_you_mean, plugin_errors
 from benchkit.params.build import build
 from benchkit.params.component import Component
 from benchkit.params.grammar import pieces, quoted
@@ -98,7 +98,7 @@ def _differs(one: Component, other: Component, params: Iterable[str]) -> bool:
 def _everything(kind: str, registry: Registry) -> list[type[Any]]:
     """Return what ``all`` stands for: every component that needs no other to stand on."""
     classes = [registry.get(kind, name) for name in sorted(registry.kind(kind))]
-    return [cls for cls in classes if cls.alone]
+    return [cls for cls in classes if cls.in_all]
 
 
 def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:
@@ -208,7 +208,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
     )
 
 
-def refusals(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:
+def unsuitable(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:
     """Return the attacks and defenses that ``all`` swept in and that such images do not suit, with the reason.
 
     Raises:
@@ -223,5 +223,5 @@ def refusals(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes:
 
 
 def _fault(one: Attack | Defense, shape: tuple[int, int, int], classes: int) -> str | None:
-    with blaming(one.name):
+    with plugin_errors(one.name):
         return one.check(shape, classes)

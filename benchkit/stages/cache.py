@@ -14,7 +14,7 @@ from benchkit.errors import ContractError
 T = TypeVar("T")
 
 
-class Kept:
+class Cache:
     """The last thing of each kind that was loaded or made. Plugins are handed it as it is, since copies are dear."""
 
     def __init__(self) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from benchkit.contracts import checks
 from benchkit.contracts.data import Data
 from benchkit.spec.spec import component
-from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.stages.workspace import Job, Result, Workspace
 from benchkit.text import printable
 
 NAMED = 5
 """Classes that a sentence names."""
 
 
-def make_data(bench: Bench, job: Job) -> Result:
+def make_data(workspace: Workspace, job: Job) -> Result:
     """Decode a dataset."""
-    dataset = component(job["dataset"], "datasets", bench.registry)
-    data = checks.data(dataset.name, dataset.load(bench.source))
+    dataset = component(job["dataset"], "datasets", workspace.registry)
+    data = checks.data(dataset.name, dataset.load(workspace.source))
     tensors = {
         "train_images": data.train.images,
         "train_labels": data.train.labels,

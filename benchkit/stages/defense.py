@@ -9,22 +9,24 @@ from benchkit.contracts.defense import ModelDetector
 from benchkit.measure.measure import audit
 from benchkit.plan.planner import SHADOWS
 from benchkit.stages.cost import added
-from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.stages.workspace import Job, Result, Workspace
 
 
-def make_prepare(bench: Bench, job: Job) -> Result:
+def make_prepare(workspace: Workspace, job: Job) -> Result:
     """Run a defense's attack-free preparation."""
-    defense = bench.defense(job)
-    tensors = checks.tensors(defense.name, defense.prepare(bench.defender(job, "prepare", fit=False)))
+    defense = workspace.defense(job)
+    tensors = checks.tensors(defense.name, defense.prepare(workspace.defender(job, "prepare", fit=False)))
     learned_from = [
-        bench.store.meta(*step)["cost"] for role, step in job["parents"].items() if role.startswith(SHADOWS)
+        workspace.store.meta(*step)["cost"] for role, step in job["parents"].items() if role.startswith(SHADOWS)
     ]
     return tensors, {"shadows": added(learned_from)} if learned_from else {}
 
 
-def make_audit(bench: Bench, job: Job) -> Result:
+def make_audit(workspace: Workspace, job: Job) -> Result:
     """Let a model detector score one victim, or some of a population."""
-    defense = bench.defense(job)
+    defense = workspace.defense(job)
     assert isinstance(defense, ModelDetector)
-    verdicts = [audit(defense, partial(bench.defender, job, suspect=suspect)) for suspect in bench.suspects(job)]
+    verdicts = [
+        audit(defense, partial(workspace.defender, job, suspect=suspect)) for suspect in workspace.suspects(job)
+    ]
     return {}, {name: [verdict[name] for verdict in verdicts] for name in ("score", "threshold")}

@@ -14,10 +14,10 @@ from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.errors import ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.protocol import generator
-from benchkit.stages.workspace import Bench, Job
+from benchkit.stages.workspace import Job, Workspace
 
 
-class Lazily(Sequence[Split]):
+class LazySplits(Sequence[Split]):
     """Training sets that are made when their turn comes, so that not all are in memory at once."""
 
     def __init__(self, numbers: range, make: Callable[[int], Split]) -> None:
@@ -33,53 +33,55 @@ class Lazily(Sequence[Split]):
         return map(self.make, self.numbers)
 
 
-def make_shadows(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+def make_shadows(workspace: Workspace, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
     """Train some of the shadow models that a defense describes."""
-    defense, numbers = bench.defense(job), range(*job["numbers"])
+    defense, numbers = workspace.defense(job), range(*job["numbers"])
     wanted = defense.shadows()
     if wanted is None:
         raise ContractError(f"{defense.name} described shadow models to the plan, and none to this step")
-    classes = len(bench.data(job).classes)
+    classes = len(workspace.data(job).classes)
 
     def split(number: int) -> Split:
-        scene = bench.defender(job, f"shadow {number}", fit=False)
+        scene = workspace.defender(job, f"shadow {number}", fit=False)
         return checks.split(
             f"{defense.name}: split of {wanted.name}", wanted.split(number, scene), scene.shape, classes
         )
 
-    return stacked(_fit(bench, job, Lazily(numbers, split), "shadow")), {"models": len(numbers)}
+    return stacked(_fit(workspace, job, LazySplits(numbers, split), "shadow")), {"models": len(numbers)}
 
 
-def make_population(bench: Bench, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+def make_population(workspace: Workspace, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
     """Poison and train victims like that of the matrix, each with random numbers of its own."""
-    attack, numbers = bench.attack(job), range(*job["numbers"])
+    attack, numbers = workspace.attack(job), range(*job["numbers"])
 
     def own(number: int) -> Tensors:
-        return drawn(bench, attack.crafted_by(), job, f"draw {number}")
+        return drawn(workspace, attack.crafter(), job, f"draw {number}")
 
     def poisoned(number: int) -> Poisoned:
-        return bench.poison(job, f"poison {number} {attack}", own(number))
+        return workspace.poison(job, f"poison {number} {attack}", own(number))
 
-    if attack.trains():
-        scenes = [bench.attacker(job, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers]
+    if attack.controls_training():
+        scenes = [
+            workspace.attacker(job, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers
+        ]
         made = [attack.train(poisoned(number), scene) for number, scene in zip(numbers, scenes, strict=True)]
         models = [checks.model(attack.name, "train", model) for model in made]
     else:
-        models = _fit(bench, job, Lazily(numbers, lambda number: poisoned(number).data), f"population {attack}")
+        models = _fit(workspace, job, LazySplits(numbers, lambda number: poisoned(number).data), f"population {attack}")
     return stacked(models), {"models": len(numbers)}
 
 
-def drawn(bench: Bench, attack: Attack, job: Job, purpose: str) -> dict[str, Tensor]:
+def drawn(workspace: Workspace, attack: Attack, job: Job, purpose: str) -> dict[str, Tensor]:
     """Return what an attack draws for one victim."""
-    found = checks.tensors(attack.name, attack.draw(bench.attacker(job, purpose)), "draw")
-    return {name: tensor.to(bench.device) for name, tensor in found.items()}
+    found = checks.tensors(attack.name, attack.draw(workspace.attacker(job, purpose)), "draw")
+    return {name: tensor.to(workspace.device) for name, tensor in found.items()}
 
 
-def _fit(bench: Bench, job: Job, splits: Lazily, purpose: str) -> list[Classifier]:
+def _fit(workspace: Workspace, job: Job, splits: LazySplits, purpose: str) -> list[Classifier]:
     from benchkit.training.ensemble import fit_many
 
     rngs = [generator(job["seed"], purpose, str(number)) for number in splits.numbers]
-    return fit_many(bench.trainer(job), splits, rngs)
+    return fit_many(workspace.trainer(job), splits, rngs)
 
 
 def stacked(models: Sequence[Classifier]) -> dict[str, Tensor]:

@@ -11,33 +11,35 @@ from functools import partial
 
 from torch import Tensor
 
-from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.stages.workspace import Job, Result, Workspace
 
 
-def make_judge(bench: Bench, job: Job) -> Result:
+def make_judge(workspace: Workspace, job: Job) -> Result:
     """Ask the undefended victim and the benign one about the test images, clean and triggered."""
-    test, stamped, parents = bench.tested(job), bench.triggered(job), job["parents"]
+    test, stamped, parents = workspace.tested(job), workspace.triggered(job), job["parents"]
 
     def ask(role: str, images: Tensor) -> Tensor:
-        return bench.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
+        return workspace.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
 
-    processed = job["attack"] if bench.attack(job).benign else ""
+    processed = job["attack"] if workspace.attack(job).benign else ""
     key = parents["benign"][1] + processed
-    benign = bench.kept("benign answers", key, lambda: ask("benign", test.images))
+    benign = workspace.cache("benign answers", key, lambda: ask("benign", test.images))
     clean = benign if parents["victim"] == parents["benign"] else ask("victim", test.images)
-    said = answers(partial(ask, "victim"), test.images, clean, stamped.rows, stamped.images, stamped.control)
+    said = predict_test_images(
+        partial(ask, "victim"), test.images, clean, stamped.rows, stamped.images, stamped.control
+    )
     return {
         **said,
         "benign_clean": benign.clone(),  # safetensors keeps no two names for one tensor
         "benign_triggered": ask("benign", stamped.images),
-    }, dict(bench.store.meta(*parents["victim"])["info"])
+    }, dict(workspace.store.meta(*parents["victim"])["info"])
 
 
 Ask = Callable[["Tensor"], "Tensor"]
 """Maps uint8 images (N, C, H, W) to the labels that a model predicts, int64 (N,)."""
 
 
-def answers(
+def predict_test_images(
     ask: Ask, test: Tensor, clean: Tensor, rows: Tensor, triggered: Tensor, control: Tensor
 ) -> dict[str, Tensor]:
     """Return the labels that the victim predicts, int64, by what it was asked.

@@ -17,10 +17,10 @@ from benchkit.stages.describe import acting, describe, moment, parent_costs
 from benchkit.stages.ensembles import make_population, make_shadows
 from benchkit.stages.predictions import make_judge
 from benchkit.stages.spectrum import make_spectrum
-from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.stages.workspace import Job, Result, Workspace
 
 
-def run_step(bench: Bench, job: Job) -> dict[str, Any]:
+def run_step(workspace: Workspace, job: Job) -> dict[str, Any]:
     """Run one step unless its result is there, and publish the result.
 
     Returns:
@@ -29,16 +29,16 @@ def run_step(bench: Bench, job: Job) -> dict[str, Any]:
     Raises:
         Damaged: when a parent's artifact has to be made again first.
     """
-    with bench.store.lock(job["key"]):
+    with workspace.store.lock(job["key"]):
         if job["stage"] == "cell":
-            return _run_cell(bench, job)
+            return _run_cell(workspace, job)
         stage, key = job["stage"], job["key"]
-        if bench.store.has(stage, key):
-            return {"made": False, **bench.store.meta(stage, key)}
-        with Meter(bench.device) as meter, bench.kept.untouched(acting(job)):
-            tensors, info = STAGES[stage](bench, job)
+        if workspace.store.has(stage, key):
+            return {"made": False, **workspace.store.meta(stage, key)}
+        with Meter(workspace.device) as meter, workspace.cache.untouched(acting(job)):
+            tensors, info = STAGES[stage](workspace, job)
         meta = {"info": info, "cost": meter.cost, "label": _label(job)}
-        bench.store.save(stage, key, tensors, meta)
+        workspace.store.save(stage, key, tensors, meta)
         return {"made": True, **meta}
 
 
@@ -47,7 +47,7 @@ def _label(job: Job) -> str:
     return " ".join([*words, *([SURROGATE] if job.get("purpose") == SURROGATE else [])])
 
 
-STAGES: dict[str, Callable[[Bench, Job], Result]] = {
+STAGES: dict[str, Callable[[Workspace, Job], Result]] = {
     "data": make_data,
     "craft": make_craft,
     "poison": make_poison,
@@ -61,18 +61,18 @@ STAGES: dict[str, Callable[[Bench, Job], Result]] = {
 }
 
 
-def _run_cell(bench: Bench, job: Job) -> dict[str, Any]:
-    found = bench.store.record(job)
+def _run_cell(workspace: Workspace, job: Job) -> dict[str, Any]:
+    found = workspace.store.record(job)
     if found and found["status"] == "ok":
         return {"made": False, "record": found}
-    with Meter(bench.device) as meter, bench.kept.untouched(acting(job)):
-        found = make_cell(bench, job)
-    record = describe(job, bench.attack(job), bench.defense(job)) | {"status": "ok", **found}
-    costs = {"cell": meter.cost, **parent_costs(job["parents"], bench.store)}
+    with Meter(workspace.device) as meter, workspace.cache.untouched(acting(job)):
+        found = make_cell(workspace, job)
+    record = describe(job, workspace.attack(job), workspace.defense(job)) | {"status": "ok", **found}
+    costs = {"cell": meter.cost, **parent_costs(job["parents"], workspace.store)}
     record["metrics"], record["costs"] = {**found["metrics"], **_total(costs)}, costs
-    record["device"], record["threads"] = _device_name(bench.device), torch.get_num_threads()
-    record["finished"] = moment(job, bench.store.record_path(job))
-    bench.store.write_record(record)
+    record["device"], record["threads"] = _device_name(workspace.device), torch.get_num_threads()
+    record["finished"] = moment(job, workspace.store.record_path(job))
+    workspace.store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
 
 

@@ -7,15 +7,15 @@ import torch
 from benchkit.contracts import checks
 from benchkit.ops.frequency import channel_spectra
 from benchkit.protocol import generator
-from benchkit.stages.workspace import Bench, Job, Result
+from benchkit.stages.workspace import Job, Result, Workspace
 
 
-def make_spectrum(bench: Bench, job: Job) -> Result:
+def make_spectrum(workspace: Workspace, job: Job) -> Result:
     """Average the spectra of random test images with an attack's trigger; keep one, clean and stamped."""
-    attack, test = bench.attack(job), bench.data(job).test
+    attack, test = workspace.attack(job), workspace.data(job).test
     order = torch.randperm(len(test), generator=generator(job["seed"], "spectrum"))
     clean = test.images[order[: job["images"]].to(test.images.device)]
-    returned = attack.stamp(clean.clone(), bench.attacker(job, "stamp"))
+    returned = attack.stamp(clean.clone(), workspace.attacker(job, "stamp"))
     stamped = checks.images(attack.name, "stamp", clean, returned)
     # Most triggers only brighten: on a bright image there would be little to see.
     middling = (clean.flatten(1).float() - 100).square().mean(1).argsort()

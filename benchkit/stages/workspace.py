@@ -21,7 +21,7 @@ from benchkit.plan.planner import OTHER, SHADOWS
 from benchkit.protocol import generator, holdout_rows, victim_rows
 from benchkit.spec.registry import Registry
 from benchkit.spec.spec import component, recipe
-from benchkit.stages.cache import Kept
+from benchkit.stages.cache import Cache
 from benchkit.store.store import Store
 from benchkit.training.trainer import Trainer
 
@@ -32,12 +32,12 @@ Result = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 Job = Mapping[str, Any]
 
 
-class Bench:
+class Workspace:
     """What one worker process works with. It keeps the last thing of each kind that it loaded."""
 
     def __init__(self, store: Store, registry: Registry, device: torch.device, source: Source) -> None:
         self.store, self.registry, self.device, self.source = store, registry, device, source
-        self.kept = Kept()
+        self.cache = Cache()
 
     def tensors(self, job: Job, role: str) -> dict[str, Tensor]:
         """Return a parent's tensors on the device, or nothing if the step has no such parent."""
@@ -58,7 +58,7 @@ class Bench:
 
     def data(self, job: Job) -> Data:
         """Return the dataset of a step, on the device."""
-        return self.kept("data", job["parents"]["data"][1], lambda: self._data(job))
+        return self.cache("data", job["parents"]["data"][1], lambda: self._data(job))
 
     def _data(self, job: Job) -> Data:
         names = tuple(self.store.meta(*job["parents"]["data"])["info"]["classes"])
@@ -74,7 +74,7 @@ class Bench:
     def victim_train(self, job: Job) -> Split:
         """Return the clean training set of victims: all but the defenders' reserve."""
         train = self.data(job).train
-        return self.kept(
+        return self.cache(
             "train",
             f"{job['parents']['data'][1]}/{job['seed']}",
             lambda: train[victim_rows(train, job["seed"])],
@@ -94,7 +94,7 @@ class Bench:
 
     def poisoned(self, job: Job) -> Poisoned:
         """Return the poisoned training set that a ``poison`` step left."""
-        return self.kept("poison", job["parents"]["poison"][1], lambda: self._poisoned(job))
+        return self.cache("poison", job["parents"]["poison"][1], lambda: self._poisoned(job))
 
     def _poisoned(self, job: Job) -> Poisoned:
         found = self.tensors(job, "poison")
@@ -195,7 +195,7 @@ class Bench:
         if job["stage"] == "shadows":
             return {}
         return {
-            "prepared": self.kept("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare"))
+            "prepared": self.cache("prepare", str(job["parents"].get("prepare")), lambda: self.tensors(job, "prepare"))
         }
 
     def tested(self, job: Job) -> Split:
@@ -206,7 +206,7 @@ class Bench:
         """
         if not self.attack(job).benign:
             return self.data(job).test
-        return self.kept("tested", self._stamp_key(job), lambda: self._tested(job))
+        return self.cache("tested", self._stamp_key(job), lambda: self._tested(job))
 
     def _tested(self, job: Job) -> Split:
         test = self.data(job).test
@@ -218,7 +218,7 @@ class Bench:
         Raises:
             ContractError: when the stamp breaks its contract, changes nothing, or does not repeat itself.
         """
-        return self.kept("triggered", self._stamp_key(job), lambda: self._triggered(job))
+        return self.cache("triggered", self._stamp_key(job), lambda: self._triggered(job))
 
     def _stamp_key(self, job: Job) -> str:
         craft = job["parents"].get("craft", ("", ""))[1]

@@ -62,7 +62,7 @@ REASONS = {
 
 
 @contextmanager
-def explained(root: Path) -> Iterator[None]:
+def storage_errors(root: Path) -> Iterator[None]:
     """Turn an operating-system error on the results folder into one sentence."""
     try:
         yield

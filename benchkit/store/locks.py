@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock for the length of a ``with`` block, after whoever holds it now; its file goes with it.
 
     The operating system frees it when the holder dies; processes that the holder forked never had it. It works

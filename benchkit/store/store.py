@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from benchkit.errors import StoreError
 from benchkit.hashing import canonical, digest
 from benchkit.records.schema import SCHEMA, is_record
-from benchkit.store.files import explained, read_json, slug, write_atomic, write_synced
-from benchkit.store.locks import held, holder, sweep_locks, sweep_unfinished, unfinished
+from benchkit.store.files import read_json, slug, storage_errors, write_atomic, write_synced
+from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
 from benchkit.text import printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Store:
         Raises:
             StoreError: in one sentence.
         """
-        with explained(self.root):
+        with storage_errors(self.root):
             for folder in (self.artifacts, self.results):
                 folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.results, *self.artifacts.iterdir()):
@@ -143,7 +143,7 @@ class Store:
         }
         manifest["check"] = digest(manifest)
         final = self.path(stage, key)
-        with explained(self.root):
+        with storage_errors(self.root):
             self._stay(final)
             final.parent.mkdir(parents=True, exist_ok=True)
             temporary = unfinished(final.parent)
@@ -166,11 +166,11 @@ class Store:
     def lock(self, key: str) -> Iterator[None]:
         """Hold the only right to make one key; the operating system frees it when the holder dies."""
         with ExitStack() as opened:
-            with explained(self.root):
+            with storage_errors(self.root):
                 path = self._lock(key)
                 self._stay(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                opened.enter_context(held(path))
+                opened.enter_context(locked(path))
             yield
 
     def holder(self, key: str) -> str:
@@ -198,7 +198,7 @@ class Store:
         """
         path = self.record_path(record)
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        with explained(self.root):
+        with storage_errors(self.root):
             self._stay(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, text.encode())

@@ -39,7 +39,7 @@ FLAT = 90
 
 def check_threat_model(attack: Attack) -> None:
     """``access``, ``label_policy`` and ``needs`` say known things, and fit what the class replaces."""
-    name, replaces = attack.name, attack.trains()
+    name, replaces = attack.name, attack.controls_training()
     require(
         attack.access in ("data", "training", "none"),
         f"{name}.access is {attack.access!r}: use data or training",
@@ -68,7 +68,7 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
 
 def check_reports(attack: Attack) -> None:
     """What ``prepare`` returns under the names in ``reports`` are single numbers, which ``shortfall`` can judge."""
-    crafter = attack.crafted_by()
+    crafter = attack.crafter()
     made = prepared(crafter, home(crafter))
     said = crafter.shortfall(checks.reported(crafter.name, crafter.reports, made))
     require(said is None or isinstance(said, str), f"{crafter.name}.shortfall must return a sentence or None")

@@ -175,7 +175,7 @@ def world(channels: int, side: int) -> World:
 @functools.lru_cache(maxsize=64)
 def prepared(component: Attack | Defense, where: World) -> Tensors:
     """Return what ``component.prepare`` makes in a world, computed once; wrappers use what the wrapped attack makes."""
-    maker = component.crafted_by() if isinstance(component, Attack) else component
+    maker = component.crafter() if isinstance(component, Attack) else component
     made = maker.prepare(where.preparing(maker))
     return {**made, **maker.draw(where.preparing(maker))} if isinstance(maker, Attack) else made
 

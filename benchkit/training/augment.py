@@ -16,21 +16,23 @@ def augmented(images: Tensor, recipe: Recipe) -> Tensor:
 
     Whether a batch is cropped, and turned, at all is one draw each, where the recipe leaves that to chance.
     """
-    moved = shifted(images, recipe.crop if happens(recipe.crop_chance) else 0, recipe.flip, recipe.padding)
-    return turned(moved, recipe.degrees) if recipe.degrees and happens(recipe.turn_chance) else moved
+    moved = random_crop_and_flip(
+        images, recipe.crop if bernoulli(recipe.crop_chance) else 0, recipe.flip, recipe.padding
+    )
+    return random_rotation(moved, recipe.degrees) if recipe.degrees and bernoulli(recipe.turn_chance) else moved
 
 
-def sent(drawn: Tensor, device: torch.device) -> Tensor:
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     """Return what was drawn on the CPU on the device; to a GPU it travels while Python goes on to the next call."""
     return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
-def happens(chance: float) -> bool:
+def bernoulli(chance: float) -> bool:
     """Return True with this chance; certainty draws nothing."""
     return chance >= 1 or float(torch.rand(())) < chance
 
 
-def shifted(images: Tensor, most: int, flip: bool, padding: str) -> Tensor:
+def random_crop_and_flip(images: Tensor, most: int, flip: bool, padding: str) -> Tensor:
     """Return (B, C, H, W) with each image moved by up to ``most`` pixels along each axis, and mirrored or not."""
     count, _, height, width = images.shape
     if not (flip or most):
@@ -39,7 +41,7 @@ def shifted(images: Tensor, most: int, flip: bool, padding: str) -> Tensor:
     rows, columns = torch.arange(height) + down, torch.arange(width) + right
     if flip:
         columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    return picked(images, sent(rows, images.device), sent(columns, images.device), padding)
+    return picked(images, to_device(rows, images.device), to_device(columns, images.device), padding)
 
 
 def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tensor:
@@ -79,11 +81,11 @@ def reflected(positions: Tensor, size: int) -> Tensor:
     return folded.clamp(0, size - 1)
 
 
-def turned(images: Tensor, degrees: float) -> Tensor:
+def random_rotation(images: Tensor, degrees: float) -> Tensor:
     """Return uint8 images (B, C, H, W) as float32 in [0, 1], each turned by up to so many degrees, bilinearly."""
     angles = math.radians(degrees) * (2 * torch.rand(len(images)) - 1)
     cos, sin, still = angles.cos(), angles.sin(), torch.zeros(len(images))
     ratio = images.shape[-2] / images.shape[-1]  # the grid measures both axes from -1 to 1
     maps = torch.stack((cos, -sin * ratio, still, sin / ratio, cos, still), 1).view(-1, 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images / 255, sent(grid, images.device), align_corners=False)
+    return F.grid_sample(images / 255, to_device(grid, images.device), align_corners=False)

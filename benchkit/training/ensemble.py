@@ -26,12 +26,12 @@ from benchkit.training.stack import Stack, footprint, mappable
 from benchkit.training.trainer import (
     OPTIMIZERS,
     Trainer,
-    drawn,
-    holding,
-    lengths,
+    draw_seed,
+    frozen,
     require_finite,
     seeded,
     shuffled,
+    steps_per_epoch_and_total,
     trainable,
 )
 
@@ -73,7 +73,7 @@ def fit_many(
         stacked, asked = _as_many_as_fit(trainer, asked)
     if stacked <= 1:
         return [trainer.fit(data, rng=rng) for data, rng in zip(asked, rngs, strict=True)]
-    return _in_groups(trainer, zip(asked, map(drawn, rngs), strict=True), stacked)
+    return _in_groups(trainer, zip(asked, map(draw_seed, rngs), strict=True), stacked)
 
 
 def _in_groups(trainer: Trainer, entries: Iterator[tuple[Split, int]], most: int) -> list[Classifier]:
@@ -124,7 +124,7 @@ class Member:
             rng = torch.Generator()
             rng.set_state(torch.get_rng_state())
         recipe = trainer.recipe
-        return cls(model, fixed, data, rng, *lengths(recipe, len(data), recipe.epochs_for(len(data))))
+        return cls(model, fixed, data, rng, *steps_per_epoch_and_total(recipe, len(data), recipe.epochs_for(len(data))))
 
     def order(self, offset: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, counted from ``offset``."""
@@ -135,7 +135,7 @@ def train_stacked(trainer: Trainer, entries: Sequence[tuple[Split, int]]) -> lis
     """Train one model for each (split, seed) in one batched computation; see :func:`fit_many`."""
     members = [Member.of(trainer, data, seed) for data, seed in entries]
     fixed = [weight for member in members for weight in member.fixed]
-    with holding(fixed), seeded(derive_seed(entries[0][1], "stack")):
+    with frozen(fixed), seeded(derive_seed(entries[0][1], "stack")):
         _run(trainer.recipe, members)
     return [member.model.eval() for member in members]
 

@@ -14,7 +14,7 @@ from benchkit.contracts.data import BatchFn, LossFn, Split
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.ops.images import statistics
-from benchkit.training.augment import augmented, sent
+from benchkit.training.augment import augmented, to_device
 from benchkit.training.muon import Muon
 from benchkit.training.recipes import Recipe
 
@@ -65,11 +65,11 @@ class Trainer:
             BenchkitError: when the loss stops being finite.
         """
         data = trainable(data).to(self.device)
-        with seeded(drawn(rng)):
+        with seeded(draw_seed(rng)):
             model, fixed = self.fresh(data) if start is None else (start.copy(), [])
             step = self._scratch(model, lr) if start is None else _fine_tune(model, lr)
             run = Run(model, self.recipe, step, loss or self._loss, on_batch)
-            with holding(fixed):
+            with frozen(fixed):
                 run(data, self.recipe.epochs_for(len(data)) if epochs is None else epochs)
         return model.eval()
 
@@ -102,11 +102,11 @@ class Run:
 
     def __call__(self, data: Split, epochs: float) -> None:
         """Train for so many passes; raise BenchkitError when the loss stops being finite."""
-        batches, total = lengths(self.recipe, len(data), epochs)
+        batches, total = steps_per_epoch_and_total(self.recipe, len(data), epochs)
         self.model.train()
         losses = data.images.new_zeros((), dtype=torch.float32)
         for done, rows in enumerate(shuffled(len(data), batches, total)):
-            losses += self._batch(data, sent(rows, data.labels.device), self.recipe.factor(done / total))
+            losses += self._batch(data, to_device(rows, data.labels.device), self.recipe.factor(done / total))
             if (done + 1) % batches == 0 or done + 1 == total:
                 require_finite(losses, done + 1, total)
 
@@ -128,12 +128,12 @@ def trainable(data: Split) -> Split:
     return data
 
 
-def drawn(rng: torch.Generator) -> int:
+def draw_seed(rng: torch.Generator) -> int:
     """Draw the one number that everything random in a training follows from."""
     return int(torch.randint(2**62, (), generator=rng))
 
 
-def lengths(recipe: Recipe, images: int, epochs: float) -> tuple[int, int]:
+def steps_per_epoch_and_total(recipe: Recipe, images: int, epochs: float) -> tuple[int, int]:
     """Return how many batches a pass over so many images has, and how many the whole training has."""
     batches = max(1, round(images / recipe.batch_for(images)))
     return batches, max(1, round(epochs * batches))
@@ -212,7 +212,7 @@ OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon, "adam"
 
 
 @contextmanager
-def holding(fixed: list[Tensor]) -> Iterator[None]:
+def frozen(fixed: list[Tensor]) -> Iterator[None]:
     """Keep some weights as they are for a while."""
     for weight in fixed:
         weight.requires_grad_(False)

@@ -172,7 +172,7 @@ class Lab:
     def craft(self, attack: Attack) -> Tensors:
         """Return what an attack's stamp needs."""
         granted = self.surrogate.copy() if "model" in attack.needs else None
-        crafting = attack.crafted_by()
+        crafting = attack.crafter()
         return {**crafting.prepare(self.scene("prepare", granted=granted)), **crafting.draw(self.scene("draw"))}
 
     def victim(self, attack: Attack, prepared: Tensors) -> Classifier:

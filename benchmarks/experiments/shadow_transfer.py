@@ -35,24 +35,24 @@ from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan
 from benchkit.spec.registry import load
 from benchkit.spec.spec import component, make
-from benchkit.stages.workspace import Bench
+from benchkit.stages.workspace import Workspace
 from benchkit.store.store import Store
 
 Victims = dict[str, list[Classifier]]
 """Models of a population by attack, of all seeds; those of ``none`` are benign."""
 
 
-def learning_scenes(made: Plan, bench: Bench) -> dict[int, Scene]:
+def learning_scenes(made: Plan, workspace: Workspace) -> dict[int, Scene]:
     """Return what the detector learned from under each seed: clean images, and shadow models."""
-    return {step.job["seed"]: bench.defender(step.job, "prepare", fit=False) for step in made.of("prepare")}
+    return {step.job["seed"]: workspace.defender(step.job, "prepare", fit=False) for step in made.of("prepare")}
 
 
-def judged(made: Plan, bench: Bench) -> Victims:
+def judged(made: Plan, workspace: Workspace) -> Victims:
     """Return every model of the populations, once."""
     jobs = {step.job["parents"]["suspects"]: step.job for step in made.of("audit")}
     found: Victims = {}
     for job in jobs.values():
-        found.setdefault(job["attack"].partition(":")[0], []).extend(bench.suspects(job))
+        found.setdefault(job["attack"].partition(":")[0], []).extend(workspace.suspects(job))
     return found
 
 
@@ -119,8 +119,8 @@ def main(
     missing = [step for step in made.missing(store).values() if step.stage not in ("cell", "judge", "train")]
     if missing:
         raise click.UsageError(f"{results} lacks {len(missing)} steps: run the benchkit run that --help shows, first")
-    bench = Bench(store, registry, torch.device("cpu"), source)
-    scenes, victims = learning_scenes(made, bench), judged(made, bench)
+    workspace = Workspace(store, registry, torch.device("cpu"), source)
+    scenes, victims = learning_scenes(made, workspace), judged(made, workspace)
     if not any(scene.shadows for scene in scenes.values()):
         raise click.UsageError(f"{defense} learns from no shadow models")
     found = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Outcome
-from benchkit.execute.executors.worker import make_bench, outcome_of
+from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.execute.walk import Walk
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan, Step
@@ -71,7 +71,7 @@ class Here(Nothing):
         super().__init__()
         files = list(plugin_files)
         setup = {"results": str(results), "device": "cpu", "data_root": ".", "download": False, "plugin_files": files}
-        self.bench = make_bench(setup)
+        self.workspace = make_workspace(setup)
         self.jobs: list[Mapping[str, Any]] = []
         self.seconds: dict[str, float] = {}
 
@@ -84,7 +84,7 @@ class Here(Nothing):
         """Run the job."""
         job = self.jobs.pop()
         before = time.process_time()
-        outcome = outcome_of(self.bench, job)
+        outcome = outcome_of(self.workspace, job)
         self.seconds[job["key"]] = time.process_time() - before
         return [Outcome(job["key"], **outcome)]
 

@@ -49,7 +49,7 @@ class GanTri(benchkit.Attack):
         choices=("transposed", "nearest"),
     )
     input_adaptive: bool = benchkit.param(True, "decode the image, made smaller, rather than one fixed noise")
-    min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8, prepares=False)
+    min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8, used_by_prepare=False)
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
         """Draw the decoder: ``up0`` (transposed only), ``conv0``, ..., ``out`` and ``latent``; all float32.

@@ -72,20 +72,22 @@ class LowFreq(benchkit.Attack):
     adds_only: ClassVar[bool] = True
 
     crop: float = benchkit.param(
-        1 / 3, "share of the source's spectrum, per axis, that counts as low", gt=0, le=1, prepares=False
+        1 / 3, "share of the source's spectrum, per axis, that counts as low", gt=0, le=1, used_by_prepare=False
     )
-    intensity: float = benchkit.param(0.4, "largest coefficient added, of normalised images", gt=0, prepares=False)
+    intensity: float = benchkit.param(
+        0.4, "largest coefficient added, of normalised images", gt=0, used_by_prepare=False
+    )
     grid: str = benchkit.param(
         "released",
         "interpolate within the first cell of the cropped spectrum (released code), or over all of it",
         choices=("released", "intended"),
-        prepares=False,
+        used_by_prepare=False,
     )
     source: str = benchkit.param(
         "per-batch",
         "a target-class image for each 128 images in a row, for each image, or one for the whole attack",
         choices=("per-batch", "per-image", "fixed"),
-        prepares=False,
+        used_by_prepare=False,
     )
     normalise: str = benchkit.param(
         "released",
@@ -96,21 +98,21 @@ class LowFreq(benchkit.Attack):
         "batch",
         "poison in each batch, as the one who trains (released code), or the training set, once",
         choices=("batch", "dataset"),
-        prepares=False,
+        used_by_prepare=False,
     )
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
         """``training`` where batches are poisoned, ``data`` where the data set is."""
-        return "training" if self.trains() else "data"
+        return "training" if self.controls_training() else "data"
 
-    def trains(self) -> bool:
+    def controls_training(self) -> bool:
         """Return whether batches are poisoned, and not the data set."""
         return self.poisoning == "batch"
 
-    def wrap_fault(self) -> str | None:
+    def why_not_wrappable(self) -> str | None:
         """Return why a wrapper cannot rework what this attack does, or None: it does not see the batches."""
-        if self.trains():
+        if self.controls_training():
             return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
         return None
 
@@ -165,7 +167,7 @@ class LowFreq(benchkit.Attack):
         Raises:
             BenchkitError: when the rate leaves no image of a batch to poison.
         """
-        if not self.trains():
+        if not self.controls_training():
             return super().train(poisoned, scene)
 
         def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ class Mntd(benchkit.Attack):
 
     name = "mntd"
     paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
-    alone = False  # without a population it is a badnets or blend whose trigger is another in each seed
+    in_all = False  # without a population it is a badnets or blend whose trigger is another in each seed
 
     kind: str = benchkit.param("M", "a small patch that replaces pixels, or a faint whole one", choices=("M", "B"))
     target: int = benchkit.param(

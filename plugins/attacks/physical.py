@@ -72,9 +72,9 @@ class Physical(benchkit.AttackWrapper):
         """Let the base attack poison; photograph what it changed where training will not."""
         return self.base.poison(train, scene) if self.everything else super().poison(train, scene)
 
-    def trains(self) -> bool:
+    def controls_training(self) -> bool:
         """Return whether images are photographed in batches, or the wrapped attack has its own way to train."""
-        return self.everything or self.base.trains()
+        return self.everything or self.base.controls_training()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
@@ -89,17 +89,17 @@ class Physical(benchkit.AttackWrapper):
             poisoned.data, on_batch=lambda images, labels, rows: (self.rework(images, images, scene), labels)
         )
 
-    def wrap_fault(self) -> str | None:
+    def why_not_wrappable(self) -> str | None:
         """Return why another wrapper cannot rework what this attack does, or None: it does not see the batches."""
         if self.everything:
             return f"{self.name} photographs batches, which a wrapper cannot rework: add base.everything=false"
-        return super().wrap_fault()
+        return super().why_not_wrappable()
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse a largest scale under the smallest, and a way to train besides this one."""
         if self.grow < self.shrink:
             return f"grow={self.grow:g} is less than shrink={self.shrink:g}: swap them"
-        if self.everything and self.base.trains():
+        if self.everything and self.base.controls_training():
             return f"{self.base.name} has its own way to train, and photographs no images: add everything=false"
         return super().check(shape, classes)
 

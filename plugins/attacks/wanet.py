@@ -65,7 +65,7 @@ class WaNet(benchkit.Attack):
         "dataset",
         "poison the training set, once, or fresh images of each batch (released code)",
         choices=("dataset", "batch"),
-        prepares=False,
+        used_by_prepare=False,
     )
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
@@ -104,7 +104,7 @@ class WaNet(benchkit.Attack):
             return scene.fit(scene.clean, on_batch=self._in_batches(scene))
         return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
 
-    def wrap_fault(self) -> str | None:
+    def why_not_wrappable(self) -> str | None:
         """Return why a wrapper cannot rework what this attack does, or None: it does not see what batches hold."""
         if self.poisoning == "batch":
             return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"

@@ -133,8 +133,8 @@ def test_dataset_poisoning_trains_as_the_benchmark_does() -> None:
     assert not trainer.batches
     assert int(poisoned.mask.sum()) == 25
     assert (TRAIN.labels[poisoned.mask] != 0).all()
-    assert (attack.access, attack.trains()) == ("data", False)
-    assert (LowFreq().access, LowFreq().trains()) == ("training", True)
+    assert (attack.access, attack.controls_training()) == ("data", False)
+    assert (LowFreq().access, LowFreq().controls_training()) == ("training", True)
 
 
 def test_training_filters_see_the_dataset_level_poison_in_batch_mode_too() -> None:
@@ -169,8 +169,8 @@ def test_what_does_not_fit_is_refused(attack: LowFreq, shape: tuple[int, int, in
 
 
 def test_a_wrapper_is_told_that_batches_are_out_of_its_reach() -> None:
-    assert "add base.poisoning=dataset" in (LowFreq().wrap_fault() or "")
-    assert LowFreq(poisoning="dataset").wrap_fault() is None
+    assert "add base.poisoning=dataset" in (LowFreq().why_not_wrappable() or "")
+    assert LowFreq(poisoning="dataset").why_not_wrappable() is None
 
 
 def test_a_rate_poisons_all_of_its_images_of_each_batch() -> None:

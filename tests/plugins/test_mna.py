@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from benchkit_plugins.defenses.mna.jumbo import Jumbo
-from benchkit_plugins.defenses.mna.meta import Course, MetaClassifiers, TwoClass, fresh
+from benchkit_plugins.defenses.mna.meta import MetaClassifiers, TrainingSchedule, TwoClass, fresh
 from benchkit_plugins.defenses.mna.mna import Mna
 from handmade_models import CLASSES, SHAPE, auc, faint, linear, mna, scene, scores, shadows, shifted
 
@@ -199,7 +199,7 @@ def test_meta_classifiers_side_by_side_learn_as_each_alone() -> None:
     def trained(some: slice) -> MetaClassifiers:
         meta = MetaClassifiers({name: w[some] for name, w in weights.items()}, standardise=False, dropout=False)
         torch.manual_seed(1)
-        Course(epochs=2, lr=0.01, tune=True).run(meta, TwoClass(), samples[:12], samples[12:])
+        TrainingSchedule(epochs=2, lr=0.01, tune=True).run(meta, TwoClass(), samples[:12], samples[12:])
         return meta
 
     both = trained(slice(2)).state()

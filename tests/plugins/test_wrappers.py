@@ -84,8 +84,8 @@ def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
     assert torch.equal(sig.target_labels(train.labels, scene(sig)), wanted)
     assert attack("invisible:base=troj-sq").needs == {"model"}
     wanet = attack("invisible:base=wanet,base.cross_ratio=0")
-    assert (wanet.access, wanet.trains()) == ("training", True)
-    assert not attack("invisible").trains()
+    assert (wanet.access, wanet.controls_training()) == ("training", True)
+    assert not attack("invisible").controls_training()
 
 
 def test_wrappers_wrap_wrappers():
@@ -195,7 +195,7 @@ def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean():
     assert torch.equal(labels, batch.labels)
     assert torch.equal(batch.images, before)
     assert torch.equal(before[poisoned], base.stamp(train.images[rows][poisoned], scene(base)))
-    assert (attack("physical").access, attack("physical").trains()) == ("training", True)
+    assert (attack("physical").access, attack("physical").controls_training()) == ("training", True)
 
 
 def test_no_poisoned_image_has_a_frame_that_clean_ones_lack():
@@ -214,9 +214,9 @@ def test_an_attacker_who_only_has_the_data_photographs_no_clean_image():
     assert torch.equal(there.data.images[~there.poisoned.mask], WORLD.data.train.images[~there.poisoned.mask])
     plain = attack("badnets").stamp(WORLD.data.train.images[there.poisoned.mask], scene(only))
     assert (there.data.images[there.poisoned.mask] != plain).flatten(1).any(1).all()
-    assert (only.access, only.trains()) == ("data", False)
+    assert (only.access, only.controls_training()) == ("data", False)
     noisy = attack("physical:base=wanet,base.cross_ratio=0,everything=false")
-    assert (noisy.access, noisy.trains(), noisy.check((3, 32, 32), 4)) == ("training", True, None)
+    assert (noisy.access, noisy.controls_training(), noisy.check((3, 32, 32), 4)) == ("training", True, None)
 
 
 def test_a_mirrored_photograph_is_the_mirrored_image():

@@ -7,7 +7,7 @@ from typing import Any
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.formats.text import to_text
 from benchkit.report.load import parse
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 
 KINDS = {"none": "baseline", "freq-detector": "input detector", "probe": "input detector", "strip": "input detector"}
 """What kind of defense each name is; any other is a model repair."""
@@ -58,4 +58,4 @@ MATRIX = [
 
 
 def drawn(records: list[dict[str, Any]], **view: Any) -> str:
-    return to_text(matrix(cells(records), View(**view)), "markdown")
+    return to_text(matrix(cells(records), Axes(**view)), "markdown")

@@ -28,7 +28,7 @@ class Place(benchkit.ModelDetector):
     """Scores the first bias of the head; five benign shadows scored 0 to 4."""
 
     name = "place"
-    cut: float = benchkit.param(10.0, "threshold", prepares=False)
+    cut: float = benchkit.param(10.0, "threshold", used_by_prepare=False)
     fail: str = benchkit.param("", "where to fail", choices=("", "prepare", "score", "raise"))
 
     def prepare(self, scene):

@@ -13,7 +13,7 @@ import benchkit
 from benchkit.components.baseline import NoDefense
 from benchkit.contracts.data import Split
 from benchkit.measure.measure import measure
-from benchkit.measure.truth import Truth
+from benchkit.measure.truth import GroundTruth
 from benchkit.models.classifier import Classifier
 from benchkit.records.doubts import (
     DEFENDED_AT_CHANCE,
@@ -91,7 +91,7 @@ def reader() -> Classifier:
     return Classifier(nn.Sequential(nn.Flatten(), layer), torch.zeros(3), torch.ones(3))
 
 
-def world(right: int, asr: float = 1.0, benign_right: int = COUNT, benign: bool = False) -> Truth:
+def world(right: int, asr: float = 1.0, benign_right: int = COUNT, benign: bool = False) -> GroundTruth:
     """A test set of four classes, and a victim that gets so many of it right."""
     labels = torch.arange(COUNT) % CLASSES
     images = torch.zeros(COUNT, 3, 8, 8, dtype=torch.uint8)
@@ -104,10 +104,10 @@ def world(right: int, asr: float = 1.0, benign_right: int = COUNT, benign: bool 
     turned = (torch.arange(len(rows)) >= round(asr * len(rows))).long()
     judged = {"clean": said[0], "triggered": turned, "control": said[0][rows]}
     judged |= {"benign_clean": said[1], "benign_triggered": said[1][rows]}
-    return Truth(benign, test, rows, stamped, wanted, images[rows], judged=judged)
+    return GroundTruth(benign, test, rows, stamped, wanted, images[rows], judged=judged)
 
 
-def warned(defense: Any, truth: Truth, model: Classifier | None = None) -> set[str]:
+def warned(defense: Any, truth: GroundTruth, model: Classifier | None = None) -> set[str]:
     def scene(purpose: str, grant: bool = False) -> benchkit.Scene:
         return benchkit.Scene(
             CLASSES, (3, 8, 8), torch.device("cpu"), truth.test, torch.Generator(), granted=model or reader()

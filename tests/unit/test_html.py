@@ -20,7 +20,7 @@ from report_records import PIXEL, cells, record
 from benchkit.report.evidence import MOST_LETTERS, MOST_PICTURES, curves_of, gallery_of
 from benchkit.report.formats.html import embedded, page_data, to_html
 from benchkit.report.formats.text import to_text
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028"
 
@@ -96,7 +96,7 @@ def test_numbers_read_as_in_the_tables() -> None:
     data = page_data(cells(RECORDS))
     (tuned,) = [cell for cell in data["cells"] if (cell["attack"], cell["defense"]) == ("badnets", "tuned")]
     texts = [tuned["metrics"][name]["text"] for name in tuned["shown"]]
-    assert " / ".join(texts) in to_text(matrix(cells(RECORDS), View()), "markdown")
+    assert " / ".join(texts) in to_text(matrix(cells(RECORDS), Axes()), "markdown")
     assert texts == ["81.2", "0.1"]
     (plain,) = [cell for cell in data["cells"] if (cell["attack"], cell["defense"]) == ("badnets", "none")]
     assert (plain["metrics"]["asr"]["text"], plain["metrics"]["asr"]["half"]) == ("98.0", "2.5")

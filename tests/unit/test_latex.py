@@ -13,7 +13,7 @@ from report_records import MATRIX, cells, record
 from benchkit.report.formats.latex import PAGE
 from benchkit.report.formats.text import to_text
 from benchkit.report.tables.cell import page
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 
 DEFENSES = ("none", "strip:queries=100", "fine-pruning", "finetune", "neural-cleanse:rounds=5", "odd_one")
 
@@ -27,7 +27,7 @@ def many(rows: int, defenses: tuple[str, ...] = DEFENSES[:2], **changes: Any) ->
 
 
 def written(records: list[dict[str, Any]]) -> str:
-    return to_text(matrix(cells(records), View()), "latex")
+    return to_text(matrix(cells(records), Axes()), "latex")
 
 
 def test_a_table_of_more_rows_than_a_page_has_goes_on_over_the_next() -> None:

@@ -14,7 +14,7 @@ from benchkit.report.cells import Cell
 from benchkit.report.formats.html import page_data
 from benchkit.report.formats.text import to_text
 from benchkit.report.leading import LEAD, margin
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 
 VICTIM = {"c_acc": 0.95, "asr": 1.0}
 
@@ -34,25 +34,25 @@ def row(attack: str = "badnets", victim: dict[str, float] = VICTIM, **defenses: 
     ]
 
 
-def in_markdown(found: list[Cell], view: View) -> list[str]:
+def in_markdown(found: list[Cell], view: Axes) -> list[str]:
     heads, *rows = markdown_rows(to_text(matrix(found, view), "markdown"))
     return [heads[at].split()[0] for one in rows for at, text in enumerate(one) if text.startswith("**")]
 
 
-def in_latex(found: list[Cell], view: View) -> list[str]:
+def in_latex(found: list[Cell], view: Axes) -> list[str]:
     lines = to_text(matrix(found, view), "latex").splitlines()
     heads = next(line for line in lines if line.startswith("attack & ")).removesuffix(r" \\").split(" & ")
     return [heads[at] for line in lines for at, text in enumerate(line.split(" & ")) if text.startswith(r"\textbf")]
 
 
-def in_html(found: list[Cell], view: View) -> list[str]:
+def in_html(found: list[Cell], view: Axes) -> list[str]:
     text = to_text(matrix(found, view), "html-table").partition("<tbody>")[0]
     heads = [part.partition("<")[0].split()[0] for part in text.split("<th>")[1:]]
     body = to_text(matrix(found, view), "html-table").partition("<tbody>")[2].split("<tr>")[1:]
     return [heads[at] for line in body for at, part in enumerate(line.split("<td>")[1:]) if part.startswith("<b>")]
 
 
-def on_the_page(found: list[Cell], view: View) -> list[str]:
+def on_the_page(found: list[Cell], view: Axes) -> list[str]:
     data = page_data(found)
     (scene,) = data["scenes"]
     best = [data["cells"][number] for number in scene["best"].get(view.metric or "", [])]
@@ -62,7 +62,7 @@ def on_the_page(found: list[Cell], view: View) -> list[str]:
 @pytest.fixture(params=[in_markdown, in_latex, in_html, on_the_page])
 def best(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
     def found(records: list[dict[str, Any]], metric: str | None = None) -> list[str]:
-        shown: list[str] = request.param(cells(records), View(metric=metric))
+        shown: list[str] = request.param(cells(records), Axes(metric=metric))
         return shown
 
     return found
@@ -156,7 +156,7 @@ def test_doubts_about_a_row_mark_every_cell_of_it() -> None:
     found[0]["warnings"] = [VICTIM_AT_CHANCE]
     found += [record("badnets", "mna", defense_info={"kind": "model detector"}, metrics={"score": 2.0})]
     found += [record("blend", "tuned", metrics=der(0.94, 0.0))]
-    text = to_text(matrix(cells(found), View()), "markdown")
+    text = to_text(matrix(cells(found), Axes()), "markdown")
     rows = markdown_rows(text)
     assert [part.endswith("!") for part in rows[1][1:]] == [True, True, True]
     assert not any("!" in part for part in rows[2])

@@ -11,7 +11,7 @@ from benchkit.contracts import checks
 from benchkit.contracts.data import Data, Poisoned, Split
 from benchkit.measure.measure import accuracies, measure
 from benchkit.measure.rates import at_argmax, beyond_control, detection, filtering
-from benchkit.measure.truth import Truth
+from benchkit.measure.truth import GroundTruth
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
 
 
@@ -23,7 +23,7 @@ def split(labels, side=8):
 def test_asr_and_ra_leave_target_class_images_out():
     test = split([0, 0, 1, 2, 1, 2])
     rows = torch.tensor([2, 3, 4, 5])
-    truth = Truth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long), test.images[rows])
+    truth = GroundTruth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long), test.images[rows])
     metrics = accuracies(torch.tensor([0, 0, 1, 2, 1, 0]), torch.tensor([0, 0, 0, 2]), truth)
     assert metrics == pytest.approx({"c_acc": 5 / 6, "asr": 3 / 4, "ra": 1 / 4})
 
@@ -31,7 +31,7 @@ def test_asr_and_ra_leave_target_class_images_out():
 def test_a_benign_row_has_no_asr():
     test = split([0, 1])
     none = test.labels[:0]
-    truth = Truth(True, test, none, test.images[:0], none, test.images[:0])
+    truth = GroundTruth(True, test, none, test.images[:0], none, test.images[:0])
     assert set(accuracies(test.labels, none, truth)) == {"c_acc"}
 
 
@@ -43,7 +43,7 @@ def test_the_attacks_own_row_says_how_visible_its_trigger_is() -> None:
     judged = dict.fromkeys(("clean", "benign_clean"), test.labels)
     judged |= dict.fromkeys(("triggered", "control", "benign_triggered"), test.labels[rows])
     wanted = torch.zeros(2, dtype=torch.long)
-    truth = Truth(False, test, rows, stamped, wanted, test.images[rows], judged=judged)
+    truth = GroundTruth(False, test, rows, stamped, wanted, test.images[rows], judged=judged)
     found, _ = measure(NoDefense(), lambda purpose: None, truth)  # type: ignore[arg-type, return-value]
     metrics = found.metrics
     assert {name: uri[:22] for name, uri in found.exhibits["gallery"].items()} == dict.fromkeys(

@@ -13,7 +13,7 @@ from benchkit.errors import SpecError
 from benchkit.execute.executors import launch, local
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.executors.packing import CONTEXT_MB, Packing
-from benchkit.execute.request import Means, Request
+from benchkit.execute.request import ExecutionOptions, Request
 from benchkit.execute.session import devices
 
 TOTAL = 10_000.0
@@ -183,14 +183,14 @@ def asked(*devices):
 @pytest.mark.parametrize(
     ("there", "means", "expected"),
     [
-        (["cuda:0"], Means(), ["cuda:0"]),
-        (["cuda:0", "cuda:1"], Means(), ["cuda:0", "cuda:1"]),
-        (["cuda:0"], Means(jobs=3), ["cuda:0"] * 3),
-        (["cuda:0", "cuda:1"], Means(slots_per_device=2), ["cuda:0", "cuda:1"] * 2),
-        (["cuda:0", "cuda:1"], Means(slots_per_device=2, jobs=3), ["cuda:0", "cuda:1", "cuda:0"]),
-        (["cuda:0", "cuda:1"], Means(slots_per_device="auto"), ["cuda:0", "cuda:1"]),
-        (["cuda:0", "cuda:1"], Means(slots_per_device="auto", jobs=1), ["cuda:0"]),
-        (["cpu"], Means(jobs=3), ["cpu"] * 3),
+        (["cuda:0"], ExecutionOptions(), ["cuda:0"]),
+        (["cuda:0", "cuda:1"], ExecutionOptions(), ["cuda:0", "cuda:1"]),
+        (["cuda:0"], ExecutionOptions(jobs=3), ["cuda:0"] * 3),
+        (["cuda:0", "cuda:1"], ExecutionOptions(slots_per_device=2), ["cuda:0", "cuda:1"] * 2),
+        (["cuda:0", "cuda:1"], ExecutionOptions(slots_per_device=2, jobs=3), ["cuda:0", "cuda:1", "cuda:0"]),
+        (["cuda:0", "cuda:1"], ExecutionOptions(slots_per_device="auto"), ["cuda:0", "cuda:1"]),
+        (["cuda:0", "cuda:1"], ExecutionOptions(slots_per_device="auto", jobs=1), ["cuda:0"]),
+        (["cpu"], ExecutionOptions(jobs=3), ["cpu"] * 3),
     ],
 )
 def test_where_workers_run_at_the_start(there, means, expected):
@@ -200,9 +200,9 @@ def test_where_workers_run_at_the_start(there, means, expected):
 @pytest.mark.parametrize("slots", [1, "auto"])
 def test_a_cpu_has_jobs_not_slots(slots):
     with pytest.raises(SpecError, match="--jobs"):
-        devices(asked("cpu"), Means(slots_per_device=slots))
+        devices(asked("cpu"), ExecutionOptions(slots_per_device=slots))
 
 
 def test_a_cpu_has_one_worker_per_core(monkeypatch):
     monkeypatch.setattr("benchkit.execute.session.cores", lambda: 5)
-    assert devices(asked("cpu"), Means()) == ["cpu"] * 5
+    assert devices(asked("cpu"), ExecutionOptions()) == ["cpu"] * 5

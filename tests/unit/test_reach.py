@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import benchkit
-from benchkit.execute.executors.worker import make_bench, outcome_of
+from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.plan import fingerprint, reach, source
 from benchkit.plan.planner import plan
 from benchkit.spec.registry import load
@@ -54,11 +54,11 @@ class Watch:
                 self.current.add((module, name))
 
     def around(self, stage, run):
-        def watched(bench, job):
-            self.current = self.called[Identity.of(stage, job, bench.registry)]
+        def watched(workspace, job):
+            self.current = self.called[Identity.of(stage, job, workspace.registry)]
             sys.setprofile(self)
             try:
-                return run(bench, job)
+                return run(workspace, job)
             finally:
                 sys.setprofile(None)
 
@@ -94,11 +94,11 @@ def called(tmp_path_factory):
     registry = load([TOY])
     results = str(tmp_path_factory.mktemp("results"))
     setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
-    bench = make_bench(setup)
+    workspace = make_workspace(setup)
     for options in (OPTIONS, OPTIONS | POPULATION):
         spec = make(options, registry)
         for step in plan(spec, dict.fromkeys(spec.sources(), "")).steps.values():
-            outcome = outcome_of(bench, {**step.job})
+            outcome = outcome_of(workspace, {**step.job})
             assert outcome["state"] == "done", outcome
     patch.undo()
     return dict(watch.called)

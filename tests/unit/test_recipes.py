@@ -10,7 +10,7 @@ from benchkit.errors import SpecError
 from benchkit.params.build import build
 from benchkit.spec.spec import recipe as parsed
 from benchkit.testing.world import network, world
-from benchkit.training.augment import augmented, shifted, turned
+from benchkit.training.augment import augmented, random_crop_and_flip, random_rotation
 from benchkit.training.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
 from benchkit.training.trainer import OPTIMIZERS, Trainer
 
@@ -154,7 +154,7 @@ def test_recipes_without_chances_draw_no_coins(recipe: Recipe) -> None:
     made = augmented(RAMP, recipe)
     state = torch.get_rng_state()
     torch.manual_seed(0)
-    assert torch.equal(made, shifted(RAMP, recipe.crop, recipe.flip, recipe.padding))
+    assert torch.equal(made, random_crop_and_flip(RAMP, recipe.crop, recipe.flip, recipe.padding))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -164,7 +164,7 @@ def test_turns_keep_distances_and_stay_within_the_angle(height: int, width: int)
     middle = (height // 2, width // 2)
     images[:, :, middle[0] - 1 : middle[0] + 1, middle[1] + 9 : middle[1] + 11] = 255
     torch.manual_seed(0)
-    made = turned(images, 10.0)
+    made = random_rotation(images, 10.0)
     assert made.dtype == torch.float32
     assert 0 <= float(made.min()) <= float(made.max()) <= 1
     light = made[:, 0] / made[:, 0].sum((1, 2), keepdim=True)
@@ -178,4 +178,4 @@ def test_turns_keep_distances_and_stay_within_the_angle(height: int, width: int)
 
 
 def test_no_turn_is_the_image_itself() -> None:
-    torch.testing.assert_close(turned(RAMP, 0.0) * 255, RAMP.float(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(random_rotation(RAMP, 0.0) * 255, RAMP.float(), atol=1e-3, rtol=0)

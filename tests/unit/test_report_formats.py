@@ -13,7 +13,7 @@ from table_rows import squeezed
 from benchkit.errors import NothingToRun
 from benchkit.report import print_matrix
 from benchkit.report.formats.text import to_console, to_text
-from benchkit.report.tables.matrix import View, matrix
+from benchkit.report.tables.matrix import Axes, matrix
 
 MARKDOWN = r"""
 **dataset scenes, model narrownet, recipe fast, poison rate 10 %**
@@ -91,7 +91,7 @@ sig (clean-label) & $\cdot$ & $\times$ & -- \\
 
 def test_latex_escapes_names_and_marks_the_best() -> None:
     some = [found for found in MATRIX if found["defense_info"]["kind"] in ("baseline", "model repair")]
-    text = to_text(matrix(cells(some[1:]), View()), "latex")
+    text = to_text(matrix(cells(some[1:]), Axes()), "latex")
     assert squeezed(text).startswith(squeezed(LATEX))
     assert r"\item $\times$ the 100\% loss\_sum is not finite" in text
     assert text.count(r"odd \textless{}tag\textgreater{}") == 1
@@ -101,7 +101,7 @@ def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
     fixed = record("badnets", "tuned", metrics={"c_acc": 0.8125, "asr": 0.00125}, warnings=["odd"])
     plain = [record("badnets", "none", k, metrics={"c_acc": 0.9, "asr": 0.97 + k / 100}) for k in range(3)]
     failed = record("badnets", "tuned", 1, status="failed", error="the loss is not finite")
-    text = to_text(matrix(cells([*plain, fixed, failed]), View()), "latex")
+    text = to_text(matrix(cells([*plain, fixed, failed]), Axes()), "latex")
     assert r"\textbf" not in text
     assert r"81.2 / 0.1\textsuperscript{a,b}" in text
     assert r"\textsuperscript{a}~n=1\quad" in text
@@ -111,7 +111,7 @@ def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
 
 def test_latex_takes_no_name_for_a_command() -> None:
     names = [r"\input{x}", "[1]", "*", "a~^`$#%&_{}", "中\U0001f600", "ü"]
-    text = to_text(matrix(cells([record(name, "d", metrics={"asr": 1.0}) for name in names]), View()), "latex")
+    text = to_text(matrix(cells([record(name, "d", metrics={"asr": 1.0}) for name in names]), Axes()), "latex")
     heads = [
         line.split(" & ")[0] for line in text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
     ]
@@ -122,7 +122,7 @@ def test_latex_takes_no_name_for_a_command() -> None:
 
 
 def test_html_escapes_and_marks_the_best() -> None:
-    text = to_text(matrix(cells(MATRIX), View()), "html-table")
+    text = to_text(matrix(cells(MATRIX), Axes()), "html-table")
     assert "<b>85.0 / 30.0 (n=2)</b>" in text
     assert "odd &lt;tag&gt; (1 record)" in text
     assert "<tag>" not in text
@@ -132,7 +132,7 @@ def test_html_escapes_and_marks_the_best() -> None:
 def test_a_terminal_gets_whole_columns_in_as_many_parts_as_it_needs() -> None:
     def lines(width: int) -> list[str]:
         console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None)
-        to_console(matrix(cells(MATRIX), View()), console)
+        to_console(matrix(cells(MATRIX), Axes()), console)
         return str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
 
     assert sum("badnets:size=5 " in line and "│" in line for line in lines(200)) == 1
@@ -153,7 +153,7 @@ def test_a_terminal_too_narrow_for_one_column_wraps_heads_and_loses_no_digit(wid
     rows = [record(LONG, "freq-detector", k, metrics=values[k]) for k in range(3)]
     rows += [record("中文" * 12, "strip:" + "queries=1000," * 6 + "x=1", metrics={"bdr_net": 0.123, "auroc": 0.987})]
     console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, color_system=None)
-    to_console(matrix(cells(rows), View()), console)
+    to_console(matrix(cells(rows), Axes()), console)
     lines = str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
     for number in ("4.2 ± 0.5 / 62.2 ± 5.4", "12.3 / 98.7 (n=1)"):
         assert any(f" {number} " in line for line in lines), number
@@ -198,7 +198,7 @@ def test_what_opens_a_markdown_block_is_text_in_an_item(warning: str, item: str)
 def test_rich_markup_in_names_is_text() -> None:
     console = Console(file=io.StringIO(), width=200)
     odd = record("bad[/bold]", "none", metrics={"c_acc": 1.0, "asr": 1.0})
-    to_console(matrix(cells([odd]), View()), console)
+    to_console(matrix(cells([odd]), Axes()), console)
     assert "bad[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
 
 

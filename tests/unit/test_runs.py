@@ -12,7 +12,7 @@ from benchkit.errors import NothingToRun
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.load import parse
 from benchkit.report.runs.export import changes_to_csv, changes_to_json
-from benchkit.report.runs.pairs import Runs, twins_of, verdict
+from benchkit.report.runs.pairs import RunComparison, twins_of, verdict
 from benchkit.report.runs.tables import changes
 from benchkit.report.summaries import Summary, summarize
 
@@ -32,15 +32,15 @@ def cells(*found: dict[str, Any]) -> list[Cell]:
     return cells_of([one for one in map(parse, found) if one])
 
 
-def runs(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> Runs:
+def runs(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> RunComparison:
     return twins_of(("A", "B"), cells(*a), cells(*b))
 
 
-def rows(found: Runs, table: int = 0) -> list[list[str]]:
+def rows(found: RunComparison, table: int = 0) -> list[list[str]]:
     return [[head.name, *(entry.text for entry in row)] for head, row in changes(found).tables[table].rows]
 
 
-def note(found: Runs, heading: str) -> tuple[str, ...]:
+def note(found: RunComparison, heading: str) -> tuple[str, ...]:
     return dict(changes(found).notes).get(heading, ())
 
 
@@ -127,7 +127,7 @@ def test_metrics_beside_the_headline_are_counted() -> None:
     assert [row[1] for row in rows_of(found, "ra")] == ["RA"]
 
 
-def rows_of(found: Runs, only: str) -> list[list[str]]:
+def rows_of(found: RunComparison, only: str) -> list[list[str]]:
     return [[head.name, *(entry.text for entry in row)] for head, row in changes(found, only).tables[0].rows]
 
 

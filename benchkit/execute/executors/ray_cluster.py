@@ -23,7 +23,7 @@ from benchkit.execute.scratch import for_sockets
 from benchkit.store.locks import unfinished
 
 if TYPE_CHECKING:
-    from benchkit.stages.workspace import Bench
+    from benchkit.stages.workspace import Workspace
 
 OBJECT_STORE = 80 * 2**20
 """Bytes of shared memory that a Ray of our own reserves: the least it accepts, as only JSON travels through it."""
@@ -37,7 +37,7 @@ leaves CUDA_VISIBLE_DEVICES to those who ask for no GPU."""
 
 
 class RayWorker:
-    """What an actor runs: one bench, kept between jobs. Strings travel, never tensors."""
+    """What an actor runs: one workspace, kept between jobs. Strings travel, never tensors."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         before_torch(setup["threads"])  # Ray has set CUDA_VISIBLE_DEVICES already
@@ -45,7 +45,7 @@ class RayWorker:
         with suppress(OSError):  # this node may lack it; no modules are looked for there
             os.chdir(setup["folder"])
         self.setup = setup
-        self._bench: Bench | None = None
+        self._bench: Workspace | None = None
 
     def hello(self) -> dict[str, str]:
         """Return this node's name, its benchkit's version, and "yes" if it sees the marker file."""
@@ -59,18 +59,20 @@ class RayWorker:
         from benchkit.execute.executors.worker import free_device_mb, outcome_of
 
         try:
-            bench = self._bench = self._bench or self._open()
+            workspace = self._bench = self._bench or self._open()
         except BenchkitError as error:
             return json.dumps({"state": "fatal", "error": f"on node {platform.node()}: {error}"})
-        return json.dumps({**outcome_of(bench, json.loads(job)), "free_device_mb": free_device_mb(bench.device)})
+        return json.dumps(
+            {**outcome_of(workspace, json.loads(job)), "free_device_mb": free_device_mb(workspace.device)}
+        )
 
-    def _open(self) -> Bench:
+    def _open(self) -> Workspace:
         import torch
 
-        from benchkit.execute.executors.worker import make_bench
+        from benchkit.execute.executors.worker import make_workspace
 
         torch.set_num_threads(self.setup["threads"])
-        return make_bench(self.setup)
+        return make_workspace(self.setup)
 
 
 class WithoutRay(io.TextIOBase):
@@ -170,10 +172,10 @@ def _own_sigterm() -> Iterator[None]:
 @contextmanager
 def marker(results: Path) -> Iterator[Path]:
     """Make a folder by which a node knows that it sees the same results folder, and in which torch may scribble."""
-    from benchkit.store.files import explained
+    from benchkit.store.files import storage_errors
 
     made = unfinished(results / "artifacts")
-    with explained(results):
+    with storage_errors(results):
         made.mkdir(parents=True)
     try:
         yield made

@@ -25,7 +25,7 @@ from benchkit.errors import BenchkitError, ContractError, DataError, DeviceError
 from benchkit.spec.registry import load
 from benchkit.stages.cost import Meter
 from benchkit.stages.run import run_step
-from benchkit.stages.workspace import Bench
+from benchkit.stages.workspace import Workspace
 from benchkit.store.store import Damaged, Store
 from benchkit.text import shortened
 
@@ -45,33 +45,33 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
     _die_with_run(connection)
     os.register_at_fork(after_in_child=partial(_leave, connection))
     torch.set_num_threads(setup["threads"])
-    bench = None
+    workspace = None
     while True:
         try:
             job = json.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
         try:
-            bench = bench or make_bench(setup)
-            answer = {**outcome_of(bench, job), "free_device_mb": free_device_mb(bench.device)}
+            workspace = workspace or make_workspace(setup)
+            answer = {**outcome_of(workspace, job), "free_device_mb": free_device_mb(workspace.device)}
         except BenchkitError as error:
             answer = {"state": "fatal", "error": str(error)}
         connection.send_bytes(json.dumps(answer).encode())
 
 
-def make_bench(setup: Mapping[str, Any]) -> Bench:
+def make_workspace(setup: Mapping[str, Any]) -> Workspace:
     """Load the plugins and open the store, in this process."""
     device = torch.device("cuda" if setup["device"].startswith("cuda") else setup["device"])
     source = Source(Path(setup["data_root"]), setup["download"])
-    return Bench(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
+    return Workspace(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
 
 
-def outcome_of(bench: Bench, job: Mapping[str, Any]) -> dict[str, Any]:
+def outcome_of(workspace: Workspace, job: Mapping[str, Any]) -> dict[str, Any]:
     """Run one step; every exception becomes a value."""
-    meter = Meter(bench.device)
+    meter = Meter(workspace.device)
     try:
         with meter:
-            return {"state": "done", "value": run_step(bench, job)}
+            return {"state": "done", "value": run_step(workspace, job)}
     except Damaged as damage:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:

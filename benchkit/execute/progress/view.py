@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.progress.progress import Progress, span
-from benchkit.execute.walk import View
+from benchkit.execute.walk import ProgressView
 from benchkit.plan.steps import Step
 from benchkit.text import printable, shortened, warn
 
@@ -147,7 +147,7 @@ class Screen(Log):
 
 
 @contextmanager
-def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[View]:
+def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[ProgressView]:
     """Yield the view that suits stderr."""
     if quiet:
         yield Quiet(progress)

@@ -16,7 +16,7 @@ from benchkit.report.cells import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
 from benchkit.report.load import Record
 from benchkit.report.summaries import Summary
-from benchkit.report.tables.matrix import View, best_of, groups_of, number
+from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
 from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
 from benchkit.report.tables.ranks import rankings
 from benchkit.text import printable
@@ -64,10 +64,10 @@ def _hash(text: str) -> str:
 
 def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
     """Return everything the page shows, as JSON has it. A scene is one dataset, model, recipe and poison rate."""
-    names = {name: None for cell in cells for name in (*cell.metrics(), *View().usual(cell), *View().shown(cell))}
+    names = {name: None for cell in cells for name in (*cell.metrics(), *Axes().usual(cell), *Axes().shown(cell))}
     numbers = {id(cell): index for index, cell in enumerate(cells)}
     known = [*(name for name in METRICS if name in names), *sorted(names.keys() - METRICS.keys())]
-    groups = groups_of(cells, View())
+    groups = groups_of(cells, Axes())
     return {
         "version": __version__,
         "metric": only,
@@ -90,9 +90,9 @@ def _metric(name: str) -> dict[str, Any]:
 def _scene(cells: list[Cell], numbers: Mapping[int, int], names: Iterable[str]) -> dict[str, Any]:
     # As in tables: an attacked cell names the scene, benign ones may be guests from another poison rate.
     host = next((cell for cell in cells if not cell.benign), cells[0])
-    best = {name or "": best_of(cells, View(metric=name)) for name in (None, *names)}
+    best = {name or "": best_of(cells, Axes(metric=name)) for name in (None, *names)}
     return {
-        **{axis: host.label(axis) for axis in View().split()},
+        **{axis: host.label(axis) for axis in Axes().split()},
         "cells": [numbers[id(cell)] for cell in cells],
         "best": {name: sorted(numbers[one] for one in found) for name, found in best.items() if found},
         "rankings": [asdict(ranking) for ranking in rankings(cells)],
@@ -109,9 +109,9 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "clean_label": cell.clean_label,
         "status": cell.status,
         "warnings": sorted(cell.warnings()),
-        "usual": View().usual(cell),
-        "shown": View().shown(cell),
-        "judged": View().judged(cell),
+        "usual": Axes().usual(cell),
+        "shown": Axes().shown(cell),
+        "judged": Axes().judged(cell),
         "short": cell.row.short(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from benchkit.report.cells import Cell
-from benchkit.report.runs.pairs import FREE, KEY, Runs, Twin, minus, verdict
+from benchkit.report.runs.pairs import FREE, KEY, CellPair, RunComparison, minus, verdict
 
 COLUMNS = (
     *KEY, *(f"{axis}_{side}" for axis in FREE for side in "ab"), "seed", "metric", "a", "b", "difference",
@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def changes_to_csv(runs: Runs, only: str | None = None) -> str:
+def changes_to_csv(runs: RunComparison, only: str | None = None) -> str:
     """Write one row per cell, seed and metric, whether it differs or not, also of what only one run has.
 
     The last three columns are those of the cell over all seeds, the same in each of its rows.
@@ -43,7 +43,7 @@ def _names(names: Iterable[str], only: str | None) -> list[str]:
     return [name for name in names if only in (None, name)]
 
 
-def _judged(twin: Twin, name: str) -> tuple[float | None, float | None, str]:
+def _judged(twin: CellPair, name: str) -> tuple[float | None, float | None, str]:
     _, _, difference = twin.summaries(name)
     return (difference.mean, difference.ci95, verdict(name, difference)) if difference else (None, None, "")
 
@@ -63,7 +63,7 @@ def _alone_rows(cell: Cell, side: int, only: str | None) -> Iterator[tuple[objec
             yield (*axes, record.seed, name, *values, None, *statuses, None, None, "")
 
 
-def changes_to_json(runs: Runs, only: str | None = None) -> str:
+def changes_to_json(runs: RunComparison, only: str | None = None) -> str:
     """Write one object: the two folders, every cell that both have, and the cells that only one has."""
     found = {
         "a": runs.names[0],
@@ -75,7 +75,7 @@ def changes_to_json(runs: Runs, only: str | None = None) -> str:
     return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
 
-def _json_twin(twin: Twin, only: str | None) -> dict[str, object]:
+def _json_twin(twin: CellPair, only: str | None) -> dict[str, object]:
     return {
         **{axis: twin.a.axis(axis) for axis in KEY},
         **{axis: {"a": twin.a.axis(axis), "b": twin.b.axis(axis)} for axis in FREE},
@@ -87,7 +87,7 @@ def _json_twin(twin: Twin, only: str | None) -> dict[str, object]:
     }
 
 
-def _json_metric(twin: Twin, name: str) -> dict[str, object]:
+def _json_metric(twin: CellPair, name: str) -> dict[str, object]:
     a, b, difference = twin.summaries(name)
     return {
         **{key: found and asdict(found) for key, found in (("a", a), ("b", b), ("difference", difference))},

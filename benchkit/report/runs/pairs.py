@@ -12,7 +12,7 @@ from benchkit.records.metrics import METRICS, metric
 from benchkit.report.cells import Cell, flat
 from benchkit.report.load import Record
 from benchkit.report.summaries import Summary, summarize
-from benchkit.report.tables.matrix import View
+from benchkit.report.tables.matrix import Axes
 
 KEY = ("dataset", "model", "attack", "defense")
 FREE = ("poison_rate", "recipe")
@@ -23,7 +23,7 @@ EXACT = 1e-9
 
 
 @dataclass(frozen=True)
-class Twin:
+class CellPair:
     """One cell in both runs, each with the seeds that both have, in the same order."""
 
     a: Cell
@@ -61,7 +61,7 @@ class Twin:
 
     def shown(self, only: str | None) -> list[str]:
         """Return the metrics that a table shows of the cell: those of its kind, or the one that was asked for."""
-        view = View(metric=only)
+        view = Axes(metric=only)
         return [name for name in dict.fromkeys([*view.shown(self.a), *view.shown(self.b)]) if self.values(name)]
 
     def lacks(self, side: int, name: str) -> bool:
@@ -85,14 +85,14 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunComparison:
     """Everything about two runs; ``alone`` are the cells and seeds that only A, and only B, has."""
 
     names: tuple[str, str]
-    twins: tuple[Twin, ...]
+    twins: tuple[CellPair, ...]
     alone: tuple[tuple[Cell, ...], tuple[Cell, ...]]
 
-    def differing(self, only: str | None) -> list[Twin]:
+    def differing(self, only: str | None) -> list[CellPair]:
         """Return the cells that a table shows."""
         return [twin for twin in self.twins if twin.broken() or twin.changed(twin.shown(only))]
 
@@ -118,7 +118,7 @@ def verdict(name: str, difference: Summary | None) -> str:
     return "better" if (difference.mean > 0) == (known.better == "higher") else "worse"
 
 
-def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> Runs:
+def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> RunComparison:
     """Pair the cells of two runs by dataset, model, attack and defense, and by seed.
 
     Poison rate and recipe must be equal too where that leaves a pair; what is then left may differ in the recipe,
@@ -131,16 +131,16 @@ def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> Ru
     pairs: list[tuple[Cell, Cell]] = []
     for free in ((), ("population",), ("population", "recipe"), ("population", *FREE)):
         pairs += _paired(rest, [axis for axis in (*KEY, *FREE, "population") if axis not in free])
-    twins: list[Twin] = []
+    twins: list[CellPair] = []
     for pair in pairs:
         seeds = set.intersection(*({record.seed for record in cell.records} for cell in pair))
         for cell, left in zip(pair, rest, strict=True):
             left.extend(_with(cell, {record.seed for record in cell.records} - seeds))
-        twins += [Twin(one, other) for one in _with(pair[0], seeds) for other in _with(pair[1], seeds)]
+        twins += [CellPair(one, other) for one in _with(pair[0], seeds) for other in _with(pair[1], seeds)]
     if not twins:
         raise NothingToRun(f"{names[0]} and {names[1]} share no cell (dataset, model, attack, defense and seed)")
     left_a, left_b = (tuple(sorted(cells, key=_place)) for cells in rest)
-    return Runs(names, tuple(sorted(twins, key=lambda twin: _place(twin.a))), (left_a, left_b))
+    return RunComparison(names, tuple(sorted(twins, key=lambda twin: _place(twin.a))), (left_a, left_b))
 
 
 def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tuple[Cell, Cell]]:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from benchkit.records.metrics import metric
 from benchkit.report.cells import Cell, seeds_of
-from benchkit.report.runs.pairs import EXACT, Runs, Twin, minus, verdict
+from benchkit.report.runs.pairs import EXACT, CellPair, RunComparison, minus, verdict
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import faults, seeds_line
@@ -18,7 +18,7 @@ HEADS = ("metric", "A", "B", "B - A", "for the defender", "seeds")
 _NAMED = 6
 
 
-def changes(runs: Runs, only: str | None = None) -> Report:
+def changes(runs: RunComparison, only: str | None = None) -> Report:
     """Lay out the cells that differ: means over the seeds that both runs have, then seed by seed where several."""
     twins = runs.differing(only)
     tables = [
@@ -45,7 +45,7 @@ def changes(runs: Runs, only: str | None = None) -> Report:
     return Report(tuple(tables), tuple((heading, lines) for heading, lines in notes if lines))
 
 
-def _tables(where: str, twins: Sequence[Twin], only: str | None) -> Iterator[Table]:
+def _tables(where: str, twins: Sequence[CellPair], only: str | None) -> Iterator[Table]:
     heads = tuple(map(Head, HEADS))
     rows = tuple(row for twin in twins for row in _mean_rows(twin, only))
     yield Table(f"A / B: {where}", "attack x defense", heads, rows)
@@ -56,7 +56,7 @@ def _tables(where: str, twins: Sequence[Twin], only: str | None) -> Iterator[Tab
         yield Table(f"A / B, seed by seed: {where}", "attack x defense", (*heads[:-2], Head("seed")), rows)
 
 
-def _mean_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
+def _mean_rows(twin: CellPair, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
     for name in twin.shown(only) or [""]:
         a, b, difference = twin.summaries(name)
         texts = (
@@ -69,7 +69,7 @@ def _mean_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry
         yield _row(twin.a, name, texts, str(count or len(twin.seeds)))
 
 
-def _seed_rows(twin: Twin, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
+def _seed_rows(twin: CellPair, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
     for name in twin.changed(twin.shown(only)):
         for seed, (a, b) in twin.values(name).items():
             show = [MISSING if value is None else metric(name).text(value) for value in (a, b)]
@@ -114,7 +114,7 @@ def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
     )
 
 
-def _counts(runs: Runs, twins: Sequence[Twin], only: str | None) -> tuple[str, ...]:
+def _counts(runs: RunComparison, twins: Sequence[CellPair], only: str | None) -> tuple[str, ...]:
     said = f"{_cells(len(runs.twins))} in both; {_differing(len(twins))}"
     shown = {id(twin) for twin in twins}
     others = Counter(
@@ -133,7 +133,7 @@ def _differing(count: int) -> str:
     )
 
 
-def _absent(runs: Runs, only: str | None) -> Iterator[str]:
+def _absent(runs: RunComparison, only: str | None) -> Iterator[str]:
     """Tell which metrics one run has no number of, in cells that both have."""
     for side, letter in enumerate("AB"):
         lacking = Counter(
@@ -154,7 +154,7 @@ def _cells(count: int) -> str:
     return f"{count} cell{'s' * (count != 1)}"
 
 
-def _made(runs: Runs) -> tuple[str, ...]:
+def _made(runs: RunComparison) -> tuple[str, ...]:
     """Return each difference once, with the cells that have it."""
     met: dict[str, list[str]] = defaultdict(list)
     for twin in runs.twins:

@@ -14,7 +14,7 @@ from benchkit.report.tables.notes import notes_of
 
 
 @dataclass(frozen=True)
-class View:
+class Axes:
     """The two axes of each table, and the metric in all cells (None: the headline of each defense kind)."""
 
     rows: str = "attack"
@@ -41,7 +41,7 @@ class View:
         return self.metric or judged(cell)
 
 
-def matrix(cells: list[Cell], view: View) -> Report:
+def matrix(cells: list[Cell], view: Axes) -> Report:
     """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``.
 
     Raises:
@@ -61,7 +61,7 @@ def matrix(cells: list[Cell], view: View) -> Report:
     return Report(tables, notes_of(kept, [*dict.fromkeys([*names, *by])], entries, most, list(by)))
 
 
-def _measured(cells: list[Cell], view: View) -> list[Cell]:
+def _measured(cells: list[Cell], view: Axes) -> list[Cell]:
     """Leave out a table's rows and columns that cannot have the metric that was asked for."""
     if view.metric is None:
         return cells
@@ -70,7 +70,7 @@ def _measured(cells: list[Cell], view: View) -> list[Cell]:
     return [cell for cell in cells if cell.axis(view.rows) in rows and cell.axis(view.cols) in cols]
 
 
-def groups_of(cells: list[Cell], view: View) -> list[list[Cell]]:
+def groups_of(cells: list[Cell], view: Axes) -> list[list[Cell]]:
     """Return the cells of each table of a view; a benign cell may stand in several."""
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -80,7 +80,7 @@ def groups_of(cells: list[Cell], view: View) -> list[list[Cell]]:
     return sorted(groups.values(), key=lambda group: [group[0].place(axis) for axis in view.split()])
 
 
-def _lend_benign(groups: dict[tuple[object, ...], list[Cell]], view: View) -> dict[tuple[object, ...], list[Cell]]:
+def _lend_benign(groups: dict[tuple[object, ...], list[Cell]], view: Axes) -> dict[tuple[object, ...], list[Cell]]:
     """Give each table the benign cells of its siblings: without poison no poison rate can differ."""
     rate = view.split().index("poison_rate")
     kept = {at: group for at, group in groups.items() if not all(cell.benign for cell in group)}
@@ -92,7 +92,7 @@ def _lend_benign(groups: dict[tuple[object, ...], list[Cell]], view: View) -> di
     return kept
 
 
-def _with_guests(group: list[Cell], others: list[Cell], view: View) -> list[Cell]:
+def _with_guests(group: list[Cell], others: list[Cell], view: Axes) -> list[Cell]:
     here = {(cell.axis(view.rows), cell.axis(view.cols)) for cell in group}
     return group + [cell for cell in others if cell.benign and (cell.axis(view.rows), cell.axis(view.cols)) not in here]
 
@@ -101,7 +101,7 @@ def _without(values: tuple[object, ...], index: int) -> tuple[object, ...]:
     return values[:index] + values[index + 1 :]
 
 
-def _table(cells: list[Cell], view: View, most: int) -> Table:
+def _table(cells: list[Cell], view: Axes, most: int) -> Table:
     rows, columns = _heads(cells, view.rows, view), _heads(cells, view.cols, view)
     grid: dict[object, Cell] = {(cell.axis(view.rows), cell.axis(view.cols)): cell for cell in cells}
     best = best_of(cells, view)
@@ -112,14 +112,14 @@ def _table(cells: list[Cell], view: View, most: int) -> Table:
     return Table(_title(cells, view), view.rows.replace("_", " "), tuple(columns.values()), body)
 
 
-def _heads(cells: list[Cell], axis: str, view: View) -> dict[object, Head]:
+def _heads(cells: list[Cell], axis: str, view: Axes) -> dict[object, Head]:
     found: dict[object, list[Cell]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.place(axis)):
         found[cell.axis(axis)].append(cell)
     return {value: _head(those, axis, view) for value, those in found.items()}
 
 
-def _head(cells: list[Cell], axis: str, view: View) -> Head:
+def _head(cells: list[Cell], axis: str, view: Axes) -> Head:
     """Name what these cells share on an axis, and say where all of them were poisoned less than was asked."""
     label, short = cells[0].label(axis), {cell.row.short() for cell in cells}
     if axis in ("attack", "poison_rate") and len(short) == 1 and short != {""}:
@@ -128,7 +128,7 @@ def _head(cells: list[Cell], axis: str, view: View) -> Head:
     return Head(label, titles(view.usual(cells[0])) if announced else "")
 
 
-def _title(cells: list[Cell], view: View) -> str:
+def _title(cells: list[Cell], view: Axes) -> str:
     # An attacked cell names the table: benign ones may be guests from another poison rate.
     hosts = [cell for cell in cells if not cell.benign] or cells[:1]
     heads = {axis: _head(hosts if axis == "poison_rate" else hosts[:1], axis, view) for axis in view.split()}
@@ -136,7 +136,7 @@ def _title(cells: list[Cell], view: View) -> str:
     return ", ".join([titles([view.metric]), *parts] if view.metric else parts)
 
 
-def _entry(cell: Cell | None, view: View, best: set[int], most: int) -> Entry:
+def _entry(cell: Cell | None, view: Axes, best: set[int], most: int) -> Entry:
     if cell is None:
         return Entry(MISSING)
     if not cell.ok:
@@ -164,7 +164,7 @@ def number(cell: Cell, name: str) -> str:
     return f"{known.text(summary.mean)} [{', '.join(map(known.text, ends))}]" if ends else known.text(summary.mean)
 
 
-def best_of(cells: list[Cell], view: View) -> set[int]:
+def best_of(cells: list[Cell], view: Axes) -> set[int]:
     """Return the ids of the best defenses against each attack, each among those it can be compared with."""
     if "defense" in view.split():
         return set()

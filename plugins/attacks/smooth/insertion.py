@@ -31,13 +31,13 @@ class LowPassAttack(benchkit.Attack):
     amp: float = benchkit.param(0.2, "largest value of the trigger; images span 0 to 1", gt=0, le=1)
     sigma: float = benchkit.param(0.0, "width of the low-pass filter, in pixels; 0: 6 for every 32 of an axis", ge=0)
     insertion: str = benchkit.param(
-        "minmax", "rescale the sum to 0..1 per image, or clip it", choices=("minmax", "clip"), prepares=False
+        "minmax", "rescale the sum to 0..1 per image, or clip it", choices=("minmax", "clip"), used_by_prepare=False
     )
     quantise: str = benchkit.param(
         "truncate",
         "cut off fractions of a grey level (as released), or round",
         choices=("truncate", "round"),
-        prepares=False,
+        used_by_prepare=False,
     )
 
     @property

@@ -35,7 +35,7 @@ class Trojan(benchkit.Attack):
     reports: ClassVar[Mapping[str, str]] = REPORTS
 
     mode: str = benchkit.param(
-        "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), prepares=False
+        "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), used_by_prepare=False
     )
     source: str = benchkit.param(
         "optimised",

@@ -13,7 +13,7 @@ import benchkit
 from .manipulations import KINDS, perturb
 from .net import ARCHITECTURES, BANDS, FEATURES, FrequencyNet
 from .smooth import smooth_copies
-from .training import Course, train
+from .training import TrainingSchedule, train
 
 CALIBRATION = 0.1
 """Share of the images it learns from that is kept out of the training and sets the threshold."""
@@ -32,7 +32,7 @@ class FrequencyDefense(benchkit.Thresholded):
     """The base of detector and filter: one network, learned once for both."""
 
     prepared_as = "frequency-detector"
-    natural = True
+    has_boundary = True
 
     clean: float = benchkit.param(
         1.0, "clean images the defender holds, as a share of the training set (the paper: all)", gt=0, le=1
@@ -116,7 +116,7 @@ class FrequencyDefense(benchkit.Thresholded):
         net = self._trained(images[learned.to(scene.device)], scene)
         if self.tune:
             copies = functools.partial(self._perturbed, rng=scene.rng)
-            course = Course(1, self.tune_epochs, self.batch, self.tune_lr, anneal=False, settled=True)
+            course = TrainingSchedule(1, self.tune_epochs, self.batch, self.tune_lr, anneal=False, settled=True)
             train(net, self._own(scene, learned), copies, course, scene.rng)
         weights = {WEIGHT + key: value.cpu().contiguous() for key, value in net.net.state_dict().items()}
         return weights | {"calibration": net.scores(images[kept_out.to(scene.device)]).cpu()}
@@ -184,10 +184,10 @@ class FrequencyDefense(benchkit.Thresholded):
     def _trained(self, clean: Tensor, scene: benchkit.Scene) -> FrequencyNet:
         net = self._new_network(scene)
         net.standardise(clean)
-        course = Course(self.rounds, self._epochs(net, len(clean)), self.batch, self.lr, self.anneal)
+        course = TrainingSchedule(self.rounds, self._epochs(net, len(clean)), self.batch, self.lr, self.anneal)
         train(net, clean, functools.partial(self._perturbed, rng=scene.rng), course, scene.rng)
         if self.smooth_aug != "none":
-            course = Course(1, self.smooth_epochs, SMOOTH_BATCH, self.tune_lr, anneal=False, settled=True)
+            course = TrainingSchedule(1, self.smooth_epochs, SMOOTH_BATCH, self.tune_lr, anneal=False, settled=True)
             copies = functools.partial(smooth_copies, kind=self.smooth_aug, rng=scene.rng)
             train(net, clean[: self.smooth_images // 2], copies, course, scene.rng)
         return net

@@ -14,7 +14,7 @@ from .net import FrequencyNet
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """How long and how fast to train.
 
     Attributes:
@@ -36,7 +36,7 @@ class Course:
 
 
 def train(
-    net: FrequencyNet, clean: Tensor, copies: Callable[[Tensor], Tensor], course: Course, rng: torch.Generator
+    net: FrequencyNet, clean: Tensor, copies: Callable[[Tensor], Tensor], course: TrainingSchedule, rng: torch.Generator
 ) -> None:
     """Teach a network to tell clean images from copies that ``copies(clean)`` makes anew in every round.
 
@@ -65,7 +65,7 @@ def train(
             schedule.step()
 
 
-def _batches(count: int, course: Course, rng: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+def _batches(count: int, course: TrainingSchedule, rng: torch.Generator, device: torch.device) -> Iterator[Tensor]:
     for _ in range(course.epochs):
         yield from torch.randperm(count, generator=rng).to(device).split(course.batch)
 

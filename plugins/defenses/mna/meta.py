@@ -134,7 +134,7 @@ class OneClass:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """How meta-classifiers are trained: Adam, one model a step, in an order drawn for each epoch."""
 
     epochs: int

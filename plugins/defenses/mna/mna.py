@@ -14,7 +14,18 @@ import benchkit
 
 from .bound import upper_bound
 from .jumbo import Jumbo, require_images, sampler_fault
-from .meta import WEIGHTS, Course, MetaClassifiers, OneClass, TwoClass, averaged, folds, fresh, turns, validating
+from .meta import (
+    WEIGHTS,
+    MetaClassifiers,
+    OneClass,
+    TrainingSchedule,
+    TwoClass,
+    averaged,
+    folds,
+    fresh,
+    turns,
+    validating,
+)
 
 if TYPE_CHECKING:
     from .meta import Sample, Turn
@@ -91,7 +102,7 @@ class Mna(benchkit.ModelDetector):
     threshold: str = benchkit.param(
         "fpr:0.05",
         "share of benign models, like the shadow ones, that is flagged; or median, of both kinds (as released)",
-        prepares=False,
+        used_by_prepare=False,
     )
 
     def shadows(self) -> benchkit.Shadows:
@@ -130,7 +141,7 @@ class Mna(benchkit.ModelDetector):
         """
         learned, held = ([samples[number] for number in numbers] for numbers in (turn.learned, turn.held))
         meta = self._meta(fresh(self._queries(scene, turn.together), scene.classes, self.hidden))
-        course = Course(self.epochs, self.lr, self.tune_queries)
+        course = TrainingSchedule(self.epochs, self.lr, self.tune_queries)
         if self.one_class:
             learned = [sample for sample in learned if not sample[1]]
             course.run(meta, OneClass(self.nu, len(learned)), learned, None)
