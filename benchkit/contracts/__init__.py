@@ -2,5 +2,5 @@
 
 Plugin authors import these names from ``benchkit`` itself. Torch-free at import. Results depend on the methods that a
 stage calls here, so those are part of its key; declaring a parameter, or its text, is not.
-May import: errors, hashing, protocol, text; for typing only, models.
+May import: models, params, protocol.
 """

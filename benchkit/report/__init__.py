@@ -1,4 +1,9 @@
-"""Records -> tables. It reads records and nothing else: neither torch nor any plugin is imported here."""
+"""Records -> tables, pages and figures. It reads records and nothing else: neither torch nor any plugin is imported.
+
+``load`` and ``select`` read records, ``cells`` puts seeds together; then a folder for each purpose: ``tables``,
+``formats``, ``figures``, ``published`` (beside published numbers) and ``runs`` (two results folders side by side).
+May import: params, records, store.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def defender(
         granted = task.model(VICTIM)
     return scene(
         task,
-        train[holdout_rows(train, task.job.seed, defense.clean)] if defense.clean else None,
+        train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None,
         ("defender", purpose),
         granted=granted,
         trainer=task.trainer if fit else None,

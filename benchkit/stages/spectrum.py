@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchkit.contracts import checks
-from benchkit.ops.frequency import channel_spectra
+from benchkit.ops.frequency import channel_spectra, dct2
 from benchkit.protocol import generator
 from benchkit.stages.scenes import attacker
 from benchkit.stages.workspace import Result, Task
@@ -21,8 +21,10 @@ def make_spectrum(task: Task) -> Result:
     # Most triggers only brighten: on a bright image there would be little to see.
     middling = (clean.flatten(1).float() - 100).square().mean(1).argsort()
     example = int(middling[len(middling) // 4])
+    change = stamped[example].float() - clean[example].float()
     return {
         "spectra": channel_spectra(stamped),
         "clean": clean[example].clone(),
         "stamped": stamped[example].clone(),
+        "change": dct2(change).abs(),
     }, {"images": len(clean)}

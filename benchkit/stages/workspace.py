@@ -105,7 +105,7 @@ class Task:
     def victim_train(self) -> Split:
         """The clean training set of victims: all but the defenders' reserve."""
         train, seed = self.data.train, self.job.seed
-        return self.cache("train", f"{self.ref(DATA).key}/{seed}", lambda: train[victim_rows(train, seed)])
+        return self.cache("train", f"{self.ref(DATA).key}/{seed}", lambda: train[victim_rows(train.labels, seed)])
 
     @property
     def poisoned(self) -> Poisoned:

@@ -6,6 +6,7 @@
 
 Each check is one named function; a failing one says in a sentence what to change. The checks run in a toy
 world (:mod:`benchkit.testing.world`), which hands out scenes as the harness does.
+May import: contracts, models, params, protocol, training.
 """
 
 from __future__ import annotations
