@@ -49,7 +49,7 @@ class FakeExecutor:
         self.log: list[str] = []
         self.most_with: dict[str, int] = {}
 
-    def submit(self, job: Mapping[str, Any]) -> str | None:
+    def submit(self, job: Job) -> str | None:
         self.flying.append(job)
         assert len(self.flying) <= self.slots
         for one in self.flying:
