@@ -23,7 +23,8 @@ from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import component, make, recipe
 from benchkit.stages import run
 from benchkit.stages.cell import make_cell
-from benchkit.stages.workspace import Workspace
+from benchkit.plan.job import Job
+from benchkit.stages.workspace import Task
 
 TOY = Path(__file__).parents[1] / "toy.py"
 HOME = Path(benchkit.__file__).parent
@@ -41,7 +42,7 @@ OPTIONS: dict[str, str | bool] = {
 }
 POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "head-mean", "population": "2"}
 Function = tuple[str, str]
-MakeIt = Callable[[Workspace, Mapping[str, Any]], Any]
+MakeIt = Callable[[Task], Any]
 WithText = Callable[[str, str], AbstractContextManager[None]]
 
 
