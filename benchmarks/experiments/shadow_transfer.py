@@ -112,7 +112,7 @@ def main(
     """Tell whether a detector lacks shadow models or victims are not like them, from a finished benchkit run."""
     common.check_outputs(out, plot=False)
     registry, source, store = load(plugins), Source(data_root(root)), Store(results)
-    asked = {
+    asked: dict[str, str | bool] = {
         "attacks": f"none,{attacks}", "defenses": defense, "datasets": dataset, "models": model, "seeds": seeds,
         "recipe": recipe_text, "population": str(population), "poison_rate": "0.1", "victims": False,
     }  # fmt: skip

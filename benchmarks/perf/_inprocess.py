@@ -18,7 +18,7 @@ from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
 from benchkit.store.store import Record, Store
 
-DEFAULTS = {
+DEFAULTS: dict[str, str | bool] = {
     "attacks": "none",
     "defenses": "",
     "datasets": "scenes",
@@ -45,7 +45,7 @@ def planned(spec: Spec) -> Plan:
 class Nothing:
     """An executor whose steps end at once, having done nothing."""
 
-    slots = 2
+    slots, threads, gpus = 2, 1, 0.0
 
     def __init__(self) -> None:
         self.flying: list[str] = []
