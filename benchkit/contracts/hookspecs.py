@@ -27,18 +27,21 @@ hookimpl = pluggy.HookimplMarker("benchkit")
 
 
 @hookspec
-def benchkit_attacks() -> Iterable[type[Attack]]:  # type: ignore[empty-body]
+def benchkit_attacks() -> Iterable[type[Attack]]:
     """Return attack classes, when the plugin is loaded: ``return [Checkerboard]``."""
+    raise NotImplementedError
 
 
 @hookspec
-def benchkit_defenses() -> Iterable[type[Defense]]:  # type: ignore[empty-body]
+def benchkit_defenses() -> Iterable[type[Defense]]:
     """Return defense classes, each derived from one of the six kinds: ``return [MyDetector]``."""
+    raise NotImplementedError
 
 
 @hookspec
-def benchkit_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
+def benchkit_datasets() -> Iterable[type[Dataset]]:
     """Return dataset classes: ``return [MyImages]``."""
+    raise NotImplementedError
 
 
 @hookspec(firstresult=True)
