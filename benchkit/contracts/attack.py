@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
-from benchkit.contracts.scene import Scene
 from benchkit.params.component import Component, param
 from benchkit.protocol import share_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchkit.contracts.scene import Scene
     from benchkit.models.classifier import Classifier
 
 DRAWN = -1

@@ -6,22 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from benchkit.contracts.data import Split
-from benchkit.contracts.scene import Scene
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
-from benchkit.params.component import param
+from benchkit.params.component import Component, param
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models.classifier import Classifier
-from typing import TYPE_CHECKING
-
-from benchkit.contracts.data import Tensors
-from benchkit.params.component import Component
-
-if TYPE_CHECKING:
+    from benchkit.contracts.data import Split, Tensors
+    from benchkit.contracts.scene import Scene
     from benchkit.contracts.shadows import Shadows
+    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)

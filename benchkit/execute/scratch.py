@@ -14,7 +14,7 @@ PREFIX = "bk-"
 """Short, like all of the name: the path of a socket has 107 bytes at most."""
 
 
-FALLBACK = Path("/tmp")
+FALLBACK = Path("/tmp")  # noqa: S108 - nobody can guess the name of what is made there
 ROOM = 74
 """Bytes that the folder may have in which multiprocessing makes the folder of its socket."""
 

@@ -191,7 +191,7 @@ def _observers(asked: Request) -> Callable[[Record], None]:
                 observer.function(record=record)
             except (KeyboardInterrupt, Ending):
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - what an observer raises ends no run
                 warn(f"warning: {observer.plugin_name} raised {describe_error(error)}")
 
     return tell

@@ -35,7 +35,6 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
     """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
-
     from benchkit.report.formats.text import to_console, to_text
 
     if sys.stdout.isatty() if tty is None else tty:

@@ -1,4 +1,4 @@
-"""Does what a meta-classifier learns from shadow models carry over to victims? (Xu et al., IEEE S&P 2021)
+"""Does what a meta-classifier learns from shadow models carry over to victims? (Xu et al., IEEE S&P 2021).
 
 A model detector that learns from shadow models may fail for want of them, or because victims are not like them. This
 tells the two apart. It pools the shadow models of several seeds, lets the detector learn from those of all seeds but

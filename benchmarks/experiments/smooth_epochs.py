@@ -1,4 +1,4 @@
-"""How soon is a smooth backdoor learned? (Zeng et al., ICCV 2021, Section 5.3)
+"""How soon is a smooth backdoor learned? (Zeng et al., ICCV 2021, Section 5.3).
 
 The paper reports an ASR of about 95 % within one epoch for its smooth trigger, and slower convergence to less
 for five naive ones (random patches and pictures through the same filter). This trains a victim from scratch with

@@ -29,7 +29,7 @@ POINTS = tuple(
 
 def dataset() -> Path:
     """Return where the images are."""
-    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"
+    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"  # noqa: S108 - it is only read
     if not folder.is_dir():
         raise NotHereError(f"there are no images at {folder}: set BENCHKIT_DATA to the folder that holds cifar10-jpeg")
     return folder

@@ -52,7 +52,7 @@ def compared(network: str, recipe: Recipe, device: torch.device, count: int, rep
     trainer = Trainer(recipe, build, device)
     model, fixed = trainer.fresh(data)
     for weight in fixed:
-        weight.requires_grad_(False)
+        weight.requires_grad = False
     step = OPTIMIZERS[recipe.optimizer](model, recipe.lr, **recipe.tuning())
     rows = torch.arange(count, device=device).tensor_split(round(count / recipe.batch_for(count)))
     batches = [(model.normalised(data.images[part]), data.labels[part]) for part in rows]

@@ -75,7 +75,7 @@ def _accuracy(model: Classifier, pruned: Tensor, clean: benchkit.Split) -> float
 def _muted(head: nn.Linear, features: Tensor) -> Iterator[None]:
     """Set some of a layer's inputs to 0 for a while, also in copies made meanwhile."""
 
-    def mute(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def mute(_head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0].index_fill(-1, features, 0.0),)
 
     handle = head.register_forward_pre_hook(mute)

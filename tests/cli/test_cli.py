@@ -133,7 +133,7 @@ def test_the_readme_names_every_built_in_and_every_command() -> None:
 
 def test_the_readmes_lists_parse(benchkit_cli: Cli, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.M)
+    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.MULTILINE)
     local = [one for one in commands if "image-folder" not in one and "--download" not in one]
     assert len(local) >= 2
     for one in local:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from places import Place
 
+from benchkit.execute.scratch import FALLBACK
 from benchkit.store.locks import claim
 
 BENCHKIT = Path(sys.executable).parent / "benchkit"
@@ -105,12 +106,12 @@ def test_what_a_killed_run_left_goes_with_its_server(place: Place, temporary: Pa
     process = place.start(*place.cell(place.unlucky("nap", 9)), env={"TMPDIR": str(temporary)})
     place.until("met nap")
     assert [*temporary.iterdir()] == scratch_of(process.pid, temporary)
-    assert len(scratch_of(process.pid, Path("/tmp"))) == bool(below)
+    assert len(scratch_of(process.pid, FALLBACK)) == bool(below)
     process.kill()
     process.wait()
     assert empty(temporary)
     until = time.monotonic() + 60
-    while (left := scratch_of(process.pid, Path("/tmp"))) and time.monotonic() < until:
+    while (left := scratch_of(process.pid, FALLBACK)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not left
 

@@ -152,7 +152,7 @@ def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli: Cli, toy_r
 
 def _loads(folder: Path, accuracy: float) -> None:
     """Run the card's code as it stands, then ask the model it made about the dataset's test images."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), flags=re.M | re.S)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     images = TOY.read_text().split("@dataclass")[0]
     asked = "test = render(120, 2)\nprint(float((model.logits(test.images).argmax(1) == test.labels).float().mean()))"
     more = f"{images}\n{asked}".replace("from __future__ import annotations", "")

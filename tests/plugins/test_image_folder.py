@@ -164,7 +164,7 @@ def test_real_cifar10_png_keeps_exact_pixels(real_set: Callable[[str], Path]) ->
     data = load_folder(root)
     assert (len(data.train), len(data.test)) == (5085, 1017)
     assert data.classes[:2] == ("airplane", "automobile")
-    first = sorted((root / "test" / "airplane").iterdir())[0]
+    first = min((root / "test" / "airplane").iterdir())
     assert np.array_equal(data.test.images[0].permute(1, 2, 0).numpy(), np.asarray(Image.open(first)))
 
 

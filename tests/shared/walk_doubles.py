@@ -100,7 +100,7 @@ class Silent:
 
 
 def chain() -> Plan:
-    """data -> (t1, t2) -> cells c1a, c1b (of t1) and c2 (of t2)."""
+    """Return data -> (t1, t2) -> cells c1a, c1b (of t1) and c2 (of t2)."""
     made = Plan()
 
     def add(stage: Stage, key: str, *parents: str) -> None:

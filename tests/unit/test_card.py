@@ -36,7 +36,7 @@ def test_hostile_text_stays_text_in_a_card() -> None:
     assert read["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(1e-7, abs=1e-6)
     assert read["tags"] == ["backdoor", "benchkit", "image-classification"]
     assert "\x1b" not in page
-    outside = re.sub(r"^```.*?^```$", "", body, flags=re.M | re.S)
+    outside = re.sub(r"^```.*?^```$", "", body, flags=re.MULTILINE | re.DOTALL)
     assert not re.search(r"(?<!\\)(<script|!\[a|`\$|\]\()", outside)
     table = [line for line in outside.splitlines() if line.startswith("| Attack")]
     assert len(table) == 1

@@ -111,7 +111,7 @@ def decoded(uri: str) -> NDArray[np.uint8]:
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",))
             if head != "data:image/png;base64" or max(image.size) > LARGEST:
-                raise ValueError("not a small PNG")
+                raise ValueError("not a small PNG")  # noqa: TRY301 - told like what decoders raise
             pixels: NDArray[np.uint8] = np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
     except Exception as error:  # a stranger's bytes: decoders fail on them in every way there is
         raise ValueError("not a PNG that can be read") from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,7 +157,7 @@ def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tu
     return found
 
 
-def _with(cell: Cell, seeds: Set[int]) -> list[Cell]:
+def _with(cell: Cell, seeds: AbstractSet[int]) -> list[Cell]:
     """Return the cell with these seeds alone, or nothing where it has none of them."""
     records = tuple(record for record in cell.records if record.seed in seeds)
     return [replace(cell, records=records)] if records else []

@@ -25,7 +25,7 @@ def edges(side: int) -> list[int]:
 
 
 @functools.cache
-@torch.inference_mode(False)  # kept between calls: one made in inference mode would forbid gradients
+@torch.inference_mode(mode=False)  # kept between calls: one made in inference mode would forbid gradients
 def _averaging(side: int, device: torch.device) -> Tensor:
     """Return the matrix (bands, side) that averages what lies in each band."""
     at = edges(side)
