@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Outcome
@@ -73,7 +72,7 @@ class Here(Nothing):
         files = list(plugin_files)
         setup = {"results": str(results), "device": "cpu", "data_root": ".", "download": False, "plugin_files": files}
         self.workspace = make_workspace(setup)
-        self.jobs: list[Mapping[str, Any]] = []
+        self.jobs: list[Job] = []
         self.seconds: dict[str, float] = {}
 
     def submit(self, job: Job) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixture_types import Cli, Comparable, RecordsIn
@@ -60,7 +61,7 @@ def planned(rng: random.Random) -> Plan:
     made = Plan()
     for number in range(rng.randrange(1, 40)):
         shared, own = f"s{number % 3}", f"t{number}"
-        same = {"attack": f"a{number}", "seed": number % 3, "poison_rate": 0.1}
+        same: dict[str, Any] = {"attack": f"a{number}", "seed": number % 3, "poison_rate": 0.1}
         made.steps[shared] = step("train", shared, **same)
         made.steps[own] = step("train", own, parents=[shared], **same)
         for cell in (f"c{number}", f"e{number}"):

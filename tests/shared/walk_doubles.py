@@ -45,7 +45,7 @@ class FakeExecutor:
     def __init__(self, store: FakeStore, script: Script | None = None, slots: int = 3, seed: int = 0) -> None:
         self.store, self.script, self.slots = store, {k: list(v) for k, v in (script or {}).items()}, slots
         self.rng = random.Random(seed)
-        self.flying: list[Mapping[str, Any]] = []
+        self.flying: list[Job] = []
         self.log: list[str] = []
         self.most_with: dict[str, int] = {}
 

@@ -98,8 +98,7 @@ def test_failures_and_results_of_other_runs_say_nothing() -> None:
 
 
 class Threaded(local.LocalExecutor):
-    """Workers that are threads and need no device: each answers with what its job names: as the dataset a
-    state, as the number of images a peak."""
+    """Workers that are threads and need no device: a job's dataset names the state, its images the peak to answer."""
 
     def _start(self) -> local._Worker:
         taken = [one.device for one in self._workers]

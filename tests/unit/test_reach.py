@@ -6,7 +6,7 @@ import ast
 import itertools
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ import pytest
 import benchkit
 from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.plan import fingerprint, reach, source
+from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
 from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import component, make, recipe
 from benchkit.stages import run
 from benchkit.stages.cell import make_cell
-from benchkit.plan.job import Job
 from benchkit.stages.workspace import Task
 
 TOY = Path(__file__).parents[1] / "toy.py"

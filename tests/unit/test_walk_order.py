@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from toy_steps import step
@@ -13,7 +12,7 @@ from walk_doubles import FakeExecutor, FakeStore, Silent, chain, failed, walked
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
-from benchkit.plan.steps import Plan, Step
+from benchkit.plan.steps import Plan
 
 
 def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new() -> None:
