@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.params.component import Component, param
-from benchkit.protocol import share_of
+from benchkit.protocol import poison_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,12 +127,8 @@ class Attack(Component, ABC):
 
         N counts the whole training set. Clean-label attacks write their own.
         """
-        import torch
-
         wanted = self.target_labels(train.labels, scene)
-        eligible = (train.labels != wanted).nonzero().squeeze(1)
-        order = torch.randperm(len(eligible), generator=scene.rng).to(eligible.device)
-        rows = eligible[order[: share_of(scene.poison_rate, len(train))]].sort().values
+        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
 from benchkit.params.component import Component, param
+from benchkit.protocol import cutoff_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +103,7 @@ class Thresholded(CleanImages, ABC):
         """Return the score above which an image is flagged: the 1 - fpr quantile over ``calibration``, or 0."""
         if self.threshold == ARGMAX:
             return 0.0
-        return float(self.calibration(scene).double().quantile(1 - self.allowed_fpr))
+        return cutoff_at(self.calibration(scene), self.allowed_fpr)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this detector cannot run on such images, or with such a threshold, or None."""

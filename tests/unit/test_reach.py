@@ -192,14 +192,14 @@ def keys_of(stage: str, module: str, old: str, new: str, with_text: WithText) ->
 @pytest.mark.parametrize(
     ("stage", "module", "old", "new"),
     [
-        ("cell", "benchkit.contracts.defense", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("cell", "benchkit.protocol", "quantile(1 - ", "quantile(1 - 5 * "),
         ("cell", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
         ("train", "benchkit.stages.scenes", '("attacker", purpose)', '("attacker", "", purpose)'),
         ("poison", "benchkit.stages.workspace", "train[victim_rows(train", "train[holdout_rows(train"),
         ("judge", "benchkit.stages.scenes", "test.labels != wanted", "test.labels == wanted"),
         ("judge", "benchkit.stages.predictions", "argmax(1)", "argmin(1)"),
         ("population", "benchkit.stages.ensembles", 'f"poison {number}', 'f"poisoned {number}'),
-        ("poison", "benchkit.contracts.attack", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),
+        ("poison", "benchkit.protocol", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),
         ("train", "benchkit.contracts.scene", "epochs=epochs", "epochs=2"),
         ("train", "benchkit.models.networks", "def forward(self", "def forward(self, *rest"),
         ("train", "benchkit.hashing", "[:15], 16)", "[:14], 16)"),
@@ -219,7 +219,7 @@ def test_what_makes_a_number_is_in_the_key_of_its_stage(
     [
         ("train", "benchkit.measure.measure", "0.4", "0.5"),
         ("train", "benchkit.measure.rates", "0.01", "0.02"),
-        ("prepare", "benchkit.contracts.defense", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("prepare", "benchkit.protocol", "quantile(1 - ", "quantile(1 - 5 * "),
         ("prepare", "benchkit.training.muon", "orthogonalised(", "orthogonalized("),
         ("data", "benchkit.training.trainer", "0.01", "0.02"),
         ("cell", "benchkit.errors", "did you mean", "do you mean"),
@@ -232,18 +232,14 @@ def test_what_a_stage_does_not_run_makes_nothing_of_it_again(
     assert before == after
 
 
-def test_a_plugin_counts_with_whatever_it_imports_from_plugins(
-    with_text: WithText,
-) -> None:
+def test_a_plugin_counts_with_whatever_it_imports_from_plugins(with_text: WithText) -> None:
     wrapper, base = "benchkit_plugins.attacks.invisible", "benchkit_plugins.attacks.badnets"
     before = fingerprint.code_of(wrapper)
     with with_text(base, changed(text_of(base), "BadNets.stamp")):
         assert fingerprint.code_of(wrapper) != before
 
 
-def test_a_plugin_counts_with_what_it_calls_of_the_harness(
-    with_text: WithText,
-) -> None:
+def test_a_plugin_counts_with_what_it_calls_of_the_harness(with_text: WithText) -> None:
     before = {name: fingerprint.code_of(f"benchkit_plugins.{name}") for name in ("defenses.strip", "defenses.abl")}
     text = text_of("benchkit.training.muon")
     with with_text("benchkit.training.muon", changed(text, "orthogonalised")):
