@@ -1,4 +1,4 @@
 """Parameters: how a component declares them, how text spells them, and how text becomes a component.
 
-Torch-free. No part of keys: what it returns is in them. May import: errors.
+Torch-free. This code is not part of keys; the parameter values are. May import: errors.
 """

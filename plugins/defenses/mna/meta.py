@@ -144,10 +144,9 @@ class TrainingSchedule:
     def run(
         self, meta: MetaClassifiers, goal: TwoClass | OneClass, samples: list[Sample], held: list[Sample] | None
     ) -> None:
-        """Train; with ``held``, each meta-classifier keeps its weights of the (last) epoch that ranked these models
-        best.
+        """Train; with ``held``, each meta-classifier keeps the weights of the epoch that ranked these models best.
 
-        The order comes from torch's global generator.
+        Of equal epochs the last counts. The order comes from torch's global generator.
         """
         meta.queries.requires_grad_(self.tune)
         weights = [weight for weight in meta.parameters() if weight.requires_grad]
