@@ -1,1 +1,1 @@
-"""Victims of a results folder as models that others can load. Imports torch where it writes."""
+"""Victims of a results folder as models that others can load. Imports torch only to write."""

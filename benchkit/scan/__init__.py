@@ -1,1 +1,1 @@
-"""One folder of images, or one model from elsewhere, judged by a detector."""
+"""Scan one folder of images, or one foreign model, with a detector."""
