@@ -1,4 +1,4 @@
-"""Records -> tables. It reads records and nothing else: neither torch nor any plugin is imported here."""
+"""From records to tables. The report reads only records: it imports neither torch nor plugins."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from benchkit.text import hand_out
 def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
     """Print the matrix of these records (decoded JSON, schema 1) to stdout, as ``benchkit report`` would.
 
-    ``tty`` chooses rich tables (True) or markdown (False); None looks at stdout.
+    ``tty`` selects rich tables (True) or markdown (False); None checks whether stdout is a terminal.
 
     Raises:
-        NothingToRun: when there is no record among them.
+        NothingToRun: if there are no records.
     """
     cells = cells_of(record for found in records if (record := parse(found)))
     if not cells:
@@ -29,7 +29,7 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
-    """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
+    """Print a report to stdout: rich tables in a terminal, markdown of full width elsewhere."""
 
     from benchkit.report.formats.text import to_console, to_text
 
