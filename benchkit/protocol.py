@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchkit.contracts.data import Split
-
 RESERVE = 0.05
 """Share of the training set on which no victim trains: the first source of a defender's clean hold-out."""
 
@@ -24,26 +22,26 @@ def generator(seed: int, *purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, *purpose))
 
 
-def _order(train: Split, seed: int) -> Tensor:
+def _order(labels: Tensor, seed: int) -> Tensor:
     import torch
 
-    order = torch.randperm(len(train), generator=generator(seed, "hold-out"))
-    return order.to(train.labels.device)
+    order = torch.randperm(len(labels), generator=generator(seed, "hold-out"))
+    return order.to(labels.device)
 
 
-def victim_rows(train: Split, seed: int) -> Tensor:
-    """Return the indices of a victim's training images, int64, sorted: all except the reserve."""
-    return _order(train, seed)[reserve_size(train, RESERVE) :].sort().values
+def victim_rows(labels: Tensor, seed: int) -> Tensor:
+    """Return the indices of a victim's training images, int64, sorted: all except the reserve; ``labels`` is (N,)."""
+    return _order(labels, seed)[reserve_size(len(labels), RESERVE) :].sort().values
 
 
-def holdout_rows(train: Split, seed: int, share: float) -> Tensor:
+def holdout_rows(labels: Tensor, seed: int, share: float) -> Tensor:
     """Return the indices of a defender's clean hold-out with this share of the training set: the reserve first."""
-    return _order(train, seed)[: reserve_size(train, share)].sort().values
+    return _order(labels, seed)[: reserve_size(len(labels), share)].sort().values
 
 
-def reserve_size(train: Split, share: float) -> int:
+def reserve_size(images: int, share: float) -> int:
     """Return the number of images in a share of the training set; at least one."""
-    return max(1, round(share * len(train)))
+    return max(1, round(share * images))
 
 
 def overlaps(share: float) -> bool:

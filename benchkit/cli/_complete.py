@@ -54,7 +54,7 @@ HOOKED = ("attacks", "defenses", "datasets")
 def named(kind: str, incomplete: str, files: Iterable[str]) -> list[str]:
     """Return the names of a kind, sorted; timm's models only after their first letter."""
     if kind == "models":
-        return sorted({*_registered(_own("nets.py")), *(_timm() if incomplete else ())})
+        return sorted({*_registered(_own("models/networks.py")), *(_timm() if incomplete else ())})
     if kind == "recipes":
         from benchkit.training.recipes import RECIPES
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchkit.cli._complete import listed
-from benchkit.records.schema import LARGEST_SEED
+from benchkit.params.grammar import LARGEST_SEED
 
 if TYPE_CHECKING:
     pass

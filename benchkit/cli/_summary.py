@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from benchkit.plan.planner import SURROGATE, VICTIM
 from benchkit.plan.steps import Plan, Step
 from benchkit.spec.spec import Spec
 from benchkit.store.store import Store
@@ -13,7 +12,7 @@ from benchkit.store.store import Store
 def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
     """Return the line with the size of the product, or of this shard, and the number of models to train."""
     missing = made.missing(store)
-    victims = [step for step in made.of("train") if step.job["purpose"] == VICTIM]
+    victims = [step for step in made.of("train") if step.job.purpose == "train"]
     cached = sum(1 for step in victims if made.done(step, store))
     todo = sum(1 for step in victims if step.key in missing)
     cells_done = sum(1 for key in made.cells if key not in missing)
@@ -38,10 +37,10 @@ def _others(made: Plan, missing: Collection[str]) -> str:
 
     Users may not expect models for crafting, which take long on large images, so the text names their attacks.
     """
-    own = [step for step in made.of("train") if step.job["purpose"] == SURROGATE]
+    own = [step for step in made.of("train") if step.job.purpose == "surrogate"]
     keys = {step.key for step in own}
     users = [step for step in made.of("craft") if keys & {key for _, key in step.parents.values()}]
-    crafted = ", ".join(dict.fromkeys(str(step.job["attack"]) for step in users))
+    crafted = ", ".join(dict.fromkeys(step.job.attack for step in users))
     many = made.of("shadows") + made.of("population")
     return _trained(own, f"attackers to craft {crafted}", missing) + _trained(many, "model detectors", missing)
 
@@ -52,8 +51,8 @@ def _trained(steps: list[Step], whom: str, missing: Collection[str]) -> str:
 
 
 def _models(step: Step) -> int:
-    first, end = step.job.get("numbers", (0, 1))
-    return int(end - first)
+    first, end = step.job.numbers
+    return end - first or 1
 
 
 def _count(number: int, noun: str) -> str:

@@ -35,9 +35,9 @@ def cmd(as_json: bool, **options: Any) -> None:
         return
     missing = asked.plan.missing(asked.store)
     say(summary(asked.plan, asked.store, asked.spec, asked.part))
-    total = Counter(step.stage for step in asked.plan.steps.values())
-    cached = Counter(step.stage for step in asked.plan.steps.values() if asked.plan.done(step, asked.store))
-    todo = Counter(step.stage for step in missing.values())
+    total = Counter[str](step.stage for step in asked.plan.steps.values())
+    cached = Counter[str](step.stage for step in asked.plan.steps.values() if asked.plan.done(step, asked.store))
+    todo = Counter[str](step.stage for step in missing.values())
     rows = [(stage, total[stage], cached[stage], todo[stage]) for stage in STAGES if total[stage]]
     say(_table(rows))
     for component in (*asked.spec.attacks, *asked.spec.defenses, *asked.spec.datasets):

@@ -115,7 +115,7 @@ def _print(asked: Request) -> int:
     """Print the matrix of the request's cells; return the exit code."""
     from benchkit.report import print_matrix
 
-    found = [asked.store.record(asked.plan.steps[key].job) for key in asked.plan.cells]
+    found = [asked.store.record(asked.plan.steps[key].job.cell()) for key in asked.plan.cells]
     records = [record for record in found if record is not None]
     print_matrix(records)
     failed = len(found) - sum(record["status"] == "ok" for record in records)

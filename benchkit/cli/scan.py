@@ -111,13 +111,13 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
 
 def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[str, Any]) -> Any:
     from benchkit.scan.images import Scanner, scan
-    from benchkit.scan.prepare import failed, job_of, prepare, workspace_of
+    from benchkit.scan.prepare import failed, prepare, task_of, workspace_of
 
     prepare(asked, _means(options))
-    job = job_of(asked, 0)
-    if job is None:
+    task = task_of(asked, workspace_of(asked), 0)
+    if task is None:
         raise failed(defense)
-    return scan(Scanner(workspace_of(asked), job, defense), path, top)
+    return scan(Scanner(task, defense), path, top)
 
 
 @cmd.command("model")
@@ -156,9 +156,10 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_usable(model, asked.registry.manager.hook.benchkit_model)
-    workspace, job = workspace_of(asked), _decoded(asked, options)
-    classifier, said = suspect(workspace, job, weights, pickled_checkpoint)
-    known = accuracy(workspace, job, classifier)  # before detectors train for minutes
+    workspace = workspace_of(asked)
+    task = workspace.task(_decoded(asked, options))
+    classifier, said = suspect(task, weights, pickled_checkpoint)
+    known = accuracy(task, classifier)  # before detectors train for minutes
     prepare(asked, _means(options))
     verdicts = judge(asked, workspace, classifier)
     said += notes(verdicts)
@@ -179,13 +180,14 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
     """Decode only the clean dataset; return a job that reads it."""
     from dataclasses import replace
 
+    from benchkit.plan.job import DATA, Ref
     from benchkit.plan.steps import Plan
     from benchkit.scan.prepare import prepare
 
     key = asked.plan.cells[0]
     only = Plan({key: asked.plan.steps[key]}, [key])
     prepare(replace(asked, plan=only), _means(options))
-    return {**asked.plan.steps[key].job, "parents": {"data": ("data", key)}}
+    return replace(asked.plan.steps[key].job, parents={DATA: Ref("data", key)})
 
 
 def _means(options: dict[str, Any]) -> ExecutionOptions:

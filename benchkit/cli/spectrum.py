@@ -120,7 +120,7 @@ def _panels(asked: Request) -> tuple[list[Panel], int]:
     panels, count = [], 0
     for key in asked.plan.cells:
         if asked.store.has("spectrum", key):
-            name = asked.plan.steps[key].job["attack"]
+            name = asked.plan.steps[key].job.attack
             panels.append(Panel("clean" if name == "none" else name, **asked.store.load("spectrum", key)))
             count = asked.store.meta("spectrum", key)["info"]["images"]
     if not panels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
 from benchkit.errors import ContractError
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import torch
 
     from benchkit.models.classifier import Classifier
-    from benchkit.training.trainer import Trainer
 
 
 class Absent(Mapping[str, Any]):
@@ -38,6 +37,26 @@ SHADOWS = cast(
     "Sequence[Classifier]",
     Absent("scene.shadows is there in a defense's prepare() alone: let prepare() return what you need of it"),
 )
+
+
+class Fitter(Protocol):
+    """Trains classifiers as the benchmark does: what stands behind ``Scene.fit``."""
+
+    def fit(
+        self,
+        data: Split,
+        *,
+        rng: torch.Generator,
+        start: Classifier | None = None,
+        epochs: float | None = None,
+        lr: float | None = None,
+        loss: LossFn | None = None,
+        on_batch: BatchFn | None = None,
+    ) -> Classifier:
+        """Train on ``data``; one number is drawn from ``rng``, and everything random follows from it."""
+
+    def epochs_for(self, images: int) -> float:
+        """Return how many passes the recipe makes over so many images."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ class Scene:
     prepared: Tensors = field(default_factory=lambda: PREPARED)
     rate: float | None = None
     granted: Classifier | None = field(default=None, repr=False)
-    trainer: Trainer | None = field(default=None, repr=False)
+    trainer: Fitter | None = field(default=None, repr=False)
     others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
     shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
 
@@ -136,4 +155,4 @@ class Scene:
         """Return the number of epochs of the benchmark's recipe for this number of images."""
         if self.trainer is None:
             raise ContractError("scene.epochs_for is not available in prepare(): it depends on the recipe")
-        return self.trainer.recipe.epochs_for(images)
+        return self.trainer.epochs_for(images)

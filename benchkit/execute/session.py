@@ -131,7 +131,7 @@ def check_models(asked: Request) -> None:
         SpecError: names the first unknown model.
     """
     missing = asked.plan.missing(asked.store).values()
-    names = dict.fromkeys(step.job["model"] for step in missing if step.stage in TRAINING)
+    names = dict.fromkeys(step.job.model for step in missing if step.stage in TRAINING)
     if names:
         from benchkit.models.create import require_usable
 
@@ -141,7 +141,7 @@ def check_models(asked: Request) -> None:
 
 def _load_data(asked: Request, running: _Running) -> None:
     """Decode the datasets first, so that a missing dataset stops the run at once."""
-    steps = {step.job["dataset"]: step for step in asked.plan.of("data")}
+    steps = {step.job.dataset: step for step in asked.plan.of("data")}
     only = Plan(asked.plan.steps, [step.key for step in steps.values()])
     failed = _walk(asked, only, running)
     for key, error in failed.items():
@@ -167,10 +167,10 @@ def _walk(asked: Request, plan: Plan, running: _Running) -> dict[str, str]:
 
 def _failed_record(asked: Request) -> Callable[[Step, str, Outcome], Record]:
     def make(step: Step, status: str, outcome: Outcome) -> Record:
-        attack = component(step.job["attack"], "attacks", asked.registry)
-        defense = component(step.job["defense"], "defenses", asked.registry)
+        attack = component(step.job.attack, "attacks", asked.registry)
+        defense = component(step.job.defense, "defenses", asked.registry)
         record = describe(step.job, attack, defense)
-        when = moment(step.job, asked.store.record_path(step.job))
+        when = moment(step.job, asked.store.record_path(step.job.cell()))
         return record | {
             "status": status,
             "error": outcome.error,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
     from benchkit.contracts.defense import Defense
     from benchkit.execute.request import Request
+    from benchkit.plan.job import Job
     from benchkit.plan.steps import Step
 
 
@@ -41,13 +41,13 @@ def drop_unsuitable(asked: Request) -> Request:
 
 def say_notes(asked: Request) -> None:
     """Print the notes of the decoded datasets on stderr, such as skipped files of a folder."""
-    for dataset, step in {step.job["dataset"]: step for step in asked.plan.of("data")}.items():
+    for dataset, step in {step.job.dataset: step for step in asked.plan.of("data")}.items():
         for note in _decoded(asked, step).get("notes", ()):
             warn(f"{dataset}: {note}")
 
 
-def _parts(job: Mapping[str, Any]) -> set[tuple[str, str]]:
-    return {(job["dataset"], job[role]) for role in ("attack", "defense") if role in job}
+def _parts(job: Job) -> set[tuple[str, str]]:
+    return {(job.dataset, text) for text in (job.attack, job.defense) if text}
 
 
 def _decoded(asked: Request, step: Step) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _decoded(asked: Request, step: Step) -> dict[str, Any]:
 
 def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
     found = {}
-    data = {step.job["dataset"]: step for step in asked.plan.of("data")}
+    data = {step.job.dataset: step for step in asked.plan.of("data")}
     for dataset in asked.spec.datasets:
         step = data.get(str(dataset))
         if step and (info := _decoded(asked, step)):

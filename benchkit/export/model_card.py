@@ -36,7 +36,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from benchkit.models.classifier import Classifier, create
+from benchkit.models.classifier import Classifier
+from benchkit.models.create import create
 from benchkit.spec.registry import load
 
 folder = Path()  # where model.safetensors and config.json are

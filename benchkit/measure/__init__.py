@@ -1,4 +1,5 @@
 """The measurement of each kind of defense, with data that only the measurement may see.
 
-Imports torch. Part of the keys of cells. May import: contracts, components, models, ops, records.
+Imports torch. Part of the keys of cells.
+May import: components, contracts, models, ops, records.
 """

@@ -7,6 +7,29 @@ from collections.abc import Iterator
 
 from benchkit.errors import SpecError
 
+LARGEST_SEED = 2**63 - 1
+"""What torch's generators take, and JSON's readers hold."""
+MOST_SEEDS = 10_000
+"""A larger count is probably meant as a single seed."""
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Return seeds: ``3`` means 0, 1, 2; ``0,5,7`` (or ``5,``) means those."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
+        raise SpecError(f"seeds must be a count (3) or a list (0,5,7), got '{text}'")
+    if any(len(word) > len(str(LARGEST_SEED)) or int(word) > LARGEST_SEED for word in words):
+        raise SpecError(f"a seed is at most {LARGEST_SEED}, got '{text}'")
+    numbers = tuple(dict.fromkeys(int(word) for word in words))
+    if "," in text:
+        return numbers
+    if numbers[0] == 0:
+        raise SpecError("a count of 0 seeds runs nothing: ask for 1 or more, or write '0,' for the seed 0")
+    if numbers[0] > MOST_SEEDS:
+        raise SpecError(f"{numbers[0]} seeds are too many: for the seed of that number alone write '{numbers[0]},'")
+    return tuple(range(numbers[0]))
+
+
 PIECE = re.compile(r'([^,=]*)(?:=(\s*"(?:[^"]|"")*"\s*(?=,|\Z)|[^,]*))?(,?)')
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 """The text before ``=``, the value after it, which may be quoted, and the comma that ends a piece."""

@@ -39,3 +39,15 @@ def code_of(*roots: str) -> str:
 @functools.cache
 def _code_of(roots: tuple[str, ...]) -> str:
     return digest(sorted(reached(roots)))[:16]
+
+
+@functools.cache
+def identified(component: Component) -> dict[str, Any]:
+    """Return ``component_id``, worked out once per component."""
+    return component_id(component)
+
+
+@functools.cache
+def stage_code(stage: str) -> str:
+    """Return the fingerprint of the harness's own code that a stage runs, worked out once."""
+    return code_of(f"benchkit.stages.run:make_{stage}")

@@ -12,8 +12,27 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.hashing import digest
-from benchkit.params.component import Component
-from benchkit.plan.fingerprint import code_of, component_id
+from benchkit.plan.fingerprint import component_id, identified, stage_code
+from benchkit.plan.job import (
+    AUDIT,
+    BENIGN,
+    BENIGN_AUDIT,
+    CRAFT,
+    DATA,
+    JUDGE,
+    OTHER,
+    POISON,
+    PREPARE,
+    SHADOWS,
+    SURROGATE,
+    SUSPECTS,
+    VICTIM,
+    Job,
+    Purpose,
+    Ref,
+    Role,
+    Stage,
+)
 from benchkit.plan.memoize import once
 from benchkit.plan.steps import Plan, Step, batches
 from benchkit.spec.spec import Spec, recipe
@@ -21,12 +40,6 @@ from benchkit.training.recipes import Recipe
 
 GOALS = ("cell", "spectrum")
 """Stages whose steps are what a plan is made for."""
-OTHER = "other "
-"""What the roles of a defense's other datasets begin with, before the text it asked with."""
-SHADOWS, AUDIT, BENIGN_AUDIT = "shadows ", "audit ", "benign audit "
-"""What the roles of steps begin with that come in numbers."""
-VICTIM, SURROGATE = "train", "surrogate"
-"""Whose random numbers a model is trained with: the victim's, or the attacker's own clean model's."""
 
 
 def plan(
@@ -76,71 +89,68 @@ class Planner:
             yield from ((attack, rate) for rate in rates)
 
     @once
-    def data(self, other: Dataset | None = None) -> tuple[str, str]:
+    def data(self, other: Dataset | None = None) -> Ref:
         """Add the step that decodes the dataset, or another one that a defense learns from."""
         dataset = other or self.dataset
         identity = {"dataset": identified(dataset), "files": self.fingerprints[dataset]}
-        return self.add("data", identity, {}, {"dataset": str(dataset)}, f"load {dataset}")
+        return self.add("data", identity, {}, f"load {dataset}", dataset=str(dataset))
 
     @once
-    def craft(self, attack: Attack) -> dict[str, tuple[str, str]]:
+    def craft(self, attack: Attack) -> dict[Role, Ref]:
         """Add the step that crafts an attack's trigger, if it has one; return it as a parent."""
         attack = attack.crafter()
         if not attack.crafts():
             return {}
-        parents = {"data": self.data()}
+        parents = {DATA: self.data()}
         if "model" in attack.needs:
             # A trigger does most to the model that it was crafted on: what it does to clean ones is asked of another.
-            parents[SURROGATE] = self.train(NoAttack(), 0.0, SURROGATE)
+            parents[SURROGATE] = self.train(NoAttack(), 0.0, "surrogate")
         identity = {"attack": component_id(attack, prepare=True), "seed": self.seed}
-        return {"craft": self.add("craft", identity, parents, {"attack": str(attack)}, f"craft {attack}")}
+        return {CRAFT: self.add("craft", identity, parents, f"craft {attack}", attack=str(attack))}
 
     @once
-    def poison(self, attack: Attack, rate: float) -> tuple[str, str]:
+    def poison(self, attack: Attack, rate: float) -> Ref:
         """Add the step that poisons the training set; benign rows share one, that of no attack."""
         attack = NoAttack() if attack.benign else attack
-        parents = {"data": self.data(), **self.craft(attack)}
+        parents = {DATA: self.data(), **self.craft(attack)}
         identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
-        job = {"attack": str(attack), "poison_rate": rate}
-        return self.add("poison", identity, parents, job, f"poison {attack}")
+        return self.add("poison", identity, parents, f"poison {attack}", attack=str(attack), poison_rate=rate)
 
     @once
-    def train(self, attack: Attack, rate: float, purpose: str = VICTIM) -> tuple[str, str]:
+    def train(self, attack: Attack, rate: float, purpose: Purpose = "train") -> Ref:
         """Add the step that trains a victim; victims that share a poisoned set and a way to train are one.
 
         A surrogate is trained like the benign victim, with random numbers of its own.
         """
         attack = NoAttack() if attack.benign else attack
         own = attack.controls_training()
-        parents = {"data": self.data(), "poison": self.poison(attack, rate)}
+        parents = {DATA: self.data(), POISON: self.poison(attack, rate)}
         parents |= self.craft(attack) if own else {}
         own_way = identified(attack) if own else None
         identity = {"attack": own_way, "purpose": purpose, **self._net(), "seed": self.seed}
-        job = {"attack": str(attack), "poison_rate": rate, "purpose": purpose}
-        label = f"train {self.model} on {attack}" + (" for attackers" if purpose == SURROGATE else "")
-        return self.add("train", identity, parents, job, label)
+        label = f"train {self.model} on {attack}" + (" for attackers" if purpose == "surrogate" else "")
+        return self.add("train", identity, parents, label, attack=str(attack), poison_rate=rate, purpose=purpose)
 
     @once
-    def judge(self, attack: Attack, rate: float) -> tuple[str, str]:
+    def judge(self, attack: Attack, rate: float) -> Ref:
         """Add the step that asks the undefended victim, and the benign one, about the test images."""
-        victims = {"victim": self.train(attack, rate), "benign": self.train(NoAttack(), 0.0)}
-        parents = {"data": self.data(), **victims, **self.craft(attack)}
+        victims = {VICTIM: self.train(attack, rate), BENIGN: self.train(NoAttack(), 0.0)}
+        parents = {DATA: self.data(), **victims, **self.craft(attack)}
         identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
-        job = {"attack": str(attack), "poison_rate": rate}
-        return self.add("judge", identity, parents, job, f"judge {attack}")
+        return self.add("judge", identity, parents, f"judge {attack}", attack=str(attack), poison_rate=rate)
 
     @once
-    def prepare(self, defense: Defense) -> dict[str, tuple[str, str]]:
+    def prepare(self, defense: Defense) -> dict[Role, Ref]:
         """Add a defense's attack-free step, if it has one; return it as a parent."""
         if type(defense).prepare is Defense.prepare:
             return {}
         identity = {"defense": component_id(defense, prepare=True), "seed": self.seed}
         others = dict(self.spec.others)
-        wanted = {OTHER + text: self.data(others[text]) for text in defense.other_datasets()}
-        parents, job = {"data": self.data(), **wanted, **self.shadows(defense)}, {"defense": str(defense)}
-        return {"prepare": self.add("prepare", identity, parents, job, f"prepare {defense}")}
+        wanted = {Role(OTHER, text): self.data(others[text]) for text in defense.other_datasets()}
+        parents = {DATA: self.data(), **wanted, **self.shadows(defense)}
+        return {PREPARE: self.add("prepare", identity, parents, f"prepare {defense}", defense=str(defense))}
 
-    def shadows(self, defense: Defense) -> dict[str, tuple[str, str]]:
+    def shadows(self, defense: Defense) -> dict[Role, Ref]:
         """Add the steps that train the shadow models a defense wants, some in each; return them as parents."""
         wanted = defense.shadows()
         if wanted is None:
@@ -149,99 +159,89 @@ class Planner:
         net = self._net(wanted.model or self.model, how)
         same = {"shadows": component_id(wanted, prepare=True), "clean": defense.clean, **net, "seed": self.seed}
         job = {"defense": str(defense), "model": net["model"], "recipe": str(how)}
+        parents = {DATA: self.data()}
         found = {}
         for first, end in batches(wanted.count):
             label = f"train shadow models {first} to {end - 1} for {defense.name}"
-            which = {"numbers": [first, end]}
-            found[f"{SHADOWS}{first}"] = self.add("shadows", same | which, {"data": self.data()}, job | which, label)
+            which = {"numbers": (first, end)}
+            found[Role(SHADOWS, str(first))] = self.add("shadows", same | which, parents, label, **job, **which)
         return found
 
-    def suspects(self, attack: Attack, rate: float) -> list[tuple[str, str]]:
+    def suspects(self, attack: Attack, rate: float) -> list[Ref]:
         """Add the steps that train what a model detector judges: the victim, or a population of its like."""
         if not self.spec.population:
             return [self.train(attack, rate)]
         attack = NoAttack() if attack.benign else attack
         same = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
-        parents = {"data": self.data(), **self.craft(attack)}
+        parents = {DATA: self.data(), **self.craft(attack)}
         found = []
         for first, end in batches(self.spec.population):
             label = f"train {self.model} on {attack}, models {first} to {end - 1}"
-            which = {"numbers": [first, end]}
-            found.append(self.add("population", same | which, parents, job | which, label))
+            which = {"numbers": (first, end)}
+            found.append(self.add("population", same | which, parents, label, **job, **which))
         return found
 
     @once
-    def audits(self, role: str, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
+    def audits(self, kind: str, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
         """Add the steps in which a model detector scores its suspects; return them as parents."""
         identity = {"defense": identified(defense), "seed": self.seed}
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
         found = {}
         for number, step in enumerate(self.suspects(attack, rate)):
-            parents = {"data": self.data(), "suspects": step, **self.prepare(defense)}
-            found[f"{role}{number}"] = self.add("audit", identity, parents, job, f"audit {attack} by {defense}")
+            parents = {DATA: self.data(), SUSPECTS: step, **self.prepare(defense)}
+            label = f"audit {attack} by {defense}"
+            found[Role(kind, str(number))] = self.add("audit", identity, parents, label, **job)
         return found
 
-    def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[str, tuple[str, str]]:
+    def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
         """Add the shared steps that a cell reads; return them as parents."""
         uses = set(defense.reads_steps) - (set() if self.spec.victims else {"judge"})
-        parents = {}
+        parents: dict[Role, Ref] = {}
         if "judge" in uses:
-            parents["judge"] = self.judge(attack, rate)
+            parents[JUDGE] = self.judge(attack, rate)
         if "poison" in uses:
-            parents["poison"] = self.poison(attack, rate)
+            parents[POISON] = self.poison(attack, rate)
         if "audit" in uses:
             parents |= self.audits(AUDIT, attack, rate, defense)
             parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)
         elif "victim" in uses or "model" in defense.needs:
-            parents["victim"] = self.train(attack, rate)
+            parents[VICTIM] = self.train(attack, rate)
         return parents
 
     def cell(self, attack: Attack, rate: float, defense: Defense) -> None:
         """Add one cell and everything it reads."""
-        parents = {"data": self.data(), **self.craft(attack), **self.prepare(defense)}
+        parents = {DATA: self.data(), **self.craft(attack), **self.prepare(defense)}
         parents |= self.shared(attack, rate, defense)
         pair = {"attack": identified(attack), "defense": identified(defense)}
         identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}
         judged = (self.spec.population or 1) if "audit" in defense.reads_steps else 0
         others = dict(self.spec.others)
-        job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate, "population": judged}
-        job["others"] = [str(others[text]) for text in defense.other_datasets()]
-        self.add("cell", identity, parents, job, f"{attack} x {defense}")
+        learned = tuple(str(others[text]) for text in defense.other_datasets())
+        job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
+        self.add("cell", identity, parents, f"{attack} x {defense}", **job, population=judged, others=learned)
 
     def add(
-        self,
-        stage: str,
-        identity: Mapping[str, Any],
-        parents: Mapping[str, tuple[str, str]],
-        job: Mapping[str, Any],
-        label: str,
-    ) -> tuple[str, str]:
-        """Add a step unless the plan has it, and return its (stage, key)."""
-        lineage = {role: key for role, (_, key) in parents.items()}
+        self, stage: Stage, identity: Mapping[str, Any], parents: Mapping[Role, Ref], label: str, **own: Any
+    ) -> Ref:
+        """Add a step unless the plan has it, and return where its result will be; ``own`` are fields of its job."""
+        lineage = {str(role): key for role, (_, key) in parents.items()}
         key = digest([stage, identity, lineage, stage_code(stage)])
         if key not in self.plan.steps:
             how = self.spec.recipe.suited(self.dataset.mirror)
-            common = {"dataset": str(self.dataset), "model": self.model, "recipe": str(how)}
-            full = {**common, "seed": self.seed, **job, "stage": stage, "key": key, "parents": dict(parents)}
+            shared: dict[str, Any] = {
+                "dataset": str(self.dataset),
+                "model": self.model,
+                "recipe": str(how),
+                "seed": self.seed,
+            }
+            job = Job(stage, key, parents=dict(parents), **(shared | own))
             where = f" ({self.dataset.name}/{self.model}/seed {self.seed})" if parents else ""
-            self.plan.steps[key] = Step(stage, key, parents, full, label + where)
+            self.plan.steps[key] = Step(job, label + where)
             if stage in GOALS:
                 self.plan.cells.append(key)
-        return stage, key
+        return Ref(stage, key)
 
     def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:
         name, how = name or self.model, (how or self.spec.recipe).suited(self.dataset.mirror)
         return {"model": name, "model_code": self.model_code(name), "recipe": identified(how)}
-
-
-@functools.cache
-def identified(component: Component) -> dict[str, Any]:
-    """Return ``component_id``, worked out once per component."""
-    return component_id(component)
-
-
-@functools.cache
-def stage_code(stage: str) -> str:
-    """Return the fingerprint of the harness's own code that a stage runs, worked out once."""
-    return code_of(f"benchkit.stages.run:make_{stage}")

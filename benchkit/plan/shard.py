@@ -52,4 +52,4 @@ def shard(text: str) -> Shard:
 
 def _victim(plan: Plan, cell: str) -> tuple[object, ...]:
     job = plan.steps[cell].job
-    return tuple(job[axis] for axis in VICTIM)
+    return tuple(getattr(job, axis) for axis in VICTIM)

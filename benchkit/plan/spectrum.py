@@ -9,7 +9,9 @@ from benchkit.components.baseline import NoAttack
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.errors import SpecError
-from benchkit.plan.planner import Planner, identified
+from benchkit.plan.fingerprint import identified
+from benchkit.plan.job import DATA
+from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec
 
@@ -40,7 +42,6 @@ def plan_spectra(
 class _Panels(Planner):
     def spectrum(self, attack: Attack, images: int) -> None:
         """Add the step that stamps images and averages their spectra."""
-        parents = {"data": self.data(), **self.craft(attack)}
+        parents = {DATA: self.data(), **self.craft(attack)}
         identity = {"attack": identified(attack), "images": images, "seed": self.seed}
-        job = {"attack": str(attack), "images": images}
-        self.add("spectrum", identity, parents, job, f"spectrum of {attack}")
+        self.add("spectrum", identity, parents, f"spectrum of {attack}", attack=str(attack), images=images)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from benchkit.errors import SpecError
+from benchkit.plan.job import Job, Parents, Stage
 from benchkit.spec.spec import MOST_MODELS
 from benchkit.store.store import Store
 
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work. ``parents`` maps a role to the (stage, key) it reads; ``job`` is JSON for a worker."""
+    """One unit of work: a job, and what people call it."""
 
-    stage: str
-    key: str
-    parents: Mapping[str, tuple[str, str]]
-    job: Mapping[str, Any]
+    job: Job
     label: str
+
+    @property
+    def stage(self) -> Stage:
+        """What it does."""
+        return self.job.stage
+
+    @property
+    def key(self) -> str:
+        """The key of its result."""
+        return self.job.key
+
+    @property
+    def parents(self) -> Parents:
+        """What it reads, by role."""
+        return self.job.parents
 
 
 @dataclass
@@ -33,7 +45,7 @@ class Plan:
         """Say whether a step's result is in the store."""
         if step.stage != "cell":
             return store.has(step.stage, step.key)
-        record = store.record(step.job)
+        record = store.record(step.job.cell())
         return record is not None and record["status"] == "ok"
 
     def missing(self, store: Store) -> dict[str, Step]:

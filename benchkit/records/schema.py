@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 SCHEMA = 1
-LARGEST_SEED = 2**63 - 1
 STATUSES = ("ok", "failed", "timeout", "skipped")
 NAMES = ("attack", "defense", "dataset", "model")
 """What a record names by text."""

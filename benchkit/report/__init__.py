@@ -1,4 +1,9 @@
-"""From records to tables. The report reads only records: it imports neither torch nor plugins."""
+"""From records to tables, pages and figures. The report reads only records: it imports neither torch nor plugins.
+
+``load`` and ``select`` read records, ``cells`` groups seeds; each other purpose has a folder: ``tables``, ``formats``,
+``figures``, ``published`` (beside published numbers) and ``runs`` (two results folders side by side).
+May import: params, records, store.
+"""
 
 from __future__ import annotations
 

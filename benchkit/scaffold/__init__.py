@@ -1,1 +1,4 @@
-"""The texts that ``benchkit new`` writes. Torch-free."""
+"""The texts that ``benchkit new`` writes. Torch-free.
+
+May import no other folder.
+"""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import DataError
 from benchkit.measure.rates import mean
-from benchkit.plan.planner import SHADOWS
+from benchkit.plan.job import SHADOWS
 from benchkit.protocol import generator
 from benchkit.records.doubts import Known
-from benchkit.scan.prepare import job_of
+from benchkit.scan.prepare import task_of
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Split
     from benchkit.execute.request import Request
     from benchkit.models.classifier import Classifier
-    from benchkit.scan.prepare import Job
-    from benchkit.stages.workspace import Workspace
+    from benchkit.stages.workspace import Task, Workspace
 
 IMAGES = 1000
 """Maximum number of test images; a share of them has an error of about 3 %."""
@@ -43,24 +42,24 @@ class Accuracy(Known):
         )
 
 
-def asked_about(workspace: Workspace, job: Job) -> Split:
+def asked_about(task: Task) -> Split:
     """Return the test images for the accuracy, a random sample if there are many."""
     import torch
 
-    test = workspace.data(job).test
-    rows = torch.randperm(len(test), generator=generator(int(job["seed"]), "defender", "accuracy"))[:IMAGES]
+    test = task.data.test
+    rows = torch.randperm(len(test), generator=generator(task.job.seed, "defender", "accuracy"))[:IMAGES]
     return test[rows.to(test.labels.device)]
 
 
-def accuracy(workspace: Workspace, job: Job, model: Classifier) -> Accuracy:
+def accuracy(task: Task, model: Classifier) -> Accuracy:
     """Measure the accuracy of a classifier on clean test images.
 
     Raises:
         DataError: if it is not better than predicting the most frequent class: then a detector's score is meaningless.
     """
-    test = asked_about(workspace, job)
+    test = asked_about(task)
     right = int((model.logits(test.images).argmax(1) == test.labels).sum())
-    found = Accuracy(right, len(test), int(test.labels.bincount().max()), str(job["dataset"]))
+    found = Accuracy(right, len(test), int(test.labels.bincount().max()), task.job.dataset)
     if not found.knows:
         raise DataError(
             f"no verdict is possible: {found.said()}, and a detector's score of a model that is no better means "
@@ -75,17 +74,14 @@ def of_shadows(asked: Request, workspace: Workspace, number: int) -> float | Non
     Args:
         number: the position of the defense in the request.
     """
-    job = job_of(asked, number)
+    task = task_of(asked, workspace, number)
     step = asked.plan.steps[asked.plan.cells[1 + number]]
-    roles = [role for role, parent in step.parents.items() if role.startswith(SHADOWS) and asked.store.has(*parent)]
-    if job is None or not roles:
+    roles = [role for role, ref in step.job.of(SHADOWS) if asked.store.has(*ref)]
+    if task is None or not roles:
         return None
-    parent = step.parents[roles[0]]
-    theirs = {
-        **job,
-        "model": asked.plan.steps[parent[1]].job["model"],
-        "parents": {**job["parents"], roles[0]: parent},
-    }
-    test = asked_about(workspace, job)
-    models = workspace.models(theirs, roles[0])[:SHADOWS_ASKED]
+    ref = step.parents[roles[0]]
+    model = asked.plan.steps[ref.key].job.model
+    theirs = workspace.task(replace(task.job, model=model, parents={**task.job.parents, roles[0]: ref}))
+    test = asked_about(task)
+    models = theirs.models(roles[0])[:SHADOWS_ASKED]
     return sum(mean(one.logits(test.images).argmax(1) == test.labels) for one in models) / len(models)

@@ -23,12 +23,12 @@ from benchkit.protocol import generator
 from benchkit.scan.files import Picture, pictures
 from benchkit.scan.prepare import printable
 from benchkit.spec.spec import component
+from benchkit.stages.scenes import defender
 
 if TYPE_CHECKING:
     from benchkit.contracts.defense import InputDetector
     from benchkit.contracts.scene import Scene
-    from benchkit.scan.prepare import Job
-    from benchkit.stages.workspace import Workspace
+    from benchkit.stages.workspace import Task
 
 SAMPLE = 200
 """Number of images for the control figures."""
@@ -85,9 +85,9 @@ class Scan:
 class Scanner:
     """A prepared detector: its scene, threshold and scores."""
 
-    def __init__(self, workspace: Workspace, job: Job, defense: InputDetector) -> None:
-        self.workspace, self.defense, self.seed = workspace, defense, int(job["seed"])
-        self.scene: Scene = workspace.defender(job, "threshold", fit=False)
+    def __init__(self, task: Task, defense: InputDetector) -> None:
+        self.registry, self.defense, self.seed = task.registry, defense, task.job.seed
+        self.scene: Scene = defender(task, "threshold", fit=False)
         with plugin_errors(defense.name):
             self.threshold = checks.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
             self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
@@ -112,7 +112,7 @@ class Scanner:
 
     def processed(self, images: Tensor, control: str) -> Tensor:
         """Return images after a harmless processing."""
-        attack = component(control, "attacks", self.workspace.registry)
+        attack = component(control, "attacks", self.registry)
         stamped: Tensor = attack.stamp(images.clone(), self._scene("control"))
         return stamped
 

@@ -13,16 +13,17 @@ from benchkit.contracts import checks
 from benchkit.contracts.defense import ModelDetector
 from benchkit.errors import BenchkitError, SpecError, plugin_errors
 from benchkit.measure.measure import audit
+from benchkit.plan.job import PREPARE
 from benchkit.scan.accuracy import Accuracy, of_shadows
-from benchkit.scan.prepare import job_of
+from benchkit.scan.prepare import task_of
 from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
-from benchkit.stages.workspace import Workspace
+from benchkit.stages.scenes import defender
+from benchkit.stages.workspace import Task, Workspace
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.models.classifier import Classifier
-    from benchkit.scan.prepare import Job
 
 BENIGN = "benign_scores"
 """The name of the scores of benign shadow models, float (M,), in the result of ``prepare``, if a defense keeps them."""
@@ -92,41 +93,41 @@ def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector
     return tuple(one for one in defenses if isinstance(one, ModelDetector))
 
 
-def suspect(workspace: Workspace, job: Job, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
+def suspect(task: Task, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
     """Return the classifier in a file, and sentences on how it was read.
 
     Raises:
         DataError, SpecError: if the file, the architecture and the clean dataset do not match.
     """
     found = read_weights(path, pickled)
-    clean = workspace.data(job).train.images
+    clean = task.data.train.images
     sides = "x".join(map(str, clean.shape[1:]))
-    what = f"{job['model']} for {len(workspace.data(job).classes)} classes of {sides} images, as in {job['dataset']}"
-    model, guessed, said = classifier(found, workspace.build(job), clean, what)
+    what = f"{task.job.model} for {len(task.data.classes)} classes of {sides} images, as in {task.job.dataset}"
+    model, guessed, said = classifier(found, task.network(), clean, what)
     note = (
-        f"the weights say nothing of normalisation: mean and deviation of {job['dataset']} were taken, and every score "
-        "is wrong if the model was trained with others"
+        f"the weights say nothing of normalisation: mean and deviation of {task.job.dataset} were taken, and every "
+        "score is wrong if the model was trained with others"
     )
     return model, [*said, *([note] if guessed else [])]
 
 
 def judge(asked: Request, workspace: Workspace, model: Classifier) -> list[Verdict]:
     """Return the verdict of every model detector of a prepared request on a classifier."""
-    jobs = [job_of(asked, number) for number in range(len(asked.spec.defenses))]
+    tasks = [task_of(asked, workspace, number) for number in range(len(asked.spec.defenses))]
     found = [
-        _judged(workspace, job, str(one), model) if job else Verdict(str(one), fault="it could not be prepared")
-        for job, one in zip(jobs, asked.spec.defenses, strict=True)
+        _judged(task, str(one), model) if task else Verdict(str(one), fault="it could not be prepared")
+        for task, one in zip(tasks, asked.spec.defenses, strict=True)
     ]
     return [replace(one, shadow_accuracy=of_shadows(asked, workspace, number)) for number, one in enumerate(found)]
 
 
-def _judged(workspace: Workspace, job: Job, name: str, model: Classifier) -> Verdict:
-    defense = workspace.defense(job)
+def _judged(task: Task, name: str, model: Classifier) -> Verdict:
+    defense = task.defense
     assert isinstance(defense, ModelDetector)
     try:
         with plugin_errors(defense.name):
-            found = audit(defense, partial(workspace.defender, job, suspect=model))
-        benign = workspace.tensors(job, "prepare").get(BENIGN)
+            found = audit(defense, partial(defender, task, suspect=model))
+        benign = task.kept(PREPARE).get(BENIGN)
         if benign is None:
             return Verdict(name, found["score"], found["threshold"])
         scores = checks.scores(defense.name, BENIGN, benign, benign.numel())

@@ -7,12 +7,14 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, SpecError, StoreError
+from benchkit.plan.job import DATA, PREPARE, Ref
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec
@@ -21,9 +23,8 @@ from benchkit.store.store import Damaged
 
 if TYPE_CHECKING:
     from benchkit.execute.request import ExecutionOptions, Request
-    from benchkit.stages.workspace import Workspace
+    from benchkit.stages.workspace import Task, Workspace
 
-Job = Mapping[str, Any]
 UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
 
@@ -41,9 +42,9 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
             raise SpecError(f"a scan takes one {noun}, got {len(named)}: name one")
     made = Plan()
     (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
-    corner = Planner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
-    data = corner.data()
-    made.cells = [data[1], *(corner.prepare(one).get("prepare", data)[1] for one in spec.defenses)]
+    planner = Planner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
+    data = planner.data()
+    made.cells = [data[1], *(planner.prepare(one).get(PREPARE, data)[1] for one in spec.defenses)]
     return made
 
 
@@ -66,14 +67,15 @@ def prepare(asked: Request, means: ExecutionOptions) -> None:
         say_notes(asked)
 
 
-def job_of(asked: Request, number: int) -> Job | None:
-    """Return the job for the defense with this number, or None if its preparation failed."""
+def task_of(asked: Request, workspace: Workspace, number: int) -> Task | None:
+    """Return the step in which the defense of this number is used, or None where its preparation failed."""
     data, target = asked.plan.cells[0], asked.plan.cells[1 + number]
     step = asked.plan.steps[target]
     if not asked.store.has(step.stage, target):
         return None
-    parents = {"data": ("data", data)} | ({"prepare": ("prepare", target)} if step.stage == "prepare" else {})
-    return {**step.job, "stage": "scan", "defense": str(asked.spec.defenses[number]), "parents": parents}
+    parents = {DATA: Ref("data", data)} | ({PREPARE: Ref("prepare", target)} if step.stage == "prepare" else {})
+    used = replace(step.job, stage="scan", defense=str(asked.spec.defenses[number]), parents=parents)
+    return workspace.task(used)
 
 
 def failed(defense: Defense) -> BenchkitError:

@@ -13,13 +13,10 @@ from benchkit.contracts.defense import Defense
 from benchkit.errors import SpecError, did_you_mean, plugin_errors
 from benchkit.params.build import build
 from benchkit.params.component import Component
-from benchkit.params.grammar import pieces, quoted
-from benchkit.records.schema import LARGEST_SEED
+from benchkit.params.grammar import pieces, quoted, seeds
 from benchkit.spec.registry import Registry
 from benchkit.training.recipes import RECIPES, Recipe
 
-MOST_SEEDS = 10_000
-"""A larger count is probably meant as a single seed."""
 MOST_MODELS = 100_000
 """Maximum number of shadow models, or of models in a population; with more, even the plan would not end."""
 
@@ -122,23 +119,6 @@ def recipe(text: str) -> Recipe:
     if name not in RECIPES or more:
         raise SpecError(f"there is no recipe called '{text}'{did_you_mean(name, RECIPES)}: use {' or '.join(RECIPES)}")
     return build(RECIPES[name], raw)
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    """Return seeds: ``3`` means 0, 1, 2; ``0,5,7`` (or ``5,``) means those."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isascii() and word.isdecimal() for word in words):
-        raise SpecError(f"seeds must be a count (3) or a list (0,5,7), got '{text}'")
-    if any(len(word) > len(str(LARGEST_SEED)) or int(word) > LARGEST_SEED for word in words):
-        raise SpecError(f"a seed is at most {LARGEST_SEED}, got '{text}'")
-    numbers = tuple(dict.fromkeys(int(word) for word in words))
-    if "," in text:
-        return numbers
-    if numbers[0] == 0:
-        raise SpecError("a count of 0 seeds runs nothing: ask for 1 or more, or write '0,' for the seed 0")
-    if numbers[0] > MOST_SEEDS:
-        raise SpecError(f"{numbers[0]} seeds are too many: for the seed of that number alone write '{numbers[0]},'")
-    return tuple(range(numbers[0]))
 
 
 def models(text: str) -> tuple[str, ...]:

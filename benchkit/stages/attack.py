@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from benchkit.contracts import checks
-from benchkit.plan.planner import SURROGATE
-from benchkit.stages.ensembles import drawn
-from benchkit.stages.workspace import Job, Result, Workspace
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Poisoned, Tensors
+from benchkit.plan.job import POISON, SURROGATE
+from benchkit.stages.scenes import attacker
+from benchkit.stages.workspace import Result, Task
 
 
-def make_craft(workspace: Workspace, job: Job) -> Result:
+def make_craft(task: Task) -> Result:
     """Craft a trigger; the numbers that its attack reports are kept beside it."""
-    attack = workspace.attack(job)
-    model = workspace.model(job, SURROGATE) if SURROGATE in job["parents"] else None
-    prepared = checks.tensors(attack.name, attack.prepare(workspace.attacker(job, "prepare", granted=model)))
+    attack = task.attack
+    model = task.model(SURROGATE) if task.has(SURROGATE) else None
+    prepared = checks.tensors(attack.name, attack.prepare(attacker(task, "prepare", granted=model)))
     reported = checks.reported(attack.name, attack.reports, prepared)
-    return {**prepared, **drawn(workspace, attack, job, "draw")}, reported
+    return {**prepared, **draw(task, attack, "draw")}, reported
 
 
-def make_poison(workspace: Workspace, job: Job) -> Result:
+def make_poison(task: Task) -> Result:
     """Poison the training set; what changed is kept."""
-    poisoned = workspace.poison(job, "poison")
+    poisoned = poison(task, "poison")
     rows = poisoned.mask.nonzero().squeeze(1)
     changed, share = poisoned.data[rows], len(rows) / len(poisoned.data)
     return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": share}
 
 
-def make_train(workspace: Workspace, job: Job) -> Result:
+def make_train(task: Task) -> Result:
     """Train a victim, or the clean model of attackers; how much of its set was poisoned stays with it."""
-    attack = workspace.attack(job)
-    scene = workspace.attacker(job, job["purpose"], fit=True)
-    model = checks.model(attack.name, "train", attack.train(workspace.poisoned(job), scene))
-    return model.state(), dict(workspace.store.meta(*job["parents"]["poison"])["info"])
+    attack = task.attack
+    scene = attacker(task, task.job.purpose, fit=True)
+    model = checks.model(attack.name, "train", attack.train(task.poisoned, scene))
+    return model.state(), task.info(POISON)
+
+
+def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
+    """Let the attack of a step poison the training set; ``drawn`` stands in for what its craft step drew.
+
+    Raises:
+        ContractError: when the result breaks its contract, or an attack that is not benign poisoned nothing.
+    """
+    attack, train = task.attack, task.victim_train
+    made = checks.poisoned(attack.name, train, attack.poison(train, attacker(task, purpose, drawn=drawn)))
+    if not attack.benign:
+        checks.poisons(attack.name, made, task.job.poison_rate or 0.0)
+    return made
+
+
+def draw(task: Task, attack: Attack, purpose: str) -> dict[str, Tensor]:
+    """Return what an attack draws for one victim."""
+    found = checks.tensors(attack.name, attack.draw(attacker(task, purpose)), "draw")
+    return {name: tensor.to(task.device) for name, tensor in found.items()}

@@ -8,54 +8,46 @@ from typing import Any
 from benchkit.measure.measure import measure
 from benchkit.measure.population import Verdicts
 from benchkit.measure.truth import GroundTruth
-from benchkit.plan.planner import AUDIT, BENIGN_AUDIT
+from benchkit.plan.job import AUDIT, BENIGN_AUDIT, CRAFT, JUDGE, POISON, VICTIM
 from benchkit.records.metrics import CRAFTED
-from benchkit.stages.workspace import Job, Workspace
+from benchkit.stages.scenes import defender, tested, triggered
+from benchkit.stages.workspace import Task
 
 
-def make_cell(workspace: Workspace, job: Job) -> dict[str, Any]:
+def make_cell(task: Task) -> dict[str, Any]:
     """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them."""
-    findings, warnings = measure(workspace.defense(job), partial(workspace.defender, job), truth(workspace, job))
-    return {"metrics": {**findings.metrics, **_inherited(workspace, job)}, "warnings": warnings, **findings.exhibits}
+    found, warnings = measure(task.defense, partial(defender, task), truth(task))
+    return {"metrics": {**found.metrics, **_inherited(task)}, "warnings": warnings, **found.exhibits}
 
 
-def truth(workspace: Workspace, job: Job) -> GroundTruth:
+def truth(task: Task) -> GroundTruth:
     """Gather what only the measurement may know."""
-    stamped = workspace.triggered(job)
-    parents = job["parents"]
+    stamped, attack = triggered(task), task.attack
     return GroundTruth(
-        benign=workspace.attack(job).benign,
-        test=workspace.tested(job),
+        benign=attack.benign,
+        test=tested(task),
         rows=stamped.rows,
         triggered=stamped.images,
         wanted=stamped.wanted,
         control=stamped.control,
-        train=workspace.poisoned(job) if "poison" in parents else None,
-        plain=workspace.attack(job).access != "training",
-        shortfall=workspace.attack(job).crafter().shortfall(_info(workspace, job, "craft")),
-        judged=workspace.tensors(job, "judge"),
-        audited=_verdicts(workspace, job, AUDIT),
-        benign_audited=_verdicts(workspace, job, BENIGN_AUDIT),
+        train=task.poisoned if task.has(POISON) else None,
+        plain=attack.access != "training",
+        shortfall=attack.crafter().shortfall(task.info(CRAFT)),
+        judged=task.load(JUDGE),
+        audited=_verdicts(task, AUDIT),
+        benign_audited=_verdicts(task, BENIGN_AUDIT),
     )
 
 
-def _verdicts(workspace: Workspace, job: Job, role: str) -> Verdicts:
-    """Return the scores and thresholds that audits of one role came to."""
-    found = [workspace.store.meta(*step)["info"] for name, step in job["parents"].items() if name.startswith(role)]
+def _verdicts(task: Task, kind: str) -> Verdicts:
+    """Return the scores and thresholds of all audits of one kind."""
+    found = [task.info(role) for role, _ in task.job.of(kind)]
     return Verdicts(*([value for info in found for value in info[name]] for name in ("score", "threshold")))
 
 
-def _inherited(workspace: Workspace, job: Job) -> dict[str, float]:
+def _inherited(task: Task) -> dict[str, float]:
     """Return what the attack's own steps found out: the share really poisoned, and what its crafting reports."""
-    poisoned = [
-        info["poisoned"]
-        for role in ("poison", "victim", "judge")
-        if "poisoned" in (info := _info(workspace, job, role))
-    ]
-    reported = {CRAFTED + name: value for name, value in _info(workspace, job, "craft").items()}
+    infos = [task.info(role) for role in (POISON, VICTIM, JUDGE)]
+    poisoned = [info["poisoned"] for info in infos if "poisoned" in info]
+    reported = {CRAFTED + name: value for name, value in task.info(CRAFT).items()}
     return ({"poisoned": poisoned[0]} if poisoned else {}) | reported
-
-
-def _info(workspace: Workspace, job: Job, role: str) -> dict[str, float]:
-    """Return what was kept beside a parent's tensors, or nothing if the step has no such parent."""
-    return dict(workspace.store.meta(*job["parents"][role])["info"]) if role in job["parents"] else {}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from benchkit.contracts import checks
 from benchkit.contracts.data import Data
 from benchkit.spec.spec import component
-from benchkit.stages.workspace import Job, Result, Workspace
+from benchkit.stages.workspace import Result, Task
 from benchkit.text import printable
 
 NAMED = 5
 """Classes that a sentence names."""
 
 
-def make_data(workspace: Workspace, job: Job) -> Result:
+def make_data(task: Task) -> Result:
     """Decode a dataset."""
-    dataset = component(job["dataset"], "datasets", workspace.registry)
-    data = checks.data(dataset.name, dataset.load(workspace.source))
+    dataset = component(task.job.dataset, "datasets", task.registry)
+    data = checks.data(dataset.name, dataset.load(task.workspace.source))
     tensors = {
         "train_images": data.train.images,
         "train_labels": data.train.labels,

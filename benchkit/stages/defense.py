@@ -7,26 +7,23 @@ from functools import partial
 from benchkit.contracts import checks
 from benchkit.contracts.defense import ModelDetector
 from benchkit.measure.measure import audit
-from benchkit.plan.planner import SHADOWS
+from benchkit.plan.job import SHADOWS
 from benchkit.stages.cost import added
-from benchkit.stages.workspace import Job, Result, Workspace
+from benchkit.stages.scenes import defender
+from benchkit.stages.workspace import Result, Task
 
 
-def make_prepare(workspace: Workspace, job: Job) -> Result:
+def make_prepare(task: Task) -> Result:
     """Run a defense's attack-free preparation."""
-    defense = workspace.defense(job)
-    tensors = checks.tensors(defense.name, defense.prepare(workspace.defender(job, "prepare", fit=False)))
-    learned_from = [
-        workspace.store.meta(*step)["cost"] for role, step in job["parents"].items() if role.startswith(SHADOWS)
-    ]
+    defense = task.defense
+    tensors = checks.tensors(defense.name, defense.prepare(defender(task, "prepare", fit=False)))
+    learned_from = [task.store.meta(*ref)["cost"] for _, ref in task.job.of(SHADOWS)]
     return tensors, {"shadows": added(learned_from)} if learned_from else {}
 
 
-def make_audit(workspace: Workspace, job: Job) -> Result:
+def make_audit(task: Task) -> Result:
     """Let a model detector score one victim, or some of a population."""
-    defense = workspace.defense(job)
+    defense = task.defense
     assert isinstance(defense, ModelDetector)
-    verdicts = [
-        audit(defense, partial(workspace.defender, job, suspect=suspect)) for suspect in workspace.suspects(job)
-    ]
+    verdicts = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]
     return {}, {name: [verdict[name] for verdict in verdicts] for name in ("score", "threshold")}

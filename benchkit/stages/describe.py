@@ -5,23 +5,21 @@ from __future__ import annotations
 import platform
 import time
 from calendar import timegm
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.defense import Defense
+from benchkit.plan.job import Job, Parents
 from benchkit.protocol import overlaps
 from benchkit.records.schema import SCHEMA
-from benchkit.stages.workspace import Job
 from benchkit.store.files import read_json
 from benchkit.store.store import Record, Store
 
 
 def acting(job: Job) -> str:
     """Return what a step is mostly done by."""
-    return str(job.get("defense") or job.get("attack") or job["dataset"])
+    return job.defense or job.attack or job.dataset
 
 
 AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate", "population")
@@ -29,11 +27,11 @@ AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poiso
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record:
+def describe(job: Job, attack: Attack, defense: Defense) -> Record:
     """Return what a record says whatever became of its cell: identity, assumptions, versions."""
     return {
         "schema": SCHEMA,
-        **{name: job[name] for name in AXES},
+        **{name: getattr(job, name) for name in AXES},
         "status": "skipped",
         "error": None,
         "metrics": {},
@@ -52,32 +50,32 @@ def describe(job: Mapping[str, Any], attack: Attack, defense: Defense) -> Record
             "needs": sorted(defense.needs),
             "clean": defense.clean,
             # A dataset comes whole as another one to learn from, the victims' images included.
-            "overlap": overlaps(defense.clean) or job["dataset"] in job["others"],
+            "overlap": overlaps(defense.clean) or job.dataset in job.others,
             "params": defense.params(),
         },
         "versions": {"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
     }
 
 
-def parent_costs(parents: Mapping[str, tuple[str, str]], store: Store) -> dict[str, dict[str, float]]:
+def parent_costs(parents: Parents, store: Store) -> dict[str, dict[str, float]]:
     """Return what each parent of a step cost, by its role, and what a defense's preparation learned from.
 
     Raises:
         Damaged: when a parent has to be made again first.
     """
-    metas = {role: store.meta(*step) for role, step in parents.items()}
+    metas = {str(role): store.meta(*step) for role, step in parents.items()}
     shadows = metas.get("prepare", {}).get("info", {}).get("shadows")
     return {role: meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
 
 
-def moment(job: Mapping[str, Any], path: Path) -> str:
+def moment(job: Job, path: Path) -> str:
     """Return when the record of a job, at this path, is finished: now (UTC), but after those it makes obsolete.
 
     A report shows the youngest, and the clock may have gone back.
     """
     seed, _, _ = path.name.partition("-")
     others = [read_json(one) for one in path.parent.glob(f"{seed}-*.json") if one != path]
-    obsolete = [one for one in others if all(one.get(name) == job[name] for name in ("recipe", "poison_rate"))]
+    obsolete = [one for one in others if all(one.get(name) == getattr(job, name) for name in ("recipe", "poison_rate"))]
     now = time.strftime(MOMENT, time.gmtime())
     return max([now, *(_second_after(one.get("finished")) for one in obsolete)])
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
-from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.errors import ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.protocol import generator
-from benchkit.stages.workspace import Job, Workspace
+from benchkit.stages.attack import draw, poison
+from benchkit.stages.scenes import attacker, defender
+from benchkit.stages.workspace import Result, Task
 
 
 class LazySplits(Sequence[Split]):
@@ -33,55 +34,47 @@ class LazySplits(Sequence[Split]):
         return map(self.make, self.numbers)
 
 
-def make_shadows(workspace: Workspace, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+def make_shadows(task: Task) -> Result:
     """Train some of the shadow models that a defense describes."""
-    defense, numbers = workspace.defense(job), range(*job["numbers"])
+    defense, numbers = task.defense, range(*task.job.numbers)
     wanted = defense.shadows()
     if wanted is None:
         raise ContractError(f"{defense.name} described shadow models to the plan, and none to this step")
-    classes = len(workspace.data(job).classes)
+    classes = len(task.data.classes)
 
     def split(number: int) -> Split:
-        scene = workspace.defender(job, f"shadow {number}", fit=False)
+        scene = defender(task, f"shadow {number}", fit=False)
         return checks.split(
             f"{defense.name}: split of {wanted.name}", wanted.split(number, scene), scene.shape, classes
         )
 
-    return stacked(_fit(workspace, job, LazySplits(numbers, split), "shadow")), {"models": len(numbers)}
+    return stacked(_fit(task, LazySplits(numbers, split), "shadow")), {"models": len(numbers)}
 
 
-def make_population(workspace: Workspace, job: Job) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+def make_population(task: Task) -> Result:
     """Poison and train victims like that of the matrix, each with random numbers of its own."""
-    attack, numbers = workspace.attack(job), range(*job["numbers"])
+    attack, numbers = task.attack, range(*task.job.numbers)
 
     def own(number: int) -> Tensors:
-        return drawn(workspace, attack.crafter(), job, f"draw {number}")
+        return draw(task, attack.crafter(), f"draw {number}")
 
     def poisoned(number: int) -> Poisoned:
-        return workspace.poison(job, f"poison {number} {attack}", own(number))
+        return poison(task, f"poison {number} {attack}", own(number))
 
     if attack.controls_training():
-        scenes = [
-            workspace.attacker(job, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers
-        ]
+        scenes = [attacker(task, f"train {number} {attack}", fit=True, drawn=own(number)) for number in numbers]
         made = [attack.train(poisoned(number), scene) for number, scene in zip(numbers, scenes, strict=True)]
         models = [checks.model(attack.name, "train", model) for model in made]
     else:
-        models = _fit(workspace, job, LazySplits(numbers, lambda number: poisoned(number).data), f"population {attack}")
+        models = _fit(task, LazySplits(numbers, lambda number: poisoned(number).data), f"population {attack}")
     return stacked(models), {"models": len(numbers)}
 
 
-def drawn(workspace: Workspace, attack: Attack, job: Job, purpose: str) -> dict[str, Tensor]:
-    """Return what an attack draws for one victim."""
-    found = checks.tensors(attack.name, attack.draw(workspace.attacker(job, purpose)), "draw")
-    return {name: tensor.to(workspace.device) for name, tensor in found.items()}
-
-
-def _fit(workspace: Workspace, job: Job, splits: LazySplits, purpose: str) -> list[Classifier]:
+def _fit(task: Task, splits: LazySplits, purpose: str) -> list[Classifier]:
     from benchkit.training.ensemble import fit_many
 
-    rngs = [generator(job["seed"], purpose, str(number)) for number in splits.numbers]
-    return fit_many(workspace.trainer(job), splits, rngs)
+    rngs = [generator(task.job.seed, purpose, str(number)) for number in splits.numbers]
+    return fit_many(task.trainer, splits, rngs)
 
 
 def stacked(models: Sequence[Classifier]) -> dict[str, Tensor]:

@@ -3,54 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
 from functools import partial
 
 from torch import Tensor
 
-from benchkit.stages.workspace import Job, Result, Workspace
+from benchkit.measure.truth import Stamped
+from benchkit.plan.job import BENIGN, VICTIM, Role
+from benchkit.stages.scenes import tested, triggered
+from benchkit.stages.workspace import Result, Task
 
 
-def make_judge(workspace: Workspace, job: Job) -> Result:
+def make_judge(task: Task) -> Result:
     """Ask the undefended victim and the benign one about the test images, clean and triggered."""
-    test, stamped, parents = workspace.tested(job), workspace.triggered(job), job["parents"]
+    test, stamped = tested(task), triggered(task)
 
-    def ask(role: str, images: Tensor) -> Tensor:
-        return workspace.model(job, role).logits(images).argmax(1) if len(images) else test.labels[:0]
+    def ask(role: Role, images: Tensor) -> Tensor:
+        return task.model(role).logits(images).argmax(1) if len(images) else test.labels[:0]
 
-    processed = job["attack"] if workspace.attack(job).benign else ""
-    key = parents["benign"][1] + processed
-    benign = workspace.cache("benign answers", key, lambda: ask("benign", test.images))
-    clean = benign if parents["victim"] == parents["benign"] else ask("victim", test.images)
-    said = predict_test_images(
-        partial(ask, "victim"), test.images, clean, stamped.rows, stamped.images, stamped.control
-    )
+    processed = task.job.attack if task.attack.benign else ""
+    key = task.ref(BENIGN).key + processed
+    benign = task.cache("benign answers", key, lambda: ask(BENIGN, test.images))
+    clean = benign if task.ref(VICTIM) == task.ref(BENIGN) else ask(VICTIM, test.images)
     return {
-        **said,
+        **predict_test_images(partial(ask, VICTIM), test.images, clean, stamped),
         "benign_clean": benign.clone(),  # safetensors keeps no two names for one tensor
-        "benign_triggered": ask("benign", stamped.images),
-    }, dict(workspace.store.meta(*parents["victim"])["info"])
-
-
-Ask = Callable[["Tensor"], "Tensor"]
-"""Maps uint8 images (N, C, H, W) to the labels that a model predicts, int64 (N,)."""
+        "benign_triggered": ask(BENIGN, stamped.images),
+    }, task.info(VICTIM)
 
 
 def predict_test_images(
-    ask: Ask, test: Tensor, clean: Tensor, rows: Tensor, triggered: Tensor, control: Tensor
+    ask: Callable[[Tensor], Tensor], test: Tensor, clean: Tensor, stamped: Stamped
 ) -> dict[str, Tensor]:
     """Return the labels that the victim predicts, int64, by what it was asked.
 
     Args:
-        ask: the victim.
+        ask: the victim: maps uint8 images (N, C, H, W) to labels, int64 (N,).
         test: the clean test images, uint8 (N, C, H, W).
         clean: what it says of those, (N,).
-        rows: which of them were stamped, int64 (M,).
-        triggered: those with the trigger, uint8 (M, C, H, W).
-        control: those after the stamp's processing alone, likewise; mostly as they were.
+        stamped: which of them were stamped, with the trigger and without.
     """
-    untouched = control.equal(test[rows])
-    return {"clean": clean, "triggered": ask(triggered), "control": clean[rows] if untouched else ask(control)}
+    untouched = stamped.control.equal(test[stamped.rows])
+    control = clean[stamped.rows] if untouched else ask(stamped.control)
+    return {"clean": clean, "triggered": ask(stamped.images), "control": control}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchkit.plan.planner import AUDIT, SURROGATE
+from benchkit.plan.job import AUDIT, Job
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
 from benchkit.stages.cost import Meter, added
@@ -17,7 +17,7 @@ from benchkit.stages.describe import acting, describe, moment, parent_costs
 from benchkit.stages.ensembles import make_population, make_shadows
 from benchkit.stages.predictions import make_judge
 from benchkit.stages.spectrum import make_spectrum
-from benchkit.stages.workspace import Job, Result, Workspace
+from benchkit.stages.workspace import Result, Task, Workspace
 
 
 def run_step(workspace: Workspace, job: Job) -> dict[str, Any]:
@@ -29,25 +29,25 @@ def run_step(workspace: Workspace, job: Job) -> dict[str, Any]:
     Raises:
         Damaged: when a parent's artifact has to be made again first.
     """
-    with workspace.store.lock(job["key"]):
-        if job["stage"] == "cell":
-            return _run_cell(workspace, job)
-        stage, key = job["stage"], job["key"]
-        if workspace.store.has(stage, key):
-            return {"made": False, **workspace.store.meta(stage, key)}
-        with Meter(workspace.device) as meter, workspace.cache.untouched(acting(job)):
-            tensors, info = STAGES[stage](workspace, job)
+    task, store, stage, key = workspace.task(job), workspace.store, job.stage, job.key
+    with store.lock(key):
+        if stage == "cell":
+            return _run_cell(task)
+        if store.has(stage, key):
+            return {"made": False, **store.meta(stage, key)}
+        with Meter(task.device) as meter, task.cache.untouched(acting(job)):
+            tensors, info = STAGES[stage](task)
         meta = {"info": info, "cost": meter.cost, "label": _label(job)}
-        workspace.store.save(stage, key, tensors, meta)
+        store.save(stage, key, tensors, meta)
         return {"made": True, **meta}
 
 
 def _label(job: Job) -> str:
-    words = [str(job[name]) for name in ("dataset", "attack", "defense") if name in job]
-    return " ".join([*words, *([SURROGATE] if job.get("purpose") == SURROGATE else [])])
+    words = [job.dataset, job.attack, job.defense, job.purpose if job.purpose == "surrogate" else ""]
+    return " ".join(word for word in words if word)
 
 
-STAGES: dict[str, Callable[[Workspace, Job], Result]] = {
+STAGES: dict[str, Callable[[Task], Result]] = {
     "data": make_data,
     "craft": make_craft,
     "poison": make_poison,
@@ -61,24 +61,25 @@ STAGES: dict[str, Callable[[Workspace, Job], Result]] = {
 }
 
 
-def _run_cell(workspace: Workspace, job: Job) -> dict[str, Any]:
-    found = workspace.store.record(job)
+def _run_cell(task: Task) -> dict[str, Any]:
+    job, store = task.job, task.store
+    found = store.record(job.cell())
     if found and found["status"] == "ok":
         return {"made": False, "record": found}
-    with Meter(workspace.device) as meter, workspace.cache.untouched(acting(job)):
-        found = make_cell(workspace, job)
-    record = describe(job, workspace.attack(job), workspace.defense(job)) | {"status": "ok", **found}
-    costs = {"cell": meter.cost, **parent_costs(job["parents"], workspace.store)}
+    with Meter(task.device) as meter, task.cache.untouched(acting(job)):
+        found = make_cell(task)
+    record = describe(job, task.attack, task.defense) | {"status": "ok", **found}
+    costs = {"cell": meter.cost, **parent_costs(job.parents, store)}
     record["metrics"], record["costs"] = {**found["metrics"], **_total(costs)}, costs
-    record["device"], record["threads"] = _device_name(workspace.device), torch.get_num_threads()
-    record["finished"] = moment(job, workspace.store.record_path(job))
-    workspace.store.write_record(record)
+    record["device"], record["threads"] = _device_name(task.device), torch.get_num_threads()
+    record["finished"] = moment(job, store.record_path(job.cell()))
+    store.write_record(record)
     return {"made": True, "record": record, "cost": meter.cost}
 
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
-    own = ("cell", "prepare", "shadows", AUDIT.strip())
+    own = ("cell", "prepare", "shadows", AUDIT)
     return added([cost for role, cost in costs.items() if role.split()[0] in own])
 
 

@@ -71,8 +71,12 @@ class Trainer:
             step = self._scratch(model, lr) if start is None else _fine_tune(model, lr)
             run = Run(model, self.recipe, step, loss or self._loss, on_batch)
             with frozen(fixed):
-                run(data, self.recipe.epochs_for(len(data)) if epochs is None else epochs)
+                run(data, self.epochs_for(len(data)) if epochs is None else epochs)
         return model.eval()
+
+    def epochs_for(self, images: int) -> float:
+        """Return how many passes the recipe makes over so many images."""
+        return self.recipe.epochs_for(images)
 
     def fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
         """Return a new classifier for ``data``, drawn from torch's global generator, and its fixed parameters."""

@@ -152,7 +152,7 @@ class Lab:
     @cached_property
     def train(self) -> Split:
         """What victims train on: all but the defenders' reserve."""
-        return self.data.train[victim_rows(self.data.train, self.seed)]
+        return self.data.train[victim_rows(self.data.train.labels, self.seed)]
 
     def scene(self, purpose: str, **more: Any) -> Scene:
         """Return what an attacker may have."""

@@ -31,10 +31,12 @@ from benchkit import ModelDetector, Scene, Source
 from benchkit.execute.resolve import data_root, model_code
 from benchkit.measure.rates import detection
 from benchkit.models.classifier import Classifier
+from benchkit.plan.job import SUSPECTS
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan
 from benchkit.spec.registry import load
 from benchkit.spec.spec import component, make
+from benchkit.stages.scenes import defender
 from benchkit.stages.workspace import Workspace
 from benchkit.store.store import Store
 
@@ -44,15 +46,15 @@ Victims = dict[str, list[Classifier]]
 
 def learning_scenes(made: Plan, workspace: Workspace) -> dict[int, Scene]:
     """Return what the detector learned from under each seed: clean images, and shadow models."""
-    return {step.job["seed"]: workspace.defender(step.job, "prepare", fit=False) for step in made.of("prepare")}
+    return {step.job.seed: defender(workspace.task(step.job), "prepare", fit=False) for step in made.of("prepare")}
 
 
 def judged(made: Plan, workspace: Workspace) -> Victims:
     """Return every model of the populations, once."""
-    jobs = {step.job["parents"]["suspects"]: step.job for step in made.of("audit")}
+    jobs = {step.parents[SUSPECTS]: step.job for step in made.of("audit")}
     found: Victims = {}
     for job in jobs.values():
-        found.setdefault(job["attack"].partition(":")[0], []).extend(workspace.suspects(job))
+        found.setdefault(job.attack.partition(":")[0], []).extend(workspace.task(job).suspects())
     return found
 
 

@@ -97,9 +97,9 @@ def summary(records: Iterable[Record], recipes: dict[str, int], attacks: list[st
 
 def read(asked: dict[str, str], recipes: dict[str, int], plugins: tuple[str, ...]) -> list[common.Row]:
     """Read the records of the attacks that were asked for out of the results folder."""
+    from benchkit.params.grammar import seeds
     from benchkit.report.load import newest
     from benchkit.report.load import read as records_in
-    from benchkit.spec.spec import seeds
 
     registry = load(plugins)
     attacks = [str(one) for one in components(asked["attacks"], "attacks", registry)]

@@ -11,6 +11,7 @@ from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.execute.walk import Walk
+from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan, Step
 from benchkit.spec.registry import Registry, load
@@ -49,9 +50,9 @@ class Nothing:
     def __init__(self) -> None:
         self.flying: list[str] = []
 
-    def submit(self, job: Mapping[str, Any]) -> str | None:
+    def submit(self, job: Job) -> str | None:
         """Take a job."""
-        self.flying.append(job["key"])
+        self.flying.append(job.key)
         return None
 
     def wait(self, timeout: float) -> list[Outcome]:
@@ -75,7 +76,7 @@ class Here(Nothing):
         self.jobs: list[Mapping[str, Any]] = []
         self.seconds: dict[str, float] = {}
 
-    def submit(self, job: Mapping[str, Any]) -> str | None:
+    def submit(self, job: Job) -> str | None:
         """Take a job."""
         self.jobs.append(job)
         return None
@@ -85,8 +86,8 @@ class Here(Nothing):
         job = self.jobs.pop()
         before = time.process_time()
         outcome = outcome_of(self.workspace, job)
-        self.seconds[job["key"]] = time.process_time() - before
-        return [Outcome(job["key"], **outcome)]
+        self.seconds[job.key] = time.process_time() - before
+        return [Outcome(job.key, **outcome)]
 
 
 class Silent:

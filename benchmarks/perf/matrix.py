@@ -38,7 +38,7 @@ def whole(made: Plan, root: Path) -> dict[str, float]:
 
 def benign(step: Step) -> bool:
     """Whether a step is what all rows share: the data, or the benign victim."""
-    return step.stage == "data" or (step.stage in ("poison", "train") and step.job["attack"] == "none")
+    return step.stage == "data" or (step.stage in ("poison", "train") and step.job.attack == "none")
 
 
 def alone(made: Plan, cell: str) -> list[str]:
@@ -66,7 +66,7 @@ def compared(made: Plan, cells: list[str], seconds: Mapping[str, float], goal: f
     """Compare what these cells cost together with the sum of what each costs alone."""
     stages = by_stage(made, Plan(made.steps, cells).without(set()).steps, seconds)
     each = by_stage(made, (key for cell in cells for key in alone(made, cell)), seconds)
-    rows = len({made.steps[cell].job["attack"] for cell in cells})
+    rows = len({made.steps[cell].job.attack for cell in cells})
     what = f"{rows} x {len(cells) // rows}, {stages['train']['steps']} victims (one benign)"
     against = f"a victim for each cell, {each['train']['steps']} of them"
     totals = ([sum(one["seconds"] for one in found.values())] for found in (stages, each))
@@ -81,6 +81,6 @@ def figures(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         whole(made_of(registry, quick=True), Path(folder, "warm"))  # timm and scikit-learn are imported once
         seconds = whole(made, Path(folder, "shared"))
-    judging = [cell for cell in made.cells if made.steps[cell].job["defense"] not in RETRAINING.split(",")]
+    judging = [cell for cell in made.cells if made.steps[cell].job.defense not in RETRAINING.split(",")]
     found = [compared(made, judging, seconds, 5)]
     return found if len(judging) == len(made.cells) else [*found, compared(made, made.cells, seconds, None)]

@@ -39,7 +39,7 @@ def spec(attacks: int, defenses: int, seeds: int) -> Spec:
 def hashed(made: Plan) -> None:
     """Hash every job of a plan."""
     for step in made.steps.values():
-        hashlib.sha256(json.dumps(dict(step.job)).encode()).hexdigest()
+        hashlib.sha256(json.dumps(step.job.to_json()).encode()).hexdigest()
 
 
 def looked(made: Plan, store: Store) -> None:
@@ -52,14 +52,14 @@ def records(made: Plan) -> Iterator[dict[str, Any]]:
     """Yield a made-up record for every cell."""
     registry = load()
     first = made.steps[made.cells[0]].job
-    names = {part: component(first[part], f"{part}s", registry) for part in ("attack", "defense")}
+    names = {part: component(getattr(first, part), f"{part}s", registry) for part in ("attack", "defense")}
     same = describe(first, names["attack"], names["defense"]) | {"status": "ok"}
     cost = {"seconds": 1.0, "peak_mb": 500.0}
     same["costs"] = dict.fromkeys(("cell", "data", "judge", "poison", "victim"), cost)
     for number, key in enumerate(made.cells):
         job = made.steps[key].job
         metrics = {name: value + number % 7 / 100 for name, value in METRICS.items()}
-        yield same | {name: job[name] for name in ("key", "attack", "defense", "seed")} | {"metrics": metrics}
+        yield same | {name: getattr(job, name) for name in ("key", "attack", "defense", "seed")} | {"metrics": metrics}
 
 
 def written(made: Plan, root: Path) -> list[Path]:

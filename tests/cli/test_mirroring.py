@@ -68,7 +68,7 @@ def test_digits_and_traffic_signs_are_never_mirrored(name):
     registry = load()
     mirrored = plan(make({**OPTIONS, "datasets": f"{name}:mirror=true"}, registry), Anything())
     made = plan(make({**OPTIONS, "datasets": name}, registry), Anything())
-    assert {step.job["stage"] for step in trainings(made)} == {"train", "population", "shadows"}
-    assert {recipe(step.job["recipe"]).flip for step in trainings(made)} == {name not in ORIENTED}
+    assert {step.stage for step in trainings(made)} == {"train", "population", "shadows"}
+    assert {recipe(step.job.recipe).flip for step in trainings(made)} == {name not in ORIENTED}
     kept = {step.key for step in trainings(made)} & {step.key for step in trainings(mirrored)}
     assert bool(kept) == (name not in ORIENTED)

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from toy_steps import step
 
 from benchkit.errors import NothingToRun
 from benchkit.plan.shard import Shard, shard
-from benchkit.plan.steps import Plan, Step
+from benchkit.plan.steps import Plan
 
 TOY = Path(__file__).parents[1] / "toy.py"
 MATRIX = (
@@ -55,11 +56,12 @@ def planned(rng):
     """Return a plan of many victims with two cells each, of which some share a parent."""
     made = Plan()
     for number in range(rng.randrange(1, 40)):
-        job = {"dataset": "d", "model": "m", "seed": number % 3, "attack": f"a{number}", "poison_rate": 0.1}
-        made.steps[f"s{number % 3}"] = Step("train", f"s{number % 3}", {}, job, "shared")
-        made.steps[f"t{number}"] = Step("train", f"t{number}", {"x": ("train", f"s{number % 3}")}, job, "own")
+        shared, own = f"s{number % 3}", f"t{number}"
+        same = {"attack": f"a{number}", "seed": number % 3, "poison_rate": 0.1}
+        made.steps[shared] = step("train", shared, **same)
+        made.steps[own] = step("train", own, parents=[shared], **same)
         for cell in (f"c{number}", f"e{number}"):
-            made.steps[cell] = Step("cell", cell, {"victim": ("train", f"t{number}")}, job, cell)
+            made.steps[cell] = step("cell", cell, parents=[own], **same)
             made.cells.append(cell)
     return made
 
@@ -89,8 +91,7 @@ def test_neighbours_stay_together():
     made = Plan()
     for seed in (0, 1):
         for attack in ("a", "b"):
-            job = {"dataset": "d", "model": "m", "seed": seed, "attack": attack, "poison_rate": 0.1}
-            made.steps[f"{attack}{seed}"] = Step("cell", f"{attack}{seed}", {}, job, "")
+            made.steps[f"{attack}{seed}"] = step("cell", f"{attack}{seed}", attack, seed=seed, poison_rate=0.1)
             made.cells.append(f"{attack}{seed}")
     assert Shard(1, 2).of(made).cells == ["a0", "b0"]
     assert str(shard(" 2/2 ")) == "2/2"

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from toy_steps import step
 
 import benchkit
 from benchkit.execute.progress.history import History
 from benchkit.execute.progress.progress import Progress
 from benchkit.execute.progress.view import Screen
-from benchkit.plan.steps import Step
 from benchkit.report.formats.text import to_console
 from benchkit.report.tables.document import Report
 from benchkit.store.store import Store
@@ -92,9 +92,9 @@ def test_errors_and_warnings(benchkit_cli, odd, tmp_path):
 
 def test_the_live_view_and_tables(monkeypatch, tmp_path):
     monkeypatch.setenv("TERM", "xterm")
-    step = Step("data", "k", {}, dict.fromkeys(("dataset", "model", "recipe"), "x"), f"load {HARM}")
+    harmful = step("data", "k", label=f"load {HARM}")
     screen = Screen(Progress(History(Store(tmp_path), "cpu")), lambda: 1)
-    screen.started(step, "cpu/0")
+    screen.started(harmful, "cpu/0")
     stream = io.StringIO()
     Console(file=stream, force_terminal=True).print(screen.draw())
     screen.console = Console(file=stream, force_terminal=True)
@@ -113,7 +113,7 @@ def test_there_is_no_other_door():
         for path in package.rglob("*.py")
         if any(doors.search(line) for line in path.read_text().splitlines())
     }
-    assert found == {"words.py", "card.py"}, "card.py holds the program that a model card shows"
+    assert found == {"text.py", "export/model_card.py"}, "the program that a model card shows prints"
 
 
 def test_what_the_door_does():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+from toy_steps import step
+
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
-from benchkit.plan.steps import Plan, Step
+from benchkit.plan.steps import Plan
 
 
 class FakeStore:
@@ -19,8 +21,8 @@ class FakeStore:
     def has(self, stage, key):
         return key in self.done
 
-    def record(self, job):
-        return self.records.get(job["key"])
+    def record(self, cell):
+        return self.records.get(cell["key"])
 
     def write_record(self, record):
         self.records[record["key"]] = record
@@ -38,17 +40,19 @@ class FakeExecutor:
         self.flying.append(job)
         assert len(self.flying) <= self.slots
         for one in self.flying:
-            self.most_with[one["key"]] = max(self.most_with.get(one["key"], 0), len(self.flying))
+            self.most_with[one.key] = max(self.most_with.get(one.key, 0), len(self.flying))
 
     def wait(self, timeout):
         job = self.flying.pop(self.rng.randrange(len(self.flying)))
-        key = job["key"]
-        assert all(self.store.has("x", parent) for parent in job["needs"]), "a step ran before its parents"
+        key = job.key
+        assert all(self.store.has("x", parent) for parent in [ref.key for ref in job.parents.values()]), (
+            "a step ran before its parents"
+        )
         self.log.append(key)
         state, *value = (self.script.get(key) or ["done"]).pop(0) if self.script.get(key) else ("done",)
         if state == "done":
             self.store.done.add(key)
-            if job["stage"] == "cell":
+            if job.stage == "cell":
                 self.store.records[key] = {"key": key, "status": "ok"}
             return [Outcome(key, "done", {})]
         if state == "damaged":
@@ -81,9 +85,7 @@ def chain():
     made = Plan()
 
     def add(stage, key, *parents):
-        steps = {str(i): (made.steps[p].stage, p) for i, p in enumerate(parents)}
-        job = {"key": key, "stage": stage, "needs": parents}
-        made.steps[key] = Step(stage, key, steps, job, key)
+        made.steps[key] = step(stage, key, parents=parents, label=key)
 
     add("data", "d")
     add("train", "t1", "d")

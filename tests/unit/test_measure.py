@@ -93,14 +93,14 @@ def test_filtering_counts_against_the_mask():
 
 def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve():
     train = split([0, 1] * 100)
-    victim = set(victim_rows(train, 3).tolist())
-    hold = set(holdout_rows(train, 3, 0.05).tolist())
+    victim = set(victim_rows(train.labels, 3).tolist())
+    hold = set(holdout_rows(train.labels, 3, 0.05).tolist())
     assert len(victim) + len(hold) == 200
     assert not victim & hold
     assert not overlaps(0.05)
     assert overlaps(0.06)
-    assert hold < set(holdout_rows(train, 3, 0.5).tolist())
-    assert hold != set(holdout_rows(train, 4, 0.05).tolist())
+    assert hold < set(holdout_rows(train.labels, 3, 0.5).tolist())
+    assert hold != set(holdout_rows(train.labels, 4, 0.05).tolist())
 
 
 IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)

@@ -8,6 +8,7 @@ import threading
 from multiprocessing import Pipe
 
 import pytest
+from toy_steps import job
 
 from benchkit.errors import SpecError
 from benchkit.execute.executors import launch, local
@@ -92,7 +93,8 @@ def test_failures_and_results_of_other_runs_say_nothing():
 
 
 class Threaded(local.LocalExecutor):
-    """Workers that are threads and need no device: each answers with the peak that its job names."""
+    """Workers that are threads and need no device: each answers with what its job names: as the dataset a
+    state, as the number of images a peak."""
 
     def _start(self):
         taken = [one.device for one in self._workers]
@@ -102,12 +104,12 @@ class Threaded(local.LocalExecutor):
         def serve():
             while True:
                 try:
-                    job = json.loads(theirs.recv_bytes())
+                    sent = json.loads(theirs.recv_bytes())
                 except EOFError:
                     return
-                cost = {"seconds": 0.1, "peak_device_mb": job["peak"]}
-                free = None if job["state"] == "error" else TOTAL
-                answer = {"state": job["state"], "value": {"made": True, "cost": cost}, "free_device_mb": free}
+                cost = {"seconds": 0.1, "peak_device_mb": sent["images"]}
+                free = None if sent["dataset"] == "error" else TOTAL
+                answer = {"state": sent["dataset"], "value": {"made": True, "cost": cost}, "free_device_mb": free}
                 theirs.send_bytes(json.dumps(answer).encode())
 
         threading.Thread(target=serve, daemon=True).start()
@@ -137,7 +139,7 @@ def test_the_executor_grows_and_shrinks(monkeypatch):
     seen = []
     for number in range(6):
         state = "oom" if number == 5 else "done"
-        executor.submit({"key": str(number), "stage": "train", "peak": 1500, "state": state})
+        executor.submit(job("train", str(number), dataset=state, images=1500))
         assert [one.key for one in executor.wait(5)] == [str(number)]
         seen.append(executor.slots)
     assert seen == [2, 3, 4, 4, 4, 3]
@@ -155,7 +157,7 @@ def executor(monkeypatch):
 def done_together(executor, *states):
     """Run a job of each state, all at once; return the workers that are left."""
     for number, state in enumerate(states):
-        executor.submit({"key": str(number), "stage": "cell", "peak": 1, "state": state})
+        executor.submit(job("cell", str(number), dataset=state, images=1))
     ended = []
     while len(ended) < len(states):
         ended += executor.wait(5)

@@ -12,6 +12,7 @@ from benchkit_plugins.defenses.mna.mna import Mna
 
 from benchkit.cli._summary import summary
 from benchkit.plan import fingerprint, source
+from benchkit.plan.job import CRAFT, DATA, POISON, SHADOWS, SURROGATE
 from benchkit.plan.planner import plan
 from benchkit.spec.registry import load
 from benchkit.spec.spec import make
@@ -59,13 +60,13 @@ def test_each_victim_is_trained_once_however_many_defenses(planned):
 
 def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned):
     made = planned()
-    crafts = {step.job["attack"]: set(step.parents) for step in made.of("craft")}
-    assert crafts == {"troj-sq": {"data", "surrogate"}, "wanet": {"data"}}
+    crafts = {step.job.attack: set(step.parents) for step in made.of("craft")}
+    assert crafts == {"troj-sq": {DATA, SURROGATE}, "wanet": {DATA}}
 
 
 def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned):
     made = planned(attacks="none,troj-sq,smooth,l2-inv", defenses="", seeds="2")
-    crafted_on = {step.parents["surrogate"][1] for step in made.of("craft")}
+    crafted_on = {step.parents[SURROGATE][1] for step in made.of("craft")}
     assert len(crafted_on) == 2  # one for each seed, whatever the attacks
     for step in made.of("judge"):
         assert not crafted_on & {key for _, key in step.parents.values()}
@@ -73,7 +74,7 @@ def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned):
         twin = next(
             step
             for step in made.of("train")
-            if step.key not in crafted_on and step.parents["poison"] == made.steps[key].parents["poison"]
+            if step.key not in crafted_on and step.parents[POISON] == made.steps[key].parents[POISON]
         )
         assert twin.parents == made.steps[key].parents  # the benign victim: trained on the same images
 
@@ -84,14 +85,14 @@ def test_without_an_attack_that_needs_it_there_is_no_other_clean_model(planned):
 
 def test_without_victims_only_the_attackers_clean_model_is_trained(planned):
     made = planned(attacks="none,troj-sq", defenses="freq-detector", victims=False)
-    assert [step.job["purpose"] for step in made.of("train")] == ["surrogate"]
+    assert [step.job.purpose for step in made.of("train")] == ["surrogate"]
 
 
 def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned):
     made = planned(attacks="troj-sq,invisible:base=troj-sq,physical:base=invisible,base.base=troj-sq,invisible")
-    assert {step.job["attack"] for step in made.of("craft")} == {"troj-sq"}
+    assert {step.job.attack for step in made.of("craft")} == {"troj-sq"}
     assert len(made.of("poison")) == 5  # with the benign one, which the clean model is trained on
-    waiting = [step for step in made.of("poison") if "craft" in step.parents]
+    waiting = [step for step in made.of("poison") if CRAFT in step.parents]
     assert len(waiting) == 3
 
 
@@ -221,9 +222,7 @@ def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monk
     told = Mna.shadows  # a defense need not tell its shadow models how much it holds
     monkeypatch.setattr(Mna, "shadows", lambda self: told(replace(self, clean=0.05)))
     made = planned(attacks="badnets", defenses="mna:clean=0.05,mna:clean=0.5")
-    first, second = (
-        {key for role, (_, key) in step.parents.items() if role.startswith("shadows")} for step in made.of("prepare")
-    )
+    first, second = ({key for _, (_, key) in step.job.of(SHADOWS)} for step in made.of("prepare"))
     assert first
     assert not first & second
 

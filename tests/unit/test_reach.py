@@ -54,11 +54,11 @@ class Watch:
                 self.current.add((module, name))
 
     def around(self, stage, run):
-        def watched(workspace, job):
-            self.current = self.called[Identity.of(stage, job, workspace.registry)]
+        def watched(task):
+            self.current = self.called[Identity.of(stage, task.job, task.registry)]
             sys.setprofile(self)
             try:
-                return run(workspace, job)
+                return run(task)
             finally:
                 sys.setprofile(None)
 
@@ -75,9 +75,9 @@ class Identity:
     @classmethod
     def of(cls, stage, job, registry):
         kinds = ("attack", "defense", "dataset")
-        found = {component(job[kind], f"{kind}s", registry) for kind in kinds if kind in job}
+        found = {component(text, f"{kind}s", registry) for kind in kinds if (text := getattr(job, kind))}
         shadows = {one.shadows() for one in found if isinstance(one, benchkit.Defense)} - {None}
-        return cls(stage, frozenset({recipe(job["recipe"]), *found, *shadows}))
+        return cls(stage, frozenset({recipe(job.recipe), *found, *shadows}))
 
     def key(self) -> list[object]:
         code = fingerprint.code_of(f"benchkit.stages.run:make_{self.stage}")
@@ -98,7 +98,7 @@ def called(tmp_path_factory):
     for options in (OPTIONS, OPTIONS | POPULATION):
         spec = make(options, registry)
         for step in plan(spec, dict.fromkeys(spec.sources(), "")).steps.values():
-            outcome = outcome_of(workspace, {**step.job})
+            outcome = outcome_of(workspace, step.job)
             assert outcome["state"] == "done", outcome
     patch.undo()
     return dict(watch.called)
@@ -176,9 +176,9 @@ def keys_of(stage, module, old, new, with_text):
     [
         ("cell", "benchkit.contracts.defense", "quantile(1 - ", "quantile(1 - 5 * "),
         ("cell", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
-        ("train", "benchkit.stages.workspace", '("attacker", purpose)', '("attacker", "", purpose)'),
-        ("poison", "benchkit.stages.workspace", "victim_rows(train", "holdout_rows(train"),
-        ("judge", "benchkit.stages.workspace", "test.labels != wanted", "test.labels == wanted"),
+        ("train", "benchkit.stages.scenes", '("attacker", purpose)', '("attacker", "", purpose)'),
+        ("poison", "benchkit.stages.workspace", "train[victim_rows(train", "train[holdout_rows(train"),
+        ("judge", "benchkit.stages.scenes", "test.labels != wanted", "test.labels == wanted"),
         ("judge", "benchkit.stages.predictions", "argmax(1)", "argmin(1)"),
         ("population", "benchkit.stages.ensembles", 'f"poison {number}', 'f"poisoned {number}'),
         ("poison", "benchkit.contracts.attack", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),

@@ -6,9 +6,9 @@ import pytest
 
 from benchkit.components.baseline import NoDefense
 from benchkit.errors import SpecError
-from benchkit.params.grammar import pieces
+from benchkit.params.grammar import pieces, seeds
 from benchkit.spec.registry import load
-from benchkit.spec.spec import component, components, make, models, poison_rates, recipe, seeds
+from benchkit.spec.spec import component, components, make, models, poison_rates, recipe
 from benchkit.spec.suite import read_suite
 
 OPTIONS = {

@@ -11,7 +11,7 @@ import scipy.fft
 import torch
 from matplotlib.figure import Figure
 
-from benchkit.ops.frequency import channel_spectra
+from benchkit.ops.frequency import channel_spectra, dct2
 from benchkit.report.figures.spectra import PRESETS, Panel, PlotError, detail, limits, overview, require, save, values
 
 
@@ -24,7 +24,8 @@ def panel(name: str, images: torch.Tensor) -> Panel:
     stamped = images.clone()
     if name != "clean":
         stamped[..., -2:, -2:] = 255
-    return Panel(name, channel_spectra(stamped), images[0], stamped[0])
+    change = dct2(stamped[0].float() - images[0].float()).abs()
+    return Panel(name, channel_spectra(stamped), images[0], stamped[0], change)
 
 
 def drawn(figure: Figure) -> list[np.ndarray]:

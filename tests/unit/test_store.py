@@ -10,11 +10,11 @@ import threading
 
 import pytest
 import torch
+from toy_steps import step
 
 from benchkit.errors import StoreError
 from benchkit.execute.progress.history import History
 from benchkit.export.victims import fresh
-from benchkit.plan.steps import Step
 from benchkit.store.files import slug
 from benchkit.store.locks import unfinished
 from benchkit.store.store import Damaged, Store
@@ -57,7 +57,8 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
     def full(path, raw):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchkit.store.store.write_synced", full)
+    for module in ("store", "files"):
+        monkeypatch.setattr(f"benchkit.store.{module}.write_synced", full)
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
@@ -138,7 +139,7 @@ def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(tmp_path
             (lock,) = (store.artifacts / "locks").iterdir()
             assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~umask
         history = History(store, "cpu")
-        history.learn(Step("data", "k", {}, dict.fromkeys(("dataset", "model", "recipe"), "x"), "x"), 1.0)
+        history.learn(step("data", "k"), 1.0)
         history.save()
         report = ("report", "--results", store.root, "--format")
         for form in ("csv", "html"):

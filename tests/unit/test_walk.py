@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from toy_steps import step
 from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.walk import Walk
-from benchkit.plan.steps import Step
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -86,11 +86,9 @@ def test_a_damaged_parent_is_made_again():
 
 def test_every_parent_that_is_damaged_is_made_again_however_many_there_are():
     made = chain()
-    parents = {f"p{number}": ("train", f"p{number}") for number in range(5)}
-    for key in parents:
-        made.steps[key] = Step("train", key, {}, {"key": key, "stage": "train", "needs": ()}, key)
-    job = {"key": "c3", "stage": "cell", "needs": tuple(parents)}
-    made.steps["c3"], made.cells = Step("cell", "c3", parents, job, "c3"), ["c3"]
+    parents = [f"p{number}" for number in range(5)]
+    made.steps |= {key: step("train", key) for key in parents}
+    made.steps["c3"], made.cells = step("cell", "c3", parents=parents), ["c3"]
     store = FakeStore()
     store.done = set(parents)
     _, executor, walk = walked({"c3": [("damaged", key) for key in parents]}, store=store, plan=made)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from toy_steps import step
 from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
 
 from benchkit.execute.walk import Walk
-from benchkit.plan.steps import Step
 
 
 def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new():
@@ -18,7 +18,7 @@ def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new():
     class Pressed(FakeExecutor):
         def submit(self, job):
             super().submit(job)
-            stopped["now"] = job["key"] == "t2"
+            stopped["now"] = job.key == "t2"
 
     executor = Pressed(store, {"t1": [("lost",)]}, slots=3)
     walk = Walk(chain(), store, executor, view, None, None, stopped=lambda: stopped["now"])
@@ -47,9 +47,7 @@ def test_a_victim_that_was_begun_is_finished_first_and_the_longest_begins():
 
 def test_a_victim_for_which_much_waits_comes_before_one_that_takes_as_long():
     made = chain()
-    craft = Step("craft", "x", {"victim": ("train", "t2")}, {"key": "x", "stage": "craft", "needs": ["t2"]}, "x")
-    cell = Step("cell", "cx", {"craft": ("craft", "x")}, {"key": "cx", "stage": "cell", "needs": ["x"]}, "cx")
-    made.steps |= {"x": craft, "cx": cell}
+    made.steps |= {"x": step("craft", "x", parents=["t2"]), "cx": step("cell", "cx", parents=["x"])}
     made.cells.append("cx")
     assert order_of({"t1": 5, "t2": 5}, made)[1] == "t1"
     assert order_of({"t1": 5, "t2": 5, "x": 60}, made)[1] == "t2"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from benchkit.plan.job import Job
+
 State = Literal["done", "error", "fatal", "damaged", "oom", "lost", "timeout", "waiting"]
 
 
@@ -48,7 +50,7 @@ class Executor(Protocol):
     def gpus(self) -> float:
         """How many GPUs are held for them."""
 
-    def submit(self, job: Mapping[str, Any]) -> str | None:
+    def submit(self, job: Job) -> str | None:
         """Start a job; at most ``slots`` are in flight. Return the name of the slot it runs in, if slots have one."""
 
     def wait(self, timeout: float) -> list[Outcome]:

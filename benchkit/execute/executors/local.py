@@ -18,6 +18,7 @@ from benchkit.execute.executors.base import Outcome
 from benchkit.execute.executors.launch import launch, starting, threads_each
 from benchkit.execute.executors.packing import Packing
 from benchkit.execute.interrupts import deaf_children
+from benchkit.plan.job import Job
 from benchkit.store.locks import myself
 from benchkit.store.store import Store
 
@@ -35,7 +36,7 @@ class _Worker:
     name: str
     process: BaseProcess
     pipe: Connection
-    job: Mapping[str, Any] | None = None
+    job: Job | None = None
     deadline: float = float("inf")
     tell: float = float("inf")
 
@@ -69,7 +70,7 @@ class LocalExecutor:
         """With how many threads each worker computes."""
         return int(self.setup["threads"])
 
-    def submit(self, job: Mapping[str, Any]) -> str:
+    def submit(self, job: Job) -> str:
         """Give a job to an idle worker, starting one if need be; return its name, such as ``cuda:0/1``.
 
         After one ran out of memory, the next that has no other beside it gets the devices as they are without us.
@@ -80,12 +81,12 @@ class LocalExecutor:
         try:
             worker = next((one for one in self._workers if one.job is None), None) or self._start()
         except (EOFError, OSError) as error:
-            self._unborn.append(Outcome(job["key"], "lost", error=f"{_stillborn(error)} while a worker started"))
+            self._unborn.append(Outcome(job.key, "lost", error=f"{_stillborn(error)} while a worker started"))
             return ""
         now = time.monotonic()
         worker.job, worker.deadline, worker.tell = job, now + self.timeout, now + PATIENCE
         try:
-            worker.pipe.send_bytes(json.dumps(dict(job)).encode())
+            worker.pipe.send_bytes(json.dumps(job.to_json()).encode())
         except OSError:
             worker.process.kill()  # it died while idle; wait() sees its sentinel and reports the job as lost
         return worker.name
@@ -134,7 +135,7 @@ class LocalExecutor:
 
     def _ended(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
-        key, stage = worker.job["key"], worker.job["stage"]
+        key, stage = worker.job.key, worker.job.stage
         if not worker.pipe.poll(1):  # the worker lives, or what it forked does, and nobody will tell of its end
             self._drop(worker)
             return Outcome(key, "lost", error=f"{SERVER} died, or its process left another one behind")
@@ -163,7 +164,7 @@ class LocalExecutor:
 
     def _expired(self, worker: _Worker) -> Outcome:
         assert worker.job is not None
-        key, other = worker.job["key"], self._other(worker)
+        key, other = worker.job.key, self._other(worker)
         self._drop(worker)
         why = f" of waiting for {other}, which holds this step: end that process, or" if other else ":"
         return Outcome(key, "timeout", error=f"stopped after {self.timeout:g} s{why} allow more with --timeout")
@@ -173,12 +174,12 @@ class LocalExecutor:
         if worker.job is None or worker.tell > time.monotonic() or not (other := self._other(worker)):
             return None
         worker.tell = float("inf")
-        return Outcome(worker.job["key"], "waiting", error=f"{other} is doing it; if that hangs, end it")
+        return Outcome(worker.job.key, "waiting", error=f"{other} is doing it; if that hangs, end it")
 
     def _other(self, worker: _Worker) -> str:
         """Return which process holds what a worker is to make, if it is not the worker; "" where nobody does."""
         assert worker.job is not None
-        found = Store(Path(self.setup["results"])).holder(worker.job["key"])
+        found = Store(Path(self.setup["results"])).holder(worker.job.key)
         return "" if found == myself(worker.process.pid) else found
 
     def _drop(self, worker: _Worker) -> None:

@@ -16,6 +16,7 @@ import benchkit
 from benchkit.errors import BenchkitError, DeviceError, StoreError
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.executors.ray_cluster import RayWorker, WithoutRay, cause, connected, disconnect, marker
+from benchkit.plan.job import Job
 
 FALSE_STARTS = 20
 """How many workers in a row may die before they are up: those that Ray had placed on a node that was dying do."""
@@ -29,7 +30,7 @@ class _Actor:
     number: int
     owes: Any
     node: str = ""
-    job: Mapping[str, Any] | None = None
+    job: Job | None = None
     deadline: float = float("inf")
 
 
@@ -65,7 +66,7 @@ class RayExecutor:
     ) -> None:
         self.device, self.each, self.limit, self.asked = devices[0].partition(":")[0], each, limit, threads
         self.timeout = timeout or float("inf")
-        self._queue: deque[Mapping[str, Any]] = deque()
+        self._queue: deque[Job] = deque()
         self._actors: list[_Actor] = []
         self._false_starts = 0
         self._crowded = False
@@ -96,7 +97,7 @@ class RayExecutor:
             "data_root": str(Path(setup["data_root"]).resolve()),
         }
 
-    def submit(self, job: Mapping[str, Any]) -> str | None:
+    def submit(self, job: Job) -> str | None:
         """Queue a job for the next idle actor; return that actor's name, such as ``node7/2``, if there is one."""
         if self._crowded and not self._queue and all(one.job is None for one in self._actors):
             for actor in list(self._actors):  # what idle ones keep on their GPUs is what a step that is alone may need
@@ -161,8 +162,9 @@ class RayExecutor:
         """Hand queued jobs to idle actors, and ask for more actors while jobs are left."""
         for actor in self._actors:
             if actor.owes is None and self._queue:
-                actor.job, actor.deadline = self._queue.popleft(), time.monotonic() + self.timeout
-                actor.owes = actor.handle.run.remote(json.dumps(dict(actor.job)))
+                job = self._queue.popleft()
+                actor.job, actor.deadline = job, time.monotonic() + self.timeout
+                actor.owes = actor.handle.run.remote(json.dumps(job.to_json()))
         coming = sum(not one.node for one in self._actors)
         for _ in range(min(len(self._queue) - coming, self.slots - len(self._actors))):
             self._start()
@@ -190,7 +192,7 @@ class RayExecutor:
         if job is None:
             self._admit(actor, answer)
             return []
-        outcome = Outcome(job["key"], **json.loads(answer))
+        outcome = Outcome(job.key, **json.loads(answer))
         self._crowded |= outcome.state == "oom"
         if outcome.spoils(self.device):
             self._drop(actor)
@@ -218,7 +220,7 @@ class RayExecutor:
         """
         self._drop(actor)
         if actor.job is not None:
-            return [Outcome(actor.job["key"], "lost", error=f"its process died ({why})")]
+            return [Outcome(actor.job.key, "lost", error=f"its process died ({why})")]
         self._false_starts += not actor.node
         if self._false_starts >= FALSE_STARTS:
             raise BenchkitError(f"the Ray cluster started {FALSE_STARTS} workers, and each died at once: {why}")
@@ -226,7 +228,7 @@ class RayExecutor:
 
     def _expired(self, actor: _Actor) -> Outcome:
         assert actor.job is not None
-        key = actor.job["key"]
+        key = actor.job.key
         self._drop(actor)
         return Outcome(key, "timeout", error=f"stopped after {self.timeout:g} s: allow more with --timeout")
 

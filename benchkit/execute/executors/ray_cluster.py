@@ -20,6 +20,7 @@ import benchkit
 from benchkit.errors import BenchkitError, SpecError
 from benchkit.execute.executors.launch import before_torch, cores, masked
 from benchkit.execute.scratch import for_sockets
+from benchkit.plan.job import Job
 from benchkit.store.locks import unfinished
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class RayWorker:
         except BenchkitError as error:
             return json.dumps({"state": "fatal", "error": f"on node {platform.node()}: {error}"})
         return json.dumps(
-            {**outcome_of(workspace, json.loads(job)), "free_device_mb": free_device_mb(workspace.device)}
+            {
+                **outcome_of(workspace, Job.from_json(json.loads(job))),
+                "free_device_mb": free_device_mb(workspace.device),
+            }
         )
 
     def _open(self) -> Workspace:

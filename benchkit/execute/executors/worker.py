@@ -22,6 +22,7 @@ import torch
 
 from benchkit.contracts.data import Source
 from benchkit.errors import BenchkitError, ContractError, DataError, DeviceError, SpecError, StoreError
+from benchkit.plan.job import Job
 from benchkit.spec.registry import load
 from benchkit.stages.cost import Meter
 from benchkit.stages.run import run_step
@@ -48,7 +49,7 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
     workspace = None
     while True:
         try:
-            job = json.loads(connection.recv_bytes())
+            job = Job.from_json(json.loads(connection.recv_bytes()))
         except (EOFError, OSError):
             return
         try:
@@ -66,7 +67,7 @@ def make_workspace(setup: Mapping[str, Any]) -> Workspace:
     return Workspace(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
 
 
-def outcome_of(workspace: Workspace, job: Mapping[str, Any]) -> dict[str, Any]:
+def outcome_of(workspace: Workspace, job: Job) -> dict[str, Any]:
     """Run one step; every exception becomes a value."""
     meter = Meter(workspace.device)
     try:
@@ -112,14 +113,14 @@ def free_device_mb(device: torch.device) -> float | None:
     return None
 
 
-def _sentence(job: Mapping[str, Any], error: BaseException) -> str:
+def _sentence(job: Job, error: BaseException) -> str:
     """Return one line that says what failed; a plugin's own exception names its type and place."""
     text = shortened(" ".join(str(error).split())) or "no message"
     if isinstance(error, ContractError):
         return text
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{job['stage']} raised {type(error).__name__}: {text}{place}"
+    return f"{job.stage} raised {type(error).__name__}: {text}{place}"
 
 
 def _leave(connection: Connection) -> None:

@@ -59,10 +59,10 @@ class History:
 
     def _kind(self, step: Step) -> Kind:
         job = step.job
-        names = [str(job[role]).partition(":")[0] for role in ("attack", "defense") if role in job]
-        first, end = job.get("numbers", (0, 0))
+        names = [text.partition(":")[0] for text in (job.attack, job.defense) if text]
+        first, end = job.numbers
         components = " ".join([*names, *([f"{end - first} models"] if end else [])])
-        return (self.device, step.stage, str(job["dataset"]), str(job["model"]), str(job["recipe"]), components)
+        return (self.device, step.stage, job.dataset, job.model, job.recipe, components)
 
     def _beginnings(self) -> dict[Kind, float]:
         if not self._means:
