@@ -1,7 +1,7 @@
 """benchkit: every backdoor attack against every backdoor defense, in one table.
 
-These are the public names for plugin authors; nothing else is promised to stay. Importing them is cheap:
-torch is loaded only by what needs it.
+These are the public names for plugin authors; only they are stable. Importing them is cheap: torch is loaded only where
+it is needed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""``python -m benchkit``, which Python starts with the current folder as the first that modules are looked for in."""
+"""``python -m benchkit``, for which Python puts the current folder first on the module search path."""
 
 import os
 import sys
 from contextlib import suppress
 
-with suppress(OSError):  # the folder may be gone
+with suppress(OSError):  # the folder may not exist any more
     if sys.path[0] == os.getcwd():  # noqa: PTH109
         del sys.path[0]
 

@@ -1,4 +1,4 @@
-"""The few exceptions benchkit raises on purpose; each message is written for the person who reads it."""
+"""The exceptions that benchkit raises on purpose; each message is written for the user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchkit.text import describe_error
 
 
 class Ending(BaseException):
-    """How benchkit is ended from outside, by a signal say: no plugin's doing, so that nothing may hold it up."""
+    """benchkit is ended from outside, for example by a signal: not a plugin's error, so nothing may catch it."""
 
 
 class BenchkitError(Exception):
-    """Something a user can put right. The text is one sentence that says what to do.
+    """An error that a user can fix. The text is one sentence that says what to do.
 
     The command line prints it without a traceback and exits with ``exit_code``.
     """
@@ -23,11 +23,11 @@ class BenchkitError(Exception):
 
 
 class SpecError(BenchkitError):
-    """A name, parameter, option or suite file does not say something benchkit can run."""
+    """A name, parameter, option or suite file is invalid."""
 
 
 class DataError(BenchkitError):
-    """A dataset is missing, damaged, or of a shape that cannot be used."""
+    """A dataset is missing, damaged, or has an unusable shape."""
 
 
 class StoreError(BenchkitError):
@@ -35,7 +35,7 @@ class StoreError(BenchkitError):
 
 
 class DeviceError(BenchkitError):
-    """The device that was asked for is not there."""
+    """The requested device does not exist."""
 
 
 class NothingToRun(BenchkitError):
@@ -45,18 +45,18 @@ class NothingToRun(BenchkitError):
 
 
 class ContractError(BenchkitError):
-    """A plugin returned something its contract does not allow, or asked for what it did not declare.
+    """A plugin returned an invalid result, or used something that it did not declare.
 
-    Raised inside a cell it makes that cell fail; the run goes on.
+    Within a cell, it fails the cell, and the run continues.
     """
 
 
 @contextmanager
 def plugin_errors(name: str) -> Iterator[None]:
-    """Turn what the code of a plugin's component raises into a sentence that names it.
+    """Turn exceptions of a plugin's component into a sentence that names it.
 
     Raises:
-        ContractError: instead of anything else that can be raised, but for what ends benchkit itself.
+        ContractError: instead of any other exception, except those that end benchkit.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Files that others wrote: found one way, and opened one way.
+"""The only way to find and open foreign files.
 
-What is opened is a regular file of bounded size, and nothing is waited for: a pipe in place of a file is refused.
-Needs the standard library alone, so that reports and plugins can use it alike.
+Only regular files of bounded size are opened, without blocking: a pipe instead of a file is refused. The module needs
+only the standard library, so that reports and plugins can both use it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import BinaryIO
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 TEXT = 2**24
-"""Bytes in the largest file of text that is read: a suite, published numbers, a plugin."""
+"""Bytes in the largest text file that is read: a suite, published numbers, a plugin."""
 RECORD = 2**26
 """Bytes in the largest record that is read."""
 IMAGE = 2**28
 """Bytes in the largest image file that is read."""
 ENDINGS = 5
-"""Endings of passed-over files that are remembered."""
+"""Number of extensions of skipped files that are remembered."""
 
 
 def _visible(name: str) -> bool:
@@ -36,10 +36,10 @@ def opened(path: str | Path, most: int, *, links: bool = True) -> Iterator[Binar
     """Open a regular file of at most ``most`` bytes for reading.
 
     Args:
-        links: follow a symbolic link in the file's place; a stranger's folder is read without.
+        links: follow a symbolic link; untrusted folders are read without links.
 
     Raises:
-        OSError: whose ``strerror`` says why not.
+        OSError: its ``strerror`` gives the reason.
     """
     handle = os.open(path, FLAGS | (0 if links else NO_LINK))
     try:
@@ -53,10 +53,10 @@ def opened(path: str | Path, most: int, *, links: bool = True) -> Iterator[Binar
 
 
 def require(path: str | Path, most: int) -> None:
-    """Refuse, without opening it, what :func:`opened` would not read.
+    """Refuse a file that :func:`opened` would refuse, without opening it.
 
     Raises:
-        OSError: whose ``strerror`` says why not.
+        OSError: its ``strerror`` gives the reason.
     """
     _require(Path(path).stat(), path, most)
 
@@ -71,10 +71,10 @@ def _require(found: os.stat_result, path: str | Path, most: int) -> None:
 
 
 def read(path: str | Path, most: int) -> bytes:
-    """Return what is in a regular file of at most ``most`` bytes.
+    """Return the content of a regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: whose ``strerror`` says why not.
+        OSError: its ``strerror`` gives the reason.
     """
     with opened(path, most) as file:
         size = os.fstat(file.fileno()).st_size
@@ -86,14 +86,14 @@ def read(path: str | Path, most: int) -> bytes:
 
 @dataclass
 class Passed:
-    """What a walk passed over.
+    """The entries that a walk skipped.
 
     Attributes:
         hidden: files and folders whose names begin with a dot.
-        others: files that are not named like what was looked for.
-        endings: how some of these end.
-        odd: pipes, devices and the like, named as they may be.
-        links: symbolic links that are not followed, or that lead to a folder already walked.
+        others: files without a wanted name.
+        endings: the extensions of some of these.
+        odd: pipes, devices and similar entries, with any name.
+        links: symbolic links that are not followed, or that lead to a visited folder.
     """
 
     hidden: int = 0
@@ -103,7 +103,7 @@ class Passed:
     links: int = 0
 
     def other(self, name: str) -> None:
-        """Count a file that is hidden, or not named like what was looked for."""
+        """Count a file that is hidden or has no wanted name."""
         if not _visible(name):
             self.hidden += 1
             return
@@ -112,7 +112,7 @@ class Passed:
             self.endings.add(os.path.splitext(name)[1].lower()[:10] or "no ending")  # noqa: PTH122 - names by the million
 
     def parts(self, wanted: str) -> list[str]:
-        """Return each count that is not 0 with its reason, in words; ``wanted`` says what was looked for."""
+        """Return each count above 0 with its reason, in words; ``wanted`` names the wanted files."""
         endings = ", ".join(sorted(self.endings))
         counted = (
             (self.others, f"not named like {wanted} ({endings})"),
@@ -125,7 +125,7 @@ class Passed:
 
 @dataclass(frozen=True)
 class Found:
-    """A file beneath the walked folder, or what could not be walked and why. ``path`` is relative; "" is the folder."""
+    """A file below the walked folder, or a path that could not be read, with its fault; "" is the folder itself."""
 
     path: str
     fault: str = ""
@@ -139,16 +139,16 @@ def walk(
     links: bool = True,
     enter: Callable[[str], bool] = _visible,
 ) -> Iterator[Found]:
-    """Yield every file with a wanted name beneath a folder, sorted by name within each folder, files first.
+    """Yield every file with a wanted name below a folder, sorted by name within each folder, files first.
 
-    Only the names of one folder are held at a time, and no folder is walked twice. A folder that cannot be listed, and
-    with ``links`` a link that leads nowhere, is yielded with its fault.
+    Only the names of one folder are in memory at a time, and no folder is visited twice. A folder that cannot be listed
+    and, with ``links``, a broken link are yielded with their fault.
 
     Args:
-        wanted: whether a file of this name is looked for.
+        wanted: returns whether a file of this name is wanted.
         passed: counts the others.
         links: follow symbolic links.
-        enter: whether a folder of this name is walked.
+        enter: returns whether a folder of this name is visited.
     """
     todo, seen = [""], set[tuple[int, int]]()
     while todo:
@@ -176,7 +176,7 @@ def _entries(folder: str, links: bool) -> list[tuple[str, str]]:
 
 
 def kind(entry: os.DirEntry[str], links: bool = True) -> str:
-    """Return ``folder``, ``file``, ``link`` (not followed), ``nowhere`` (a link that leads there), or ``odd``."""
+    """Return ``folder``, ``file``, ``link`` (not followed), ``nowhere`` (a broken link), or ``odd``."""
     if entry.is_symlink() and not links:
         return "link"
     try:

@@ -1,4 +1,4 @@
-"""Canonical JSON, its SHA-256, and the seeds that are derived from it."""
+"""Canonical JSON, its SHA-256, and seeds derived from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    """Return the canonical JSON text of a value: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -18,5 +18,5 @@ def digest(value: Any) -> str:
 
 
 def derive_seed(seed: int, *purpose: str) -> int:
-    """Return a 63-bit seed for one purpose, so that no two uses of a run's seed share a random stream."""
+    """Return a 63-bit seed for one purpose, so that no two purposes of a run's seed share a random stream."""
     return int(digest([seed, *purpose])[:15], 16)

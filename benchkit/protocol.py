@@ -1,4 +1,4 @@
-"""The protocol's numbers, splits and roundings that every stage shares; docs/protocol.md explains them."""
+"""The numbers, splits and roundings of the protocol that all stages share; docs/protocol.md explains them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RESERVE = 0.05
-"""Share of the training set that no victim trains on: where a defender's clean hold-out comes from."""
+"""Share of the training set on which no victim trains: the first source of a defender's clean hold-out."""
 
 
 def generator(seed: int, *purpose: str) -> torch.Generator:
-    """Return a CPU generator for one purpose under one run seed."""
+    """Return a CPU generator for one purpose and one run seed."""
     import torch
 
     return torch.Generator().manual_seed(derive_seed(seed, *purpose))
@@ -30,17 +30,17 @@ def _order(labels: Tensor, seed: int) -> Tensor:
 
 
 def victim_rows(labels: Tensor, seed: int) -> Tensor:
-    """Return the rows of a training set with these labels, (N,), that a victim trains on: int64, sorted, no reserve."""
+    """Return the indices of a victim's training images, int64, sorted: all except the reserve; ``labels`` is (N,)."""
     return _order(labels, seed)[reserve_size(len(labels), RESERVE) :].sort().values
 
 
 def holdout_rows(labels: Tensor, seed: int, share: float) -> Tensor:
-    """Return the rows of a defender's clean hold-out of this share of the training set: the reserve first."""
+    """Return the indices of a defender's clean hold-out with this share of the training set: the reserve first."""
     return _order(labels, seed)[: reserve_size(len(labels), share)].sort().values
 
 
 def reserve_size(images: int, share: float) -> int:
-    """Return how many images a share of the training set is; at least one."""
+    """Return the number of images in a share of the training set; at least one."""
     return max(1, round(share * images))
 
 
@@ -66,14 +66,14 @@ def cutoff_at(clean_scores: Tensor, fpr: float) -> float:
 
 
 def overlaps(share: float) -> bool:
-    """Say whether a hold-out of this share (0: none) holds clean versions of images the victim trains on."""
+    """Return whether a hold-out of this share (0: none) contains clean versions of the victim's training images."""
     return share > RESERVE
 
 
 def share_of(share: float, count: int) -> int:
-    """Return how many of ``count`` a share is, rounded down: 29 of 100 for 0.29.
+    """Return ``share * count``, rounded down exactly: 29 for 0.29 of 100.
 
-    Floats cannot hold most decimals, and 0.29 * 100 is a little less than 29: ``int`` would make it 28. The result
+    Floats cannot represent most decimals, and 0.29 * 100 is a little less than 29: ``int`` would give 28. The result
     is exact for shares of up to six decimals, and for fractions such as 1 / 3, up to a count of 10^9.
     """
     return math.floor(round(share * count, 6))

@@ -1,4 +1,4 @@
-"""The command line: one small module a command, imported only when it is needed."""
+"""The command line: one small module per command, imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ COMMANDS = {
 
 
 class Terminated(Ending):
-    """SIGTERM arrived."""
+    """The process received SIGTERM."""
 
 
 class NoReader(Ending):
-    """Nobody reads the output any more."""
+    """The reader of the output has closed it."""
 
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Pass on as something else of what click makes an exit code that means something else here."""
+    """Replace exceptions that click would map to exit codes with another meaning here."""
     try:
         yield
     except BrokenPipeError as error:
         raise NoReader from error
-    except EOFError as error:  # nobody pressed Ctrl-C
+    except EOFError as error:  # not Ctrl-C
         raise RuntimeError("something ended before all of it was read") from error
 
 
 class Lazy(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+    """A group that imports a command's module only when the command is used."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        """Read the command line, and answer ``--help``."""
+        """Parse the command line, and handle ``--help``."""
         with _heard():
             return super().make_context(*args, **options)
 
@@ -70,7 +70,7 @@ class Lazy(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order people meet them."""
+        """Return the commands in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -101,20 +101,20 @@ def cli() -> None:
 
 
 RESUMED_BY = (["run"], ["scan"], ["spectrum"])
-"""Commands that keep what they finish, and go on from there."""
+"""Commands that store finished steps and continue from there."""
 NO_READER = 141
-"""The exit code when nobody reads the output any more, as a shell gives it after SIGPIPE."""
+"""The exit code if the reader has closed the output, as given by a shell after SIGPIPE."""
 HOOKED = frozenset({"benchkit_attacks", "benchkit_defenses", "benchkit_datasets", "benchkit_model"})
-"""What a plugin's module defines, one of them at least."""
+"""The hooks; a plugin's module defines at least one of them."""
 OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 COMPLETING = "_BENCHKIT_COMPLETE"
-"""What the shell's script sets when it asks."""
+"""The variable that the completion script of a shell sets."""
 
 
 def main() -> NoReturn:
-    """Run the command line; every error a user can cause is one sentence and an exit code."""
+    """Run the command line; every error that a user can cause is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
-    os.environ["PYTHONSAFEPATH"] = "1"  # no Python that is started from here looks for modules in the current folder
+    os.environ["PYTHONSAFEPATH"] = "1"  # child Python processes do not look for modules in the current folder
     _steady()
     code = _code()
     if code == NO_READER:
@@ -127,7 +127,7 @@ def _terminated(_number: int, _frame: FrameType | None) -> None:
 
 
 def _steady() -> None:
-    """Let no letter that a terminal or a pipe cannot show, and no stream that is closed, end the program."""
+    """Prevent crashes from characters that the output cannot encode, and from closed streams."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -137,13 +137,13 @@ def _steady() -> None:
 
 
 def _discard_output() -> None:
-    # What is left in the buffer would fail again when Python ends.
+    # The rest of the buffer would fail again when Python ends.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def learn_shells() -> None:
-    """Tell click how shells split words, and what their scripts get wrong: before it completes, or prints a script."""
+    """Correct how click splits words and writes scripts for each shell, before it completes or prints a script."""
     importlib.import_module("benchkit.cli._complete")
 
 
@@ -179,7 +179,7 @@ def _stopped(how: str, code: int) -> int:
 
 
 def _escaped(error: BaseException) -> int:
-    """Say what a plugin raised where nobody expected it; what is a fault of benchkit's own is shown in full."""
+    """Report an unexpected exception of a plugin in one line; a bug of benchkit is shown with its traceback."""
     if COMPLETING in os.environ:
         return _uncompleted(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if HOOKED & frame.f_globals.keys()]
@@ -193,7 +193,7 @@ def _escaped(error: BaseException) -> int:
 
 
 def _uncompleted(error: BaseException) -> int:
-    """End as click does when it has completed a word, or else say in one line why it could not."""
+    """Exit like click after a completion, or report in one line why it failed."""
     if isinstance(error, SystemExit):
         raise error
     warn(f"error: cannot complete this ({describe_error(error)})")
@@ -201,7 +201,7 @@ def _uncompleted(error: BaseException) -> int:
 
 
 def _unwritten(error: OSError) -> int:
-    """Say what the system refused: a file, or else, where the reason is one that writing has, standard output."""
+    """Report the operating-system error of a file, or of standard output if the error is one of writing."""
     reason = printable(error.strerror or str(error))
     what = printable(str(error.filename)) if error.filename else ""
     if not what and error.errno in OUTPUT_FAULTS:
@@ -222,4 +222,4 @@ ENDINGS: dict[type[BaseException], Callable[[Any], int]] = {
     OSError: _unwritten,
     BaseException: _escaped,
 }
-"""How the program may end, the first that fits, and what then returns the exit code."""
+"""Exceptions that end the program (the first match counts), and functions that return the exit code."""

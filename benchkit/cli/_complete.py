@@ -1,4 +1,4 @@
-"""What TAB offers: names of components, read from plugins' source text. No plugin, and no torch, is imported."""
+"""Shell completion: names of components, read from the source text of plugins. No plugin and no torch is imported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def listed(kind: str) -> Complete:
 
 
 def shown(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """Complete the name of anything that ``benchkit show`` knows."""
+    """Complete a name for ``benchkit show``."""
     kinds = (*HOOKED, "recipes")
     names = {name for kind in kinds for name in named(kind, incomplete, _files(ctx)) if name.startswith(incomplete)}
     return [CompletionItem(name) for name in sorted(names)]
@@ -52,7 +52,7 @@ HOOKED = ("attacks", "defenses", "datasets")
 
 
 def named(kind: str, incomplete: str, files: Iterable[str]) -> list[str]:
-    """Return the names of a kind, sorted; of models, timm's only when their first letter is there."""
+    """Return the names of a kind, sorted; timm's models only after their first letter."""
     if kind == "models":
         return sorted({*_registered(_own("models/networks.py")), *(_timm() if incomplete else ())})
     if kind == "recipes":
@@ -94,7 +94,7 @@ def source_of(module: str) -> Path | None:
 
 
 def offered(text: str, kind: str) -> list[str]:
-    """Return the names of the classes that a module's hook of a kind mentions, where the module defines them."""
+    """Return the names of the classes that a module defines and its hook of a kind mentions."""
     if f"benchkit_{kind}" not in text:
         return []
     try:
@@ -108,7 +108,7 @@ def offered(text: str, kind: str) -> list[str]:
 
 
 def _name_in(cls: ast.ClassDef) -> str:
-    """Return what a class body gives as ``name``, or ""."""
+    """Return the value of ``name`` in a class body, or ""."""
     for node in cls.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "name":
@@ -128,22 +128,22 @@ def _timm() -> list[str]:
 
 
 def _registered(paths: Iterable[Path]) -> list[str]:
-    """Return the networks that these files put into timm's registry."""
+    """Return the networks that these files add to timm's registry."""
     pattern = re.compile(rb"^@register_model\ndef (\w+)\(", re.MULTILINE)
     return [name.decode() for path in paths for name in pattern.findall(path.read_bytes())]
 
 
 class Bash(BashComplete):
-    """Bash, which splits words at ``:`` and ``=`` too: ``--attacks=blend:alpha=0.2,bad`` is one word again here.
+    """Bash also splits words at ``:`` and ``=``: here ``--attacks=blend:alpha=0.2,bad`` becomes one word again.
 
-    Bash replaces only what follows the last of these marks, so only that much is sent back.
+    Bash replaces only the text after the last of these marks, so only this part is returned.
     """
 
     kept = 0
-    """How many characters of the value stay on the command line."""
+    """The number of characters of the value that stay on the command line."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one that is being completed, and that one."""
+        """Return the words before the completed one, and that one."""
         words = os.environ["COMP_WORDS"].split("\n")[: int(os.environ["COMP_CWORD"]) + 1]
         *before, word = ["".join(split_arg_string(one)) for one in joined(words)]
         option = word.index("=") + 1 if word.startswith("-") and "=" in word else 0
@@ -152,7 +152,7 @@ class Bash(BashComplete):
         return before[1:], word
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return what bash puts in place of the last part of the word."""
+        """Return the replacement for the last part of the word."""
         return f"{item.type},{item.value[self.kept :]}"
 
 
@@ -160,7 +160,7 @@ BREAKS = re.compile("[:=]+")
 
 
 def joined(words: Iterable[str]) -> list[str]:
-    """Put together again what bash took apart at ``:`` and ``=``."""
+    """Join the words that bash split at ``:`` and ``=``."""
     found: list[str] = []
     glue = False
     for word in words:
@@ -174,18 +174,18 @@ def joined(words: Iterable[str]) -> list[str]:
 
 
 class _Whole(ShellComplete):
-    """A shell that replaces the whole word, of which click completes only what is behind ``--option=``."""
+    """A shell that replaces the whole word, while click completes only the part after ``--option=``."""
 
     before = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one that is being completed, and that one."""
+        """Return the words before the completed one, and that one."""
         words, word = super().get_completion_args()
         self.before = word[: word.index("=") + 1] if word.startswith("-") and "=" in word else ""
         return words, word
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return what the shell's script reads."""
+        """Return the text for the script of the shell."""
         return super().format_completion(CompletionItem(f"{self.before}{item.value}", item.type, item.help))
 
 

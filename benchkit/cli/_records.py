@@ -1,4 +1,4 @@
-"""The options of the commands that read records, and how they read them."""
+"""The options of commands that read records, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchkit.text import printable, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAMED = 10
-"""Files with a fault that are named, each in a line of its own."""
+"""Maximum number of faulty files that are named, one per line."""
 
 out_option = click.option(
     "--out",
@@ -51,7 +51,7 @@ def selecting(*axes: str) -> Callable[[F], F]:
 
 
 def read_records(results: Path) -> list[Record]:
-    """Read every record below a folder, and warn of what was ignored.
+    """Read every record below a folder, and warn of ignored files.
 
     Raises:
         StoreError, NothingToRun: each in one sentence.
@@ -65,7 +65,7 @@ def read_records(results: Path) -> list[Record]:
 
 
 def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list[Record]:
-    """Return the records that ``selecting``'s options ask for.
+    """Return the records selected by the options of ``selecting``.
 
     Raises:
         SpecError, NothingToRun: each in one sentence.
@@ -75,7 +75,7 @@ def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list
 
 
 def say_faults(faults: Sequence[tuple[Record, str]]) -> None:
-    """Warn of each record of which something was left out, by the name of its file."""
+    """Warn of each record with omitted parts, by the name of its file."""
     for record, fault in faults[:NAMED]:
         warn(f"warning: {record.file}: {printable(fault)}, and was left out")
     if len(faults) > NAMED:

@@ -1,4 +1,4 @@
-"""The one line that ``run`` and ``plan`` begin with."""
+"""The first line of ``run`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.store.store import Store
 
 
 def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
-    """Return the one line that says how large the product, or this shard of it, is and what is left to train."""
+    """Return the line with the size of the product, or of this shard, and the number of models to train."""
     missing = made.missing(store)
     victims = [step for step in made.of("train") if step.job.purpose == "train"]
     cached = sum(1 for step in victims if made.done(step, store))
@@ -33,9 +33,9 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
 
 
 def _others(made: Plan, missing: Collection[str]) -> str:
-    """Return how many models are trained for attackers to craft on, and for model detectors: shadows, populations.
+    """Return the number of models for crafting and for model detectors: shadows, populations.
 
-    Few expect the first, which take long on large images, so it says what is crafted on them.
+    Users may not expect models for crafting, which take long on large images, so the text names their attacks.
     """
     own = [step for step in made.of("train") if step.job.purpose == "surrogate"]
     keys = {step.key for step in own}

@@ -17,7 +17,7 @@ from benchkit.errors import SpecError, StoreError, did_you_mean
 from benchkit.text import printable, say, warn
 
 LARGEST = 2**26
-"""Bytes of a manifest that is read: one that holds the scores of a population has thousands."""
+"""Bytes of the largest manifest that is read; one with the scores of a population has thousands."""
 
 folder = click.option(
     "--results",
@@ -58,7 +58,7 @@ def ls(results: Path, as_json: bool) -> None:
 @click.option("--stage", "stages", multiple=True, help="Only this stage; may be repeated.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
-    """Remove artifacts; whatever is needed again is made again. Records stay."""
+    """Remove artifacts; they are made again when needed. Records stay."""
     found = _artifacts(results)
     known = {*STAGES, *(row["stage"] for row in found)}
     for stage in stages:
@@ -78,10 +78,10 @@ def prune(results: Path, stages: tuple[str, ...], yes: bool) -> None:
 
 
 def _agreed(question: str) -> bool:
-    """Ask.
+    """Ask for confirmation.
 
     Raises:
-        SpecError: when there is nobody to answer.
+        SpecError: if stdin is not a terminal.
     """
     try:
         return click.confirm(question, err=True)
@@ -92,7 +92,7 @@ def _agreed(question: str) -> bool:
 
 
 def _artifacts(results: Path) -> list[dict[str, Any]]:
-    """Return a row for each artifact. Links are not followed: what they lead to is not ours to measure or remove."""
+    """Return a row for each artifact. Links are not followed: their targets may not belong to the results folder."""
     if not results.is_dir():
         raise StoreError(f"there is no results folder {results}: name it with --results")
     root = results / "artifacts"
@@ -103,7 +103,7 @@ def _artifacts(results: Path) -> list[dict[str, Any]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; say which entries are links, and where it cannot be read."""
+    """Return the folders in a folder, sorted; report links and errors."""
     try:
         entries = sorted((entry.name, entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
     except OSError as error:
@@ -129,7 +129,7 @@ def _size(path: Path) -> int:
 
 
 def _label(path: Path) -> str:
-    """Return what an artifact is of, as its manifest says."""
+    """Return the label of an artifact from its manifest."""
     try:
         handle = os.open(path / "manifest.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:

@@ -1,4 +1,4 @@
-"""benchkit completion: the script that makes a shell complete benchkit's commands, options and names."""
+"""benchkit completion: the script with which a shell completes benchkit's commands, options and names."""
 
 from __future__ import annotations
 

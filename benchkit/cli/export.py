@@ -63,11 +63,10 @@ def cmd(
 ) -> int:  # fmt: skip
     """Write the results of runs for other programs.
 
-    csv and parquet: one row per record (the newest of each), one column per parameter, metric, cost and version.
-    hf: for each victim that the records were measured on a folder with model.safetensors, config.json and a model
-    card. Nothing is uploaded.
+    csv and parquet: one row per record (the newest of each), one column per parameter, metric, cost and version. hf:
+    for each victim of the records, a folder with model.safetensors, config.json and a model card. Nothing is uploaded.
 
-    Exit codes: 0 written, 1 written without the victims that are no longer there, 2 usage, 3 nothing to export.
+    Exit codes: 0 written, 1 written without the victims that no longer exist, 2 usage, 3 nothing to export.
     """
     given = {"license_id": license_id, "root": root, "plugins": plugins}
     misplaced = [flag for name, flag in VICTIM_OPTIONS.items() if given[name]] if form != "hf" else []

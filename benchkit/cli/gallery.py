@@ -1,4 +1,4 @@
-"""benchkit gallery: records -> a figure of what every trigger does to an image."""
+"""benchkit gallery: a figure of the effect of every trigger on an image, from records."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from benchkit.text import warn
 def cmd(out: Path, results: Path, **options: str | None) -> None:
     """Draw the triggers of finished runs: an image, the same with the trigger, the difference, its spectrum.
 
-    One row per attack, and per dataset where there are several. The pictures are those that the records of the
-    no-defense column hold; no image is read and nothing is stamped. Needs matplotlib: pip install 'benchkit[plot]'.
+    One row per attack, and per dataset if there are several. The pictures come from the records of the no-defense
+    column; no image is read and nothing is stamped. Needs matplotlib: pip install 'benchkit[plot]'.
     """
     from benchkit.errors import NothingToRun
     from benchkit.report.figures import gallery, spectra

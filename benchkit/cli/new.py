@@ -1,4 +1,4 @@
-"""benchkit new: a small installable plugin package, with a test that passes, to start from."""
+"""benchkit new: a small installable plugin package with a passing test, as a start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASES = {"attack": "Attack", "defense": "Defense", "dataset": "Dataset"}
     help="Where to write the package.  [default: ./benchkit-NAME]",
 )
 def cmd(what: str, name: str, kind: str | None, folder: Path | None) -> None:
-    """Write a plugin package for an attack, a defense or a dataset called NAME, ready to be filled in."""
+    """Write a plugin package for an attack, a defense or a dataset called NAME, to be completed by you."""
     if kind and what != "defense":
         raise SpecError(f"--kind is for defenses: leave it out with {what}")
     _check_name(name)
@@ -62,7 +62,7 @@ def _taken() -> dict[str, str]:
 
 
 def files(what: str, name: str, kind: str) -> dict[str, str]:
-    """Return the package's files: path in the package -> text."""
+    """Return the files of the package: path in the package -> text."""
     body = {"attack": package.ATTACK, "dataset": package.DATASET, "defense": DEFENSES[kind]}
     module = f"benchkit_{name.replace('-', '_')}"
     words = {
@@ -86,7 +86,7 @@ def write(target: Path, texts: dict[str, str]) -> None:
     """Write all files, or none: they are made in a temporary folder beside ``target``, which is then renamed.
 
     Raises:
-        SpecError: when ``target`` is there and not empty, or cannot be written.
+        SpecError: if ``target`` exists and is not empty, or cannot be written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SpecError(f"{target} is already there and not empty: choose another place with --dir")

@@ -23,7 +23,7 @@ STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "po
 @shard_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(as_json: bool, **options: Any) -> None:
-    """Print what a run would do: the product, the steps, what is cached and what is missing."""
+    """Print what a run would do: the product, the steps, and which of them are stored or missing."""
     from benchkit.cli._summary import summary
     from benchkit.execute.resolve import request
     from benchkit.execute.session import check_models
@@ -46,7 +46,7 @@ def cmd(as_json: bool, **options: Any) -> None:
 
 
 def _told(asked: Request) -> dict[str, Any]:
-    """Return the plan as JSON: what was asked for, and each step with where it stands (done, to-run, not-needed)."""
+    """Return the plan as JSON: the request, and each step with its state (done, to-run, not-needed)."""
     made, spec, missing = asked.plan, asked.spec, asked.plan.missing(asked.store)
 
     def state(step: Step) -> str:

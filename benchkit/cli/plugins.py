@@ -1,4 +1,4 @@
-"""benchkit plugins: what is installed; with --check, whether it works."""
+"""benchkit plugins: list installed plugins; with --check, test them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchkit.text import say, warn
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
-    """List the installed plugins; without --check nothing is imported."""
+    """List the installed plugins. Without --check, no plugin is imported."""
     from benchkit.spec.registry import find
 
     if check or plugins:

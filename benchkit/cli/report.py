@@ -1,4 +1,4 @@
-"""benchkit report: records -> tables."""
+"""benchkit report: tables from records."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def cmd(
 ) -> None:
     """Show the results of runs as tables.
 
-    Reads the records below DIR, whoever made them: folders from several machines may be copied together.
-    Numbers are means over seeds; from three seeds on with a 95 % interval.
+    Reads all records below DIR; you may copy the folders of several machines together. Numbers are means over seeds,
+    with a 95 % interval from three seeds on.
     """
     if compared:
         _compare_only(form, {"--rows": rows, "--cols": cols, "--cell": cell, "--against": against, "--as": counted_as})
@@ -115,7 +115,7 @@ def _known_metric(asked: str | None, cells: list[Cell]) -> str | None:
 
 
 def _axes(rows: str | None, cols: str | None) -> tuple[str, str]:
-    """Fill in the axis that was not named with attack or defense, whichever is left."""
+    """Set an axis that was not given to attack or defense, whichever is free."""
     rows = rows or ("defense" if cols == "attack" else "attack")
     cols = cols or ("attack" if rows == "defense" else "defense")
     if rows == cols:
@@ -136,7 +136,7 @@ def _pick(cells: list[Cell], attack: str, defense: str) -> list[Cell]:
 
 
 def _names(cell: Cell, axis: str) -> set[str]:
-    """Return what a cell's attack or defense is called: where populations differ, with and without theirs."""
+    """Return the names of a cell's attack or defense; if populations differ, with and without the population."""
     return {str(cell.axis(axis)), str(getattr(cell.records[0], axis))}
 
 
@@ -171,14 +171,14 @@ def _write_against(comparison: Comparison, form: str, out: Path | None) -> None:
 
 
 def _leave_out(why: str, others: dict[str, object]) -> None:
-    """Refuse options that are given and would mean nothing."""
+    """Refuse options that would have no effect."""
     named = [name for name, given in others.items() if given]
     if named:
         raise SpecError(f"{why}: leave out {' and '.join(named)}")
 
 
 def _compare_only(form: str, others: dict[str, object]) -> None:
-    """Refuse options that mean nothing to ``--compare``."""
+    """Refuse options that have no effect with ``--compare``."""
     asked = click.get_current_context().get_parameter_source("results") is not ParameterSource.DEFAULT
     _leave_out("--compare names both folders and has a table of its own", {"--results": asked, **others})
     if form == "html":

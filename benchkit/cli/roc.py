@@ -1,4 +1,4 @@
-"""benchkit roc: records -> a figure of ROC curves."""
+"""benchkit roc: a figure of ROC curves from records."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchkit.text import warn
 def cmd(out: Path, results: Path, log: bool, **options: str | None) -> None:
     """Draw the ROC curves of the input detectors of finished runs.
 
-    One panel per defense (and dataset, model, recipe and poison rate where there are several), one line per attack:
-    the mean over seeds, with a band from the lowest to the highest. Needs matplotlib: pip install 'benchkit[plot]'.
+    One panel per defense (and dataset, model, recipe and poison rate if there are several), one line per attack: the
+    mean over seeds, with a band from the lowest to the highest. Needs matplotlib: pip install 'benchkit[plot]'.
     """
     from benchkit.errors import NothingToRun
     from benchkit.report.figures import spectra

@@ -1,4 +1,4 @@
-"""benchkit run: do what a plan says, and print the matrix."""
+"""benchkit run: execute a plan, and print the matrix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _slots(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 
 
 def _seconds(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not value > 0:  # nan is not
+    if value is not None and not value > 0:  # also refuses NaN
         raise click.BadParameter(f"{value} is not a number of seconds")
     return value
 
@@ -83,12 +83,12 @@ def cmd(
 ) -> int:
     """Run attacks against defenses and print the matrix.
 
-    Everything that was computed before is taken from the results folder. SUITE is a TOML file with the same
-    options; options on the command line win.
+    Results that exist are taken from the results folder. SUITE is a TOML file with the same options; options on the
+    command line override it.
 
-    Ctrl-C finishes the steps that have begun; pressed twice, it stops at once.
+    Ctrl-C finishes the running steps; pressed twice, it stops at once.
 
-    Exit codes: 0 every cell is there, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
+    Exit codes: 0 every cell has a result, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
     from benchkit.cli._summary import summary
     from benchkit.execute.request import ExecutionOptions
@@ -112,7 +112,7 @@ def cmd(
 
 
 def _print(asked: Request) -> int:
-    """Print the matrix of this request's cells; return the exit code."""
+    """Print the matrix of the request's cells; return the exit code."""
     from benchkit.report import print_matrix
 
     found = [asked.store.record(asked.plan.steps[key].job.cell()) for key in asked.plan.cells]

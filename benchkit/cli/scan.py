@@ -1,4 +1,4 @@
-"""benchkit scan: judge your own images or model, without a benchmark."""
+"""benchkit scan: check your own images or model, without a benchmark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_ASKED = (*SUITE_KEYS, "suite")
-"""Shared options that a scan has no use for."""
+"""Shared options that a scan does not use."""
 FORMATS = ("table", "json", "csv")
 OUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -37,10 +37,10 @@ COMMON = [
 
 @click.group("scan")
 def cmd() -> None:
-    """Judge your own images, or your own model, by detectors that learn from clean images.
+    """Check your own images, or your own model, with detectors that learn from clean images.
 
-    A detector learns once for each clean dataset; what it learned is in the results folder for the next scan, and
-    for benchkit run. Exit codes: 0 nothing over a threshold, 1 something is, 2 usage or configuration.
+    A detector learns once for each clean dataset; the result is stored in the results folder for the next scan, and for
+    benchkit run. Exit codes: 0 nothing is above a threshold, 1 something is, 2 usage or configuration.
     """
 
 
@@ -75,11 +75,11 @@ def common_options(command: F) -> F:
 @common_options
 def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Path | None, form: str, out: Path | None,
            **options: Any) -> int:  # fmt: skip
-    """Score every image in the folder PATH and beneath it, and list the most suspicious.
+    """Score every image in the folder PATH and its subfolders, and list the most suspicious.
 
-    Images are stretched to the size of those the detector learned from. Symbolic links and hidden files are passed
-    over. What the scan can and cannot tell is on stderr, and in the JSON: among it, how many of your own images are
-    flagged after harmless processing.
+    Images are stretched to the size of those from which the detector learned. Symbolic links and hidden files are
+    skipped. Notes on stderr, and in the JSON, say what the scan can and cannot tell, and how many of your own images
+    are flagged after harmless processing.
     """
     from benchkit.scan.images import Scan, require_input_detector
     from benchkit.scan.prepare import require_writable, write
@@ -143,9 +143,9 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
           **options: Any) -> int:  # fmt: skip
     """Let model detectors score the classifier in WEIGHTS, a safetensors file.
 
-    It is a model saved by benchkit (names net.*, mean, std) or the architecture's plain state dict; then mean and
-    deviation for its normalisation are taken from --clean, which is wrong if it was trained with others. How many
-    test images of --clean it gets right is told; a model that knows nothing of them is refused.
+    WEIGHTS is a model saved by benchkit (names net.*, mean, std) or the state dict of the architecture. For a state
+    dict, the normalisation uses the mean and standard deviation of --clean, which is wrong if the model was trained
+    with others. The output gives the accuracy on the test images of --clean; a model at chance is refused.
     """
     from benchkit.models.create import require_usable
     from benchkit.scan.accuracy import accuracy
@@ -159,7 +159,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     workspace = workspace_of(asked)
     task = workspace.task(_decoded(asked, options))
     classifier, said = suspect(task, weights, pickled_checkpoint)
-    known = accuracy(task, classifier)  # before detectors learn for minutes
+    known = accuracy(task, classifier)  # before detectors train for minutes
     prepare(asked, _means(options))
     verdicts = judge(asked, workspace, classifier)
     said += notes(verdicts)
@@ -177,7 +177,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
 
 
 def _decoded(asked: Request, options: dict[str, Any]) -> Any:
-    """Decode the clean dataset alone; return a job that reads it."""
+    """Decode only the clean dataset; return a job that reads it."""
     from dataclasses import replace
 
     from benchkit.plan.job import DATA, Ref
@@ -195,7 +195,7 @@ def _means(options: dict[str, Any]) -> ExecutionOptions:
 
 
 def _request(options: dict[str, Any]) -> Request:
-    """Plan the preparation of detectors, and nothing else."""
+    """Plan only the preparation of detectors."""
     from benchkit.execute.resolve import request
     from benchkit.scan.prepare import plan_detectors
 
@@ -204,17 +204,17 @@ def _request(options: dict[str, Any]) -> Request:
 
 
 def _only(asked: Request) -> Any:
-    """Return the one defense of a request."""
+    """Return the only defense of a request."""
     if len(asked.spec.defenses) != 1:
         raise SpecError(f"images are scored by one input detector, got {len(asked.spec.defenses)}: name one")
     return asked.spec.defenses[0]
 
 
 def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str | None:
-    """Return the clean dataset as asked for, with ``size`` as its parameter of that name.
+    """Return the requested clean dataset, with ``size`` as its parameter of that name.
 
     Raises:
-        SpecError: when the size is not that of a square, or the dataset has no such parameter.
+        SpecError: if the size is not square, or the dataset has no such parameter.
     """
     if size is None:
         return clean

@@ -1,4 +1,4 @@
-"""benchkit show: one component in full."""
+"""benchkit show: all details of one component."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("attacks", "defenses", "datasets")
 @click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Show what NAME is: its description, paper, assumptions, and parameters with defaults and bounds."""
+    """Show the description, paper, assumptions and parameters (with defaults and bounds) of NAME."""
     found = [(kind, entry) for kind, entry in _entries(plugins) if entry.cls.name == name]
     if not found:
         names = sorted({entry.cls.name for _, entry in _entries(plugins)})
@@ -57,7 +57,7 @@ def _described(kind: str, entry: Any) -> dict[str, Any]:
 
 
 def assumptions(cls: type[Any], component: Any) -> str:
-    """Return in one line what a component assumes about its world."""
+    """Return the assumptions of a component in one line."""
     from benchkit.contracts.attack import Attack
     from benchkit.contracts.dataset import Dataset
     from benchkit.contracts.defense import Defense

@@ -1,4 +1,4 @@
-"""benchkit spectrum: draw what triggers look like in the frequency domain."""
+"""benchkit spectrum: draw triggers in the frequency domain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchkit.report.figures.spectra import Panel
 
 NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
-"""Shared options that a figure has no use for."""
+"""Shared options that a figure does not use."""
 
 
 @click.command("spectrum")
@@ -90,14 +90,14 @@ cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 
 def _computed(asked: Request, means: ExecutionOptions) -> Request:
-    """Run what is missing or damaged."""
+    """Run the missing and damaged steps."""
     from benchkit.execute.suitability import say_notes
     from benchkit.store.store import Damaged
 
     asked.store.open()
     for key in asked.plan.cells:
         if asked.store.has("spectrum", key):
-            with contextlib.suppress(Damaged):  # which throws it away
+            with contextlib.suppress(Damaged):  # this deletes the damaged artifact
                 asked.store.load("spectrum", key)
     if not asked.plan.missing(asked.store):
         say_notes(asked)
@@ -109,10 +109,10 @@ def _computed(asked: Request, means: ExecutionOptions) -> Request:
 
 
 def _panels(asked: Request) -> tuple[list[Panel], int]:
-    """Return what the store has of each attack, clean images first, and over how many images.
+    """Return the stored spectra of each attack, those of clean images first, and the number of images.
 
     Raises:
-        NothingToRun: when not even the clean spectrum is there.
+        NothingToRun: if even the spectrum of clean images is missing.
     """
     from benchkit.errors import NothingToRun
     from benchkit.report.figures.spectra import Panel

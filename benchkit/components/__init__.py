@@ -1,5 +1,5 @@
-"""What the harness itself adds to the registry, or gives plugins to build on: ``none``, and wrappers of attacks.
+"""The harness's own components: ``none``, and the base of attack wrappers.
 
-Code here counts in keys as a plugin's does. Torch-free at import.
+Code here is part of keys, like the code of a plugin. Torch-free at import.
 May import: contracts, models, params.
 """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoAttack(Attack):
-    """Implant nothing: the benign row, which shows what each defense costs when there is nothing to find."""
+    """Implant nothing: the benign row, which shows what each defense costs without a backdoor."""
 
     name = "none"
     access: ClassVar[Literal["data", "training", "none"]] = "none"
@@ -27,17 +27,17 @@ class NoAttack(Attack):
     benign = True
 
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return the images as they are."""
+        """Return the images unchanged."""
         return images.clone()
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Return the training set as it is."""
+        """Return the training set unchanged."""
         return Poisoned(train, train.labels.new_zeros(len(train)).bool())
 
 
 @dataclass(frozen=True)
 class NoDefense(Defense):
-    """Defend nothing: the baseline column, the victim as the attack left it."""
+    """No defense: the baseline column, the undefended victim."""
 
     name = "none"
     stage: ClassVar[str] = "none"

@@ -1,4 +1,4 @@
-"""Attacks that change what another attack does to images, whichever it is."""
+"""Attacks that change how any other attack changes images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttackWrapper(Attack):
-    """An attack made of another one, its parameter ``base``: only ``rework`` has to be written.
+    """An attack on top of another one, its parameter ``base``: only ``rework`` is required.
 
-    Everything else is the wrapped attack's: what it controls, which labels it changes, its target, what it
-    crafts (once for itself and all its wrappers), and which images it poisons.
+    Everything else comes from the wrapped attack: access, labels, target, crafting (once for the attack and all its
+    wrappers), and the choice of poisoned images.
     """
 
     in_all = False
@@ -32,7 +32,7 @@ class AttackWrapper(Attack):
 
     @abstractmethod
     def rework(self, clean: Tensor, stamped: Tensor, scene: Scene) -> Tensor:
-        """Return what becomes of images that the wrapped attack stamped: uint8 (N, C, H, W), like both inputs."""
+        """Return the final images, given clean ones and those stamped by the wrapped attack: all uint8 (N, C, H, W)."""
 
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
         """Return the wrapped attack's stamped images, reworked."""
@@ -43,7 +43,7 @@ class AttackWrapper(Attack):
         return self.rework(images, self.base.control(images, scene), scene)
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Let the wrapped attack poison, and rework the images it changed."""
+        """Poison with the wrapped attack, and rework the changed images."""
         made = self.base.poison(train, scene)
         rows = made.mask.nonzero().squeeze(1)
         images = self.rework(train.images[rows], made.data.images[rows], scene)
@@ -54,23 +54,23 @@ class AttackWrapper(Attack):
         return self.base.train(poisoned, scene)
 
     def controls_training(self) -> bool:
-        """Return whether the wrapped attack has its own way to train."""
+        """Return whether the wrapped attack has its own training."""
         return self.base.controls_training()
 
     def crafter(self) -> Attack:
-        """Return the wrapped attack, or the one that it wraps."""
+        """Return the crafter of the wrapped attack."""
         return self.base.crafter()
 
     def target_class(self, scene: Scene) -> int:
-        """Return the wrapped attack's target."""
+        """Return the target of the wrapped attack."""
         return self.base.target_class(scene)
 
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
-        """Return the wrapped attack's wishes."""
+        """Return the target labels of the wrapped attack."""
         return self.base.target_labels(labels, scene)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse an attack that cannot be wrapped, and a target that belongs to the wrapped one."""
+        """Refuse an attack that cannot be wrapped, and a target, which belongs to the wrapped attack."""
         if self.base.benign:
             return f"{self.name} needs an attack to wrap, and {self.base.name} is none: write base=NAME"
         own = {"target", "mapping"} & self.changed().keys()
@@ -79,20 +79,20 @@ class AttackWrapper(Attack):
         return self.base.why_not_wrappable() or self.base.check(shape, classes)
 
     def why_not_wrappable(self) -> str | None:
-        """Return what the wrapped attack says."""
+        """Return the answer of the wrapped attack."""
         return self.base.why_not_wrappable()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
-        """What the wrapped attack controls."""
+        """The access of the wrapped attack."""
         return self.base.access
 
     @property
     def label_policy(self) -> Literal["dirty", "clean", "none"]:  # type: ignore[override]
-        """What the wrapped attack does to labels."""
+        """The label policy of the wrapped attack."""
         return self.base.label_policy
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
-        """What the wrapped attack needs."""
+        """The needs of the wrapped attack."""
         return self.base.needs

@@ -1,6 +1,6 @@
-"""What a plugin is: its parameters, what it is handed, what it must return, and the checks of what it returns.
+"""The interface of plugins: their base classes, their inputs, their results, and the checks of these results.
 
-Plugin authors import these names from ``benchkit`` itself. Torch-free at import. Results depend on the methods that a
-stage calls here, so those are part of its key; declaring a parameter, or its text, is not.
+Plugin authors import these names from ``benchkit``. Torch-free at import. Results depend on the methods that a
+stage calls here, so they are part of its key; the declaration and the description of a parameter are not.
 May import: models, params, protocol.
 """

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 DRAWN = -1
-"""The ``target`` of an attack that draws it."""
+"""The value of ``target`` with which an attack draws its target class."""
 
 
 @dataclass(frozen=True)
 class Attack(Component, ABC):
-    """A backdoor attack: ``stamp`` is required, the rest has defaults that follow from it.
+    """A backdoor attack: only ``stamp`` is required; the other methods have defaults based on it.
 
     Class attributes:
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
-        label_policy: ``dirty`` (poisoned images get the target's label) or ``clean`` (labels stay true).
+        label_policy: ``dirty`` (poisoned images get the target label) or ``clean`` (labels do not change).
         needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``. It is trained
             on the same images as the benign victim, from other initial weights and in another order.
-        reports: what ``prepare`` says of how it went: names of its results that hold one number, and what each is. A
-            record has them among its metrics, behind ``craft_``.
-        benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and
-            ``stamp`` is what happens to the whole test set before anybody sees it (nothing, for ``none``).
-        adds_only: True where ``stamp`` does nothing to a pixel but add to it or replace it. Then the clean image is the
-            right control however many pixels change; other stamps that change most of them write ``control``.
+        reports: names and descriptions of those results of ``prepare`` that are one number about its success. Records
+            hold them as metrics with the prefix ``craft_``.
+        benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and ``stamp`` is
+            applied to the whole test set before any use (for ``none``, it does nothing).
+        adds_only: True if ``stamp`` only adds to pixels or replaces them. Then the clean image is the right control,
+            however many pixels change; other stamps that change most pixels must define ``control``.
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
@@ -57,29 +57,30 @@ class Attack(Component, ABC):
 
     @abstractmethod
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
-        """Put the trigger on images: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
+        """Return the images with the trigger: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
 
     def control(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return the images as ``stamp`` leaves them, but without the trigger: uint8 (N, C, H, W) -> the same.
+        """Return the images with the processing of ``stamp``, but without the trigger: uint8 (N, C, H, W) -> the same.
 
         A detector that flags these reacts to the processing (rescaling, resampling, re-quantisation), not to the
-        trigger. The default returns them as they are: right for a stamp that only adds to pixels or replaces them.
-        Where the processing and the trigger cannot be told apart (a warp), it is the same with another trigger.
+        trigger. The default returns the images unchanged, which is right for a stamp that only adds to pixels or
+        replaces them. If processing and trigger cannot be separated (a warp), the control is the same stamp with
+        another trigger.
         """
         return images.clone()
 
     def prepare(self, scene: Scene) -> Tensors:
-        """Craft what ``stamp`` needs, once per dataset, seed (and model, where ``needs`` has it).
+        """Craft what ``stamp`` needs, once per dataset and seed (and per model, if ``needs`` includes it).
 
-        The tensors come back as ``scene.prepared``. ``scene.clean`` is the clean training set.
+        The other methods get the tensors as ``scene.prepared``. ``scene.clean`` is the clean training set.
         """
         return {}
 
     def draw(self, scene: Scene) -> Tensors:
-        """Draw what a victim has for itself: each model of a population anew, while ``prepare`` is run once for all.
+        """Draw what belongs to one victim: it runs for each model of a population, ``prepare`` once for all.
 
-        The tensors join those of ``prepare`` in ``scene.prepared``, so names must differ. Where ``target`` is -1 this
-        is ``target``, int64 (); an own ``draw`` begins with ``**super().draw(scene)``.
+        The tensors are added to those of ``prepare`` in ``scene.prepared``, so names must differ. If ``target`` is -1,
+        the base returns ``target``, int64 (); an overriding ``draw`` includes ``**super().draw(scene)``.
         """
         if self.target != DRAWN:
             return {}
@@ -93,46 +94,46 @@ class Attack(Component, ABC):
         return own.prepare is not Attack.prepare or own.draw is not Attack.draw or self.target == DRAWN
 
     def shortfall(self, reported: Mapping[str, float]) -> str | None:
-        """Return in what ``prepare`` ended below what was asked of it, or None; every record of it warns of that.
+        """Return a clause if ``prepare`` did not reach its goal, else None; all records of the attack warn with it.
 
         Args:
-            reported: the numbers that ``reports`` names; empty where there are none.
+            reported: the numbers that ``reports`` names; may be empty.
         """
         return None
 
     def controls_training(self) -> bool:
-        """Return whether ``train`` is the attacker's own, not the benchmark's."""
+        """Return whether the attacker trains the victim with its own ``train`` instead of the benchmark's."""
         return type(self).train is not Attack.train
 
     def why_not_wrappable(self) -> str | None:
-        """Return why a wrapper cannot rework what this attack does, or None."""
+        """Return why a wrapper cannot rework this attack, or None."""
         return None
 
     def crafter(self) -> Attack:
-        """Return the attack whose ``prepare`` crafts what ``stamp`` needs: this one, unless it wraps another."""
+        """Return the attack whose ``prepare`` crafts for ``stamp``: this one, unless it wraps another."""
         return self
 
     def target_class(self, scene: Scene) -> int:
-        """Return the class the trigger leads to: ``target``, or the one that was drawn."""
+        """Return the target class: ``target``, or the drawn one."""
         return int(scene.prepared["target"]) if self.target == DRAWN else self.target
 
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
-        """Return the label the attacker wants for images of these true labels, int64 (N,)."""
+        """Return the labels that the attacker wants for images with these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":
             return (labels + 1) % scene.classes
         return labels.new_full(labels.shape, self.target_class(scene))
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Poison the rate's share of N images, rounded down, drawn from non-target classes: stamped, and relabelled.
+        """Stamp and relabel rate * N images, rounded down, drawn from non-target classes.
 
-        N counts the whole training set. Clean-label attacks write their own.
+        N is the size of the whole training set. Clean-label attacks override this.
         """
         wanted = self.target_labels(train.labels, scene)
         rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
-        """Train the victim. Attacks with ``access = "training"`` replace this."""
+        """Train the victim. Attacks with ``access = "training"`` override this."""
         return scene.fit(poisoned.data)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Correctness gates: what plugins return is checked where it enters the harness, and a breach fails the cell."""
+"""Correctness gates: the harness checks all results of plugins, and a violation fails the cell."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 MIN_SIDE = 8
 CHANGED = 0.5
-"""Least share of stamped images in which a trigger must change a pixel."""
+"""Minimum share of stamped images in which a trigger must change a pixel."""
 
 
 def images(name: str, what: str, given: Tensor, returned: Any) -> Tensor:
-    """Check a stamp or a purification: same shape, uint8, same device. Raises ContractError."""
+    """Check the result of a stamp or a purification: same shape, uint8, same device. Raises ContractError."""
     import torch
 
     if not isinstance(returned, torch.Tensor):
@@ -32,7 +32,7 @@ def images(name: str, what: str, given: Tensor, returned: Any) -> Tensor:
 
 
 def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
-    """Check that a stamp does something: a trigger that changes nothing measures nothing. Raises ContractError."""
+    """Check that a stamp changes pixels: without a change nothing is measured. Raises ContractError."""
     if len(clean) == 0:
         raise ContractError(f"{name} has no test image to stamp: every image already has the wanted label")
     changed = (clean != stamped).flatten(1).any(1).double().mean().item()
@@ -41,7 +41,7 @@ def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
 
 
 def repeats(name: str, what: str, first: Tensor, second: Tensor) -> None:
-    """Check that the same seed gave the same result twice. Raises ContractError."""
+    """Check that two calls with the same seed gave the same result. Raises ContractError."""
     if not first.equal(second.to(first.device)):
         raise ContractError(f"{name}.{what} differs between two runs with one seed: draw only from scene.rng")
 
@@ -72,7 +72,7 @@ def number(name: str, what: str, returned: Any) -> float:
 
 
 def model(name: str, what: str, returned: Any) -> Classifier:
-    """Check that a trained or repaired model came back. Raises ContractError."""
+    """Check that a trained or repaired model was returned. Raises ContractError."""
     from benchkit.models.classifier import Classifier
 
     if not isinstance(returned, Classifier):
@@ -81,7 +81,7 @@ def model(name: str, what: str, returned: Any) -> Classifier:
 
 
 def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor]:
-    """Check what ``prepare`` or ``draw`` returned: a mapping of names to tensors. Raises ContractError."""
+    """Check the result of ``prepare`` or ``draw``: a mapping of names to tensors. Raises ContractError."""
     import torch
 
     if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
@@ -90,7 +90,7 @@ def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor
 
 
 def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return those of the numbers that an attack reports which its ``prepare`` made. Raises ContractError."""
+    """Return the numbers that an attack reports and its ``prepare`` made. Raises ContractError."""
     there = [what for what in names if what in made]
     for what in there:
         if made[what].numel() != 1:
@@ -99,7 +99,7 @@ def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dic
 
 
 def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
-    """Check that the poison mask lines up with the rows that changed. Raises ContractError."""
+    """Check that the poison mask matches the changed images. Raises ContractError."""
     import torch
 
     if not isinstance(returned, Poisoned):
@@ -119,7 +119,7 @@ def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
 
 
 def poisons(name: str, made: Poisoned, rate: float) -> None:
-    """Check that an attack poisoned something: without poison a clean victim is measured. Raises ContractError."""
+    """Check that an attack poisoned at least one image: otherwise a clean victim is measured. Raises ContractError."""
     if not made.mask.any():
         raise ContractError(
             f"{name} poisoned none of {len(made.mask)} images at a poison rate of {rate:g}: raise --poison-rate"
@@ -142,7 +142,7 @@ def data(name: str, loaded: Any) -> Data:
 
 
 def split(what: str, returned: Any, shape: tuple[int, int, int], classes: int) -> Split:
-    """Check a training set that a plugin made, for images of this shape. Raises ContractError."""
+    """Check a training set from a plugin, for images of this shape. Raises ContractError."""
     if not isinstance(returned, Split):
         raise ContractError(f"{what} must be a benchkit.Split, got {type(returned).__name__}")
     fault = _split_fault(returned, classes)

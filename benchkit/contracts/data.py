@@ -20,8 +20,9 @@ LossFn = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 BatchFn = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
-"""``on_batch(images uint8 (B, C, H, W), labels (B,), rows (B,)) -> (images, labels)``, before augmentation;
-``rows`` are the images' positions in the split that is being fitted."""
+"""``on_batch(images uint8 (B, C, H, W), labels (B,), rows (B,)) -> (images, labels)``, before augmentation; ``rows``
+are the indices of the images in the training split.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Data:
     Attributes:
         train, test: the two splits.
         classes: the class names, index = label.
-        notes: sentences that whoever runs it should read, such as how many files were passed over and why.
+        notes: sentences for the user, such as how many files were skipped and why.
     """
 
     train: Split
@@ -65,7 +66,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset may look: ``root`` holds everybody's datasets; ``download`` allows the network."""
+    """Where a dataset may read: ``root`` is the folder of all datasets; ``download`` allows the network."""
 
     root: Path
     download: bool = False
@@ -73,11 +74,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """A training set after the attacker had it: the images, and which of them the attacker changed.
+    """A poisoned training set: the images, and which of them the attacker changed.
 
     Attributes:
-        data: the whole training set, poisoned rows included.
-        mask: bool (N,), True where a row was poisoned. Defenders never see it.
+        data: the whole training set, including poisoned images.
+        mask: bool (N,), True for poisoned images. Defenders never see it.
     """
 
     data: Split

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dataset(Component, ABC):
-    """Images with labels. Decoded once; the harness keeps the result and shares it between processes.
+    """Images with labels. They are decoded once; the harness stores the result and shares it between processes.
 
     Class attributes:
-        embedded: True where nothing has to be on the disk; such a dataset is used when none is named.
+        embedded: True if the dataset needs no files; such a dataset is the default.
     """
 
     embedded: ClassVar[bool] = False
@@ -29,16 +29,16 @@ class Dataset(Component, ABC):
         """Read (or render) both splits: uint8 (N, C, H, W), int64 labels, all images of one shape.
 
         Raises:
-            DataError: when files are missing or damaged; the message says what to do.
+            DataError: if files are missing or damaged; the message says what to do.
         """
 
     def fetch(self, source: Source) -> None:
-        """Make sure that the files are there, downloading them where ``source`` allows it (default: none are needed).
+        """Check that the files exist, or download them if ``source`` allows it (default: no files are needed).
 
         Raises:
-            DataError: when they are not, in one sentence that says what to do.
+            DataError: if files are missing, in one sentence that says what to do.
         """
 
     def fingerprint(self, source: Source) -> str:
-        """Return text that changes when the files behind the dataset change (default: none are)."""
+        """Return text that changes when the files of the dataset change (default: there are no files)."""
         return ""

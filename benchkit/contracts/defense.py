@@ -1,4 +1,4 @@
-"""The contract of a Defense plugin: six kinds, told apart by what they see and when they act."""
+"""The contract of a Defense plugin: six kinds, which differ in their inputs and the time when they act."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Defense(Component, ABC):
-    """The base of the six kinds; plugins derive from a kind, not from this.
+    """The base of the six kinds; plugins derive from a kind, not from this class.
 
     Class attributes:
         stage: when it acts, in words; set by the kind.
-        needs: ``frozenset({"model"})`` where it must have the victim model.
+        needs: ``frozenset({"model"})`` if it needs the victim model.
         kind: the kind's name; set by the kind.
-        reads_steps: which shared steps its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by
-            the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
-        clean: share of the training set that it holds as clean images: none, unless it is a :class:`CleanImages`.
+        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by the
+            kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
     """
 
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
-    # Without an annotation: a ClassVar of a kind would hide the parameter of a base that is named after it.
+    # No annotation: a ClassVar of a kind would hide the parameter of the same name in a later base.
     clean = 0.0
 
     def prepare(self, scene: Scene) -> Tensors:
-        """Learn what does not depend on the attack: run once per dataset and seed, then shared by all cells.
+        """Learn everything that does not depend on the attack: runs once per dataset and seed, for all cells.
 
-        The tensors come back as ``scene.prepared``. There is no model here, and no ``scene.fit``.
+        The other methods get the tensors as ``scene.prepared``. Here the scene has no model and no ``fit``.
         """
         return {}
 
     def other_datasets(self) -> tuple[str, ...]:
-        """Return the datasets, as on the command line, whose training splits ``prepare`` wants in ``scene.others``."""
+        """Return the datasets, as on the command line, whose training splits ``prepare`` gets as ``scene.others``."""
         return ()
 
     def shadows(self) -> Shadows | None:
-        """Return which shadow models ``prepare`` wants in ``scene.shadows``, or None."""
+        """Return the shadow models that ``prepare`` gets as ``scene.shadows``, or None."""
         return None
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
@@ -61,10 +61,10 @@ class Defense(Component, ABC):
 
 @dataclass(frozen=True)
 class CleanImages(Defense, ABC):
-    """The base of defenses that hold clean labelled images, ``scene.clean``; without it, reading them is an error.
+    """The base of defenses that hold clean labelled images, ``scene.clean``; for others, reading them is an error.
 
-    Input detectors, model detectors and repairs have it by nature. A defense of another kind that needs clean images
-    derives from it too: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
+    Input detectors, model detectors and repairs include it. A defense of another kind that needs clean images also
+    derives from it: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
     """
 
     clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)
@@ -72,10 +72,10 @@ class CleanImages(Defense, ABC):
 
 @dataclass(frozen=True)
 class Thresholded(CleanImages, ABC):
-    """The base of defenses that score images and draw a line, by their clean ones; itself no kind.
+    """The base of defenses that score images, with a threshold from clean ones; it is not a kind.
 
     Class attributes:
-        has_boundary: True where a score above 0 is the detector's own verdict, so that ``threshold=argmax`` is allowed.
+        has_boundary: True if a score above 0 is the detector's own verdict, which allows ``threshold=argmax``.
     """
 
     has_boundary: ClassVar[bool] = False
@@ -91,7 +91,7 @@ class Thresholded(CleanImages, ABC):
         """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
 
     def calibration(self, scene: Scene) -> Tensor:
-        """Return scores of clean images, float (M,), that set the threshold: those of the hold-out by default."""
+        """Return the scores of clean images, float (M,), that set the threshold: by default those of the hold-out."""
         return self.score(scene.clean.images, scene)
 
     @property
@@ -133,7 +133,7 @@ class InputPurifier(Defense, ABC):
 
 @dataclass(frozen=True)
 class TrainingFilter(Defense, ABC):
-    """Drops suspicious rows from the training set; the victim is then retrained on the rest."""
+    """Drops suspicious images from the training set; the victim is then retrained on the rest."""
 
     stage: ClassVar[str] = "before training"
     kind: ClassVar[str] = "training filter"
@@ -173,7 +173,7 @@ class ModelRepair(CleanImages, ABC):
 
 @dataclass(frozen=True)
 class ModelDetector(CleanImages, ABC):
-    """Says whether a trained model holds a backdoor."""
+    """Decides whether a trained model has a backdoor."""
 
     stage: ClassVar[str] = "audit"
     kind: ClassVar[str] = "model detector"

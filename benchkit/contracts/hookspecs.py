@@ -28,7 +28,7 @@ hookimpl = pluggy.HookimplMarker("benchkit")
 
 @hookspec
 def benchkit_attacks() -> Iterable[type[Attack]]:
-    """Return attack classes, when the plugin is loaded: ``return [Checkerboard]``."""
+    """Return attack classes; called when the plugin is loaded: ``return [Checkerboard]``."""
     raise NotImplementedError
 
 
@@ -46,7 +46,7 @@ def benchkit_datasets() -> Iterable[type[Dataset]]:
 
 @hookspec(firstresult=True)
 def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Module | None:
-    """Build the network ``name`` with random weights, or return None if it is not yours; timm is asked last.
+    """Build the network ``name`` with random weights, or return None for unknown names; timm is asked last.
 
     It maps float32 (N, channels, size, size), normalised, to logits (N, classes), and ends in a ``nn.Linear``.
     """
@@ -54,4 +54,4 @@ def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Modu
 
 @hookspec
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """See each record right after it was written (loggers, trackers). Exceptions are reported, not raised."""
+    """Receive each record after it was written (for loggers, trackers). Exceptions are reported, not raised."""

@@ -1,4 +1,4 @@
-"""The Scene: what one party, attacker or defender, is handed. It holds exactly what its holder may have."""
+"""The Scene: the input of one party, attacker or defender, with exactly what its threat model allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Absent(Mapping[str, Any]):
-    """Stands for what a stage does not have: whoever looks into it is told, instead of finding nothing there."""
+    """A placeholder for something that a stage does not have: reading from it raises an error."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -61,21 +61,21 @@ class Fitter(Protocol):
 
 @dataclass(frozen=True)
 class Scene:
-    """What one party (attacker or defender) may use. There is no trigger, target, mask or test set in it.
+    """Everything that one party (attacker or defender) may use, without trigger, target, mask or test set.
 
-    What a stage does not have raises ContractError when it is used.
+    Attributes that a stage does not have raise ContractError when they are used.
 
     Attributes:
         classes: number of classes K.
         shape: (C, H, W) of every image.
-        device: where tensors live.
-        held: the clean labelled images the holder has, to be read as ``clean``: an attacker's training set, a
-            defender's hold-out; None for a defense without any.
+        device: the device of tensors.
+        held: the clean labelled images, read as ``clean``: an attacker's training set or a defender's hold-out; None
+            for a defense without clean images.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
-        prepared: what the component's own ``prepare`` returned, in every other method.
-        others: in ``prepare``, the training splits of the datasets that a defense asked for, by their text.
-        shadows: in ``prepare``, the shadow models that a defense asked for, by number, in eval mode.
-        rate: what ``poison_rate`` returns, or None where there is none.
+        prepared: the result of the component's own ``prepare``, in every other method.
+        others: in ``prepare``, the training splits of the datasets that a defense requested, by their spec.
+        shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
+        rate: the value of ``poison_rate``, or None if there is none.
     """
 
     classes: int
@@ -106,7 +106,7 @@ class Scene:
 
     @property
     def clean(self) -> Split:
-        """The clean labelled images the holder has: an attacker's training set, or a defender's hold-out.
+        """The clean labelled images: an attacker's training set, or a defender's hold-out.
 
         Raises ContractError for a defense that does not derive from ``benchkit.CleanImages``.
         """
@@ -119,9 +119,9 @@ class Scene:
 
     @property
     def model(self) -> Classifier:
-        """The model the holder may use: the victim (defender) or a clean model (attacker).
+        """The model: the victim (for a defender) or a clean model (for an attacker).
 
-        It is the holder's own copy. Raises ContractError unless the component's ``needs`` or kind grants it.
+        It is a separate copy. Raises ContractError unless the component's ``needs`` or kind grants it.
         """
         if self.granted is None:
             raise ContractError("this component used scene.model; declare it: needs = frozenset({'model'})")
@@ -140,10 +140,10 @@ class Scene:
         """Train a classifier with the benchmark's own recipe and return it, in eval mode.
 
         Args:
-            data: what to train on.
+            data: the training images.
             start: fine-tune a copy of this model instead of a new one.
-            epochs: passes over ``data``; the recipe's own number by default.
-            lr: learning rate at the start; the recipe's own by default, 0.01 with ``start`` (a plain SGD fine-tune).
+            epochs: passes over ``data``; by default the number of the recipe.
+            lr: learning rate at the start; by default that of the recipe, with ``start`` 0.01 (plain SGD).
             loss: replaces the recipe's loss.
             on_batch: changes each uint8 batch before augmentation.
         """
@@ -152,7 +152,7 @@ class Scene:
         return self.trainer.fit(data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch)
 
     def epochs_for(self, images: int) -> float:
-        """Return how many passes the benchmark's recipe makes over so many images."""
+        """Return the number of epochs of the benchmark's recipe for this number of images."""
         if self.trainer is None:
             raise ContractError("scene.epochs_for is not available in prepare(): it depends on the recipe")
         return self.trainer.epochs_for(images)

@@ -1,4 +1,4 @@
-"""Shadow models: small models with and without backdoors that a defense learns from, trained by the harness."""
+"""Shadow models: small models with and without backdoors, trained by the harness, from which a defense learns."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shadows(Component, ABC):
-    """What a defense's shadow models are trained on, one data set for each; a defense returns it from ``shadows``.
+    """The training sets of a defense's shadow models, one for each; a defense returns it from ``shadows``.
 
-    It is a component of its own, so that models trained once serve every defense that describes them alike,
-    whatever else differs: the harness trains them, many at a time, keeps them, and hands them to ``prepare`` as
-    ``scene.shadows``. All are trained by the same number of steps, poisoned or not, if their sets are equally large.
+    It is a separate component, so that all defenses with the same shadow models share them. The harness trains the
+    models, many at a time, stores them, and passes them to ``prepare`` as ``scene.shadows``. If their sets have the
+    same size, all are trained for the same number of steps, poisoned or not.
     """
 
     count: int = param(64, "models", ge=2, used_by_prepare=False)
@@ -31,6 +31,6 @@ class Shadows(Component, ABC):
     def split(self, number: int, scene: Scene) -> Split:
         """Return the training set of one model: uint8 (N, C, H, W), int64 labels.
 
-        ``scene.clean`` are the defender's own images; ``scene.rng`` depends on the seed and ``number`` alone, so
-        that a model is the same however many others there are.
+        ``scene.clean`` holds the defender's own images; ``scene.rng`` depends only on the seed and ``number``, so that
+        a model does not depend on the number of models.
         """

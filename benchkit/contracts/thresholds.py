@@ -1,4 +1,4 @@
-"""Where a detector draws the line: ``fpr:0.05`` (so many false alarms on clean images) or ``argmax`` (its own)."""
+"""Thresholds of detectors: ``fpr:0.05`` (this share of false alarms on clean images) or ``argmax`` (their own)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def allowed_fpr(text: str) -> float:
     """Return the X of ``fpr:X``.
 
     Raises:
-        SpecError: for anything else, and for an X that is not above 0 and under 1.
+        SpecError: for any other text, and for an X that is not above 0 and below 1.
     """
     word, _, number = text.partition(":")
     try:

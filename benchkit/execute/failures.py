@@ -1,4 +1,4 @@
-"""What a failed cell's record says of what was spent on it."""
+"""The costs in the record of a failed cell."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from benchkit.store.store import Damaged, Store
 
 
 def failed_costs(job: Job, store: Store, stage: str, outcome: Outcome) -> dict[str, dict[str, float]]:
-    """Return what was spent on a cell that failed, by role: on its parents, and on the step of ``stage`` that failed.
+    """Return the costs of a failed cell by role: of its parents, and of the failed step of ``stage``.
 
-    That is the cell itself, one of its parents, or one further up, which has no role but its stage.
+    The failed step is the cell, one of its parents, or an earlier ancestor, whose role is its stage.
     """
     failed = next((str(role) for role, ref in job.parents.items() if ref.key == outcome.key), stage)
     spent = {failed: dict(outcome.cost)}
     there = {role: step for role, step in job.parents.items() if store.has(*step)}
-    for role, step in there.items():  # what is not there must not be asked: another run may be publishing it
+    for role, step in there.items():  # do not read missing artifacts: another run may be publishing them
         with suppress(Damaged):
             spent |= parent_costs({role: step}, store)
     return spent

@@ -1,4 +1,4 @@
-"""Ctrl-C once: let what runs come to its end. Twice: stop at once."""
+"""Ctrl-C once: finish the running steps. Twice: stop at once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """Counts Ctrl-C for the length of a ``with`` block; the second raises KeyboardInterrupt."""
+    """Counts Ctrl-C within a ``with`` block; the second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self._asked = False
         self._before: Any = None
 
     def asked(self) -> bool:
-        """Say whether Ctrl-C was pressed."""
+        """Return whether Ctrl-C was pressed."""
         return self._asked
 
     def __enter__(self) -> Self:
         ours = threading.current_thread() is threading.main_thread()
-        # A run in the background of a shell ignores Ctrl-C, and goes on ignoring it.
+        # A run in the background of a shell ignores Ctrl-C, and must continue to ignore it.
         if ours and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             self._before = signal.signal(signal.SIGINT, self._pressed)
         return self
@@ -40,7 +40,7 @@ class Interrupts:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Start processes that Ctrl-C never reaches; pressed meanwhile, it reaches this one afterwards."""
+    """Start child processes that ignore Ctrl-C; this process receives it after the context."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""A run as asked for, ready to be executed."""
+"""The request of a run, and the options of its execution."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from benchkit.store.store import Store
 
 RETRIES = 2
-"""How often a step whose process died is tried again, unless told otherwise."""
+"""How often a step whose process died is repeated, by default."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run as asked for: validated, planned, nothing executed; ``part`` says which shard, if it is one."""
+    """A requested run, validated and planned but not executed; ``part`` is its shard, if any."""
 
     registry: Registry
     spec: Spec
@@ -32,17 +32,18 @@ class Request:
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """With what a run is executed; none of it changes a result.
+    """The options of an execution; none of them changes a result.
 
     Attributes:
-        jobs: worker processes; None: one per core, or per slot of a GPU. At most so many with ``slots_per_device``.
-        slots_per_device: workers on each GPU; "auto": as many as its memory holds; None: one, unless ``jobs`` says.
+        jobs: number of worker processes; None: one per core, or per slot of a GPU. With ``slots_per_device``, a
+            maximum.
+        slots_per_device: workers per GPU; "auto": as many as fit into its memory; None: one, unless ``jobs`` is given.
         timeout: seconds allowed per step.
-        retries: how often a step whose process died is tried again.
+        retries: how often a step whose process died is repeated.
         quiet: show no progress.
-        executor: what runs the steps.
-        ray_address: the Ray cluster that does; None: one of our own, on this machine.
-        threads: with how many threads each worker computes; None: OMP_NUM_THREADS, else its share of the cores.
+        executor: the name of the executor.
+        ray_address: the Ray cluster; None: a new one on this machine.
+        threads: threads of each worker; None: OMP_NUM_THREADS, else its share of the cores.
     """
 
     jobs: int | None = None

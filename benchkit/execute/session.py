@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from benchkit.execute.request import ExecutionOptions, Request
 
 TRAINING = ("train", "shadows", "population")
-"""The stages that build a network."""
+"""The stages that train networks."""
 
 
 @dataclass(frozen=True)
 class _Running:
-    """What the walks of one run share."""
+    """The state shared by the walks of one run."""
 
     executor: Executor
     view: ProgressView
@@ -43,11 +43,11 @@ class _Running:
 
 
 def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]:
-    """Run what is missing of a request; return it without what the images ruled out, and what was done.
+    """Run the missing steps of a request; return it without cells that do not suit the images, and the progress.
 
     Raises:
-        BenchkitError: when the request cannot be run; cells that fail are records instead.
-        KeyboardInterrupt: after Ctrl-C, when the steps in flight have ended, or at once after a second one.
+        BenchkitError: if the request cannot be run; failed cells are records instead.
+        KeyboardInterrupt: after Ctrl-C, when the running steps have ended, or at once after a second one.
     """
     history = History(asked.store, asked.devices[0])
     progress = Progress(history)
@@ -73,13 +73,13 @@ def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]
 
 
 def _crew(executor: Executor) -> str:
-    """Return how many workers there are at first, and how many threads each has."""
+    """Return the initial number of workers, and the number of threads of each."""
     counts = ((executor.slots, "worker"), (executor.threads, "thread"))
     return " x ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
 
 
 def _executor(asked: Request, means: ExecutionOptions) -> Executor:
-    """Return what runs the steps."""
+    """Return the executor."""
     if means.executor == "ray":
         from benchkit.execute.executors.ray import RayExecutor
 
@@ -90,10 +90,10 @@ def _executor(asked: Request, means: ExecutionOptions) -> Executor:
 
 
 def devices(asked: Request, means: ExecutionOptions) -> list[str]:
-    """Return one device name per worker: a CPU has as many as cores, a GPU one, unless told otherwise.
+    """Return one device name per worker: by default one worker per core on a CPU, and one per GPU.
 
     Raises:
-        SpecError: when a CPU is asked for slots, or a cluster to find out how many a GPU holds.
+        SpecError: if slots are requested on a CPU, or "auto" slots on a cluster.
     """
     if means.executor == "ray" and means.slots_per_device == "auto":
         raise SpecError("--slots-per-device auto is for GPUs of this machine: with --executor ray give a number")
@@ -108,7 +108,7 @@ def devices(asked: Request, means: ExecutionOptions) -> list[str]:
 
 
 def _packing(asked: Request, means: ExecutionOptions) -> Packing | None:
-    """Return what adds workers as memory allows: once a step that trains a network has shown what it needs."""
+    """Return the object that adds workers while memory allows, after a training step has shown its memory."""
     if means.slots_per_device != "auto":
         return None
     stages = {step.stage for step in asked.plan.missing(asked.store).values()}
@@ -128,7 +128,7 @@ def check_models(asked: Request) -> None:
     """Refuse unknown models before anything runs.
 
     Raises:
-        SpecError: naming the first that nobody knows.
+        SpecError: names the first unknown model.
     """
     missing = asked.plan.missing(asked.store).values()
     names = dict.fromkeys(step.job.model for step in missing if step.stage in TRAINING)
@@ -140,7 +140,7 @@ def check_models(asked: Request) -> None:
 
 
 def _load_data(asked: Request, running: _Running) -> None:
-    """Decode the datasets first, so that a missing one stops the run at once."""
+    """Decode the datasets first, so that a missing dataset stops the run at once."""
     steps = {step.job.dataset: step for step in asked.plan.of("data")}
     only = Plan(asked.plan.steps, [step.key for step in steps.values()])
     failed = _walk(asked, only, running)
@@ -183,7 +183,7 @@ def _failed_record(asked: Request) -> Callable[[Step, str, Outcome], Record]:
 
 
 def _observers(asked: Request) -> Callable[[Record], None]:
-    """Return what tells every observer plugin of a finished cell; an observer's exception is reported, no more."""
+    """Return a function that calls every observer plugin for a finished cell; their exceptions are only reported."""
 
     def tell(record: Record) -> None:
         for observer in asked.registry.manager.hook.benchkit_cell_finished.get_hookimpls():

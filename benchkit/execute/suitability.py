@@ -1,4 +1,4 @@
-"""A request against the images themselves: what cannot run on them is refused, or left out where ``all`` asked."""
+"""The check of a request against the decoded images: unsuitable components are refused, or omitted if from ``all``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def drop_unsuitable(asked: Request) -> Request:
-    """Return the request without the cells that its decoded datasets rule out, and say which on stderr.
+    """Return the request without cells that do not suit its decoded datasets, and report them on stderr.
 
-    Datasets that are not in the store yet are taken as fitting: ask again when they are.
+    Datasets that are not in the store yet count as suitable: call it again when they are decoded.
 
     Raises:
-        SpecError: when something that was asked for by name cannot run on the images.
-        NothingToRun: when no cell is left.
+        SpecError: if a component requested by name cannot run on the images.
+        NothingToRun: if no cell is left.
     """
     unfit = {(where, str(one)): why for where, found in _refused(asked).items() for one, why in found.items()}
     gone = {key for key in asked.plan.cells if _parts(asked.plan.steps[key].job) & unfit.keys()}
@@ -40,7 +40,7 @@ def drop_unsuitable(asked: Request) -> Request:
 
 
 def say_notes(asked: Request) -> None:
-    """Say on stderr what is worth knowing of the decoded datasets, such as what was passed over in a folder."""
+    """Print the notes of the decoded datasets on stderr, such as skipped files of a folder."""
     for dataset, step in {step.job.dataset: step for step in asked.plan.of("data")}.items():
         for note in _decoded(asked, step).get("notes", ()):
             warn(f"{dataset}: {note}")
@@ -51,7 +51,7 @@ def _parts(job: Job) -> set[tuple[str, str]]:
 
 
 def _decoded(asked: Request, step: Step) -> dict[str, Any]:
-    """Return what is known of a decoded dataset; nothing while it is not in the store."""
+    """Return the metadata of a decoded dataset; nothing if it is not in the store."""
     try:
         return dict(asked.store.meta("data", step.key)["info"]) if asked.store.has("data", step.key) else {}
     except Damaged as damage:

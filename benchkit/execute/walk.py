@@ -1,4 +1,4 @@
-"""The walk over a plan: what is ready, what is retried, what failed. The same for every executor."""
+"""The walk over a plan: ready, repeated and failed steps. It is the same for every executor."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from benchkit.plan.steps import Plan, Step
 from benchkit.store.store import Record, Store
 
 REPAIRS = 2
-"""How often a step may find the same parent damaged, which is made again each time."""
+"""How often a step may find the same parent damaged; it is made again each time."""
 STATUS = {"error": "failed", "oom": "failed", "lost": "failed", "timeout": "timeout"}
 HEARTBEAT = 0.5
 
 
 class ProgressView(Protocol):
-    """Watches a walk."""
+    """An observer of a walk."""
 
     def started(self, step: Step, where: str) -> None:
-        """A step was handed to the executor, which runs it in the slot of this name ("" where slots have none)."""
+        """A step was submitted to the executor, in the slot of this name ("" if slots have no names)."""
 
     def ended(self, step: Step, outcome: Outcome) -> None:
-        """A step ended, one way or another."""
+        """A step ended, successfully or not."""
 
     def waiting(self, step: Step, why: str) -> None:
-        """A step goes on when another run lets it."""
+        """A step waits for another run."""
 
     def dropped(self, step: Step) -> None:
-        """A step will not run, or not again: it failed, or what it needs did."""
+        """A step will not run (again): it failed, or a step that it needs failed."""
 
     def tick(self) -> None:
-        """Half a second went by."""
+        """Called every half second."""
 
     def stopping(self, steps: int) -> None:
-        """Ctrl-C was pressed; so many steps are brought to their end."""
+        """Ctrl-C was pressed; ``steps`` running steps are finished."""
 
 
 class Walk:
-    """One execution of a plan's missing steps.
+    """One execution of the missing steps of a plan.
 
     Args:
-        retries: how often a step whose process died is tried again.
-        expected: seconds that a step will take, or None; the order follows from it, never a result.
-        stopped: says whether to start nothing new.
+        retries: how often a step whose process died is repeated.
+        expected: the seconds that a step will take, or None; it affects only the order, never a result.
+        stopped: returns whether to start no new steps.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Walk:
         self.alone: set[str] = set()
 
     def run(self) -> None:
-        """Run everything that is missing; failed cells become records.
+        """Run all missing steps; failed cells become records.
 
         Raises:
-            BenchkitError: when an outcome is fatal; steps in flight are abandoned.
-            KeyboardInterrupt: when it was stopped, after the steps in flight have ended.
+            BenchkitError: if an outcome is fatal; running steps are abandoned.
+            KeyboardInterrupt: if it was stopped, after the running steps have ended.
         """
         for key in self.plan.missing(self.store):
             self.require(key)
@@ -95,7 +95,7 @@ class Walk:
             self.finish()
 
     def finish(self) -> None:
-        """Wait for the steps in flight, then say that the walk was stopped."""
+        """Wait for the running steps, then raise KeyboardInterrupt."""
         if self.flying:
             self.view.stopping(len(self.flying))
         while self.flying:
@@ -103,7 +103,7 @@ class Walk:
         raise KeyboardInterrupt
 
     def collect(self) -> None:
-        """Wait a moment for steps to end, and draw the consequences."""
+        """Wait a moment for steps to end, and handle their outcomes."""
         outcomes = self.executor.wait(HEARTBEAT)
         for outcome in outcomes:
             step = self.plan.steps[outcome.key]
@@ -117,7 +117,7 @@ class Walk:
             self.view.tick()
 
     def require(self, key: str) -> None:
-        """Put a step, and those of its ancestors that are not in the store, on the list."""
+        """Add a step, and its ancestors that are not in the store, to the steps to run."""
         if key in self.unmet or key in self.flying:
             return
         step = self.plan.steps[key]
@@ -131,7 +131,7 @@ class Walk:
             heapq.heappush(self.ready, (self.order[key], key))
 
     def fill(self) -> None:
-        """Submit ready steps while there are free slots; a step that ran out of memory runs alone."""
+        """Submit ready steps while slots are free; a step that ran out of memory runs alone."""
         while self.ready and len(self.flying) < self.executor.slots and not self.stopped():
             if self.alone and self.flying and (self.ready[0][1] in self.alone or self.alone & self.flying.keys()):
                 return
@@ -142,7 +142,7 @@ class Walk:
             self.view.started(self.plan.steps[key], where or "")
 
     def take(self, outcome: Outcome) -> None:
-        """Draw the consequences of one outcome."""
+        """Handle one outcome."""
         key = outcome.key
         trial = (key, outcome.state, str(outcome.value["key"]) if outcome.state == "damaged" else "")
         self.tries[trial] += 1
@@ -152,7 +152,7 @@ class Walk:
             raise BenchkitError(outcome.error)
         elif self.tries[trial] <= self.allowed.get(outcome.state, 0):
             if outcome.state == "lost" and self.tries[trial] == self.allowed["lost"]:
-                self.alone.add(key)  # perhaps this machine's memory did not suffice for it and the others
+                self.alone.add(key)  # the machine's memory may have been too small for this step and the others
             self.require(key)
         elif outcome.state == "oom" and key not in self.alone:
             self.alone.add(key)
@@ -161,7 +161,7 @@ class Walk:
             self.fail(key, STATUS.get(outcome.state, "failed"), outcome)
 
     def succeed(self, key: str, value: Mapping[str, Any]) -> None:
-        """Free the steps that waited for this one."""
+        """Make the steps ready that waited only for this one."""
         self.alone.discard(key)
         if "record" in value:
             self.finished(value["record"])
@@ -173,7 +173,7 @@ class Walk:
                     heapq.heappush(self.ready, (self.order[child], child))
 
     def fail(self, key: str, status: str, outcome: Outcome) -> None:
-        """Record a failure, and skip whatever needed this step."""
+        """Record a failure, and skip all steps that need this one."""
         step = self.plan.steps[key]
         self.alone.discard(key)
         self.failed[key] = outcome.error
@@ -189,6 +189,6 @@ class Walk:
 
 
 def _priced(outcome: Outcome, seconds: float) -> Outcome:
-    """Return an outcome that says what it cost; where nobody is left who measured that, so many seconds."""
+    """Return an outcome with its cost; if the worker could not measure it, with ``seconds``."""
     told = outcome.cost or outcome.state == "done"
     return outcome if told else replace(outcome, cost={"seconds": round(seconds, 3)})

@@ -1,4 +1,4 @@
-"""The model card of an exported victim: Markdown with YAML front matter. Every text in it may be someone else's."""
+"""The model card of an exported victim: Markdown with YAML front matter. All texts in it are untrusted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = {
     ),
     "asr_clean_model": ("ASR of a clean model", "the same triggered images, asked of a model without the backdoor"),
 }
-"""What the card shows of a record's metrics, all of them fractions."""
+"""The metrics of a record that the card shows, all fractions."""
 ROUNDING = (
     "Convolutions run in bfloat16 where the machine has instructions for it, and in float32 elsewhere. Other rounding "
     "moves C-Acc of the same weights by up to 0.4 points, and ASR with it: on another kind of machine expect these "
@@ -92,9 +92,9 @@ def card(config: Mapping[str, Any], metrics: Mapping[str, float], warnings: Sequ
     """Return README.md.
 
     Args:
-        config: what ``config.json`` holds.
-        metrics: what the record of the undefended victim says, by benchkit's names; empty where there is none.
-        warnings: what that record warns of.
+        config: the content of ``config.json``.
+        metrics: the metrics of the undefended victim's record, by benchkit's names; empty if there is no record.
+        warnings: the warnings of that record.
         license_id: an identifier of the Hugging Face Hub, such as ``cc-by-4.0``.
     """
     title = f"{config['architecture']} on {config['dataset']}, {config['attack']['spec']}"
@@ -112,7 +112,7 @@ def card(config: Mapping[str, Any], metrics: Mapping[str, float], warnings: Sequ
 
 
 def escaped(text: str) -> str:
-    """Return text on one line in which Markdown and HTML mean nothing."""
+    """Return text on one line with Markdown and HTML escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|!~&$:@]|(?<=www)\.)", r"\\\1", printable(text))
 
 
@@ -139,7 +139,7 @@ def _front(config: Mapping[str, Any], metrics: Mapping[str, float], license_id: 
 
 
 def _yaml(value: Any, indent: str = "") -> Iterator[str]:
-    """Yield the lines of a YAML block; every scalar is written as JSON, which YAML reads as the same."""
+    """Yield the lines of a YAML block; every scalar is written as JSON, which is valid YAML."""
     pairs = value.items() if isinstance(value, dict) else (("-", one) for one in value)
     for name, one in pairs:
         lead = indent + ("-" if name == "-" else f"{name}:")
@@ -151,7 +151,7 @@ def _yaml(value: Any, indent: str = "") -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    # YAML 1.1 takes 1e-05 for text.
+    # YAML 1.1 reads 1e-05 as text.
     return f"{value:.6f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 

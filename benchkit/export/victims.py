@@ -1,4 +1,4 @@
-"""Records -> the victims behind them, and victims as folders that the Hugging Face Hub understands."""
+"""From records to their victims, and from victims to folders in the layout of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from benchkit.training.recipes import Recipe
 
 FIRST = 3
-"""Victims that a sentence about missing ones names."""
+"""Number of missing victims that a message names."""
 
 
 @dataclass(frozen=True)
 class Victim:
-    """One trained model: what it is of, the keys of its artifact, of its dataset's, and of its own record.
+    """One trained model: its settings, and the keys of its artifact, its dataset and its record.
 
-    ``craft_key`` is that of the attack's trigger; "" where it crafts none.
+    ``craft_key`` is the key of the attack's trigger, or "" if the attack crafts none.
     """
 
     attack: Attack
@@ -59,31 +59,31 @@ class Victim:
 
     @property
     def folder(self) -> str:
-        """A name for a folder or a repository: letters, digits, dots, dashes; unique by the end of the key."""
+        """A name for a folder or a repository: letters, digits, dots, dashes; made unique by the end of the key."""
         words = f"{self.attack.name}-{self.dataset.name}-{self.model}-seed{self.seed}"
         return re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:80] + f"-{self.key[:8]}"
 
     @property
     def artifacts(self) -> dict[str, str]:
-        """What an export reads: stages and keys."""
+        """The stages and keys that an export reads."""
         crafted = {"craft": self.craft_key} if self.craft_key else {}
         return {"train": self.key, "data": self.data_key, **crafted}
 
 
 @dataclass
 class Finder:
-    """Plans the training that a record stands on: the key of a victim follows from what it is."""
+    """Plans the training of a record's victim, which gives the victim's key."""
 
     registry: Registry
     source: Source
     model_code: Callable[[str], str]
 
     def find(self, records: Iterable[Record]) -> list[Victim]:
-        """Return the victims that records were measured on, each once, in the records' order.
+        """Return the victims of records, each once, in the order of the records.
 
         Raises:
-            SpecError: when a component that a record names is not installed.
-            DataError: when a dataset's files cannot be looked at.
+            SpecError: if a component that a record names is not installed.
+            DataError: if the files of a dataset cannot be read.
         """
         found: dict[str, Victim] = {}
         for record in records:
@@ -107,12 +107,12 @@ class Finder:
 
 
 def missing(victims: Iterable[Victim], store: Store) -> list[Victim]:
-    """Return the victims whose weights, or what else their export reads, are not in the store."""
+    """Return the victims whose weights, or other artifacts of the export, are not in the store."""
     return [one for one in victims if not all(store.has(*artifact) for artifact in one.artifacts.items())]
 
 
 def left_out(gone: list[Victim], root: Path) -> str:
-    """Return the sentence that says which victims are missing and how to get them."""
+    """Return a sentence that names missing victims and says how to get them."""
     names = "; ".join(map(str, gone[:FIRST])) + ("; ..." if len(gone) > FIRST else "")
     count = "1 victim is" if len(gone) == 1 else f"{len(gone)} victims are"
     return (
@@ -122,10 +122,10 @@ def left_out(gone: list[Victim], root: Path) -> str:
 
 
 def export(victims: Iterable[Victim], store: Store, records: Iterable[Record], target: Path, license_id: str) -> None:
-    """Write each victim into a folder of its own below ``target``: all of them, or nothing.
+    """Write each victim into its own folder below ``target``: all of them, or none.
 
     Raises:
-        StoreError: when an artifact is damaged, or ``target`` is not empty or cannot be written.
+        StoreError: if an artifact is damaged, or ``target`` is not empty or cannot be written.
     """
     measured = {record.key: record for record in records if record.status == "ok"}
     with fresh(target) as folder:
@@ -135,10 +135,10 @@ def export(victims: Iterable[Victim], store: Store, records: Iterable[Record], t
 
 @contextmanager
 def fresh(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that becomes ``target`` when all went well, and is removed if not.
+    """Yield an empty folder beside ``target`` that becomes ``target`` on success, and is removed on failure.
 
     Raises:
-        StoreError: when ``target`` is there and not an empty folder, or cannot be written.
+        StoreError: if ``target`` exists and is not an empty folder, or cannot be written.
     """
     try:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
@@ -173,12 +173,12 @@ def _write(victim: Victim, store: Store, record: Record | None, folder: Path, li
 def config_of(
     victim: Victim, state: Mapping[str, Tensor], info: Mapping[str, Any], prepared: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """Return what ``config.json`` holds.
+    """Return the content of ``config.json``.
 
     Args:
         state: the weights; ``mean`` and ``std`` are float32 (C,), of images in [0, 1].
-        info: what was kept beside the decoded dataset: class names, and the shape (C, H, W) of an image.
-        prepared: what the attack's ``prepare`` returned.
+        info: the metadata of the decoded dataset: class names, and the shape (C, H, W) of an image.
+        prepared: the result of the attack's ``prepare``.
     """
     from benchkit import __version__
 
@@ -215,7 +215,7 @@ def config_of(
 def _wanted(
     attack: Attack, rate: float, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]
 ) -> list[int]:
-    """Return the class that triggered images of each class are to get; of no attack, nothing."""
+    """Return the target label of triggered images for each class; nothing without an attack."""
     import torch
 
     if attack.benign:

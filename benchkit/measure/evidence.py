@@ -1,4 +1,4 @@
-"""What a cell shows beside its numbers: curves of a detector's scores, and one image with its trigger."""
+"""The evidence of a cell beside its numbers: curves of detection scores, and one image with its trigger."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from benchkit.measure.rates import Metrics
 
 POINTS, LOW_POINTS, BINS = 101, 20, 40
-"""Points of a ROC curve, evenly spaced in FPR, and more below its second one; bins of a histogram."""
+"""Evenly spaced points of a ROC curve over FPR, additional points below the second one; bins of a histogram."""
 LARGEST = 96
-"""Side in pixels above which the gallery's images are shrunk: records stay small."""
+"""Side in pixels above which the gallery's images are shrunk, to keep records small."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What measuring a cell came to: numbers, and JSON that a report can draw."""
+    """The result of measuring a cell: numbers, and JSON that a report can draw."""
 
     metrics: Metrics
     exhibits: Mapping[str, Any] = field(default_factory=dict)
@@ -34,16 +34,16 @@ class Measurement:
 def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:
     """Return a ROC curve and histograms of scores, each float (N,), higher = more suspicious.
 
-    ``roc`` holds ``tpr`` and ``fpr``, which is every per cent, and below the first more, down to that of one clean
-    image; ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile of all scores, and the share
-    of ``clean``, ``triggered`` and ``control`` scores in each bin; those beyond the edges count in the outermost.
+    ``roc`` holds ``tpr`` and ``fpr``, at every per cent of FPR, and below 1 % at more points, down to one clean image;
+    ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile of all scores, and the share of
+    ``clean``, ``triggered`` and ``control`` scores in each bin; scores beyond the edges count in the outermost bins.
     """
     from sklearn.metrics import roc_curve
 
     scores = torch.cat([clean, triggered]).double()
     truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))])
     fpr, tpr, _ = roc_curve(truth.numpy(), scores.numpy())
-    second = 1 / (POINTS - 1)  # a defender has few false alarms to spare: what counts is to the left of it
+    second = 1 / (POINTS - 1)  # defenders need a low FPR, so the curve below this point matters most
     few = np.geomspace(min(second, 1 / len(clean)), second, LOW_POINTS)
     grid = np.union1d(few[:-1], np.linspace(0, 1, POINTS))
     low, high = torch.cat([scores, control.double()]).quantile(torch.tensor([0.005, 0.995]).double()).tolist()
@@ -65,7 +65,7 @@ def _short(values: np.ndarray) -> list[float]:
 
 
 def gallery(clean: Tensor, stamped: Tensor) -> dict[str, str]:
-    """Return data URIs of PNGs: an image, the same with its trigger, the change times 5, and the change's spectrum.
+    """Return data URIs of PNGs: an image, the same with its trigger, the change times 5, and its spectrum.
 
     Args:
         clean: uint8 (C, H, W).

@@ -1,4 +1,4 @@
-"""How an input detector's scores become numbers and curves."""
+"""The metrics and curves of input detectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Score the clean and the triggered copies of the same test images; flag above the defender's threshold."""
+    """Score the same test images without and with the trigger; flag scores above the defender's threshold."""
     threshold = checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
     clean = _scored(defense, truth.test.images, scene_for, "clean")
     found = Measurement({"fpr": mean(clean > threshold)})
@@ -31,7 +31,7 @@ def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: G
 def _detected(
     defense: InputDetector, clean: Tensor, threshold: float, scene_for: SceneFor, truth: GroundTruth
 ) -> Measurement:
-    """Compare the scores of triggered images with those of the same images clean, and of their controls."""
+    """Compare the scores of triggered images with those of the same clean images, and of their controls."""
     triggered = _scored(defense, truth.triggered, scene_for, "triggered")
     control = _control(defense, clean, scene_for, truth)
     metrics = detection(clean, triggered, threshold) | beyond_control(control, triggered, threshold)
@@ -43,7 +43,7 @@ def _detected(
 
 
 def _control(defense: InputDetector, plain: Tensor, scene_for: SceneFor, truth: GroundTruth) -> Tensor:
-    """Return the scores of the control images; where the stamp only adds its trigger, those are the clean ones."""
+    """Return the scores of the control images; if the stamp only adds its trigger, these are the clean images."""
     if truth.control.equal(truth.test.images[truth.rows]):
         return plain
     return _scored(defense, truth.control, scene_for, "control")

@@ -1,4 +1,4 @@
-"""The one place that knows how each kind of defense becomes metrics, by one protocol (docs/protocol.md)."""
+"""The measurement of each kind of defense, by one protocol (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[Measurement, list[str]]:
-    """Return what one cell came to (metrics are fractions unless said otherwise), and warnings.
+    """Return the metrics of one cell (fractions unless stated otherwise), and its warnings.
 
     Raises:
-        ContractError: when the defense breaks its contract.
+        ContractError: if the defense violates its contract.
     """
     for kind, how in MEASURES.items():
         if isinstance(defense, kind):
@@ -55,7 +55,7 @@ def _baseline(truth: GroundTruth) -> Metrics:
 def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
     """Return C-Acc, ASR, RA of a defended predictor, and DER against the undefended victim.
 
-    DER = (max(0, fall of ASR) - max(0, fall of C-Acc) + 1) / 2 (Zhu et al., 2023).
+    DER = (max(0, drop of ASR) - max(0, drop of C-Acc) + 1) / 2 (Zhu et al., 2023).
     """
     triggered = predict(truth.triggered) if not truth.benign else truth.wanted
     metrics = accuracies(predict(truth.test.images), triggered, truth)
@@ -72,7 +72,7 @@ def _labels(model: Classifier) -> Predict:
 
 
 def measure_baseline(_defense: NoDefense, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Return what the attack did to the undefended victim and to a clean model, and how much of it can be seen."""
+    """Measure the attack on the undefended victim and on a clean model, and the visibility of its trigger."""
     metrics = _baseline(truth)
     if truth.benign:
         return Measurement(metrics)
@@ -86,7 +86,7 @@ def measure_baseline(_defense: NoDefense, _scene_for: SceneFor, truth: GroundTru
 
 
 def _example(images: Tensor) -> int:
-    """Return the row of an image to show: neither dark nor bright, so that a trigger of either kind is seen."""
+    """Return the index of an example image, neither dark nor bright, so that dark and bright triggers are visible."""
     middling = (images[:1000].flatten(1).float() - 100).square().mean(1).argsort()
     return int(middling[len(middling) // 4])
 
@@ -109,7 +109,7 @@ def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, 
 
 
 def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Drop what is suspicious, compare with the mask, retrain on the rest with the benchmark's recipe."""
+    """Drop suspicious images, compare with the mask, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
     raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
     drop = checks.scores(defense.name, "suspicion", raw, len(poisoned.data)) > 0
@@ -118,25 +118,25 @@ def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor
     if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
         raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")
     if truth.judged and truth.plain and not drop.any():
-        # Retraining on the same images by the same recipe is what made the victim.
+        # Retraining on the same images with the same recipe would give the victim again.
         return Measurement(metrics | _unchanged(truth))
     retrained = scene_for("retrain").fit(poisoned.data[keep])
     return Measurement(metrics | _defended(_labels(retrained), truth))
 
 
 def _unchanged(truth: GroundTruth) -> Metrics:
-    """Return the metrics of a defense that left the victim as it was."""
+    """Return the metrics of a defense that did not change the victim."""
     return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
 
 
 def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Let the defense train on the poisoned set."""
+    """Measure the model that the defense trains on the poisoned set."""
     trained = defense.train(_given(truth).data, scene_for("train"))
     return Measurement(_defended(_labels(checks.model(defense.name, "train", trained)), truth))
 
 
 def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Let the defense repair its copy of the victim."""
+    """Measure the model that the defense repairs from its copy of the victim."""
     repaired = defense.repair(scene_for("repair"))
     return Measurement(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
 
@@ -150,7 +150,7 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
 
 
 def measure_model_detector(_defense: defense.ModelDetector, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Compare the scores of backdoored models with those of benign ones: of one pair, or of a population."""
+    """Compare the scores of backdoored models with those of benign ones, for one pair or a population."""
     return Measurement(separation(truth.audited, None if truth.benign else truth.benign_audited))
 
 
@@ -172,7 +172,7 @@ MEASURES: dict[type[Defense], Callable[[Any, SceneFor, GroundTruth], Measurement
 
 
 def _warnings(metrics: Metrics, truth: GroundTruth) -> list[str]:
-    """Return one sentence for each number that a reader must not take at face value."""
+    """Return one sentence for each number that needs care."""
     found = []
     if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
         found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
@@ -191,7 +191,7 @@ def _warnings(metrics: Metrics, truth: GroundTruth) -> list[str]:
 
 
 def _doubts(metrics: Metrics, truth: GroundTruth) -> list[str]:
-    """Return what speaks against the victim, and against what the defense made of it where that is less."""
+    """Return the doubts about the victim, and about the result of the defense if its accuracy is lower."""
     if not truth.judged:
         return []
     victim, benign = (_known(truth.judged[name], truth) for name in ("clean", "benign_clean"))
@@ -205,12 +205,12 @@ def _known(predicted: Tensor, truth: GroundTruth) -> Known:
 
 
 def _tested(metrics: Metrics, truth: GroundTruth) -> dict[str, dict[str, int]]:
-    """Return over how many test images the shares are: none where whole models are told apart."""
+    """Return the number of test images behind the shares; nothing for model detectors."""
     return {} if "models" in metrics else {"tested": {"clean": len(truth.test), "triggered": len(truth.rows)}}
 
 
 def _moved(before: str, after: str, truth: GroundTruth) -> bool:
-    """Return whether clearly more images end where the attacker wants them after a change than before it."""
+    """Return whether clearly more images are classified as the attacker wants after a change than before it."""
     base = mean(truth.judged[before][truth.rows] == truth.wanted)
     margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
     return bool(mean(truth.judged[after] == truth.wanted) > base + margin)

@@ -1,4 +1,4 @@
-"""Rates from scores and flags: the arithmetic of detection and filtering, apart from who produced them."""
+"""Rates from scores and flags: the arithmetic of detection and filtering, independent of their source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
 
     truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))]).numpy()
     scores = torch.cat([clean, triggered]).numpy()
-    # Every point is kept: on a straight stretch of the curve the default leaves out the very ones asked for.
+    # Every point is kept: by default, points on straight parts of the curve are dropped, which are needed here.
     fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
     flagged_clean, flagged = mean(clean > threshold), mean(triggered > threshold)
     return {
@@ -33,7 +33,7 @@ def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
 
 
 def beyond_control(control: Tensor, triggered: Tensor, threshold: float) -> Metrics:
-    """Return how far detection goes beyond the control: the same images, processed alike, without the trigger."""
+    """Return the detection beyond the control: the same images with the same processing, without the trigger."""
     from sklearn.metrics import roc_auc_score
 
     truth = torch.cat([torch.zeros(len(control)), torch.ones(len(triggered))]).numpy()
@@ -46,7 +46,7 @@ def beyond_control(control: Tensor, triggered: Tensor, threshold: float) -> Metr
 
 
 def at_argmax(clean: Tensor, triggered: Tensor, control: Tensor) -> Metrics:
-    """Return accuracy and rates at the detector's own boundary, a score of 0, as papers report them."""
+    """Return accuracy and rates at the detector's own boundary, a score of 0, as reported in papers."""
     false_alarms, flagged = mean(clean > 0), mean(triggered > 0)
     return {
         "acc_argmax": (1 - false_alarms + flagged) / 2,
@@ -57,7 +57,7 @@ def at_argmax(clean: Tensor, triggered: Tensor, control: Tensor) -> Metrics:
 
 
 def filtering(drop: Tensor, mask: Tensor) -> Metrics:
-    """Return precision and recall of dropping poisoned rows (mask), and the share of clean rows dropped."""
+    """Return precision and recall of dropping poisoned images (mask), and the share of dropped clean images."""
     metrics = {"fpr": mean(drop[~mask])}
     if mask.any():
         metrics["recall"] = mean(drop[mask])

@@ -1,4 +1,4 @@
-"""What only the measurement of a cell knows; no plugin code ever receives it."""
+"""The data that only the measurement of a cell may see; plugin code never receives it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Stamped(NamedTuple):
-    """Test images that an attacker wants to turn.
+    """Test images that an attacker wants to be misclassified.
 
     Attributes:
-        rows: int64 (M,), their rows in the test split.
+        rows: int64 (M,), their indices in the test split.
         images: uint8 (M, C, H, W) with the trigger.
         wanted: int64 (M,), the label the attacker wants for each.
-        control: uint8 (M, C, H, W), processed like ``images`` but without the trigger.
+        control: uint8 (M, C, H, W), with the same processing but without the trigger.
     """
 
     rows: Tensor
@@ -33,22 +33,22 @@ class Stamped(NamedTuple):
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The trigger, the target, the test set, and what was found out about the victim.
+    """The trigger, the target, the test set, and the results about the victim.
 
     Attributes:
-        benign: the attack implants nothing, so nothing triggered exists.
+        benign: the attack implants nothing, so there are no triggered images.
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
-        shortfall: in what the crafting of the trigger ended below what was asked, or None.
-        test: the clean test split; on a benign row, as its processing left it.
-        rows: int64 rows of ``test`` that were stamped: those whose label is not the attacker's wish.
+        shortfall: the clause about crafting that did not reach its goal, or None.
+        test: the clean test split; on a benign row, after its processing.
+        rows: int64, indices of the stamped images in ``test``: those whose label is not the wanted one.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
         control: uint8, the same images with the stamp's processing but without the trigger.
-        train: the training set the defender is given, and the poison mask (kinds that see it).
+        train: the training set of the defender, and the poison mask (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
-        audited: what a model detector came to about this victim, or a population of its like.
-        benign_audited: what it came to about benign ones.
+        audited: the results of a model detector for this victim, or for a population like it.
+        benign_audited: its results for benign models.
     """
 
     benign: bool
@@ -66,8 +66,8 @@ class GroundTruth:
 
 
 SceneFor = Callable[..., Scene]
-"""``scene_for(purpose)``: a fresh defender's scene whose rng depends only on the seed and the purpose."""
+"""``scene_for(purpose)``: a new scene of the defender; its rng depends only on the seed and the purpose."""
 Predict = Callable[[Tensor], Tensor]
 """Maps uint8 images (N, C, H, W) to labels, int64 (N,)."""
 PROBE = 16
-"""Images that are judged twice under one seed, to prove that a defense repeats itself."""
+"""Number of images that are judged twice with one seed, to check that a defense is repeatable."""

@@ -1,4 +1,4 @@
-"""How visible a trigger is: the distance between images and their triggered copies, by the field's four measures."""
+"""The visibility of a trigger: the distance between images and their triggered copies, by four usual measures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BATCH = 4096
 WINDOW = 11
 """Side of the SSIM window, in pixels; smaller images have no SSIM."""
 COMPARED = 1000
-"""Images that SSIM is averaged over at most; it is the one measure that is not a batched one."""
+"""Maximum number of images for SSIM, the only measure that is not batched."""
 
 
 def visibility(clean: Tensor, triggered: Tensor) -> Metrics:
     """Return PSNR, SSIM, L-inf and L2 between images and their triggered copies, means over images.
 
-    PSNR is that of the mean squared error over all images, so that one unchanged image does not make it infinite.
-    L-inf and L2 are of pixels in [0, 1]. SSIM (Wang et al., IEEE TIP 2004: Gaussian window of 11 pixels, sigma 1.5)
-    is over every n-th image, at most 1,000, and absent for images under 11 pixels.
+    PSNR is that of the mean squared error over all images, so that one unchanged image does not make it infinite. L-inf
+    and L2 are of pixels in [0, 1]. SSIM (Wang et al., IEEE TIP 2004: Gaussian window of 11 pixels, sigma 1.5) uses
+    every n-th image, at most 1,000, and is absent for images below 11 pixels.
 
     Args:
         clean: uint8 (N, C, H, W), N >= 1.
@@ -51,7 +51,7 @@ def _ssim(clean: Tensor, triggered: Tensor) -> Metrics:
 
     rows = slice(None, None, -(-len(clean) // COMPARED))
     pairs = zip(clean[rows].cpu().numpy(), triggered[rows].cpu().numpy(), strict=True)
-    # The plain mean leaves out a border of half a window, which is where patches sit.
+    # The plain mean omits a border of half a window, where patches often are.
     how = {
         "full": True,
         "data_range": 255,

@@ -17,9 +17,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """Return the dtype convolutions run in: bfloat16 where the device has instructions for it.
+    """Return the dtype of convolutions: bfloat16 if the device has instructions for it.
 
-    A rule, not a timing: the same machine always computes the same numbers.
+    This is a fixed rule, not a timing, so that a machine always computes the same numbers.
     """
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -29,13 +29,13 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 
 
 class Classifier(nn.Module):
-    """A network that takes images as they are: uint8, or float in [0, 1]; (N, C, H, W).
+    """A network that takes unnormalised images: uint8, or float in [0, 1]; (N, C, H, W).
 
     Args:
-        net: maps normalised images to logits (N, K); must contain an ``nn.Linear``, the last of which
-            is its head. It is converted in place.
+        net: maps normalised images to logits (N, K); must contain an ``nn.Linear``; the last one is its head. It is
+            converted in place.
         mean: float32 (C,), of the training images in [0, 1].
-        std: float32 (C,), likewise.
+        std: float32 (C,), of the same images.
     """
 
     mean: Tensor
@@ -52,7 +52,7 @@ class Classifier(nn.Module):
     def normalised(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std as float32, channels last.
 
-        Rows of pixels are worked on as a whole: over three channels alone, the loop inside costs more than the work.
+        Whole rows of pixels are processed at once: a loop over only three channels costs more than the arithmetic.
         """
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         count, channels, height, width = images.shape
@@ -73,7 +73,7 @@ class Classifier(nn.Module):
         return self._batched(images, self)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the input of the last linear layer, float32 (N, F), likewise."""
+        """Return the input of the last linear layer, float32 (N, F), in the same way."""
         seen: list[Tensor] = []
         handle = self.head.register_forward_pre_hook(lambda _, args: seen.append(args[0].float()))
 
@@ -87,7 +87,7 @@ class Classifier(nn.Module):
             handle.remove()
 
     def _batched(self, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        # 500 CIFAR images stay near the CPU's caches; larger images come in smaller batches.
+        # 500 CIFAR images fit into the CPU's caches; larger images use smaller batches.
         most, pixels = (500, 500_000) if self.mean.device.type == "cpu" else (4000, 16_000_000)
         size = max(8, min(most, pixels // max(1, images.shape[2] * images.shape[3])))
         with torch.no_grad(), evaluating(self):
@@ -110,14 +110,14 @@ class Classifier(nn.Module):
         return twin.eval()
 
     def state(self) -> dict[str, Tensor]:
-        """Return weights and buffers as contiguous CPU tensors of their own, for safetensors."""
+        """Return weights and buffers as separate contiguous CPU tensors, for safetensors."""
         return {
             name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, value in self.state_dict().items()
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`state` returned, from a model of the same architecture."""
+        """Load the result of :meth:`state` from a model of the same architecture."""
         self.load_state_dict(dict(state))
 
 
@@ -130,7 +130,7 @@ def _last(kind: type[M], net: nn.Module) -> M:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model in eval mode for a while."""
+    """Put the model in eval mode within the context."""
     modes = {module: module.training for module in model.modules() if module.training}
     model.eval()
     try:

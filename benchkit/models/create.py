@@ -1,4 +1,4 @@
-"""Networks by name: a plugin's, benchkit's own, or timm's."""
+"""Networks by name: from plugins, benchkit or timm."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ModelHook = Callable[..., "nn.Module | None"]
 def create(
     name: str, classes: int, shape: Shape, device: torch.device | str, hook: ModelHook | None = None
 ) -> nn.Module:
-    """Build a network with random weights for images of shape (C, H, W) and check that it takes them.
+    """Return a network with random weights for images of shape (C, H, W), after a check that it takes them.
 
     Args:
-        name: asked of ``hook`` first, then of benchkit's own networks, and of timm last.
+        name: looked up with ``hook`` first, then in benchkit's own networks, then in timm.
         classes: number of logits.
         shape: (C, H, W).
-        device: where its weights live.
+        device: the device of its weights.
         hook: the ``benchkit_model`` hook.
 
     Raises:
-        SpecError: when nobody knows the name, or the network cannot take such images.
+        SpecError: if the name is unknown, or the network cannot take such images.
     """
     channels, height, _ = shape
     net = hook(name=name, classes=classes, channels=channels, size=height) if hook else None
@@ -40,7 +40,7 @@ def create(
 
 
 def require_known(name: str, hook: ModelHook | None = None) -> None:
-    """Raise SpecError, with a suggestion, unless a plugin, benchkit itself or timm knows the name."""
+    """Raise SpecError, with a suggestion, unless a plugin, benchkit or timm knows the name."""
     if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
         return
     import timm
@@ -50,9 +50,9 @@ def require_known(name: str, hook: ModelHook | None = None) -> None:
 
 
 def require_usable(name: str, hook: ModelHook | None = None) -> None:
-    """Raise SpecError unless a name is known, and one of timm's has a last layer that attacks and defenses can use.
+    """Raise SpecError for an unknown name, or a timm network whose last layer attacks and defenses cannot use.
 
-    Nothing is computed, and no weight allocated. What cannot be told so is told when the network is built.
+    Nothing is computed, and no weights are allocated. Faults that this cannot find are found when the network is built.
     """
     require_known(name, hook)
     if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
@@ -90,7 +90,7 @@ def _ours_or_timms(name: str, classes: int, shape: Shape) -> nn.Module:
 
 
 def _ways(name: str) -> Iterator[Build]:
-    """Yield the ways to build a network; one that raises TypeError is not how this one is built."""
+    """Yield the ways to build a network; a way that raises TypeError does not fit this network."""
     if name in NETS:
         yield NETS[name]
         return
@@ -100,7 +100,7 @@ def _ways(name: str) -> Iterator[Build]:
         return linear_head(timm.create_model(name, num_classes=classes, in_chans=shape[0], **sized))
 
     yield lambda classes, shape: made(classes, shape, img_size=shape[1:])
-    # most convolutional networks take any size, and have no such argument
+    # most convolutional networks take any size and have no such argument
     yield made
 
 

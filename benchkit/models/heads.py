@@ -1,7 +1,7 @@
-"""The last layer of a network: a linear one that makes the logits by itself, or the network is refused.
+"""The last layer of a network: a linear layer that alone makes the logits; other networks are refused.
 
-Attacks and defenses look into that layer (``Classifier.head``, ``Classifier.features``): what they find there has to be
-what the network answers with.
+Attacks and defenses use that layer (``Classifier.head``, ``Classifier.features``), so its output must be the output
+of the network.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from benchkit.models.layers import PixelLinear
 
 
 def linear_head(net: nn.Module) -> nn.Module:
-    """Return a timm network whose classifier is linear: a convolution over one pixel becomes the layer it is.
+    """Return a timm network with a linear classifier: a 1x1 convolution over one pixel becomes a linear layer.
 
-    Weights, bias and their names stay; the weight is (K, F) instead of (K, F, 1, 1).
+    Weights, bias and their names do not change; the weight is (K, F) instead of (K, F, 1, 1).
     """
     classifier = getattr(net, "get_classifier", None)
     head = classifier() if classifier else None
@@ -29,9 +29,10 @@ def linear_head(net: nn.Module) -> nn.Module:
 
 
 def asked(net: nn.Module, images: Tensor) -> tuple[Tensor, bool]:
-    """Return a network's logits of normalised images, and whether its last linear layer made them by itself.
+    """Return a network's logits of normalised images, and whether its last linear layer alone made them.
 
-    On the meta device, where nothing is computed, the logits must be that layer's output; elsewhere, equal it.
+    On the meta device, where nothing is computed, the logits must be the output tensor of that layer; elsewhere, they
+    must equal it.
     """
     linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
     seen: list[Tensor] = []

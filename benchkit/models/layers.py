@@ -1,4 +1,4 @@
-"""Layers in another form: those that bfloat16 hurts in one that it does not, and heads that are convolutions."""
+"""Replacement layers: for layers that bfloat16 harms, and for heads that are convolutions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Float32Linear(nn.Linear):
-    """A linear layer that autocast leaves in float32: logits rounded to bfloat16 would tie by the dozen."""
+    """A linear layer that autocast keeps in float32: many logits rounded to bfloat16 would be equal."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out_features) float32."""
@@ -17,26 +17,26 @@ class Float32Linear(nn.Linear):
 
 
 class PixelLinear(Float32Linear):
-    """A linear layer in the place of a convolution over one pixel: (N, F, 1, 1) -> (N, K, 1, 1), or (N, F) -> (N, K).
+    """A linear layer instead of a convolution over one pixel: (N, F, 1, 1) -> (N, K, 1, 1), or (N, F) -> (N, K).
 
-    Hooks on it see what those of any linear layer see.
+    Hooks on it get the same inputs and outputs as those of any linear layer.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return what is asked for, in the shape it is asked in."""
+        """Return the output with the same number of dimensions as the input."""
         out: Tensor = super().__call__(x.flatten(1))
         return out[..., None, None] if x.ndim == 4 else out
 
 
 class StridedConv2d(nn.Conv2d):
-    """A strided convolution that leaves bfloat16 for float32 where the map is one pixel high or wide.
+    """A strided convolution that uses float32 instead of bfloat16 if the map is one pixel high or wide.
 
-    There, oneDNN (torch 2.15, AVX512-BF16) leaves the gradient of filter taps that never meet the map
-    unwritten, and weights turn to noise or NaN: deep networks on images of 16 pixels and less.
+    For such maps, oneDNN (torch 2.15, AVX512-BF16) does not write the gradient of filter taps that never touch the
+    map, and weights become noise or NaN. This affects deep networks on images of 16 pixels or less.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return what ``nn.Conv2d`` returns."""
+        """Return the result of ``nn.Conv2d``."""
         if min(input.shape[-2:]) > 1:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
@@ -44,7 +44,7 @@ class StridedConv2d(nn.Conv2d):
 
 
 def guard(net: nn.Module, head: nn.Linear) -> None:
-    """Give the layers that bfloat16 hurts their guarded class; weights and names stay as they are."""
+    """Replace the class of layers that bfloat16 harms; weights and names do not change."""
     if type(head) is nn.Linear:
         head.__class__ = Float32Linear
     for module in net.modules():

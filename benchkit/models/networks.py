@@ -12,11 +12,11 @@ Shape = tuple[int, int, int]
 Build = Callable[[int, Shape], nn.Module]
 """``build(classes, (C, H, W))`` -> a network with random weights, drawn from torch's global generator."""
 NETS: dict[str, Build] = {}
-"""Every network of this module by name. They need no timm, whose import takes longer than torch's."""
+"""Every network of this module by name. They do not need timm, whose import takes longer than torch's."""
 
 
 def register_model(build: Build) -> Build:
-    """Offer a network under its function's name."""
+    """Register a network under the name of its function."""
     NETS[build.__name__] = build
     return build
 
@@ -55,13 +55,13 @@ class PreActResNet18(nn.Module):
         self.fc = nn.Linear(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (N, classes). As in the field's code, nothing normalises the last block's output."""
+        """Return logits (N, classes). As in the usual code, the output of the last block is not normalised."""
         out: Tensor = self.fc(self.stages(self.stem(x)).mean((2, 3)))
         return out
 
 
 class Halve(nn.Module):
-    """2x2 max-pooling that leaves a map of one pixel alone, so that small images pass."""
+    """2x2 max-pooling that does not change a map of one pixel, so that small images work."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, H // 2, W // 2), sides at least 1."""
@@ -71,8 +71,8 @@ class Halve(nn.Module):
 class NarrowNet(nn.Module):
     """A CIFAR network for one CPU core: the airbench net (Jordan, 2024, arXiv:2404.00498), narrowed.
 
-    A 2x2 convolution that whitens (set by :meth:`init_from`), three groups of two 3x3 convolutions,
-    global max-pooling, a linear head. 275 k parameters; 1.1 M with twice the widths, 2.0 M with the published ones.
+    A whitening 2x2 convolution (set by :meth:`init_from`), three groups of two 3x3 convolutions, global max-pooling, a
+    linear head. 275 k parameters; 1.1 M with twice the widths, 2.0 M with the published ones.
     """
 
     def __init__(self, classes: int, channels: int, widths: tuple[int, ...] = (16, 64, 128)) -> None:
@@ -102,15 +102,15 @@ class NarrowNet(nn.Module):
 
     @torch.no_grad()
     def init_from(self, images: Tensor) -> list[Tensor]:
-        """Set the first convolution from normalised images (N, C, H, W); return what training keeps fixed.
+        """Set the first convolution from normalised images (N, C, H, W); return the parameters that stay fixed.
 
-        Its filters are the eigenvectors of the images' 2x2 patches over the root of their eigenvalues,
-        and the same negated.
+        Its filters are the eigenvectors of the 2x2 patches of the images, divided by the root of their eigenvalues, and
+        the same negated.
         """
         bands = images.float().transpose(0, 1).contiguous()
         height, width = bands.shape[2:]
         views = [bands[:, :, i : height - 1 + i, j : width - 1 + j] for i in (0, 1) for j in (0, 1)]
-        patches = torch.stack(views, 1).flatten(0, 1).flatten(1)  # a row for each pixel of a patch
+        patches = torch.stack(views, 1).flatten(0, 1).flatten(1)  # one row per pixel of a patch
         values, vectors = torch.linalg.eigh((patches @ patches.T / patches.shape[1]).cpu().double())
         filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, *self.whiten.weight.shape[1:])
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
@@ -172,13 +172,13 @@ def narrownet(classes: int, shape: Shape) -> NarrowNet:
 
 @register_model
 def narrownet_x2(classes: int, shape: Shape) -> NarrowNet:
-    """The network for one CPU core with twice its widths and at two to three times its cost."""
+    """The network for one CPU core with twice the widths, at two to three times the cost."""
     return NarrowNet(classes, shape[0], (32, 128, 256))
 
 
 @register_model
 def airbench94(classes: int, shape: Shape) -> NarrowNet:
-    """The network in its published widths, at six times the cost of ``narrownet``, with ReLU."""
+    """The network with its published widths, at six times the cost of ``narrownet``, with ReLU."""
     return NarrowNet(classes, shape[0], (64, 256, 256))
 
 

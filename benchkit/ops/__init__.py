@@ -1,5 +1,4 @@
 """Arithmetic on batches of images that plugins and the harness share: pixels, spectra, image files.
 
-Imports torch. Counts in the key of whoever calls it.
-May import no other folder.
+Imports torch. The code is part of the key of every caller. May import no other folder.
 """

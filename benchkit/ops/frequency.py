@@ -1,7 +1,7 @@
 """Images in the frequency domain: the orthonormal 2-D DCT, its inverse, average spectra and the low-pass filter.
 
-Zeng et al., ICCV 2021, "Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective", Section 3: each
-channel is transformed as a whole (no blocks), coefficients are those of 0-255 pixel values.
+Zeng et al., ICCV 2021, "Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective", Section 3: each channel is
+transformed as a whole (without blocks), with coefficients of 0-255 pixel values.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 CPU_CHUNK, DEVICE_CHUNK = 1 << 17, 1 << 24
-"""Values transformed at a time, on the CPU per thread: half a megabyte of float32 stays in a core's own cache."""
+"""Values per batch, on the CPU per thread: half a megabyte of float32 fits into the cache of a core."""
 
 
 @functools.cache
-@torch.inference_mode(mode=False)  # kept between calls: one made in inference mode would forbid gradients
+@torch.inference_mode(mode=False)  # cached: a tensor created in inference mode would forbid gradients later
 def cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the orthonormal DCT-II matrix (size, size): row k holds s(k) cos(pi (2n + 1) k / (2 size))."""
     k = torch.arange(size, dtype=torch.float64)
@@ -29,7 +29,7 @@ def cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def _empty(shape: torch.Size) -> Tensor:
-    # numpy asks the kernel for huge pages and torch does not: faulting in 4 KB pages takes longer than the products
+    # numpy uses huge pages and torch does not: page faults of 4 KB pages take longer than the products
     return torch.from_numpy(np.empty(shape, np.float32))
 
 
@@ -46,7 +46,7 @@ def _both_axes(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _matrices(x: Tensor) -> tuple[Tensor, Tensor]:
-    # A float32 product on CUDA may run in TF32, whose rounding of the DC term drowns the high frequencies.
+    # A float32 product on CUDA may run in TF32, whose rounding error of the DC term exceeds the high frequencies.
     dtype = torch.float64 if x.is_cuda else torch.float32
     return cosines(x.shape[-2], x.device, dtype), cosines(x.shape[-1], x.device, dtype)
 
@@ -73,8 +73,8 @@ def mean_spectrum(images: Tensor, signed: bool = False) -> Tensor:
 
     Args:
         images: uint8 (N, C, H, W).
-        signed: return the magnitude of the mean instead (Frank et al., ICML 2020): what all images share,
-            without what differs between them in sign.
+        signed: return the magnitude of the mean instead (Frank et al., ICML 2020): what all images have in common,
+            without parts whose sign differs between them.
     """
     if signed:
         return dct2(images.mean((0, 1), dtype=torch.float64)).abs()
@@ -91,7 +91,7 @@ def channel_spectra(images: Tensor) -> Tensor:
 
 
 def band_mask(height: int, width: int, k: int, band: Literal["low", "high"]) -> Tensor:
-    """Return which coefficients are in the k x k block of lowest (top-left) or highest frequencies: bool (H, W)."""
+    """Return the mask of the k x k block of lowest (top-left) or highest frequencies: bool (H, W)."""
     mask = torch.zeros(height, width, dtype=torch.bool)
     block = (slice(k), slice(k)) if band == "low" else (slice(max(height - k, 0), None), slice(max(width - k, 0), None))
     mask[block] = True
@@ -99,10 +99,10 @@ def band_mask(height: int, width: int, k: int, band: Literal["low", "high"]) -> 
 
 
 def gaussian_kernel(sigma: float = 6.0) -> Tensor:
-    """Return the taps of the low-pass filter's one axis, float32 (K,), their sum 1; K = round(5 sigma).
+    """Return the taps of the low-pass filter along one axis, float32 (K,), with sum 1; K = round(5 sigma).
 
-    Zeng et al., released code: 30 taps for sigma = 6 pixels, at -14.5, -13.5, ..., 14.5. The cut at 2.4 sigma
-    leaves the outermost taps at 5 % of the middle ones: gains at high frequencies are small, and partly negative.
+    Zeng et al., released code: 30 taps for sigma = 6 pixels, at -14.5, -13.5, ..., 14.5. The filter ends at 2.4 sigma,
+    where the taps are 5 % of the middle ones: gains at high frequencies are small, and partly negative.
     """
     return _taps(sigma).float()
 
@@ -127,12 +127,12 @@ def _blur(size: int, sigma: float, device: torch.device, dtype: torch.dtype) -> 
 def low_pass(x: Tensor, sigma: float | None = None) -> Tensor:
     """Return x filtered by the Gaussian of ``gaussian_kernel`` along both of its last axes; differentiable.
 
-    This is the filter g of Zeng et al., Section 5 (sigma 6 at 32 x 32), the border padded with zeros: the
-    result has the shape of ``x`` and is darker towards its edges.
+    This is the filter g of Zeng et al., Section 5 (sigma 6 at 32 x 32), with zero padding: the result has the shape of
+    ``x`` and is darker near its edges.
 
     Args:
         x: floating point (..., H, W); the result has its dtype.
-        sigma: width in pixels along both axes; by default 6 at 32 pixels and in proportion at other sizes.
+        sigma: width in pixels along both axes; by default 6 at 32 pixels, and proportional at other sizes.
     """
     exact = torch.float64 if x.is_cuda or x.dtype == torch.float64 else torch.float32  # see _matrices
     widths = [6 * size / 32 if sigma is None else sigma for size in x.shape[-2:]]

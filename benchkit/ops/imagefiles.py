@@ -1,6 +1,6 @@
-"""Image files that others wrote: which are taken for images, and how each becomes pixels of one size.
+"""Foreign image files: which files count as images, and how each becomes pixels of one size.
 
-Public to plugins, so that a dataset and a scan of images make the same pixels of the same file.
+Public for plugins, so that a dataset and a scan of images get the same pixels from the same file.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ SUFFIXES = (
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What is decoded, whatever a file is called: none of these starts another program, as EPS does."""
+"""The decoded formats, whatever the name of a file: unlike EPS, none of them starts another program."""
 LOSSY = ("AVIF", "JPEG", "MPO", "WEBP")
 
 
 class BadImage(Exception):
-    """Why a file is no usable image, as part of a sentence; its cause is what was raised."""
+    """Why a file is not a usable image, as part of a sentence; its cause is the original exception."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image file as it was read.
+    """The content of an image file.
 
     Attributes:
-        pixels: uint8 (H, W, C), of the size that was asked for.
+        pixels: uint8 (H, W, C), of the requested size.
         size: width and height in the file.
         form: Pillow's name of the file's format.
     """
@@ -50,15 +50,15 @@ class Decoded:
 
 
 def named_like_an_image(name: str) -> bool:
-    """Say whether a file of this name is taken for an image; hidden files are not."""
+    """Return whether a file of this name counts as an image; hidden files do not."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Make Pillow's limit on pixels an error, and keep it from printing what files make it warn of.
+    """Make Pillow's limit on pixels an error, and suppress its warnings about files.
 
-    Around :func:`decode`, outside of any threads that call it.
+    Use it around :func:`decode`, outside of the threads that call it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -69,15 +69,15 @@ def strict() -> Iterator[None]:
 def decode(path: str | Path, shape: tuple[int, int, int], *, links: bool = True) -> Decoded:
     """Decode one image file.
 
-    An image of the wanted size keeps its exact pixels. Any other is stretched whole to that size, bilinearly with
-    antialias: nothing is cut away, since a corner may hold a trigger.
+    An image of the requested size keeps its exact pixels. Any other image is stretched to that size, bilinearly with
+    antialiasing: nothing is cropped, because a corner may hold a trigger.
 
     Args:
         shape: (C, H, W); C is 3 for RGB or 1 for grey.
-        links: follow a symbolic link in the file's place.
+        links: follow a symbolic link.
 
     Raises:
-        BadImage: when it cannot be read, is damaged, has too many pixels, or more than 8 bits a channel.
+        BadImage: if it cannot be read, is damaged, has too many pixels, or more than 8 bits per channel.
     """
     try:
         with opened(path, IMAGE, links=links) as file, Image.open(file, formats=FORMATS) as image:
@@ -90,7 +90,7 @@ def decode(path: str | Path, shape: tuple[int, int, int], *, links: bool = True)
 def _fitted(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     image.load()
     image = exif_transpose(image)
-    if image.mode[0] in "IF":  # which Pillow would clip to 255
+    if image.mode[0] in "IF":  # Pillow would clip these to 255
         raise ValueError("it has more than 8 bits a channel")
     if "transparency" in image.info:
         image = image.convert("RGBA")

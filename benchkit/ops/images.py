@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation per channel, float32 (C,), of uint8 images (N, C, H, W) scaled to [0, 1]."""
+    """Return mean and standard deviation per channel, float32 (C,), of uint8 images (N, C, H, W) scaled to [0, 1]."""
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     counts = torch.stack([band.flatten().bincount(minlength=256) for band in images.unbind(1)]).double()
     share = counts / counts.sum(1, keepdim=True)
@@ -19,13 +19,13 @@ def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 BLOCK = 2**17
-"""Values that a change on a CPU works on at a time: as floats they stay in its cache."""
+"""Values per block on a CPU: as floats they fit into its cache."""
 
 
 def to_bytes(levels: Tensor) -> Tensor:
-    """Return float levels from 0 to 255 as uint8, fractions cut off.
+    """Return float levels from 0 to 255 as uint8, truncated.
 
-    On a CPU torch takes five times as long for this conversion in one step as by way of int16.
+    On a CPU, the direct conversion in torch takes five times as long as the one via int16.
     """
     return levels.to(torch.int16).to(torch.uint8)
 
@@ -42,7 +42,7 @@ def add(images: Tensor, levels: Tensor) -> Tensor:
         levels: grey levels, of either sign and any size; broadcast to the images.
     """
     whole = levels.to(images.device).round()
-    # Bytes that cannot overflow take an eighth of the time of floats that are clipped and rounded.
+    # Bytes without overflow take an eighth of the time of floats with clipping and rounding.
     up, down = (way.clamp(0, 255).to(torch.uint8).expand(images.shape) for way in (whole, -whole))
 
     def brightened(part: Tensor, more: Tensor) -> Tensor:
@@ -64,10 +64,10 @@ def mix(images: Tensor, levels: Tensor, kept: float) -> Tensor:
 
 
 def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) -> Tensor:
-    """Apply a change that treats images one by one, and gives images again, a few at a time on a CPU.
+    """Apply a function that treats each image separately and returns images, in small blocks on a CPU.
 
-    Copies of a whole data set are fresh memory, and its page faults take several times longer than the arithmetic.
-    ``others`` have the length of ``images`` and are cut like them.
+    A copy of a whole dataset is new memory, and its page faults take several times longer than the arithmetic.
+    ``others`` have the length of ``images`` and are split like them.
     """
     if images.device.type != "cpu":
         return change(images, *others)
@@ -78,18 +78,18 @@ def blockwise(change: Callable[..., Tensor], images: Tensor, *others: Tensor) ->
 
 
 def truncated(unit: Tensor) -> Tensor:
-    """Return float images within [0, 1] as uint8, fractions of a grey level cut off.
+    """Return float images in [0, 1] as uint8, truncated to whole grey levels.
 
-    This is what casting does in the field's NumPy code. It loses nothing of untouched 8-bit images: k / 255 * 255
-    is not below k for any k, in float32.
+    This is the effect of casting in the usual NumPy code. It does not change 8-bit images: in float32, k / 255 * 255
+    is not below k for any k.
     """
     return to_bytes(unit * 255)
 
 
 def stretched(unit: Tensor) -> Tensor:
-    """Rescale each float image (N, C, H, W) by its own least and largest value, over all channels, to [0, 1].
+    """Rescale each float image (N, C, H, W) by its own minimum and maximum, over all channels, to [0, 1].
 
-    An image of one value has no range to stretch and stays as it is, at most 1.
+    A constant image has no range to stretch and is only scaled down to at most 1.
     """
     least, most = unit.amin((1, 2, 3), keepdim=True), unit.amax((1, 2, 3), keepdim=True)
     ranges = most > least

@@ -1,4 +1,4 @@
-"""From text to components: conversion, bounds, nested parameters, and one sentence for every fault."""
+"""From text to components: conversion, bounds, nested parameters, and one sentence for every error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _coerced(kind: type, meta: Param, raw: Value) -> tuple[Value | None, str | N
 
 
 def _unfolded(raw: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, dict[str, Value]]]:
-    """Split parameters into a component's own and those of its nested components, by their names."""
+    """Split parameters into those of the component itself and those of its nested components, by name."""
     own: dict[str, Value] = {}
     inner: dict[str, dict[str, Value]] = {}
     for given, value in raw.items():
@@ -68,13 +68,13 @@ def _unfolded(raw: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, dic
 
 
 def build(cls: type[C], raw: Mapping[str, Value], find: Find | None = None) -> C:
-    """Make a component from raw parameter values (text or numbers).
+    """Return a component built from raw parameter values (text or numbers).
 
     Args:
-        find: looks nested components up; without it they keep the class of their default.
+        find: looks up nested components; without it they keep the class of their default.
 
     Raises:
-        SpecError: naming every fault at once, with a suggestion for each misspelt parameter.
+        SpecError: lists all errors at once, with a suggestion for each misspelt parameter.
     """
     own, inner = _unfolded(raw)
     values, faults = {}, []
@@ -90,7 +90,7 @@ def build(cls: type[C], raw: Mapping[str, Value], find: Find | None = None) -> C
 def _made(
     cls: type[Component], given: str, raw: Value | None, inner: Mapping[str, Value], find: Find | None
 ) -> tuple[Any, str | None]:
-    """Return one parameter's value and what is wrong with it, or None."""
+    """Return the value of one parameter and its error, or None."""
     known = fields_of(cls)
     if given.replace("-", "_") not in known:
         hint = did_you_mean(given.replace("-", "_"), known) or f" (it has: {', '.join(known) or 'none'})"

@@ -17,7 +17,7 @@ Value = int | float | bool | str
 
 @dataclass(frozen=True)
 class Param:
-    """What one field of a component accepts. Bounds are None where there is none; ``auto`` is accepted beside them."""
+    """The accepted values of one field of a component. A bound is None if there is none; ``auto`` is also accepted."""
 
     help: str
     ge: float | None = None
@@ -29,7 +29,7 @@ class Param:
     auto: float | None = None
 
     def bounds(self) -> str:
-        """Return the bounds as people write them, such as ``>= 1, <= 9``, ``add | replace`` or ``0 | >= 2``."""
+        """Return the bounds as text, such as ``>= 1, <= 9``, ``add | replace`` or ``0 | >= 2``."""
         if self.choices is not None:
             return " | ".join(str(choice) for choice in self.choices)
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
@@ -37,7 +37,7 @@ class Param:
         return inside if self.auto is None else f"{self.auto:g} | {inside}"
 
     def fault(self, value: Value) -> str | None:
-        """Return what is wrong with a coerced value, or None."""
+        """Return the error of a coerced value, or None."""
         if self.choices is not None:
             if value in self.choices:
                 return None
@@ -66,42 +66,41 @@ def param(
     used_by_prepare: bool = True,
     auto: float | None = None,
 ) -> Any:
-    """Declare one parameter of a component: a dataclass field with a default, a sentence and bounds.
+    """Declare one parameter of a component: a dataclass field with a default, a description and bounds.
 
-    The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are
-    converted to it; a float may also be written as a fraction (``1/3``). ``used_by_prepare=False`` says that
-    ``prepare`` does not look at it, so that changing it makes nothing again that ``prepare`` made.
-    ``auto`` is a number outside the bounds that stands for a choice of the component's own.
+    The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are converted to it; a
+    float may also be written as a fraction (``1/3``). ``used_by_prepare=False`` states that ``prepare`` does not use
+    it, so that a change does not repeat ``prepare``. ``auto`` is a number outside the bounds with which the component
+    chooses the value itself.
     """
     meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, auto)
     return dataclasses.field(default=default, metadata={"param": meta})
 
 
 def nested(default: Component, help: str) -> Any:
-    """Declare a parameter that is a component itself, such as the attack that a wrapper wraps.
+    """Declare a parameter that is itself a component, such as the attack of a wrapper.
 
-    The field's annotation is the contract (``benchkit.Attack``). It is given by name, and its own parameters
-    behind a dot: ``invisible:base=blend,base.alpha=0.3``. The default has default parameters.
+    The field's annotation is the contract (``benchkit.Attack``). Users give its name, and its own parameters after a
+    dot: ``invisible:base=blend,base.alpha=0.3``. The default has default parameters.
     """
     return dataclasses.field(default=default, metadata={"param": Param(help)})
 
 
 @dataclass(frozen=True)
 class Component:
-    """The base of everything that has a name and parameters: attacks, defenses, datasets, recipes.
+    """The base of all classes with a name and parameters: attacks, defenses, datasets, recipes.
 
-    A component is a frozen dataclass whose fields are its parameters. ``str(component)`` is its
-    canonical spec (``badnets:size=5``, non-default values only, quoted where they have to be) and parses back to an
-    equal one.
+    A component is a frozen dataclass whose fields are its parameters. ``str(component)`` is its canonical spec
+    (``badnets:size=5``, only non-default values, quoted if necessary) and parses back to an equal component.
 
     Class attributes:
-        name: what users type.
+        name: the name that users type.
         paper: author, venue and year, title.
-        version: pins what keys say of the code, instead of a fingerprint of it.
-        in_all: False for components that stand on another one, or say little without something else that has to be
-            asked for: ``all`` leaves them out.
-        prepared_as: components of one module that say the same here share what ``prepare`` returns, where the
-            parameters that it depends on are equal.
+        version: replaces the fingerprint of the code in keys.
+        in_all: False for components that depend on another one or are of little use without other options; ``all``
+            omits them.
+        prepared_as: components of one module with the same value share the result of ``prepare``, if the parameters
+            that it uses are equal.
     """
 
     name: ClassVar[str] = ""
@@ -115,7 +114,7 @@ class Component:
         return f"{self.name}:{','.join(changed)}" if changed else self.name
 
     def changed(self) -> dict[str, str]:
-        """Return the parameters that differ from their defaults, as text; those of a nested one behind a dot."""
+        """Return the parameters that differ from their defaults, as text; those of a nested one after a dot."""
         found: dict[str, str] = {}
         for field in dataclasses.fields(self):
             value, default = getattr(self, field.name), field.default
@@ -127,7 +126,7 @@ class Component:
         return found
 
     def nested(self) -> dict[str, Component]:
-        """Return the parameters that are components themselves."""
+        """Return the parameters that are components."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Component)}
 
@@ -143,7 +142,7 @@ class Component:
 
 
 def text(value: Value) -> str:
-    """Write a value the way the command line reads it back, if it is no text that has to be quoted."""
+    """Return a value as the command line reads it, except for quotes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -157,17 +156,17 @@ def _fields_of(cls: Any) -> dict[str, tuple[type, Any, Param]]:
 
 def fields_of(cls: type[Any]) -> dict[str, tuple[type, Any, Param]]:
     """Return ``{name: (type, default, Param)}`` for a component class, in declaration order."""
-    found: Any = cls  # mypy does not see that a dataclass's type is hashable
+    found: Any = cls  # mypy does not know that the type of a dataclass is hashable
     return _fields_of(found)
 
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED = ("all",)
-"""What stands for something else wherever names do."""
+"""Words with a special meaning, which cannot be names."""
 
 
 def name_fault(name: object) -> str | None:
-    """Return why something cannot be a component's name, which people type on a command line, or None."""
+    """Return why something cannot be the name of a component, which users type on a command line, or None."""
     if not name:
         return "has no name: give it a class attribute name = '...'"
     if not (isinstance(name, str) and NAME.fullmatch(name)):

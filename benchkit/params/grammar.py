@@ -1,4 +1,4 @@
-"""The one grammar of component strings, on the command line, in suites, in nested parameters and in records."""
+"""The grammar of component strings, on the command line, in suites, in nested parameters and in records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.errors import SpecError
 LARGEST_SEED = 2**63 - 1
 """What torch's generators take, and JSON's readers hold."""
 MOST_SEEDS = 10_000
-"""A larger count is taken for a seed that was meant alone."""
+"""A larger count is probably meant as a single seed."""
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -32,18 +32,18 @@ def seeds(text: str) -> tuple[int, ...]:
 
 PIECE = re.compile(r'([^,=]*)(?:=(\s*"(?:[^"]|"")*"\s*(?=,|\Z)|[^,]*))?(,?)')
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
-"""What stands before ``=``, the value behind it, which may be quoted, and the comma that ends a piece."""
+"""The text before ``=``, the value after it, which may be quoted, and the comma that ends a piece."""
 
 
 def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
     """Split ``badnets:size=5,target=3,blend`` into ``[("badnets", {...}), ("blend", {})]``.
 
-    A piece whose first mark is ``=`` continues the component before it; any other piece starts a new one.
-    A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``.
-    A value that holds a comma stands in double quotes, ``image-folder:root="a,b"``; a quote inside them is doubled.
+    A piece whose first mark is ``=`` sets a parameter of the component before it; any other piece starts a new
+    component. A parameter without a value is a switch that is on: ``control:resize`` is ``control:resize=true``. A
+    value with a comma needs double quotes, ``image-folder:root="a,b"``; a quote inside them is doubled.
 
     Raises:
-        SpecError: for an empty piece, a parameter without a component, one that is given twice, or an open quote.
+        SpecError: for an empty piece, a parameter without a component, a repeated parameter, or an open quote.
     """
     found: list[tuple[str, dict[str, str]]] = []
     for before, value, piece in _split(text):
@@ -62,11 +62,11 @@ def pieces(text: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _split(text: str) -> Iterator[tuple[str, str | None, str]]:
-    """Yield (what stands before ``=``, the value as written or None, the whole) of every piece."""
+    """Yield (the text before ``=``, the value as written or None, the whole text) of every piece."""
     at, comma = 0, ","
     while comma:
         match = PIECE.match(text, at)
-        assert match is not None  # it matches nothing, too
+        assert match is not None  # it also matches the empty string
         before, value, comma = match.groups()
         yield before.strip(), value if value is None else value.strip(), match[0].removesuffix(",").strip()
         at = match.end()
@@ -89,7 +89,7 @@ def _give(component: tuple[str, dict[str, str]], key: str, value: str | None, pi
 
 
 def quoted(value: str) -> str:
-    """Return a value as it stands in a spec: in double quotes where it would be read as something else.
+    """Return a value as written in a spec: in double quotes if it would be read differently without them.
 
     A quote inside is doubled: ``root="a,b"``, ``root="a ""b"", c"``.
     """

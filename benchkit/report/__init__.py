@@ -1,7 +1,7 @@
-"""Records -> tables, pages and figures. It reads records and nothing else: neither torch nor any plugin is imported.
+"""From records to tables, pages and figures. The report reads only records: it imports neither torch nor plugins.
 
-``load`` and ``select`` read records, ``cells`` puts seeds together; then a folder for each purpose: ``tables``,
-``formats``, ``figures``, ``published`` (beside published numbers) and ``runs`` (two results folders side by side).
+``load`` and ``select`` read records, ``cells`` groups seeds; each other purpose has a folder: ``tables``, ``formats``,
+``figures``, ``published`` (beside published numbers) and ``runs`` (two results folders side by side).
 May import: params, records, store.
 """
 
@@ -22,10 +22,10 @@ from benchkit.text import hand_out
 def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
     """Print the matrix of these records (decoded JSON, schema 1) to stdout, as ``benchkit report`` would.
 
-    ``tty`` chooses rich tables (True) or markdown (False); None looks at stdout.
+    ``tty`` selects rich tables (True) or markdown (False); None checks whether stdout is a terminal.
 
     Raises:
-        NothingToRun: when there is no record among them.
+        NothingToRun: if there are no records.
     """
     cells = cells_of(record for found in records if (record := parse(found)))
     if not cells:
@@ -34,7 +34,7 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
-    """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
+    """Print a report to stdout: rich tables in a terminal, markdown of full width elsewhere."""
     from benchkit.report.formats.text import to_console, to_text
 
     if sys.stdout.isatty() if tty is None else tty:

@@ -1,4 +1,4 @@
-"""Records -> cells: the seeds of one attack against one defense, brought together and put in order."""
+"""From records to cells: the seeds of one attack against one defense, grouped and sorted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _KINDS = list(HEADLINE)
 
 @dataclass(frozen=True)
 class Cell:
-    """All seeds of one cell, one record each, by seed, and what is known of its row.
+    """All seeds of one cell, one record each, by seed, and the facts about its row.
 
-    ``sized`` is true where its defense judged several populations.
+    ``sized`` is true if its defense judged several populations.
     """
 
     records: tuple[Record, ...]
@@ -33,33 +33,33 @@ class Cell:
     row: Row = field(default_factory=Row)
 
     def axis(self, name: str) -> str | float | None:
-        """Return the cell's value on one of ``AXES``; the population is part of a defense that judged several."""
+        """Return the cell's value on one of ``AXES``; a defense that judged several populations is named with one."""
         value: str | float | None = getattr(self.records[0], name)
         return f"{value} (population {self.population})" if name == "defense" and self.sized else value
 
     @property
     def population(self) -> int:
-        """How many models of each kind were judged under each seed, as in ``Record``."""
+        """The number of models of each kind per seed, as in ``Record``."""
         return self.records[0].population
 
     @property
     def paired(self) -> bool:
-        """True where each seed judged one model of each kind: a share of those says little, their spread nothing."""
+        """True if each seed judged one model of each kind: such shares are weak evidence, and have no useful spread."""
         return self.population == 1
 
     @property
     def baseline(self) -> bool:
-        """True in the column that defends nothing."""
+        """True for the undefended column."""
         return self.kind == "baseline" or self.axis("defense") == "none"
 
     @property
     def ok(self) -> list[Record]:
-        """The records that carry results; only these are averaged."""
+        """The records with results; only these are averaged."""
         return [record for record in self.records if record.status == "ok"]
 
     @property
     def status(self) -> str:
-        """``ok`` when every seed is, else what went wrong, the worst first."""
+        """``ok`` if every seed is ok, otherwise the other statuses, worst first."""
         found = {record.status for record in self.records}
         return next(status for status in ("failed", "timeout", "skipped", "ok") if status in found)
 
@@ -69,7 +69,7 @@ class Cell:
         return [name for name in METRICS if name in found] + sorted(found - METRICS.keys())
 
     def summary(self, name: str) -> Summary | None:
-        """Return a metric over the seeds that have it, or None where none has."""
+        """Return the summary of a metric over the seeds that have it, or None."""
         values = [record.metrics[name] for record in self.ok if name in record.metrics]
         if not values:
             return None
@@ -77,7 +77,7 @@ class Cell:
         return replace(found, ci95=None) if self.paired and metric(name).percent else found
 
     def ends(self, name: str) -> tuple[float, float] | None:
-        """Return the interval that a metric has under the only seed, from the models that were judged."""
+        """Return the interval of a metric over the judged models, if there is only one seed."""
         known, found = metric(name), [record.metrics for record in self.ok if name in record.metrics]
         if not known.ends or len(found) != 1 or not found[0].keys() >= set(known.ends):
             return None
@@ -85,7 +85,7 @@ class Cell:
         return low, high
 
     def unlike(self) -> str:
-        """Say in what the seeds that are averaged differ, other than the seed: nothing, if all is well."""
+        """Return the differences between the averaged records, except the seed; normally none."""
         if len(self.ok) < 2:
             return ""
         told = [_told(record) for record in self.ok]
@@ -97,7 +97,7 @@ class Cell:
         return f"seeds differ in {'; '.join(apart)}" if apart else ""
 
     def warnings(self) -> set[str]:
-        """Return what the records of this cell warn of, what those of its whole row do, and what their average does."""
+        """Return the warnings of the cell's records, of its whole row, and of its average."""
         return set(self._warned)
 
     @functools.cached_property
@@ -106,7 +106,7 @@ class Cell:
         return frozenset(own | self.row.doubts | ({self.unlike()} - {""}))
 
     def label(self, axis: str) -> str:
-        """Return the cell's value on an axis as tables write it."""
+        """Return the cell's value on an axis, as written in tables."""
         value = self.axis(axis)
         if axis == "poison_rate":
             return "unknown" if value is None else f"{100 * float(value):g} %"
@@ -115,7 +115,7 @@ class Cell:
         return f"{value} (clean-label)" if axis == "attack" and self.clean_label else str(value)
 
     def place(self, axis: str) -> tuple[bool | int | float, str]:
-        """Sort along an axis: benign and baseline first, defenses by kind, the rest by name or size."""
+        """Return the sort key on an axis: benign and baseline first, defenses by kind, others by name or size."""
         value = self.axis(axis)
         if axis == "poison_rate":
             return (-1.0 if value is None else float(value), "")
@@ -128,7 +128,7 @@ class Cell:
 
 
 def _told(record: Record) -> dict[str, str]:
-    """Return what a record tells of its components and of benchkit, as text."""
+    """Return what a record states about its components and benchkit, as text."""
     found = {"benchkit": record.versions.get("benchkit", "not recorded")}
     for role, info in (("attack", record.attack_info), ("defense", record.defense_info)):
         found |= {f"{role} {name}": value for name, value in flat(info).items()}
@@ -136,14 +136,14 @@ def _told(record: Record) -> dict[str, str]:
 
 
 def flat(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a record tells of a component, its parameters among it, as text."""
+    """Return what a record states about a component, including its parameters, as text."""
     params = info.get("params")
     told = {**info, **(params if isinstance(params, dict) else {})}
     return {printable(str(key)): printable(str(value)) for key, value in told.items() if key != "params"}
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:
-    """Group records by everything but the seed, the newest of each, sorted whatever order they came in."""
+    """Group the newest records by everything except the seed, sorted, whatever the order of the input."""
     latest, groups = newest(records), defaultdict(list)
     for record in latest:
         groups[record.identity[:-1]].append(record)
@@ -167,7 +167,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
 
 
 def seeds_of(cells: Iterable[Cell]) -> int:
-    """Return the largest number of seeds any cell has: a cell with fewer results says so."""
+    """Return the largest number of seeds of any cell; cells with fewer show their number."""
     return max(len(cell.records) for cell in cells)
 
 

@@ -1,4 +1,4 @@
-"""What a record may hold besides numbers: curves and pictures, each checked before a page shows it."""
+"""The curves and pictures of a record, each checked before a page shows it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PICTURE = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={
 
 
 def curves_of(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ROC curve and the score histograms of a record's ``curves``; what is malformed is left out.
+    """Return the ROC curve and the score histograms of a record's ``curves``; malformed parts are omitted.
 
-    ``{"roc": {"fpr": [...], "tpr": [...]}}``: shares, from (0, 0) to (1, 1), of equal length.
-    ``{"scores": {"edges": [...], "clean": [...], "triggered": [...], "control": [...]}}``: counts or shares per bin,
-    the groups that there are, with one more edge than bins; edges may tie, as rounded ones do.
-    ``{"threshold": ...}``: the score from which on an input is flagged.
+    ``{"roc": {"fpr": [...], "tpr": [...]}}``: shares, from (0, 0) to (1, 1), of equal length. ``{"scores": {"edges":
+    [...], "clean": [...], "triggered": [...], "control": [...]}}``: counts or shares per bin, for any of these groups,
+    with one more edge than bins; rounded edges may be equal. ``{"threshold": ...}``: the score from which an input is
+    flagged.
     """
     checked = {"roc": _roc(found.get("roc")), "scores": _scores(found.get("scores"))}
     threshold = _numbers([found.get("threshold")])
@@ -31,9 +31,9 @@ def curves_of(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gallery_of(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the pictures of a record's ``gallery``, ``{caption: data URI}``; anything else is left out.
+    """Return the pictures of a record's ``gallery``, ``{caption: data URI}``; anything else is omitted.
 
-    Only base64 PNG, JPEG, WebP and GIF are pictures here: an SVG could hold a program.
+    Only base64 PNG, JPEG, WebP and GIF are allowed: an SVG could contain a script.
     """
     rows = [{"src": src, "caption": printable(str(name))} for name, src in found.items() if _is_picture(src)]
     return rows[:MOST_PICTURES]

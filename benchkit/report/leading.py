@@ -1,4 +1,4 @@
-"""Which cell does better than which, and who may lead: every format and the mean ranks ask here."""
+"""The comparison of cells, and which may be best: used by every format and by the mean ranks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from benchkit.records.metrics import METRICS, headline, metric
 from benchkit.report.cells import Cell
 
 OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
-"""What a model answers: comparable across kinds of defense."""
+"""Metrics of a model's predictions, comparable across kinds of defense."""
 LEAD = 0.05
-"""The least lead, as a share, where neither seeds nor a number of test images give an interval."""
+"""The minimum lead, as a share, if neither seeds nor a number of test images give an interval."""
 PARTS = {
     "der": (0.5, ("asr", "c_acc")),
     "bdr_net": (1.0, ("bdr", "fpr_control")),
     "acc": (0.5, ("bdr", "fpr")),
     "acc_argmax": (0.5, ("bdr_argmax", "fpr_argmax")),
 }
-"""Metrics that are sums of two shares: what each is weighted with, and which."""
+"""Metrics that are sums of two shares: the weight, and the two shares."""
 OVER_CLEAN = ("c_acc", "c_acc_after")
 OVER_ROWS = ("precision", "recall", "fpr")
 """Of a training filter, over training images."""
@@ -29,13 +29,13 @@ Z = 1.959964
 
 
 def judged(cell: Cell) -> str:
-    """Return the metric by which a cell is compared where none is asked for: DER, or what its kind is judged by."""
+    """Return the default metric for comparing a cell: DER, or the headline metric of its kind."""
     last = headline(cell.kind, benign=False)[-1]
     return "der" if last == "asr" and "der" in cell.metrics() else last
 
 
 def may_lead(cell: Cell) -> bool:
-    """Return whether nothing speaks against a cell: no warning but of crafting, and at most ``LOST`` of C-Acc gone."""
+    """Return whether a cell may be best: no warning except about crafting, and a C-Acc loss of at most ``LOST``."""
     found = cell.summary("c_acc")
     spent = found and cell.row.c_acc is not None and cell.row.c_acc - found.mean > LOST + 1e-9
     doubted = any(not text.startswith(SHORTFALL) for text in cell.warnings())
@@ -44,7 +44,7 @@ def may_lead(cell: Cell) -> bool:
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a cell: its mean, half its interval, how many seeds it has, and whether the cell ``may_lead``."""
+    """One number of a cell: its mean, half its interval, its number of seeds, and whether the cell ``may_lead``."""
 
     mean: float
     margin: float
@@ -53,7 +53,7 @@ class Score:
 
 
 def score(cell: Cell, name: str) -> Score | None:
-    """Return a cell's number by which it is compared, where it has that metric."""
+    """Return the number by which a cell is compared, or None if it lacks that metric."""
     found = cell.summary(name)
     return Score(found.mean, margin(cell, name), found.n, may_lead(cell)) if found else None
 
@@ -61,7 +61,8 @@ def score(cell: Cell, name: str) -> Score | None:
 def beats(one: Score, other: Score, name: str) -> bool:
     """Return whether one cell's number is clearly better than another's.
 
-    They must not read the same, and lie further apart than both half intervals together (root of summed squares).
+    The printed numbers must differ, and the difference must exceed both half intervals together (root of summed
+    squares).
     """
     known = metric(name)
     lead = one.mean - other.mean if known.better == "higher" else other.mean - one.mean
@@ -69,10 +70,10 @@ def beats(one: Score, other: Score, name: str) -> bool:
 
 
 def leaders(rivals: Sequence[Cell], name: str) -> list[Cell]:
-    """Return who leads among the cells of one row by a metric; ``rivals`` are defenses that have it.
+    """Return the best cells of one row by a metric; ``rivals`` are defenses that have it.
 
-    Who is not clearly worse than the best shares the first place. Where that is all who may lead, or one of them may
-    be no better than doing nothing, guessing or the processing alone, nothing was won.
+    Cells that are not clearly worse than the best share the first place. The result is empty if these are all
+    candidates, or if one of them may be no better than no defense, guessing or the processing alone.
     """
     known, every = metric(name), [(cell, found) for cell in rivals if (found := score(cell, name))]
     may = [(cell, found) for cell, found in every if found.able]
@@ -89,9 +90,9 @@ def leaders(rivals: Sequence[Cell], name: str) -> list[Cell]:
 def margin(cell: Cell, name: str) -> float:
     """Return half the 95 % interval of a cell's number.
 
-    That over its seeds where there is one, that over the models which were judged, or Wilson's binomial one over the
-    test images. Where a record does not say how many those were, two cells must differ by ``LEAD``. 0 for what is no
-    share.
+    It is the interval over seeds if there is one, else the interval over the judged models, else Wilson's binomial
+    interval over the test images. If a record does not give their number, two cells must differ by ``LEAD``. It is 0
+    for metrics that are not shares.
     """
     found, ends = cell.summary(name), cell.ends(name)
     if found and found.ci95 is not None:
@@ -111,7 +112,7 @@ def _binomial(cell: Cell, name: str) -> float:
 
 
 def _wilson(cell: Cell, name: str) -> float | None:
-    """Return half of Wilson's interval of one share (of an AUROC: an upper bound), if the images were counted."""
+    """Return half of Wilson's interval of one share (of an AUROC: an upper bound), if the number of images is known."""
     found, images = cell.summary(name), _images(cell, name)
     if found is None or not images or not 0 <= found.mean <= 1:
         return None
@@ -120,7 +121,7 @@ def _wilson(cell: Cell, name: str) -> float | None:
 
 
 def _images(cell: Cell, name: str) -> int:
-    """Return over how many test images a share is, under the seed that has fewest; 0 where it is not known."""
+    """Return the number of test images of a share, the smallest of all seeds; 0 if it is not known."""
     if name not in METRICS or (cell.kind == "training filter" and name in OVER_ROWS):
         return 0
     which = "clean" if name in OVER_CLEAN else "triggered"
@@ -128,10 +129,10 @@ def _images(cell: Cell, name: str) -> int:
 
 
 def _idle(cell: Cell, name: str, clearly: bool) -> bool:
-    """Return whether a cell is no better than doing nothing, by this metric or another that its kind shows.
+    """Return whether a cell has no effect, by this metric or another headline metric of its kind.
 
-    With ``clearly`` it must be better by more than its interval. A detector that flags as many images without the
-    trigger has a high AUROC for the processing alone.
+    With ``clearly``, an effect must be larger than its interval. A detector that flags as many images without the
+    trigger has a high AUROC only because of the processing.
     """
     if name == "asr" and cell.row.asr is not None:
         spread = math.hypot(margin(cell, name), cell.row.asr.ci95 or 0.0) if clearly else 0.0

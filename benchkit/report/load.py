@@ -1,4 +1,4 @@
-"""Files -> records. Every record is checked here once; the rest of the report trusts it."""
+"""From files to records. Every record is checked here once; the rest of the report trusts it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from benchkit.text import printable
 
 @dataclass(frozen=True)
 class Record:
-    """One cell under one seed, as a finished run left it. ``metrics`` are finite; text is printable.
+    """One cell with one seed, as written by a finished run. ``metrics`` are finite; text is printable.
 
-    ``population`` is how many backdoored models, and as many benign, a model detector judges; 0 for any other defense.
-    ``file`` is where it was read from, below the folder that was asked for; "" for a record from elsewhere.
-    ``tested`` is over how many test images its shares are, ``clean`` and ``triggered``, where it says so.
-    What is inside ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` is as it was found.
+    ``population`` is the number of backdoored (and of benign) models that a model detector judges, and 0 for other
+    defenses. ``file`` is its path below the requested folder, or "" for a record from elsewhere. ``tested`` is the
+    number of ``clean`` and ``triggered`` test images of its shares, if the record gives it. The contents of
+    ``attack_info``, ``defense_info``, ``costs``, ``curves`` and ``gallery`` are not checked.
     """
 
     attack: str
@@ -53,25 +53,25 @@ class Record:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What it measured: two records with the same identity are the older and the newer answer."""
+        """The measured cell and seed: of records with the same identity, the newest one counts."""
         return (*self.place, self.population, self.seed)
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Where in the matrix it stands, whatever the seed and the population."""
+        """Its position in the matrix, without seed and population."""
         return (self.attack, self.defense, self.dataset, self.model, self.recipe, self.poison_rate)
 
     @property
     def age(self) -> tuple[float, str, str]:
-        """Sorts records of one identity from old to new, without ties that file order could break."""
+        """The sort key of records of one identity, from old to new, without ties that depend on the file order."""
         return (self.finished, self.key, repr(self))
 
 
 def read(folder: Path) -> tuple[list[Record], list[str]]:
-    """Read every record below ``folder``, linked folders included; say what was ignored, and what could not be read.
+    """Read every record below ``folder``, including linked folders; report ignored and unreadable files.
 
     Raises:
-        StoreError: when the folder itself is missing or cannot be listed.
+        StoreError: if the folder is missing or cannot be listed.
     """
     if not folder.is_dir():
         raise StoreError(
@@ -116,7 +116,7 @@ def _ignored_line(ignored: list[str]) -> list[str]:
 
 
 def _unread_line(unread: list[str]) -> list[str]:
-    """Say what may hold records that are not shown."""
+    """Return a note about unread folders and files that may hold records."""
     return [f"not looked into, so records there are missing here: {_some(unread)}"] if unread else []
 
 
@@ -125,7 +125,7 @@ def _some(names: list[str]) -> str:
 
 
 def parse(found: object, file: str = "") -> Record | None:
-    """Return the record that a decoded JSON file holds, or None when it is not one of schema 1."""
+    """Return the record in a decoded JSON file, or None if it is not a record of schema 1."""
     if not is_record(found):
         return None
     assert isinstance(found, dict)
@@ -169,14 +169,14 @@ def _cell_costs(costs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(raw: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
-    """Split values into finite numbers and the names of all others; null means not measured."""
+    """Split values into finite numbers and the names of the others; null means not measured."""
     raw = {name: value for name, value in raw.items() if value is not None}
     good = {printable(name): float(value) for name, value in raw.items() if finite(value)}
     return good, [name for name in map(printable, raw) if name not in good]
 
 
 def finite(value: object) -> bool:
-    """Say whether a decoded value is a number that a float can hold."""
+    """Return whether a decoded value is a finite number in the range of a float."""
     return isinstance(value, int | float) and type(value) is not bool and abs(value) <= sys.float_info.max
 
 
@@ -194,7 +194,7 @@ def _moment(text: object) -> float:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Keep one record per identity, the one that finished last, in no promised order."""
+    """Keep one record per identity, the one that finished last; the order is not specified."""
     chosen: dict[tuple[object, ...], Record] = {}
     for record in records:
         old = chosen.setdefault(record.identity, record)

@@ -1,4 +1,4 @@
-"""BDR at the FPR of a published one: two detectors at different FPR differ in their thresholds, if in nothing else."""
+"""BDR at the FPR of a published BDR, because detectors at different FPR differ at least in their thresholds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchkit.report.published.numbers import Published
 from benchkit.report.summaries import Summary, summarize
 
 Rows = Mapping[tuple[str, ...], Published]
-"""The rows of a file by what they are of: attack, defense, dataset, metric."""
+"""The rows of a file by attack, defense, dataset and metric."""
 BDR = ("bdr", "bdr_argmax")
 NAME = AT_PUBLISHED_FPR.name
 
 
 def published_fpr(row: Published, rows: Rows) -> float | None:
-    """Return the FPR at which a published BDR was measured, or None where the file does not tell.
+    """Return the FPR at which a published BDR was measured, or None if the file does not give it.
 
-    It is what the row states, else the published FPR of the same place, else what its ACC implies: ACC is the mean of
+    It is the ``fpr`` of the row, else the published FPR of the same cell, else the FPR from its ACC: ACC is the mean of
     BDR and 1 - FPR.
     """
     if row.metric not in BDR:
@@ -35,19 +35,19 @@ def published_fpr(row: Published, rows: Rows) -> float | None:
 
 
 def has_curve(cell: Cell) -> bool:
-    """Return whether a seed of a cell has a ROC curve."""
+    """Return whether any seed of a cell has a ROC curve."""
     return any("roc" in curves_of(record.curves) for record in cell.ok)
 
 
 def bdr_at(cell: Cell, fpr: float) -> Summary | None:
-    """Return the share of triggered images that are flagged where so many clean ones are, over seeds with a curve."""
+    """Return the BDR of a cell at an FPR, over the seeds with a curve."""
     curves = [curves_of(record.curves).get("roc") for record in cell.ok]
     values = [_read(curve["fpr"], curve["tpr"], fpr) for curve in curves if curve]
     return summarize(values) if values else None
 
 
 def _read(fpr: Sequence[float], tpr: Sequence[float], at: float) -> float:
-    """Read a curve, straight between its points; of several points at one FPR the last, which is the highest."""
+    """Return the TPR of a curve at an FPR, linear between points; the highest of several points at one FPR."""
     right = bisect_right(fpr, at)
     if right == 0 or right == len(fpr):
         return tpr[min(right, len(tpr) - 1)]

@@ -1,4 +1,4 @@
-"""What is known of an attack's row whatever the defense: doubts about its victim, C-Acc, and how much was poisoned."""
+"""The facts about a row that do not depend on the defense: doubts about its victim, C-Acc, the poisoned share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from benchkit.report.load import Record
 from benchkit.report.summaries import Summary, summarize
 
 TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02
-"""A set was clearly poisoned less than asked where a tenth of the rate is missing, and a fifth or two points."""
+"""The poisoned share is clearly below the rate if a tenth of the rate is missing, and also a fifth or two points."""
 Setting = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the records of one attack in one setting say, all defenses together.
+    """The facts from the records of one attack in one setting, over all defenses.
 
     Attributes:
-        doubts: what speaks against its victim, and so against every cell.
-        c_acc: of the undefended victim or of the benign one, whichever is higher, where it is known.
-        asr: of the undefended victim, where it is known.
-        asked: the poison rate that was asked for.
-        poisoned: the share of the training set that was poisoned, where that is clearly less.
+        doubts: warnings about its victim, which apply to every cell.
+        c_acc: of the undefended or of the benign victim, whichever is higher, if known.
+        asr: of the undefended victim, if known.
+        asked: the requested poison rate.
+        poisoned: the poisoned share of the training set, if it is clearly below the requested rate.
     """
 
     doubts: frozenset[str] = frozenset()
@@ -35,17 +35,17 @@ class Row:
     poisoned: float | None = None
 
     def short(self) -> str:
-        """Return how much was poisoned as heads of rows write it, where it is less than was asked."""
+        """Return the poisoned share as written in row heads, if it is below the requested rate."""
         return "" if self.poisoned is None else f"poisoned {metric('poisoned').text(self.poisoned)} %"
 
 
 def place_of(record: Record) -> Setting:
-    """Return in which row a record stands."""
+    """Return the row of a record."""
     return (record.attack, record.dataset, record.model, record.recipe, record.poison_rate)
 
 
 def rows_of(records: Iterable[Record]) -> dict[Setting, Row]:
-    """Return what is known of each row; ``records`` are the newest of each identity."""
+    """Return the facts about each row; ``records`` are the newest of each identity."""
     found: dict[Setting, list[Record]] = defaultdict(list)
     for record in records:
         found[place_of(record)].append(record)
@@ -70,7 +70,7 @@ def _undefended(records: Iterable[Record], name: str) -> Summary | None:
 
 
 def is_baseline(record: Record) -> bool:
-    """Return whether a record is of the column that defends nothing."""
+    """Return whether a record belongs to the undefended column."""
     return record.defense_info.get("kind") == "baseline" or record.defense == "none"
 
 
@@ -79,7 +79,7 @@ def _poisoned(records: Sequence[Record]) -> float | None:
     benign = any(record.attack_info.get("benign") is True for record in records)
     if benign or not asked or found is None:
         return None
-    # Of a hundred images, rounding to whole ones alone may take a tenth of a low rate.
+    # With a hundred images, rounding to whole images alone can remove a tenth of a low rate.
     return found.mean if asked - found.mean > max(TENTH * asked, min(FIFTH * asked, POINTS)) else None
 
 

@@ -1,4 +1,4 @@
-"""Which records are asked for: ``badnets,blend:alpha=0.3`` or ``all,-wanet``, asked of what was run."""
+"""The selection of records by ``badnets,blend:alpha=0.3`` or ``all,-wanet``, among the existing ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Params = Mapping[str, str]
 
 
 def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: str | None = None) -> list[Record]:
-    """Return the records of the components that were asked for.
+    """Return the records of the requested components.
 
-    A name stands for all of its variants, ``NAME:PARAMETER=VALUE`` for those that have the parameter so, and
-    ``-NAME`` takes away; the parameters count that a record states, defaults included.
+    A name selects all of its variants, ``NAME:PARAMETER=VALUE`` those with this value of the parameter, and ``-NAME``
+    removes components. The values are those in the record, including defaults.
 
     Args:
-        asked: for each of ``SELECTED`` a list; None asks for all.
-        numbers: which seeds, as ``benchkit run`` reads them.
+        asked: a list for each of ``SELECTED``; None selects all.
+        numbers: the seeds, in the syntax of ``benchkit run``.
 
     Raises:
-        SpecError: when a name or seed is in no record.
-        NothingToRun: when no record is of all that was asked for.
+        SpecError: if a name or seed is in no record.
+        NothingToRun: if no record matches the whole request.
     """
     chosen = list(records)
     for axis, wanted in asked.items():
@@ -43,7 +43,7 @@ def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: 
 
 
 def _known(records: Iterable[Record], axis: str) -> dict[str, Params]:
-    """Return each value of an axis with every parameter that a record tells of it."""
+    """Return each value of an axis with all its recorded parameters."""
     found: dict[str, Params] = {}
     for record in records:
         value = getattr(record, axis)
@@ -56,7 +56,7 @@ def _known(records: Iterable[Record], axis: str) -> dict[str, Params]:
 
 def _chosen(axis: str, wanted: str, known: Mapping[str, Params]) -> set[str]:
     if wanted in known and set(part_of(wanted).name) & set(":,="):
-        return {wanted}  # such as a folder with a comma in its name, which reads as two components
+        return {wanted}  # such as a folder with a comma in its name, which parses as two components
     words = pieces(wanted)
     chosen = set(known) if words[0][0].startswith("-") else set()
     for word, stated in words:

@@ -1,4 +1,4 @@
-"""One number for several seeds: their mean and its interval."""
+"""The summary of several seeds: their mean and its interval."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Summary:
 def summarize(values: Sequence[float]) -> Summary:
     """Average one value per seed; the interval is Student's t over seeds, and does not depend on their order.
 
-    A bootstrap over so few seeds covers far less than it says (about 70 % at three).
+    With so few seeds, the coverage of a bootstrap is far below its nominal level (about 70 % with three).
     """
     n = len(values)
     mean = math.fsum(values) / n
     if n < 3:
         return Summary(mean, None, n)
-    # Exact, so that equal values have no spread; a rounded mean would leave them one of 1e-15.
+    # Exact, so that equal values have no spread; with a rounded mean they would have one of 1e-15.
     return Summary(mean, t_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n), n)
 
 

@@ -1,4 +1,4 @@
-"""One folder of images, or one model from elsewhere, judged by a detector.
+"""Scan one folder of images, or one foreign model, with a detector.
 
 May import: contracts, execute, measure, models, ops, plan, protocol, records, spec, stages, store.
 """

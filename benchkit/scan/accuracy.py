@@ -1,4 +1,4 @@
-"""What a classifier knows of the clean images: how many it gets right, against naming one class for all."""
+"""The accuracy of a classifier on clean images, compared to predicting one class for all."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from benchkit.stages.workspace import Task, Workspace
 
 IMAGES = 1000
-"""How many test images are asked about, at most; a share of them is known to about 3 % then."""
+"""Maximum number of test images; a share of them has an error of about 3 %."""
 SHADOWS_ASKED = 4
-"""Shadow models whose accuracy is measured beside it."""
+"""Number of shadow models whose accuracy is also measured."""
 
 
 @dataclass(frozen=True)
 class Accuracy(Known):
-    """How many images of ``dataset`` a classifier gets right."""
+    """The accuracy of a classifier on images of ``dataset``."""
 
     dataset: str
 
     def row(self) -> dict[str, Any]:
-        """Return it for programs, as shares."""
+        """Return it as shares, for programs."""
         return {"accuracy": self.share, "largest_class": self.largest / self.images}
 
     def said(self) -> str:
-        """Return it in words."""
+        """Return it as a sentence."""
         return (
             f"accuracy on {self.images} test images of {self.dataset}: {self.share:.1%}; "
             f"always naming the most frequent class comes to {self.largest / self.images:.1%}"
@@ -43,7 +43,7 @@ class Accuracy(Known):
 
 
 def asked_about(task: Task) -> Split:
-    """Return the test images that models are asked about, drawn at random where there are many."""
+    """Return the test images for the accuracy, a random sample if there are many."""
     import torch
 
     test = task.data.test
@@ -52,10 +52,10 @@ def asked_about(task: Task) -> Split:
 
 
 def accuracy(task: Task, model: Classifier) -> Accuracy:
-    """Measure a classifier on clean test images.
+    """Measure the accuracy of a classifier on clean test images.
 
     Raises:
-        DataError: when it knows no more than which class is frequent: then a detector's score means nothing.
+        DataError: if it is not better than predicting the most frequent class: then a detector's score is meaningless.
     """
     test = asked_about(task)
     right = int((model.logits(test.images).argmax(1) == test.labels).sum())
@@ -69,10 +69,10 @@ def accuracy(task: Task, model: Classifier) -> Accuracy:
 
 
 def of_shadows(asked: Request, workspace: Workspace, number: int) -> float | None:
-    """Return the mean accuracy, on the same images, of some shadow models that a defense learned from, if there are.
+    """Return the mean accuracy, on the same images, of some shadow models of a defense, or None without any.
 
     Args:
-        number: which defense of the request.
+        number: the position of the defense in the request.
     """
     task = task_of(asked, workspace, number)
     step = asked.plan.steps[asked.plan.cells[1 + number]]

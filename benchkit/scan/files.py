@@ -1,4 +1,4 @@
-"""Image files of a stranger's folder: found one folder at a time, decoded in batches, every fault a verdict."""
+"""Image files of an untrusted folder: found one folder at a time, decoded in batches; every error is a verdict."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 THREADS = 2
-"""Few, since a file may take a quarter of a gigabyte to decode."""
+"""Few, because one file may need a quarter of a gigabyte to decode."""
 BATCH = 256
 BATCH_BYTES = 2**25
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One file as it was read.
+    """The content of one file.
 
     Attributes:
-        file: path relative to the scanned folder, as the system has it: anything may be in it.
-        fault: why it could not be read; then it has no pixels.
-        pixels: uint8 (H, W, C), resized to what the detector takes.
+        file: path relative to the scanned folder, unescaped; it may contain any characters.
+        fault: why it could not be read; then there are no pixels.
+        pixels: uint8 (H, W, C), resized to the size of the detector.
         size: width and height in the file.
         form: Pillow's name of the file's format.
     """
@@ -43,7 +43,7 @@ class Picture:
 
 
 def pictures(root: Path, shape: tuple[int, int, int], passed: Passed) -> Iterator[list[Picture]]:
-    """Yield the images beneath a folder, decoded to ``shape`` (C, H, W), some at a time; links are not followed."""
+    """Yield the images below a folder, decoded to ``shape`` (C, H, W), in batches; links are not followed."""
     channels, height, width = shape
     size = max(8, min(BATCH, BATCH_BYTES // (channels * height * width)))
     found = walk(root, named_like_an_image, passed, links=False)
@@ -53,11 +53,11 @@ def pictures(root: Path, shape: tuple[int, int, int], passed: Passed) -> Iterato
 
 
 def _read(root: Path, shape: tuple[int, int, int], found: Found) -> Picture:
-    """Return a found file with its pixels, or with its fault."""
+    """Return a file with its pixels, or with its fault."""
     if found.fault:
         return Picture(found.path or ".", found.fault)
     try:
-        # Without following a link, or waiting for a pipe, that took the file's place since it was listed.
+        # A link or a pipe may have replaced the file since it was listed: do not follow it or wait for it.
         image = decode(root / found.path, shape, links=False)
     except BadImage as error:
         return Picture(found.path, str(error))

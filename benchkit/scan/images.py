@@ -1,4 +1,4 @@
-"""Scores for a folder of images: streamed, with the most suspicious kept and control figures on a sample."""
+"""Scores for a folder of images: streamed; the most suspicious images are kept, and a sample gives control figures."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from benchkit.stages.workspace import Task
 
 SAMPLE = 200
-"""Images that the control figures are measured on."""
+"""Number of images for the control figures."""
 FAULTS = 1000
-"""Unreadable files that are kept by name; the others are counted."""
+"""Number of unreadable files that are listed by name; others are only counted."""
 CONTROLS = {"jpeg_75": "control:jpeg=75", "one_grey_level_of_noise": "control:noise=1", "resize": "control:resize"}
 
 
 @dataclass(frozen=True, order=True)
 class Scored:
-    """An image and its score; the larger is more suspicious, of equals the one found first."""
+    """An image and its score; a higher score is more suspicious, and of equal scores the first found."""
 
     score: float
     earliness: int
@@ -47,24 +47,24 @@ class Scored:
 
     @property
     def pixels(self) -> Tensor:
-        """What was scored, uint8 (C, H, W)."""
+        """The scored image, uint8 (C, H, W)."""
         return torch.from_numpy(np.array(self.picture.pixels)).permute(2, 0, 1)
 
 
 @dataclass
 class Scan:
-    """What a scan found.
+    """The result of a scan.
 
     Attributes:
         threshold: the score above which an image is flagged.
         allowed: share of clean images expected above it; measured on clean images if the threshold is argmax.
         shape: (C, H, W) of the images that the detector learned from.
         images, flagged, resized, lossy, unreadable: numbers of images.
-        passed: what was not opened.
-        top: the most suspicious, most suspicious first.
-        faults: files that could not be read, some of them if there are very many.
-        sampled: images that the control figures are of.
-        controls: share of them flagged as they are, and after each harmless processing.
+        passed: skipped files.
+        top: the most suspicious images, most suspicious first.
+        faults: files that could not be read (only some of them if there are very many).
+        sampled: number of images of the control figures.
+        controls: share of them that is flagged unchanged, and after each harmless processing.
     """
 
     threshold: float
@@ -83,7 +83,7 @@ class Scan:
 
 
 class Scanner:
-    """A prepared detector: its scene, its threshold, and scores."""
+    """A prepared detector: its scene, threshold and scores."""
 
     def __init__(self, task: Task, defense: InputDetector) -> None:
         self.registry, self.defense, self.seed = task.registry, defense, task.job.seed
@@ -111,20 +111,20 @@ class Scanner:
         return mean(self.scores(images) > self.threshold)
 
     def processed(self, images: Tensor, control: str) -> Tensor:
-        """Return images after some harmless processing."""
+        """Return images after a harmless processing."""
         attack = component(control, "attacks", self.registry)
         stamped: Tensor = attack.stamp(images.clone(), self._scene("control"))
         return stamped
 
 
 def scan(scanner: Scanner, root: Path, most: int) -> Scan:
-    """Score every image beneath a folder, in memory that does not depend on how many there are.
+    """Score every image below a folder, with memory that does not depend on their number.
 
     Args:
-        most: how many of the most suspicious to keep.
+        most: how many of the most suspicious images to keep.
 
     Raises:
-        DataError: when there is no image, or none can be read.
+        DataError: if there is no image, or none can be read.
     """
     found = Scan(scanner.threshold, scanner.allowed, scanner.scene.shape)
     sample = _Sample(scanner.seed)
@@ -141,7 +141,7 @@ def scan(scanner: Scanner, root: Path, most: int) -> Scan:
 
 
 def _sorted_out(found: Scan, some: list[Picture]) -> list[Picture]:
-    """Count what could not be read; return the rest."""
+    """Count unreadable files; return the others."""
     faulty = [one for one in some if one.pixels is None]
     found.unreadable += len(faulty)
     found.faults += faulty[: FAULTS - len(found.faults)]
@@ -195,7 +195,7 @@ class _Sample:
         self.rng, self.seen, self.kept = random.Random(seed), 0, list[Tensor]()
 
     def offer(self, image: Tensor) -> None:
-        """Keep an image, perhaps in place of another."""
+        """Take an image into the sample with the right probability."""
         self.seen += 1
         if len(self.kept) < SAMPLE:
             self.kept.append(image.clone())
@@ -207,7 +207,7 @@ def require_input_detector(defense: object) -> InputDetector:
     """Return the defense if it scores images without a model.
 
     Raises:
-        SpecError: when it is something else.
+        SpecError: for any other defense.
     """
     from benchkit.contracts.defense import Defense, InputDetector
 

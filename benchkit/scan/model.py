@@ -1,4 +1,4 @@
-"""What model detectors say of a classifier, and where its score stands among benign shadow models."""
+"""The verdicts of model detectors on a classifier, and the rank of its score among benign shadow models."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from benchkit.stages.workspace import Task, Workspace
 
 BENIGN = "benign_scores"
-"""What ``prepare`` calls the scores of benign shadow models, float (M,), where a defense keeps them."""
+"""The name of the scores of benign shadow models, float (M,), in the result of ``prepare``, if a defense keeps them."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one detector says.
+    """The verdict of one detector.
 
     Attributes:
         defense: the detector, with its parameters.
-        score: higher is more likely backdoored; None where it failed.
+        score: higher is more likely backdoored; None if the detector failed.
         threshold: the score above which a model is called backdoored.
-        above: benign shadow models with a lower score.
-        shadows: benign shadow models whose scores are known; 0: none are.
-        shadow_accuracy: share of the clean test images that shadow models get right; None where there are none.
+        above: number of benign shadow models with a lower score.
+        shadows: number of benign shadow models with known scores.
+        shadow_accuracy: mean accuracy of shadow models on the clean test images; None without shadow models.
         fault: why there is no score.
     """
 
@@ -53,18 +53,18 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict."""
+        """The verdict in a word."""
         if self.score is None or self.threshold is None:
             return "failed"
         return "flagged" if self.score > self.threshold else "passed"
 
     @property
     def place(self) -> str:
-        """Where the score stands among benign shadow models, in words."""
+        """The rank of the score among benign shadow models, in words."""
         return f"above {self.above} of {self.shadows}" if self.shadows else ""
 
     def row(self) -> dict[str, Any]:
-        """Return it for programs; None where something is not known."""
+        """Return it for programs; unknown values are None."""
         known = self.shadows or None
         return {
             "defense": self.defense,
@@ -79,10 +79,10 @@ class Verdict:
 
 
 def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector, ...]:
-    """Return the defenses if all of them score models, and there are any.
+    """Return the defenses if there is at least one and all of them score models.
 
     Raises:
-        SpecError: naming the first that does not.
+        SpecError: names the first that does not.
     """
     for one in defenses:
         if not isinstance(one, ModelDetector):
@@ -97,7 +97,7 @@ def suspect(task: Task, path: Path, pickled: bool) -> tuple[Classifier, list[str
     """Return the classifier in a file, and sentences on how it was read.
 
     Raises:
-        DataError, SpecError: when the file, the architecture and the clean dataset do not fit each other.
+        DataError, SpecError: if the file, the architecture and the clean dataset do not match.
     """
     found = read_weights(path, pickled)
     clean = task.data.train.images
@@ -112,7 +112,7 @@ def suspect(task: Task, path: Path, pickled: bool) -> tuple[Classifier, list[str
 
 
 def judge(asked: Request, workspace: Workspace, model: Classifier) -> list[Verdict]:
-    """Let every model detector of a prepared request score a classifier."""
+    """Return the verdict of every model detector of a prepared request on a classifier."""
     tasks = [task_of(asked, workspace, number) for number in range(len(asked.spec.defenses))]
     found = [
         _judged(task, str(one), model) if task else Verdict(str(one), fault="it could not be prepared")
@@ -138,7 +138,7 @@ def _judged(task: Task, name: str, model: Classifier) -> Verdict:
 
 
 def notes(verdicts: list[Verdict]) -> list[str]:
-    """Return what the verdicts can and cannot tell."""
+    """Return sentences about what the verdicts can and cannot show."""
     said = [f"{one.defense} failed: {one.fault}" for one in verdicts if one.fault]
     few = [one.shadows for one in verdicts if one.shadows]
     if few:
@@ -154,18 +154,18 @@ def notes(verdicts: list[Verdict]) -> list[str]:
 
 
 def to_json(verdicts: list[Verdict], known: Accuracy, asked: Mapping[str, Any], said: list[str]) -> str:
-    """Return everything, for programs."""
+    """Return all results, for programs."""
     told = {**asked, **known.row(), "test_images": known.images, "verdicts": [one.row() for one in verdicts]}
     return json.dumps({**told, "notes": said}, indent=1) + "\n"
 
 
 def to_csv(verdicts: list[Verdict], known: Accuracy) -> str:
-    """Return one row for each verdict, with the model's accuracy at its end."""
+    """Return one row per verdict, with the model's accuracy in its last columns."""
     return csv_of([{**one.row(), **known.row()} for one in verdicts], (*Verdict("").row(), *known.row()))
 
 
 def to_table(verdicts: list[Verdict], known: Accuracy) -> str:
-    """Return what the model knows in a line, then the verdicts as a table."""
+    """Return the accuracy of the model in one line, then the verdicts as a table."""
     from tabulate import tabulate
 
     rows = [

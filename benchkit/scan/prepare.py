@@ -1,4 +1,4 @@
-"""What scans share: a small plan that decodes the clean images and prepares detectors, and a workspace to use them."""
+"""Shared by scans: a small plan that decodes the clean images and prepares detectors, and a workspace to use them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
 
 def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: Callable[[str], str]) -> Plan:
-    """Lay out what detectors need, and nothing else: the first target is the clean dataset, then one a defense.
+    """Plan only what detectors need: the first target is the clean dataset, followed by one per defense.
 
-    A target is the key of the defense's ``prepare``, or that of the dataset where it has none. The keys are those
-    of ``benchkit run``: what either made serves the other.
+    A target is the key of the defense's ``prepare``, or that of the dataset if it has none. The keys are those of
+    ``benchkit run``, so both commands share stored results.
 
     Raises:
-        SpecError: when the spec has more than one dataset or model.
+        SpecError: if the spec has more than one dataset or model.
     """
     for noun, named in (("clean dataset", spec.datasets), ("model", spec.models)):
         if len(named) != 1:
@@ -49,12 +49,12 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
 
 
 def prepare(asked: Request, means: ExecutionOptions) -> None:
-    """Run what is missing or damaged of the plan."""
+    """Run the steps of the plan that are missing or damaged."""
     asked.store.open()
     for key in dict.fromkeys(asked.plan.cells):
         stage = asked.plan.steps[key].stage
         if asked.store.has(stage, key):
-            with contextlib.suppress(Damaged):  # which throws it away
+            with contextlib.suppress(Damaged):  # this deletes the damaged artifact
                 asked.store.load(stage, key)
     if asked.plan.missing(asked.store):
         from benchkit.execute.session import check_models, execute
@@ -79,35 +79,35 @@ def task_of(asked: Request, workspace: Workspace, number: int) -> Task | None:
 
 
 def failed(defense: Defense) -> BenchkitError:
-    """Return the error for a defense whose preparation failed; why was said when it did."""
+    """Return the error for a defense whose preparation failed; the reason was already reported."""
     return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
 
 
 def workspace_of(asked: Request) -> Workspace:
-    """Return the workbench of this process."""
+    """Return the workspace of this process."""
     import torch
 
     from benchkit.execute.scratch import scratch
     from benchkit.stages.workspace import Workspace
 
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch makes it, whether it compiles or not
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch always creates this folder
 
     return Workspace(asked.store, asked.registry, torch.device(asked.devices[0]), asked.source)
 
 
 def printable(text: str) -> str:
-    """Return text that is safe in a terminal and stays on one line: the rest as backslash escapes."""
+    """Return text that is safe in a terminal and on one line: other characters become backslash escapes."""
     return "".join(UNPRINTABLE.get(one) or (one if one.isprintable() else _escaped(one)) for one in text)
 
 
 def _escaped(one: str) -> str:
-    if "\udc80" <= one <= "\udcff":  # a byte of a name that is not UTF-8
+    if "\udc80" <= one <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(one) - 0xDC00:02x}"
     return one.encode("unicode_escape", "backslashreplace").decode()
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, safe to print; its type where it has none."""
+    """Return the first line of an error's text, safe to print, or its type if it has no text."""
     lines = str(error).strip().splitlines()
     return printable(lines[0][:200]) if lines else type(error).__name__
 
@@ -132,7 +132,7 @@ def write(path: Path, raw: bytes) -> None:
 
 
 def require_writable(path: Path | None) -> None:
-    """Refuse, before any work, an output file whose folder is not there.
+    """Before any work, refuse an output file whose folder does not exist.
 
     Raises:
         StoreError: in one sentence.

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from benchkit.scan.images import Scan, Scored
 
 SIDE, LABEL, MARGIN = 128, 30, 8
-"""Of a cell, in screen pixels: the longer side of its image, its two lines of text, the space around it."""
+"""Sizes of a cell in pixels: the longer side of its image, its two lines of text, the space around it."""
 MOST = 200
 LETTERS = 20
 RED, GREY, WHITE, BLACK = (200, 30, 30), (170, 170, 170), (255, 255, 255), (0, 0, 0)
 
 
 def sheet(found: Scan) -> bytes:
-    """Return a PNG of the most suspicious images as they were scored, 200 at most; flagged ones are framed in red."""
+    """Return a PNG of the most suspicious scored images, at most 200; flagged ones have a red frame."""
     shown = found.top[:MOST]
     columns = min(len(shown), max(1, math.ceil(math.sqrt(1.5 * len(shown)))))
     rows = math.ceil(len(shown) / columns)
@@ -48,7 +48,7 @@ def _cell(canvas: Image.Image, corner: tuple[int, int], one: Scored, flagged: bo
 
 
 def _enlarged(one: Scored) -> Image.Image:
-    """Return what was scored, every pixel a square of its own where it is small."""
+    """Return the scored image; small images are enlarged so that each pixel is a square."""
     pixels = one.pixels.permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     scale = SIDE / max(picture.size)

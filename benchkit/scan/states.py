@@ -1,4 +1,4 @@
-"""The state dict in a file of weights that is a network's: found, and fitted to it, or refused."""
+"""Find the state dict in a file of weights that fits a network, or refuse the file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from benchkit.scan.prepare import printable
 
 COUNTER = "num_batches_tracked"
-"""What batch normalisation counts; nothing that a trained model computes depends on it."""
+"""A counter of batch normalisation; the outputs of a trained model do not depend on it."""
 DEPTH = 4
-"""How deep a state dict may lie in what holds it."""
+"""Maximum nesting depth of a state dict."""
 SHOWN = 5
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -23,14 +23,14 @@ WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.in
 
 @dataclass(frozen=True)
 class State:
-    """A mapping of names to tensors, seen as that of a network.
+    """A mapping of names to tensors, read as the state dict of a network.
 
     Attributes:
-        place: where it lies in the file, such as ``checkpoint.state_dict``; "" at the top.
-        prefix: what stands before the network's own names, such as ``module.``.
-        own: tensors by the network's names.
-        rest: tensors that are not below the prefix, by their names.
-        known: how many of the names are the network's.
+        place: its path in the file, such as ``checkpoint.state_dict``; "" at the top.
+        prefix: the prefix of the network's names, such as ``module.``.
+        own: tensors by name of the network.
+        rest: tensors without the prefix, by name.
+        known: how many of the names belong to the network.
     """
 
     place: str
@@ -40,7 +40,7 @@ class State:
     known: int = 0
 
     def normalisation(self) -> tuple[Tensor, Tensor] | None:
-        """Return the mean and deviation that benchkit keeps beside a network ``net``, if they are there."""
+        """Return the mean and standard deviation that benchkit stores beside a network ``net``, if they exist."""
         for name, mean in self.rest.items():
             outer = name.removesuffix("mean")
             if outer + "mean" == name and outer + "std" in self.rest and self.prefix.startswith(f"{outer}net."):
@@ -57,12 +57,12 @@ class State:
 
 
 def states(found: Any, wanted: Mapping[str, Tensor]) -> list[State]:
-    """Return every mapping with tensors in a file, as the state dict of a network with these names; outermost first."""
+    """Return every mapping with tensors in a file, read as a state dict with these names; outermost first."""
     return [_state(place, tensors, wanted) for place, tensors in _mappings(found)]
 
 
 def _mappings(found: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield every mapping that holds tensors, with its place; the outermost first, each once."""
+    """Yield every mapping that contains tensors, with its place; outermost first, each once."""
     todo = deque[tuple[str, int, Any]]([("", 0, found)])
     seen = set[int]()
     while todo:
@@ -77,7 +77,7 @@ def _mappings(found: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
 
 
 def _state(place: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
-    """Split names at the prefix that leaves the most of them a name of the network."""
+    """Split names at the prefix after which most of them are names of the network."""
     votes = Counter[str]()
     for name in tensors:
         parts = name.split(".")
@@ -95,7 +95,7 @@ def _counts(name: str, wanted: Mapping[str, Tensor]) -> bool:
 
 
 def oddity(tensor: Tensor) -> str:
-    """Return why a tensor is no plain block of numbers, in a word, or ""; nothing is computed from its values."""
+    """Return in a word why a tensor is not a plain dense tensor, or ""; its values are not read."""
     if tensor.is_nested or tensor.layout != torch.strided:
         return "nested" if tensor.is_nested else "sparse"
     if tensor.device.type != "cpu":
@@ -110,9 +110,9 @@ def oddity(tensor: Tensor) -> str:
 
 
 def faults(state: State, wanted: Mapping[str, Tensor]) -> list[str]:
-    """Return what is missing, strange, no plain numbers, of another shape or NaN, each as a phrase.
+    """Return a phrase for each tensor that is missing, unknown, not dense, of another shape or NaN.
 
-    Values are looked at last, and only those of tensors that have the network's own shapes.
+    Values are read last, and only those of tensors with the shapes of the network.
     """
     odd = {name: word for name, one in state.own.items() if (word := oddity(one))}
     both = [(name, one, wanted[name]) for name, one in state.own.items() if name in wanted and name not in odd]
@@ -131,7 +131,7 @@ def faults(state: State, wanted: Mapping[str, Tensor]) -> list[str]:
 
 
 def _sides(tensor: Tensor) -> tuple[int, ...]:
-    """Return a shape without the ones at its end: a convolution over one pixel is a linear layer."""
+    """Return a shape without trailing ones: a convolution over one pixel is a linear layer."""
     sides = list(tensor.shape)
     while sides and sides[-1] == 1:
         sides.pop()

@@ -1,4 +1,4 @@
-"""A scan of images as people and programs read it: a table, JSON or CSV, and what it can and cannot tell."""
+"""The output of a scan of images: a table, JSON or CSV, and what it can and cannot show."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 Asked = Mapping[str, Any]
-"""What was asked for: ``path``, ``defense``, ``clean`` (a dataset), ``named`` (whether --clean was given), ``seed``."""
+"""The request: ``path``, ``defense``, ``clean`` (a dataset), ``named`` (whether --clean was given), ``seed``."""
 SPOKEN = {"jpeg_75": "JPEG 75", "one_grey_level_of_noise": "one grey level of noise", "resize": "resizing"}
 
 
 def notes(found: Scan, asked: Asked) -> list[str]:
-    """Return the sentences that go with a scan, the most important first."""
+    """Return the notes of a scan, the most important first."""
     return [*_finding(found, asked), *_limits(found, asked), *_passed(found)]
 
 
@@ -67,7 +67,7 @@ def _passed(found: Scan) -> list[str]:
 
 
 def to_json(found: Scan, asked: Asked) -> str:
-    """Return everything, for programs; names are as the system has them, escaped as JSON escapes."""
+    """Return all results, for programs; names are escaped only as in JSON."""
     counts = {name: getattr(found, name) for name in ("images", "flagged", "resized", "lossy", "unreadable")}
     told = {
         **asked,
@@ -100,7 +100,7 @@ def _row(found: Scan, one: Scored) -> dict[str, Any]:
 
 
 def _rows(found: Scan) -> list[dict[str, Any]]:
-    """Return rows of printable text: the most suspicious images, then those that could not be read."""
+    """Return rows of printable text: the most suspicious images, then unreadable files."""
     rows = [{**_row(found, one), "file": printable(one.picture.file)} for one in found.top]
     blank = {"score": "", "width": "", "height": "", "format": ""}
     return rows + [
@@ -112,7 +112,7 @@ COLUMNS = ("file", "score", "verdict", "width", "height", "format")
 
 
 def to_csv(found: Scan) -> str:
-    """Return the rows as CSV; a name that a spreadsheet would take for a formula gets ``./`` before it."""
+    """Return the rows as CSV; a name that a spreadsheet would read as a formula gets the prefix ``./``."""
     rows = [{**row, "file": _no_formula(row["file"])} for row in _rows(found)]
     return csv_of(rows, COLUMNS)
 

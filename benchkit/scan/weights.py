@@ -1,4 +1,4 @@
-"""A stranger's weights: read without running anything in the file, and fitted to an architecture or refused."""
+"""Untrusted weights: read without running code from the file, and fitted to an architecture or refused."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from benchkit.scan.prepare import first_line, printable
 from benchkit.scan.states import State, faults, oddity, some, states
 
 LARGEST = 2**36
-"""Bytes in the largest file that is looked at."""
+"""Bytes in the largest file that is read."""
 MOST_OPERATIONS = 2**20
-"""Steps of the largest pickle that is read; a state dict of a thousand tensors takes some twenty thousand."""
+"""Operations of the largest pickle that is read; a state dict of a thousand tensors has about twenty thousand."""
 LEGACY_PICKLES = 5
-"""Pickles at the start of a checkpoint that is no zip file, before the numbers."""
+"""Pickles at the start of a checkpoint that is not a zip file, before the numbers."""
 SIZED = ("builtins bytearray", "__builtin__ bytearray")
-"""What torch's unpickler would make as large as a file asks for."""
+"""Objects that torch's unpickler creates with any size that a file requests."""
 IGNORED = (
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "argparse.Namespace",
 )  # fmt: skip
-"""What training scripts save beside the weights, such as the best accuracy or their options."""
+"""Objects that training scripts save beside the weights, such as the best accuracy or their options."""
 
 
 class Ignored:
-    """Stands for something beside the weights: nothing of it is made, and no code of its own runs."""
+    """A placeholder for an object beside the weights: the object is not created, and none of its code runs."""
 
     def __init__(self, *_: object) -> None:
-        """Take what the file has for it."""
+        """Ignore the data in the file."""
 
     def __setstate__(self, _: object) -> None:
-        """Take what the file has for it."""
+        """Ignore the data in the file."""
 
 
 def read_weights(path: Path, pickled: bool) -> Any:
-    """Return what is in a file of weights, tensors by name or what holds such, on the CPU.
+    """Return the content of a file of weights, on the CPU: tensors by name, or nested mappings of these.
 
     Args:
-        pickled: the file may be a pickled checkpoint, since the user asked by name to have it read.
+        pickled: the file may be a pickled checkpoint, because the user explicitly allows it.
 
     Raises:
         DataError: in one sentence.
@@ -60,7 +60,7 @@ def read_weights(path: Path, pickled: bool) -> Any:
             start = file.read(9)
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror}") from None
-    if start[8:] == b"{":  # behind the length of its head; a zip file or a pickle begins otherwise
+    if start[8:] == b"{":  # after the length of its header; a zip file or a pickle begins differently
         return _safe(path, where)
     if not pickled:
         raise DataError(
@@ -78,7 +78,7 @@ def _safe(path: Path, where: str) -> Any:
 
 
 def _unpickled(path: Path, where: str) -> Any:
-    """Read a checkpoint with PyTorch's restricted unpickler, which builds tensors and containers and calls nothing."""
+    """Read a checkpoint with PyTorch's restricted unpickler, which makes tensors and containers and runs no code."""
     try:
         with opened(path, LARGEST) as file:
             zipped = zipfile.is_zipfile(file)
@@ -89,7 +89,7 @@ def _unpickled(path: Path, where: str) -> Any:
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or 'it is damaged'}") from None
     except Exception:  # noqa: BLE001 - likewise
-        # A damaged file can raise anything, and torch's own text for all of it advises to switch the guard off.
+        # A damaged file can raise anything, and torch's error message advises to turn weights_only off.
         raise DataError(
             f"{where} is damaged, or it holds other things than tensors, which a scan does not load since they could "
             "run code: save its state dict as safetensors where it was made"
@@ -100,8 +100,8 @@ def _loaded(path: Path, zipped: bool) -> Any:
     known: list[Any] = [(Ignored, name) for name in IGNORED]
     with torch.serialization.safe_globals(known), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True. The numbers in a
-        # zip file are mapped, not copied, so that nothing in it can be larger than the file.
+        # A foreign checkpoint is read only if the user explicitly allows it, with weights_only=True. The numbers in a
+        # zip file are memory-mapped, not copied, so that none of its content can be larger than the file.
         return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
 
 
@@ -131,7 +131,7 @@ def _zipped_pickles(file: BinaryIO) -> Iterator[Any]:
     for entry in archive.infolist():
         if entry.filename.rpartition("/")[2] == "data.pkl":
             with archive.open(entry) as inside:
-                yield pickletools.genops(inside)  # which reads what a pickle would do, and does nothing
+                yield pickletools.genops(inside)  # this lists the operations of a pickle without running them
 
 
 def _legacy_pickles(file: BinaryIO) -> Iterator[Any]:
@@ -140,17 +140,17 @@ def _legacy_pickles(file: BinaryIO) -> Iterator[Any]:
 
 
 def classifier(found: Any, net: nn.Module, clean: Tensor, what: str) -> tuple[Classifier, bool, list[str]]:
-    """Return the weights as a classifier, whether its normalisation was taken from the clean images, and notes.
+    """Return the weights as a classifier, whether its normalisation is that of the clean images, and notes.
 
     Args:
-        found: what the file holds: a state dict as saved by benchkit (``net.*``, ``mean``, ``std``) or the
-            architecture's own, perhaps with something before every name, or mappings that hold one.
+        found: the content of the file: a state dict as saved by benchkit (``net.*``, ``mean``, ``std``) or that of the
+            architecture, possibly with a prefix before every name, or mappings that contain one.
         net: the architecture, with any weights; it becomes part of the classifier.
         clean: uint8 (N, C, H, W), training images of the clean dataset.
-        what: the architecture and what it is for, in words.
+        what: the architecture and its purpose, in words.
 
     Raises:
-        DataError: in one sentence that lists what does not fit.
+        DataError: in one sentence that lists all mismatches.
     """
     wanted = net.state_dict()
     held = states(found, wanted)

@@ -1,4 +1,4 @@
-"""What was asked for: component strings, suite files and options become one validated Spec."""
+"""The request: component strings, suite files and options become one validated Spec."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from benchkit.spec.registry import Registry
 from benchkit.training.recipes import RECIPES, Recipe
 
 MOST_MODELS = 100_000
-"""More shadow models, or models of a population, nobody can train; to plan them alone would not end."""
+"""Maximum number of shadow models, or of models in a population; with more, even the plan would not end."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A validated request: the axes of the matrix and how to train.
+    """A validated request: the axes of the matrix and the training.
 
     Attributes:
-        population: models of each kind, backdoored and benign, that a model detector judges; 0: the victims alone.
-        others: the datasets that defenses asked for, by the text they asked with.
-        optional: components that only ``all`` asked for: left out where the images do not suit them.
+        population: number of models of each kind, backdoored and benign, that a model detector judges; 0: only the
+            victims.
+        others: the datasets that defenses requested, by their text.
+        optional: components from ``all`` alone, which are omitted if they do not suit the images.
     """
 
     attacks: tuple[Attack, ...]
@@ -44,14 +45,14 @@ class Spec:
     optional: frozenset[Component] = frozenset()
 
     def sources(self) -> list[Dataset]:
-        """Return every dataset that is read: the matrix's own and those that defenses learn from."""
+        """Return every dataset to read: those of the matrix and those from which defenses learn."""
         return list(dict.fromkeys([*self.datasets, *(dataset for _, dataset in self.others)]))
 
 
 def components(text: str, kind: str, registry: Registry) -> list[Any]:
-    """Return the components a string asks for; ``all`` stands for every one.
+    """Return the components in a string; ``all`` stands for every one.
 
-    ``-name`` takes away every variant of a component, ``-name:PARAMETER=VALUE`` those that have the parameter so.
+    ``-name`` removes every variant of a component, ``-name:PARAMETER=VALUE`` those with this value of the parameter.
 
     Raises:
         SpecError: for unknown names and bad parameters.
@@ -74,7 +75,7 @@ def components(text: str, kind: str, registry: Registry) -> list[Any]:
 
 
 def _known(kind: str, name: str, registry: Registry, before: Mapping[str, str]) -> type[Any]:
-    """Return a component class; where there is none, the name may be the rest of the value before it."""
+    """Return a component class; an unknown name may be the rest of the value before it, which the error says."""
     try:
         return registry.get(kind, name)
     except SpecError as error:
@@ -93,19 +94,19 @@ def _differs(one: Component, other: Component, params: Iterable[str]) -> bool:
 
 
 def _everything(kind: str, registry: Registry) -> list[type[Any]]:
-    """Return what ``all`` stands for: every component that needs no other to stand on."""
+    """Return the components of ``all``: every one that does not depend on another."""
     classes = [registry.get(kind, name) for name in sorted(registry.kind(kind))]
     return [cls for cls in classes if cls.in_all]
 
 
 def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:
-    """Return the components that a text asks for by ``all`` alone."""
+    """Return the components that are in a text only through ``all``."""
     named = {name for name, _ in pieces(text)}
     return {one for one in chosen if one.name not in named}
 
 
 def component(text: str, kind: str, registry: Registry) -> Any:
-    """Return the one component a string asks for."""
+    """Return the only component in a string."""
     (name, raw), *more = pieces(text)
     if more:
         raise SpecError(f"'{text}' names more than one {kind[:-1]}{_or_quote(more[0][0], raw)}")
@@ -121,10 +122,10 @@ def recipe(text: str) -> Recipe:
 
 
 def models(text: str) -> tuple[str, ...]:
-    """Return the names of networks, each once; whether somebody can build them is seen later.
+    """Return the names of networks, each once; whether they exist is checked later.
 
     Raises:
-        SpecError: when a network is given parameters, or is to be taken away.
+        SpecError: if a network has parameters or a minus sign.
     """
     named = pieces(text)
     for name, raw in named:
@@ -136,7 +137,7 @@ def models(text: str) -> tuple[str, ...]:
 
 
 def poison_rates(text: str) -> tuple[float, ...]:
-    """Return poison rates as shares of the training set, each above 0 and under 1."""
+    """Return poison rates as shares of the training set, each above 0 and below 1."""
     rates = []
     for word in (part.strip() for part in text.split(",")):
         try:
@@ -150,7 +151,7 @@ def poison_rates(text: str) -> tuple[float, ...]:
 
 
 def population(text: str, defenses: Iterable[Defense]) -> int:
-    """Return how many models of each kind a model detector of these defenses judges: 0, or 2 and more."""
+    """Return the number of models of each kind that model detectors judge: 0, or at least 2."""
     if not (text.isascii() and text.isdecimal()) or text == "1":
         raise SpecError(
             f"population must be a whole number of models, 2 or more, or 0 for the victims alone, got '{text}'"
@@ -166,7 +167,7 @@ def population(text: str, defenses: Iterable[Defense]) -> int:
 
 
 def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
-    """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always there."""
+    """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always included."""
     text = {key: str(value) for key, value in options.items()}
     victims = bool(options["victims"])
     defenses = components(text["defenses"], "defenses", registry) if text["defenses"] else []
@@ -189,10 +190,10 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
 
 
 def unsuitable(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:
-    """Return the attacks and defenses that ``all`` swept in and that such images do not suit, with the reason.
+    """Return the attacks and defenses from ``all`` that do not suit such images, with the reason.
 
     Raises:
-        SpecError: naming every component that was asked for by name and cannot run there.
+        SpecError: names every component that was requested by name and cannot run on the images.
     """
     asked: tuple[Attack | Defense, ...] = (*spec.attacks, *spec.defenses)
     found = {one: fault for one in asked if (fault := _fault(one, shape, classes))}

@@ -17,7 +17,7 @@ def read_suite(path: Path) -> dict[str, str | bool]:
     """Read a suite TOML: the same strings as the options, or lists of them.
 
     Raises:
-        SpecError: when the file is missing, is not TOML, or holds an unknown key or a value of a wrong type.
+        SpecError: if the file is missing, is not TOML, or has an unknown key or a value of a wrong type.
     """
     try:
         raw = tomllib.loads(files.read(path, files.TEXT).decode("utf-8-sig"))
@@ -30,7 +30,7 @@ def read_suite(path: Path) -> dict[str, str | bool]:
         raise SpecError(f"suite {path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"suite {path} cannot be read: {error}") from None
-    except ValueError:  # Python reads and writes some thousand digits
+    except ValueError:  # Python refuses integers with more than some thousand digits
         raise SpecError(f"suite {path} cannot be read: a number in it has too many digits") from None
 
 

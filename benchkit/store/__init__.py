@@ -1,5 +1,5 @@
-"""The results folder: artifacts by key, records by path, locks, and files that are written whole or not at all.
+"""The results folder: artifacts by key, records by path, locks, and atomic files.
 
-Torch-free at import. No part of keys: it hands back the bytes that it was given, and proves it by checksums.
+Torch-free at import. This code is not part of keys: it returns the stored bytes, verified by checksums.
 May import: records.
 """

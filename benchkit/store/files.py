@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what an operating system refuses, in a sentence."""
+"""Files that are written completely or not at all, and operating-system errors as sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchkit.store.locks import unfinished
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, or an empty one when there is none."""
+    """Return the JSON object in a file, or an empty one if the file does not exist."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def slug(spec: str) -> str:
 
 
 def write_synced(path: Path, raw: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(raw)
         file.flush()
@@ -41,7 +41,7 @@ def write_synced(path: Path, raw: bytes) -> None:
 
 
 def write_atomic(path: Path, raw: bytes) -> None:
-    """Replace a file in one step; on any failure the old one stays and no other is left behind."""
+    """Replace a file in one step; on failure the old file stays and no other file is left."""
     temporary = unfinished(path.parent)
     try:
         write_synced(temporary, raw)

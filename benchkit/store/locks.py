@@ -1,6 +1,6 @@
-"""What a process claims while it works, locks and unfinished files, and what the dead have left of either.
+"""Locks and unfinished files of working processes, and the removal of those of processes that ended.
 
-Who may read or change them follows from the umask, as for any other file: users who set it so share a folder.
+As for other files, the umask decides who may read or change them, so users can share a folder.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock for the length of a ``with`` block, after whoever holds it now; its file goes with it.
+    """Hold a lock within a ``with`` block, after the current holder; its file is removed at the end.
 
-    The operating system frees it when the holder dies; processes that the holder forked never had it. It works
-    between machines where the file system has POSIX locks, and not between the threads of one process.
+    The operating system releases the lock when the holder dies; forked processes do not inherit it. It works between
+    machines if the file system has POSIX locks, but not between threads of one process.
 
     Raises:
-        OSError: when the file cannot be made, or the file system has no locks.
+        OSError: if the file cannot be made, or the file system has no locks.
     """
     handle = _acquired(path)
     try:
@@ -34,9 +34,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Return who holds a lock, such as ``process 4711 on node7``; "" if nobody does, or cannot say.
+    """Return the holder of a lock, such as ``process 4711 on node7``; "" if it is free or the holder is unknown.
 
-    Not for the holder itself: a process that closes a file loses its POSIX locks on it.
+    The holder must not call this: a process that closes a file loses its POSIX locks on it.
     """
     with suppress(OSError):
         return path.read_text(encoding="utf-8", errors="replace").strip()
@@ -44,7 +44,7 @@ def holder(path: Path) -> str:
 
 
 def myself(pid: int | None = None) -> str:
-    """Return how ``holder`` names this process, or another one of this machine."""
+    """Return the name that ``holder`` gives to this process, or to another one of this machine."""
     return f"process {os.getpid() if pid is None else pid} on {platform.node()}"
 
 
@@ -54,7 +54,7 @@ def _acquired(path: Path, wait: int = 0) -> int:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | wait)
             if _is_at(handle, path):
-                with suppress(OSError):  # the name is for people: a full disk may do without
+                with suppress(OSError):  # the name is only information: ignore a full disk
                     os.ftruncate(handle, 0)
                     os.pwrite(handle, myself().encode(), 0)
                 return handle
@@ -65,7 +65,7 @@ def _acquired(path: Path, wait: int = 0) -> int:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Say whether an open file is still the one at a path: its holder removes it, and another may have come."""
+    """Return whether an open file is still the one at a path: the holder removes it, and there may be a new one."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -73,40 +73,40 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def _give_up(path: Path, handle: int) -> None:
-    # Removed while it is held: whoever waits for this file finds that it is gone, and makes a new one.
+    # Removed while it is held: a waiting process finds that the file is gone, and makes a new one.
     with suppress(OSError):
         path.unlink()
     os.close(handle)
 
 
 def sweep_locks(folder: Path) -> None:
-    """Remove the locks that nobody holds: their holders were killed."""
+    """Remove locks without a holder: their holders were killed."""
     for path in folder.glob("*.lock"):
         with suppress(OSError):
             _give_up(path, _acquired(path, fcntl.LOCK_NB))
 
 
 def unfinished(folder: Path) -> Path:
-    """Return a path in a folder that nobody else uses, and whose name says whom to clean up after."""
+    """Return a unique path in a folder, whose name identifies this process for a later cleanup."""
     return folder / f".new-{claim()}-{secrets.token_hex(4)}"
 
 
 def claim(pid: int | None = None) -> str:
-    """Return what names of this process's unfinished files, or another's, have between their first and last dash."""
+    """Return the part of unfinished files' names, between first and last dash, that identifies a process."""
     return f"{_host()}-{os.getpid() if pid is None else pid}"
 
 
 def sweep_unfinished(paths: Iterable[Path]) -> None:
-    """Remove those of these paths that processes of this machine left when they were killed."""
+    """Remove those of these paths that belong to killed processes of this machine."""
     for path in paths:
         _, host, pid, *rest = f"{path.name}---".split("-")
         if host == _host() and rest and pid.isdecimal() and not _alive(int(pid)):
-            with suppress(OSError):  # another run may be sweeping too
+            with suppress(OSError):  # another run may remove it at the same time
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _host() -> str:
-    # Short, because the path of a socket may not be long.
+    # Short, because the length of a socket's path is limited.
     return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 

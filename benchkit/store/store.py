@@ -1,4 +1,4 @@
-"""The results folder: disposable artifacts by key, precious JSON records by path; every write is atomic."""
+"""The results folder: disposable artifacts by key, permanent JSON records by path; every write is atomic."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IDENTITY = ("key", "dataset", "model", "attack", "defense", "seed")
-"""What a record must have in common with the cell it is found for."""
+"""The fields that a record must share with its cell."""
 Record = dict[str, Any]
 
 
 class Damaged(Exception):
-    """An artifact that should be there is missing or does not match its checksums; it has been removed."""
+    """An expected artifact is missing or does not match its checksums; it has been removed."""
 
     def __init__(self, stage: str, key: str) -> None:
         super().__init__(f"{stage} artifact {key[:8]} is damaged or missing and will be made again")
@@ -43,7 +43,7 @@ class Store:
         self.results = root / "results"
 
     def open(self) -> Store:
-        """Make the folders, and prove that they can be written.
+        """Make the folders, and check that they can be written.
 
         Raises:
             StoreError: in one sentence.
@@ -60,18 +60,18 @@ class Store:
         return self
 
     def sweep(self) -> None:
-        """Remove what processes of this machine left when they were killed: half-written files, and their locks."""
+        """Remove the incomplete files and locks of killed processes of this machine."""
         places = (self.artifacts.glob(".new-*"), self.artifacts.glob("*/.new-*"), self.results.rglob(".new-*"))
         sweep_unfinished(path for found in places for path in found if self.holds(path))
         if self.holds(self.artifacts / "locks" / "any"):
             sweep_locks(self.artifacts / "locks")
 
     def holds(self, path: Path) -> bool:
-        """Say whether a path is in this folder also when the links on the way to it are followed."""
+        """Return whether a path is in this folder after all links are resolved."""
         return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root))
 
     def _stay(self, path: Path) -> None:
-        """Refuse to change what is elsewhere: whoever made a results folder may have put a link there.
+        """Refuse to change anything outside: a results folder from others may contain links.
 
         Raises:
             StoreError: in one sentence.
@@ -85,14 +85,14 @@ class Store:
         return self.artifacts / stage / key
 
     def has(self, stage: str, key: str) -> bool:
-        """Say whether an artifact is there; cheap, so its checksums are looked at when it is loaded."""
+        """Return whether an artifact exists. This is fast; checksums are verified when it is loaded."""
         return (self.path(stage, key) / "manifest.json").is_file()
 
     def meta(self, stage: str, key: str) -> dict[str, Any]:
-        """Return what was saved beside an artifact's tensors.
+        """Return the metadata of an artifact.
 
         Raises:
-            Damaged: when there is no readable manifest.
+            Damaged: if there is no readable manifest.
         """
         try:
             return dict(self._manifest(stage, key)["meta"])
@@ -103,7 +103,7 @@ class Store:
         """Return an artifact's tensors, on the CPU.
 
         Raises:
-            Damaged: when it is missing or its bytes are not those that were saved.
+            Damaged: if it is missing or its bytes have changed.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -119,7 +119,7 @@ class Store:
         raise self.discard(stage, key)
 
     def _manifest(self, stage: str, key: str) -> dict[str, Any]:
-        """Return an artifact's manifest; OSError, ValueError, KeyError or TypeError when it is damaged."""
+        """Return an artifact's manifest; raise OSError, ValueError, KeyError or TypeError if it is damaged."""
         manifest = dict(json.loads((self.path(stage, key) / "manifest.json").read_text()))
         expected = manifest.pop("check")
         if digest(manifest) != expected:
@@ -130,7 +130,7 @@ class Store:
         """Publish an artifact: written under a temporary name, synced, then renamed.
 
         Raises:
-            StoreError: when it cannot be written; nothing half-written stays.
+            StoreError: if it cannot be written; no incomplete files remain.
         """
         from safetensors.torch import save
 
@@ -157,14 +157,14 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def discard(self, stage: str, key: str) -> Damaged:
-        """Remove an artifact if it is there, and return the exception that says so."""
+        """Remove an artifact if it exists, and return the exception that reports it."""
         self._stay(self.path(stage, key))
         shutil.rmtree(self.path(stage, key), ignore_errors=True)
         return Damaged(stage, key)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Hold the only right to make one key; the operating system frees it when the holder dies."""
+        """Hold the exclusive right to make one key; the operating system releases it when the holder dies."""
         with ExitStack() as opened:
             with storage_errors(self.root):
                 path = self._lock(key)
@@ -174,19 +174,19 @@ class Store:
             yield
 
     def holder(self, key: str) -> str:
-        """Return who is making a key, such as ``process 4711 on node7``; "" if nobody is."""
+        """Return the process that is making a key, such as ``process 4711 on node7``; "" if there is none."""
         return holder(self._lock(key))
 
     def _lock(self, key: str) -> Path:
         return self.artifacts / "locks" / f"{key[:32]}.lock"
 
     def record_path(self, record: Mapping[str, Any]) -> Path:
-        """Return where the record of one cell and seed lives."""
+        """Return the path of the record of one cell and seed."""
         parts = (slug(record[axis]) for axis in ("dataset", "model", "attack", "defense"))
         return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
 
     def record(self, identity: Mapping[str, Any]) -> Record | None:
-        """Return the record with this identity and key, whatever its status; None where a report could read none."""
+        """Return the record with this identity and key, with any status; None if there is no readable one."""
         found = read_json(self.record_path(identity))
         return found if is_record(found) and all(found.get(name) == identity[name] for name in IDENTITY) else None
 
@@ -194,7 +194,7 @@ class Store:
         """Write one record: readable, stable, atomic.
 
         Raises:
-            StoreError: when it cannot be written.
+            StoreError: if it cannot be written.
         """
         path = self.record_path(record)
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -1,13 +1,13 @@
-"""The conformance kit: does my plugin keep to benchkit's contracts?
+"""The conformance kit: checks that a plugin follows benchkit's contracts.
 
-Three lines in a plugin's own tests tell::
+Three lines in a plugin's own tests::
 
     @benchkit.testing.parametrize_with_checks([Checkerboard])
     def test_conforms(check):
         check()
 
-Each check is one named function; a failing one says in a sentence what to change. The checks run in a toy
-world (:mod:`benchkit.testing.world`), which hands out scenes as the harness does.
+Each check is one named function; if it fails, it says in one sentence what to change. The checks run in a toy world
+(:mod:`benchkit.testing.world`), which makes scenes as the harness does.
 May import: contracts, models, params, protocol, training.
 """
 
@@ -42,14 +42,14 @@ __all__ = [
 
 
 def checks(subject: Subject, *, source: Source | None = None) -> list[Check]:
-    """Return the checks that fit what ``subject`` is.
+    """Return the checks for the kind of ``subject``.
 
     Args:
         subject: an attack, defense or dataset: a class (checked with default parameters) or a component.
-        source: where a dataset's files are; an empty folder by default.
+        source: the location of a dataset's files; by default an empty folder.
 
     Raises:
-        TypeError: when it is none of the three.
+        TypeError: if it is none of the three.
     """
     cls = class_of(subject)
     if issubclass(cls, Attack):
@@ -64,7 +64,7 @@ def checks(subject: Subject, *, source: Source | None = None) -> list[Check]:
 def parametrize_with_checks(subjects: Iterable[Subject], *, source: Source | None = None) -> pytest.MarkDecorator:
     """Run a test function once per check of each subject, as its argument ``check``.
 
-    The ids read like ``checkerboard-stamp-repeats``, so ``pytest -k stamp`` picks among them.
+    Ids have the form ``checkerboard-stamp-repeats``, so ``pytest -k stamp`` selects among them.
     """
     import pytest
 

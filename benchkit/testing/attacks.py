@@ -1,4 +1,4 @@
-"""What an attack must keep to: the contracts of ``prepare``, ``stamp``, ``poison`` and ``train``."""
+"""The checks of attacks: the contracts of ``prepare``, ``stamp``, ``poison`` and ``train``."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
 
 MOST = 0.5
-"""Share of its pixels beyond which a stamp changes an image as a whole."""
+"""Share of changed pixels above which a stamp changes the whole image."""
 FLAT = 90
-"""Grey level of an image in which there is nothing to resample, sharpen or blur."""
+"""Grey level of a constant image, which resampling, sharpening and blurring do not change."""
 
 
 def check_threat_model(attack: Attack) -> None:
-    """``access``, ``label_policy`` and ``needs`` say known things, and fit what the class replaces."""
+    """``access``, ``label_policy`` and ``needs`` have known values that match the overridden methods."""
     name, replaces = attack.name, attack.controls_training()
     require(
         attack.access in ("data", "training", "none"),
@@ -59,7 +59,7 @@ def check_threat_model(attack: Attack) -> None:
 
 
 def check_refuses_a_missing_class(attack: Attack) -> None:
-    """``check`` refuses a target that is no class: an own ``check`` must end in ``super().check``."""
+    """``check`` refuses a target that is not a class: an overriding ``check`` must end with ``super().check``."""
     shape = home(attack).shape
     beyond = dataclasses.replace(attack, target=CLASSES)
     refused = beyond.check(shape, CLASSES) is not None
@@ -70,7 +70,7 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
 
 
 def check_reports(attack: Attack) -> None:
-    """What ``prepare`` returns under the names in ``reports`` are single numbers, which ``shortfall`` can judge."""
+    """The results of ``prepare`` named in ``reports`` are single numbers that ``shortfall`` accepts."""
     crafter = attack.crafter()
     made = prepared(crafter, home(crafter))
     said = crafter.shortfall(checks.reported(crafter.name, crafter.reports, made))
@@ -86,7 +86,7 @@ def check_stamp(attack: Attack) -> None:
 
 
 def check_stamp_leaves_its_input(attack: Attack) -> None:
-    """``stamp`` returns a new tensor and does not write into the one it was given."""
+    """``stamp`` returns a new tensor and does not change its input."""
     where = home(attack)
     given = where.inputs
     stamped = attack.stamp(given, where.attacking(attack))
@@ -105,7 +105,7 @@ def check_stamp_repeats(attack: Attack) -> None:
 
 
 def check_stamp_changes_pixels(attack: Attack) -> None:
-    """A trigger is seen in the pixels; what a benign attack does to them is up to it."""
+    """A trigger changes pixels; a benign attack may leave them unchanged."""
     where = home(attack)
     images = where.data.test.images
     if not attack.benign:
@@ -113,7 +113,7 @@ def check_stamp_changes_pixels(attack: Attack) -> None:
 
 
 def check_control(attack: Attack) -> None:
-    """``control`` is a stamp without its trigger: uint8 of the same shape, repeatable, its input left alone."""
+    """``control`` returns uint8 images of the same shape, is repeatable, and does not change its input."""
     where = home(attack)
     given = where.inputs
     made = attack.control(given, where.attacking(attack))
@@ -147,7 +147,7 @@ def check_control_of_most_pixels(attack: Attack) -> None:
 
 
 def check_stamp_any_count(attack: Attack) -> None:
-    """``stamp`` takes one image, and none (a poison rate may round down to nothing)."""
+    """``stamp`` accepts one image, and none (a poison rate may round down to 0)."""
     where = home(attack)
     for count in (1, 0):
         images = where.inputs[:count]
@@ -155,7 +155,7 @@ def check_stamp_any_count(attack: Attack) -> None:
 
 
 def check_stamp_every_shape(attack: Attack) -> None:
-    """``prepare`` and ``stamp`` work for grey and colour images of each size (three are tried)."""
+    """``prepare`` and ``stamp`` work for grey and colour images of three sizes."""
     for where in worlds_for(attack)[:3]:
         stamped = attack.stamp(where.inputs, where.attacking(attack))
         checks.images(attack.name, f"stamp ({'x'.join(map(str, where.shape))})", where.inputs, stamped)
@@ -173,7 +173,7 @@ def check_target_labels(attack: Attack) -> None:
 
 
 def check_train(attack: Attack) -> None:
-    """An attack that runs the training returns a working model and leaves the data as it is."""
+    """An attack that controls the training returns a working model and does not change the data."""
     if attack.access != "training":
         return
     where = home(attack)

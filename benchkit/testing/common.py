@@ -1,4 +1,4 @@
-"""What every kind of plugin is checked for: a usable declaration, specs that read back, repeatability."""
+"""The checks of all kinds of plugins: a usable declaration, specs that parse back, repeatability."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ T = TypeVar("T")
 
 
 class ConformanceError(AssertionError):
-    """A plugin breaks its contract. The text is for the plugin's author: what is wrong and what to do."""
+    """A plugin violates its contract. The text tells the plugin's author what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One named check of one plugin; call it. It returns nothing, or raises ConformanceError."""
+    """One named check of one plugin. A call returns nothing, or raises ConformanceError."""
 
     subject: Subject
     function: Callable[..., None]
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def name(self) -> str:
-        """What is checked, such as ``stamp-repeats``."""
+        """The name, such as ``stamp-repeats``."""
         return self.function.__name__.removeprefix("check_").replace("_", "-")
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Check:
         return f"{(subject.name or subject.__name__) if isinstance(subject, type) else subject}-{self.name}"
 
     def __call__(self) -> None:
-        """Run the check. Whatever else the plugin raises is a fault too, and is named."""
+        """Run the check. Any other exception of the plugin also counts as a failure, and is named."""
         try:
             self.function(self.view(self.subject), *self.extra)
         except ConformanceError:
@@ -67,7 +67,7 @@ def class_of(subject: Subject) -> type[Component]:
 
 
 def made(subject: Subject) -> Component:
-    """Return a component with default parameters, or the one given."""
+    """Return a component with default parameters, or the given one."""
     if not isinstance(subject, type):
         return subject
     check_usable_class(subject)
@@ -81,7 +81,7 @@ def require(holds: bool, sentence: str) -> None:
 
 
 def check_usable_class(cls: type[Component]) -> None:
-    """A class is a frozen dataclass, has a name, declares its parameters and leaves nothing abstract."""
+    """A class is a frozen dataclass with a name, declared parameters and no abstract methods."""
     fault = class_fault(cls)
     require(fault is None, str(fault))
     missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
@@ -89,20 +89,20 @@ def check_usable_class(cls: type[Component]) -> None:
 
 
 def check_name(cls: type[Component]) -> None:
-    """A name is kebab-case, as users type it."""
+    """A name is in kebab-case."""
     right = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", cls.name) is not None
     require(right, f"{cls.__qualname__}.name is {cls.name!r}: write it in lower case with hyphens, 'my-name'")
 
 
 def check_docstring(cls: type[Component]) -> None:
-    """A class says in its own docstring what it does; a dataclass without one gets its signature."""
+    """A class has its own docstring; a dataclass without one gets its signature as docstring."""
     text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
     written = bool(text) and not text.startswith(f"{cls.__name__}(")
     require(written, f"{cls.__qualname__} has no docstring: its first line is what `benchkit show` prints")
 
 
 def check_parameters(cls: type[Component]) -> None:
-    """Each parameter has a simple type, a sentence of help, and a default that its own bounds allow."""
+    """Each parameter has a simple type, a description, and a default within its bounds."""
     for name, (kind, default, meta) in fields_of(cls).items():
         where = f"{cls.__qualname__}.{name}"
         require(bool(meta.help.strip()), f"{where} has no help: say what it is, with its unit")
@@ -117,7 +117,7 @@ def check_parameters(cls: type[Component]) -> None:
 
 
 def check_spec_round_trip(component: Component) -> None:
-    """What ``str`` prints, for the defaults and with each parameter changed, reads back as an equal one."""
+    """The result of ``str``, with defaults and with each parameter changed, parses back to an equal component."""
     from benchkit.params.grammar import pieces
 
     for one in variations(component):
@@ -155,7 +155,7 @@ def _others(kind: type, value: Any, meta: Param) -> list[Value]:
 
 
 def check_refusal(component: Attack | Defense) -> None:
-    """``check`` answers None or one sentence for any image size and number of classes."""
+    """``check`` returns None or one sentence for any image size and number of classes."""
     for shape, classes in (((3, 32, 32), 10), ((1, 8, 8), 2), ((3, 224, 160), 1000)):
         answer = component.check(shape, classes)
         sentence = answer is None or (isinstance(answer, str) and answer.strip() != "" and "\n" not in answer)
@@ -163,7 +163,7 @@ def check_refusal(component: Attack | Defense) -> None:
 
 
 def check_prepare(component: Attack | Defense) -> None:
-    """``prepare`` returns named tensors that survive being stored (safetensors)."""
+    """``prepare`` returns named tensors that can be stored (safetensors)."""
     from safetensors.torch import load, save
 
     made_here = component.prepare(home(component).preparing(component))
@@ -173,7 +173,7 @@ def check_prepare(component: Attack | Defense) -> None:
 
 
 def check_prepare_repeats(component: Attack | Defense) -> None:
-    """``prepare`` draws from ``scene.rng`` alone."""
+    """``prepare`` draws only from ``scene.rng``."""
     where = home(component)
     require(
         repeats(lambda: component.prepare(where.preparing(component)), same),
@@ -182,7 +182,7 @@ def check_prepare_repeats(component: Attack | Defense) -> None:
 
 
 def home(component: Attack | Defense) -> World:
-    """Return the smallest toy world the component accepts."""
+    """Return the smallest toy world that the component accepts."""
     accepted = worlds_for(component)
     require(bool(accepted), f"{component.name}.check refuses every toy world (16, 32 and 64 pixels, 4 classes)")
     return accepted[0]
@@ -204,12 +204,12 @@ def copied(split: Split) -> Split:
 
 
 def unchanged(split: Split, before: Split) -> bool:
-    """Return whether a split still is what it was."""
+    """Return whether a split is unchanged."""
     return alike(split.images, before.images) and alike(split.labels, before.labels)
 
 
 def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:
-    """Return whether ``run`` gives the same result under two different states of every global generator."""
+    """Return whether ``run`` gives the same result with two different states of every global generator."""
     results = []
     for seed in (11, 12):
         with global_seed(seed):
@@ -219,7 +219,7 @@ def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python for a while."""
+    """Seed the global generators of torch, numpy and Python within the context."""
     python, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
@@ -236,11 +236,11 @@ DECLARATION: tuple[Callable[[Any], None], ...] = (check_usable_class, check_name
 
 
 def declaration_checks(subject: Subject) -> list[Check]:
-    """Return the checks of what a class says about itself; nothing of it is run."""
+    """Return the checks of the declarations of a class; none of its methods run."""
     named = [Check(subject, function, class_of) for function in DECLARATION]
     return [*named, Check(subject, check_spec_round_trip, made)]
 
 
 def contract_checks(subject: Subject, functions: tuple[Callable[[Any], None], ...]) -> list[Check]:
-    """Return the declaration checks, then these, which are called with a component."""
+    """Return the declaration checks, then the given ones, which are called with a component."""
     return declaration_checks(subject) + [Check(subject, function, made) for function in functions]

@@ -1,4 +1,4 @@
-"""What a dataset must keep to: types, shapes, labels, and one clear sentence when files are missing."""
+"""The checks of datasets: types, shapes, labels, and one clear sentence if files are missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=4)
 def _loaded(dataset: Dataset, source: Source | None) -> Data:
-    """Return the dataset as loaded from ``source``, or from an empty folder."""
+    """Return the dataset, loaded from ``source`` or from an empty folder."""
     if source is not None:
         return checks.data(dataset.name, dataset.load(source))
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +40,7 @@ def _loaded(dataset: Dataset, source: Source | None) -> Data:
 
 
 def check_missing_files(dataset: Dataset) -> None:
-    """In an empty folder and without the network, ``load`` either works or raises DataError, one sentence."""
+    """In an empty folder and without the network, ``load`` either works or raises DataError with one sentence."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             dataset.load(Source(Path(folder)))
@@ -77,7 +77,7 @@ def check_load_repeats(dataset: Dataset, source: Source | None) -> None:
 
 
 def check_fingerprint(dataset: Dataset, source: Source | None) -> None:
-    """The fingerprint is text, and stays the same while the files do."""
+    """The fingerprint is text, and does not change while the files do not change."""
     with tempfile.TemporaryDirectory() as folder:
         where = source or Source(Path(folder))
         first, second = dataset.fingerprint(where), dataset.fingerprint(where)
@@ -93,7 +93,7 @@ def dataset_checks(subject: Subject, source: Source | None = None) -> list[Check
 
     Args:
         subject: the class or component.
-        source: where its files are; an empty folder by default, which suits datasets that draw their images.
+        source: the location of its files; by default an empty folder, for datasets that render their images.
     """
     sourced = [Check(subject, function, made, (source,)) for function in SOURCED]
     return [*contract_checks(subject, (check_missing_files,)), *sourced]

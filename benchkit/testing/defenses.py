@@ -1,4 +1,4 @@
-"""What a defense of each kind must keep to, checked in a world whose victim holds a backdoor."""
+"""The checks of defenses of each kind, in a world whose victim has a backdoor."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 Act = Callable[[Any, Split, Scene], Any]
-"""``act(defense, given, scene)`` runs a defense's own method on images (labels where its kind sees them)."""
+"""``act(defense, given, scene)`` runs the method of the kind on images (with labels if the kind sees them)."""
 
 ACTS: dict[type[Defense], tuple[str, Act]] = {
     InputDetector: ("score", lambda defense, given, scene: defense.score(given.images, scene)),
@@ -57,7 +57,7 @@ ACTS: dict[type[Defense], tuple[str, Act]] = {
 
 
 def _act(defense: Defense) -> tuple[str, Act]:
-    """Return the name of the method that makes a defense what it is, and how to call it."""
+    """Return the name of the method of the defense's kind, and how to call it."""
     for kind, act in ACTS.items():
         if isinstance(defense, kind):
             return f"{defense.name}.{act[0]}", act[1]
@@ -65,14 +65,14 @@ def _act(defense: Defense) -> tuple[str, Act]:
 
 
 def _given(defense: Defense, where: World) -> Split:
-    """Return what this kind is shown: the poisoned training set, or inputs to a deployed model."""
+    """Return the input of this kind: the poisoned training set, or inputs to a deployed model."""
     if isinstance(defense, TrainingFilter | RobustTraining):
         return copied(where.poisoned.data)
     return Split(where.inputs, torch.zeros(len(where.inputs), dtype=torch.int64))
 
 
 def _checked(defense: Defense, result: Any, given: Split, where: World) -> Tensor:
-    """Check what the method returned; return it as a tensor that two runs can be compared by."""
+    """Check the result of the method; return it as a tensor for comparison between runs."""
     _, method = _act(defense)[0].rsplit(".", 1)
     if isinstance(result, torch.nn.Module) or isinstance(defense, RobustTraining | ModelRepair):
         return _logits(checks.model(defense.name, method, result), defense, where)
@@ -97,7 +97,7 @@ def _run(defense: Defense, where: World, scene: Scene | None = None) -> Tensor:
 
 
 def check_kind(cls: type[Defense]) -> None:
-    """A defense derives from exactly one kind, and declares only needs that exist."""
+    """A defense derives from exactly one kind, and declares only known needs."""
     kinds = [kind.__name__ for kind in ACTS if issubclass(cls, kind)]
     names = ", ".join(kind.__name__ for kind in ACTS)
     require(len(kinds) == 1, f"{cls.__qualname__} must derive from exactly one of {names}; it has {kinds}")
@@ -106,7 +106,7 @@ def check_kind(cls: type[Defense]) -> None:
 
 
 def check_declared_needs(defense: Defense) -> None:
-    """``prepare`` and the method of the kind run with what was declared, and ask for nothing else."""
+    """``prepare`` and the method of the kind use only what the defense declares."""
     where = home(defense)
     try:
         defense.prepare(where.preparing(defense))
@@ -116,7 +116,7 @@ def check_declared_needs(defense: Defense) -> None:
 
 
 def check_result(defense: Defense) -> None:
-    """The method of the kind returns the type, shape, dtype and range its contract names, all finite."""
+    """The method of the kind returns finite values with the type, shape, dtype and range of its contract."""
     _run(defense, home(defense))
 
 
@@ -130,7 +130,7 @@ def check_result_repeats(defense: Defense) -> None:
 
 
 def check_leaves_what_it_is_given(defense: Defense) -> None:
-    """Neither the images it is shown nor the clean hold-out are written into."""
+    """The defense changes neither its input images nor the clean hold-out."""
     where = home(defense)
     given, scene = _given(defense, where), where.defending(defense)
     before = copied(given)
@@ -154,7 +154,7 @@ def check_one_image(defense: Defense) -> None:
 
 
 def check_cutoff(defense: Defense) -> None:
-    """The cutoff is a finite number, and the same again for the same seed."""
+    """The cutoff is a finite number, and the same for the same seed."""
     if not isinstance(defense, InputDetector | ModelDetector):
         return
     where = home(defense)
@@ -169,7 +169,7 @@ def check_cutoff(defense: Defense) -> None:
 
 
 def check_keeps_enough(defense: Defense) -> None:
-    """A training filter leaves images of two classes or more to retrain on."""
+    """A training filter keeps images of at least two classes."""
     if not isinstance(defense, TrainingFilter):
         return
     where = home(defense)
@@ -181,7 +181,7 @@ def check_keeps_enough(defense: Defense) -> None:
 
 
 def check_every_shape(defense: Defense) -> None:
-    """Grey and colour images of each size that ``check`` accepts are handled (three are tried)."""
+    """A defense handles grey and colour images of each size that ``check`` accepts (three sizes are tried)."""
     for where in worlds_for(defense)[:3]:
         _run(defense, where)
 

@@ -1,4 +1,4 @@
-"""What an attack must keep to where it poisons a training set."""
+"""The checks of how an attack poisons a training set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_poison_mask(attack: Attack) -> None:
-    """The mask names exactly the rows that were changed, and the training set given stays as it is."""
+    """The mask marks exactly the changed images, and the input training set does not change."""
     where = home(attack)
     train = copied(where.data.train)
     checks.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
@@ -23,7 +23,7 @@ def check_poison_mask(attack: Attack) -> None:
 
 
 def check_poison_count(attack: Attack) -> None:
-    """At most the rate's share of rows is poisoned, and at least one; none by a benign attack."""
+    """At least one image and at most the share ``rate`` is poisoned; none by a benign attack."""
     count, most = int(poisoned_by(attack, home(attack)).mask.sum()), share_of(RATE, len(home(attack).data.train))
     if attack.benign:
         require(count == 0, f"{attack.name} says benign = True, but poisons {count} images")
@@ -33,7 +33,7 @@ def check_poison_count(attack: Attack) -> None:
 
 
 def check_poison_labels(attack: Attack) -> None:
-    """Dirty labels are the target's, clean ones stay true, and a target-class image is not wasted."""
+    """Dirty labels are the target, clean ones do not change, and dirty-label attacks poison no target-class image."""
     where = home(attack)
     poisoned, true = poisoned_by(attack, where), where.data.train.labels
     got, rows = poisoned.data.labels, poisoned.mask
@@ -48,7 +48,7 @@ def check_poison_labels(attack: Attack) -> None:
 
 
 def check_poison_repeats(attack: Attack) -> None:
-    """``poison`` chooses the same rows for the same seed."""
+    """``poison`` chooses the same images for the same seed."""
     where = home(attack)
     require(
         repeats(lambda: poisoned_by(attack, where), _same_poison),
@@ -57,7 +57,7 @@ def check_poison_repeats(attack: Attack) -> None:
 
 
 def poisoned_by(attack: Attack, where: World) -> Poisoned:
-    """Let an attack poison a copy of a world's training set."""
+    """Return a copy of a world's training set, poisoned by an attack."""
     return attack.poison(copied(where.data.train), where.attacking(attack))
 
 

@@ -1,4 +1,4 @@
-"""A toy world: tiny learnable images, a tiny network, and the scenes the harness would hand out."""
+"""A toy world: small learnable images, a small network, and scenes like those of the harness."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 CLASSES = 4
 SHADOWS = 24
-"""Shadow models that a defense gets to learn from at most."""
+"""Maximum number of shadow models for a defense."""
 RATE = 0.15
 CPU = torch.device("cpu")
 SHAPES = ((3, 16), (1, 16), (3, 32), (1, 32), (3, 64), (1, 64))
-"""Channels and side of the worlds there are, in the order in which they are tried."""
+"""Channels and side of the available worlds, in the order in which they are tried."""
 
 
 def network(channels: int) -> nn.Module:
@@ -41,13 +41,13 @@ def network(channels: int) -> nn.Module:
 
 
 def _patterns(channels: int, side: int, rng: torch.Generator) -> Tensor:
-    """Return one smooth picture per class, float32 (CLASSES, C, H, W) in about 40..200."""
+    """Return one smooth picture per class, float32 (CLASSES, C, H, W), about 40..200."""
     coarse = 40 + 160 * torch.rand(CLASSES, channels, 4, 4, generator=rng)
     return nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
 
 
 def _split(count: int, patterns: Tensor, rng: torch.Generator) -> Split:
-    """Return ``count`` noisy copies of the patterns; every class gets its share."""
+    """Return ``count`` noisy copies of the patterns, balanced over the classes."""
     labels = torch.arange(count) % CLASSES
     noise = 20 * torch.randn(count, *patterns.shape[1:], generator=rng)
     return Split((patterns[labels] + noise).clamp(0, 255).round().to(torch.uint8), labels)
@@ -55,7 +55,7 @@ def _split(count: int, patterns: Tensor, rng: torch.Generator) -> Split:
 
 @dataclass(frozen=True)
 class World:
-    """Four classes of ``side`` x ``side`` images, and who may see what of them.
+    """Four classes of ``side`` x ``side`` images, and the data of each party.
 
     Attributes:
         channels: 1 or 3.
@@ -77,7 +77,7 @@ class World:
 
     @functools.cached_property
     def holdout(self) -> Split:
-        """64 clean images that are in no training set (the defender's)."""
+        """64 clean images outside of the training set (the defender's)."""
         return self._drawn[1]
 
     @functools.cached_property
@@ -101,7 +101,7 @@ class World:
 
     @property
     def inputs(self) -> Tensor:
-        """What a deployed model sees: 16 clean and 16 triggered test images, uint8 (32, C, H, W)."""
+        """Inputs of a deployed model: 16 clean and 16 triggered test images, uint8 (32, C, H, W)."""
         images = self.data.test.images[:16]
         return torch.cat([images, self.triggered(images)])
 
@@ -113,16 +113,16 @@ class World:
 
     @functools.cached_property
     def clean_model(self) -> Classifier:
-        """A model trained on clean data, as an attacker may have it."""
+        """A model trained on clean data, for attackers."""
         return self.trainer.fit(self.data.train, rng=torch.Generator().manual_seed(1))
 
     @functools.cached_property
     def victim(self) -> Classifier:
-        """A backdoored model, as a defender may have it."""
+        """A backdoored model, for defenders."""
         return self.trainer.fit(self.poisoned.data, rng=torch.Generator().manual_seed(2))
 
     def preparing(self, component: Attack | Defense, *, seed: int = 0) -> Scene:
-        """Return the scene of ``prepare``: no trainer, and a model only for attacks that declare one."""
+        """Return the scene of ``prepare``: without a trainer, and with a model only for attacks that declare one."""
         if isinstance(component, Defense):
             others = dict.fromkeys(component.other_datasets(), self.data.train)
             scene = self._scene(self._held(component), seed)
@@ -135,7 +135,7 @@ class World:
         return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
-        """Return a defender's scene: a trainer, and where they are declared the hold-out and the victim."""
+        """Return a defender's scene: a trainer, and the hold-out and the victim if they are declared."""
         model = self._granted(defense, lambda: self.victim)
         ready = dict(prepared(defense, self))
         return self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
@@ -144,7 +144,7 @@ class World:
         return self.holdout if defense.clean else None
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
-        """Return the first few shadow models that a defense describes, of the world's own small network."""
+        """Return the first shadow models that a defense describes, with the small network of the world."""
         wanted = defense.shadows()
         numbers = range(min(SHADOWS, wanted.count)) if wanted else ()
         scenes = [self._scene(self._held(defense), number) for number in numbers]
@@ -171,13 +171,13 @@ class World:
 
 @functools.cache
 def world(channels: int, side: int) -> World:
-    """Return a world; its data and models are made on first use and kept."""
+    """Return a world; its data and models are made on first use and cached."""
     return World(channels, side)
 
 
 @functools.lru_cache(maxsize=64)
 def prepared(component: Attack | Defense, where: World) -> Tensors:
-    """Return what ``component.prepare`` makes in a world, computed once; wrappers use what the wrapped attack makes."""
+    """Return the result of ``component.prepare`` in a world, computed once; wrappers use that of the wrapped attack."""
     maker = component.crafter() if isinstance(component, Attack) else component
     made = maker.prepare(where.preparing(maker))
     return {**made, **maker.draw(where.preparing(maker))} if isinstance(maker, Attack) else made

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def augmented(images: Tensor, recipe: Recipe) -> Tensor:
-    """Return uint8 (B, C, H, W), each image shifted, mirrored and turned on its own draw; turned ones as floats.
+    """Return uint8 (B, C, H, W), each image shifted, mirrored and rotated at random; floats after a rotation.
 
-    Whether a batch is cropped, and turned, at all is one draw each, where the recipe leaves that to chance.
+    If the recipe crops or rotates only some batches, one draw per batch decides for each.
     """
     moved = random_crop_and_flip(
         images, recipe.crop if bernoulli(recipe.crop_chance) else 0, recipe.flip, recipe.padding
@@ -25,17 +25,17 @@ def augmented(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def to_device(drawn: Tensor, device: torch.device) -> Tensor:
-    """Return what was drawn on the CPU on the device; to a GPU it travels while Python goes on to the next call."""
+    """Return a tensor from the CPU on the device; transfers to a GPU are asynchronous."""
     return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
 def bernoulli(chance: float) -> bool:
-    """Return True with this chance; certainty draws nothing."""
+    """Return True with this probability; for 0 and 1 nothing is drawn."""
     return chance >= 1 or float(torch.rand(())) < chance
 
 
 def random_crop_and_flip(images: Tensor, most: int, flip: bool, padding: str) -> Tensor:
-    """Return (B, C, H, W) with each image moved by up to ``most`` pixels along each axis, and mirrored or not."""
+    """Return (B, C, H, W) with each image shifted by up to ``most`` pixels along each axis, and mirrored at random."""
     count, _, height, width = images.shape
     if not (flip or most):
         return images
@@ -51,12 +51,12 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tenso
 
     Args:
         images: (B, C, H, W).
-        rows: int64 (B, H), from which row each row comes.
-        columns: int64 (B, W), likewise.
+        rows: int64 (B, H), the source row of each row.
+        columns: int64 (B, W), the source column of each column.
         padding: ``zero`` (black) or ``reflect``.
     """
     pixels = images.permute(0, 2, 3, 1)
-    if padding == "zero":  # a black frame, from which everything outside is taken
+    if padding == "zero":  # positions outside read from a black frame
         pixels = F.pad(pixels, (0, 0, 1, 1, 1, 1))
         rows, columns = (at.clamp(-1, side) + 1 for at, side in zip((rows, columns), images.shape[2:], strict=True))
     else:
@@ -67,7 +67,7 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: str) -> Tenso
 def _gathered(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return ``pixels[b, rows[b, i], columns[b, j]]`` of (B, H, W, C): whole rows first, then values of each row.
 
-    That is five times as fast on a CPU as indexing with both at once.
+    On a CPU this is five times as fast as indexing with both at once.
     """
     count, height, width, channels = pixels.shape
     first = torch.arange(count, device=pixels.device)[:, None] * height
@@ -78,16 +78,16 @@ def _gathered(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def reflected(positions: Tensor, size: int) -> Tensor:
-    """Fold positions outside 0..size-1 back in, as in a mirror on the border pixel."""
+    """Reflect positions outside 0..size-1 at the border pixel."""
     folded = (size - 1) - (size - 1 - positions.abs()).abs()
     return folded.clamp(0, size - 1)
 
 
 def random_rotation(images: Tensor, degrees: float) -> Tensor:
-    """Return uint8 images (B, C, H, W) as float32 in [0, 1], each turned by up to so many degrees, bilinearly."""
+    """Return uint8 images (B, C, H, W) as float32 in [0, 1], each rotated by up to ``degrees``, bilinearly."""
     angles = math.radians(degrees) * (2 * torch.rand(len(images)) - 1)
     cos, sin, still = angles.cos(), angles.sin(), torch.zeros(len(images))
-    ratio = images.shape[-2] / images.shape[-1]  # the grid measures both axes from -1 to 1
+    ratio = images.shape[-2] / images.shape[-1]  # grid positions are -1..1 on both axes
     maps = torch.stack((cos, -sin * ratio, still, sin / ratio, cos, still), 1).view(-1, 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images / 255, to_device(grid, images.device), align_corners=False)

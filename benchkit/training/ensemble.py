@@ -1,7 +1,7 @@
 """Many trainings at once: on a GPU, models of one architecture are trained as one batched computation.
 
 A small network leaves most of a GPU idle. Here K models share each step: their weights are stacked on a new first
-axis and the network is mapped over it. On a CPU this is slower than one model after the other, and is not done.
+axis, over which the network is mapped. On a CPU this is slower than one model after the other, so it is not used.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from benchkit.training.recipes import Recipe
 
 MOST, SHARE = 64, 0.25
-"""Models trained as one at most, and the share of a GPU's memory that they take, where :func:`fit_many` decides: of the
-whole memory, because what is drawn depends on how many are stacked, and must not depend on who else is there."""
+"""Defaults of :func:`fit_many`: the maximum number of stacked models, and their share of a GPU's whole memory. It is
+not a share of the free memory, because random numbers depend on the number of stacked models, which must not depend on
+other processes.
+"""
 AHEAD = 100
-"""Steps whose batches go to the device in one transfer."""
+"""Number of steps whose batches are transferred to the device at once."""
 
 
 def fit_many(
@@ -54,20 +56,20 @@ def fit_many(
 ) -> list[Classifier]:
     """Train one model on each split, as ``trainer.fit(split, rng=rng)`` does, and return them in eval mode, in order.
 
-    Up to rounding each has the weights that ``fit`` would give it, except that dropout and augmentation draw other
-    numbers where models are stacked, which then also depend on ``stacked``.
+    Up to rounding, each model has the weights that ``fit`` gives, except that dropout and augmentation of stacked
+    models draw other numbers, which also depend on ``stacked``.
 
     Args:
         trainer: holds the recipe, the architecture and the device.
-        splits: what each model is trained on, of any sizes. An item is asked for once, when its turn comes; as many
-            as are stacked are in memory at once. Networks with batch normalisation are stacked only with
-            neighbours whose splits are as large.
+        splits: the training set of each model, of any size. Each item is read once, when it is needed; as many as are
+            stacked are in memory at once. Networks with batch normalisation are stacked only with neighbours of the
+            same split size.
         rngs: a CPU generator for each split; one number is drawn from each.
-        stacked: how many models are trained as one batched computation. By default one on a CPU, and on a GPU as
-            many as a ``SHARE`` of its memory takes, at most ``MOST``; fewer only where others left less of it.
+        stacked: how many models are trained as one batched computation. By default one on a CPU, and on a GPU as many
+            as fit into a ``SHARE`` of its memory, at most ``MOST``; fewer only if other processes use the memory.
 
     Raises:
-        BenchkitError: when the loss of a model stops being finite.
+        BenchkitError: if the loss of a model is not finite.
     """
     if len(splits) != len(rngs):
         raise ContractError(f"fit_many needs a generator for each split, got {len(rngs)} for {len(splits)}")
@@ -109,7 +111,7 @@ def _normalises_batches(trainer: Trainer) -> bool:
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a stack, at first untrained, with its data and its training's length."""
+    """One model of a stack, at first untrained, with its data and the length of its training."""
 
     model: Classifier
     fixed: list[Tensor]
@@ -120,7 +122,7 @@ class Member:
 
     @classmethod
     def of(cls, trainer: Trainer, data: Split, seed: int) -> Member:
-        """Draw what :meth:`Trainer.fit` draws from this number before the first step."""
+        """Return a member with the same draws from this seed as :meth:`Trainer.fit` makes before the first step."""
         data = data.to(trainer.device)
         with seeded(seed):
             model, fixed = trainer.fresh(data)
@@ -156,7 +158,7 @@ def _run(recipe: Recipe, members: list[Member]) -> None:
         losses.sum().backward()
         step(turn.factor)
         sums += losses.detach()
-        # What becomes of a model's place in the stack after its own last step does not matter.
+        # After a model's own last step, its place in the stack is not used.
         ready = [k for k, member in enumerate(members) if member.total == done]
         for k in ready:
             stack.read(k, members[k].model)
@@ -174,10 +176,10 @@ class Turn:
     """One step of K models at once.
 
     Attributes:
-        rows: int64 (K, B), positions in the members' images, one after the other.
-        shares: float32 (K, B), what an image counts in the mean loss of its model's batch: 0 where a batch is
-            shorter than B, or over.
-        factor: of the learning rate; float32 (K,) where the models' differ.
+        rows: int64 (K, B), indices into the concatenated images of the members.
+        shares: float32 (K, B), the weight of an image in the mean loss of its model's batch: 0 beyond the end of a
+            shorter batch, and for finished models.
+        factor: factor of the learning rate; float32 (K,) if it differs between the models.
     """
 
     rows: Tensor
@@ -185,7 +187,7 @@ class Turn:
     factor: float | Tensor
 
     def losses(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        """Return the mean cross-entropy of each model's batch (K,) from logits (K, B, classes)."""
+        """Return the mean cross-entropy (K,) of each model's batch from logits (K, B, classes)."""
         wanted = labels[self.rows].flatten()
         each = F.cross_entropy(logits.flatten(0, 1), wanted, label_smoothing=smoothing, reduction="none")
         each = each.view_as(self.shares)
@@ -193,7 +195,7 @@ class Turn:
 
 
 def turns(recipe: Recipe, members: list[Member]) -> Iterator[Turn]:
-    """Yield the steps of the longest training; members whose own are over take no part in what is left."""
+    """Yield the steps of the longest training; finished members have no part in the remaining ones."""
     device, offsets = members[0].data.labels.device, [0]
     for member in members[:-1]:
         offsets.append(offsets[-1] + len(member.data))
@@ -229,7 +231,7 @@ def _as_many_as_fit(trainer: Trainer, splits: Iterator[Split]) -> tuple[int, Ite
 
 
 def _room(trainer: Trainer, data: Split) -> int:
-    """Return how many models fit into the GPU's free memory; 1 where the network cannot be mapped."""
+    """Return how many models fit into the GPU's free memory; 1 if the network cannot be mapped."""
     device, few = trainer.device, data[: trainer.recipe.batch_for(len(data))].to(trainer.device)
     with seeded(0):
         model = trainer.fresh(few)[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-# Coefficients of the odd quintic iteration that drives all singular values towards 1 (Jordan et al., 2024).
+# Coefficients of the odd quintic iteration that moves all singular values towards 1 (Jordan et al., 2024).
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
@@ -28,7 +28,7 @@ def orthogonalised(matrix: Tensor, steps: int) -> Tensor:
 
 
 def _norm(stack: Tensor, inner: int) -> Tensor:
-    """Return the norm over the last ``inner`` axes, which stay with length 1."""
+    """Return the norm over the last ``inner`` axes, which are kept with length 1."""
     axes = tuple(range(-inner, 0))
     found: Tensor = stack.norm() if stack.dim() == inner else torch.linalg.vector_norm(stack, dim=axes, keepdim=True)
     return found
@@ -37,9 +37,9 @@ def _norm(stack: Tensor, inner: int) -> Tensor:
 class Muon:
     """Muon (Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks").
 
-    ``params`` are filter banks (O, I, h, w), or stacks of them (K, O, I, h, w), one for each of K models.
-    Before each update a filter bank is scaled to Frobenius norm sqrt(O), so ``lr`` is a
-    relative step; normalisation layers behind convolutions make their scale immaterial.
+    ``params`` are filter banks (O, I, h, w), or stacks of them (K, O, I, h, w), one for each of K models. Before each
+    update a filter bank is scaled to Frobenius norm sqrt(O), so ``lr`` is a relative step; with normalisation layers
+    after the convolutions, this scale has no effect.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.6, steps: int = 3) -> None:
@@ -52,7 +52,7 @@ class Muon:
         """Update every filter bank that has a gradient, with learning rate ``lr * factor``.
 
         Args:
-            factor: a number, or one for each model of the stacks: float32 (K,).
+            factor: a number, or one per model of the stacks: float32 (K,).
         """
         for weight, buffer in zip(self.params, self.buffers, strict=True):
             if weight.grad is None:

@@ -1,4 +1,4 @@
-"""How victims are trained: the recipes and their parameters, without torch."""
+"""The training recipes of victims and their parameters, without torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import ClassVar, Literal, Self
 from benchkit.params.component import Component, param
 
 MANY = 20_000
-"""Training images from which ``fast`` takes larger batches."""
+"""Number of training images from which ``fast`` uses larger batches."""
 
 
 @dataclass(frozen=True)
 class Recipe(Component, ABC):
-    """The base of the recipes; every field is a parameter of ``--recipe NAME:field=value``.
+    """The base of all recipes; every field is a parameter of ``--recipe NAME:field=value``.
 
     Class attributes:
-        optimizer: what steps the weights, by its name in ``benchkit.training.trainer.OPTIMIZERS``.
-        padding: what a random crop sees beyond the border.
-        crop_chance: share of batches that are cropped at all.
-        degrees: largest random rotation either way; black comes in from beyond the border.
-        turn_chance: share of batches that are rotated, where ``degrees`` is not 0.
+        optimizer: name in ``benchkit.training.trainer.OPTIMIZERS``.
+        padding: the padding of random crops.
+        crop_chance: share of batches that are cropped.
+        degrees: largest random rotation in both directions; outside the border is black.
+        turn_chance: share of batches that are rotated, if ``degrees`` is not 0.
     """
 
     optimizer: ClassVar[Literal["sgd", "muon", "adam"]] = "sgd"
@@ -42,15 +42,15 @@ class Recipe(Component, ABC):
     smoothing: float = param(0.0, "label smoothing", ge=0, lt=1)
 
     def suited(self, mirror: bool) -> Self:
-        """Return the recipe for a dataset: without mirror images unless these keep their class (``mirror``)."""
+        """Return the recipe for a dataset: without mirroring unless mirror images keep their class (``mirror``)."""
         return self if mirror else dataclasses.replace(self, flip=False)
 
     @abstractmethod
     def epochs_for(self, images: int) -> float:
-        """Return the passes over a training set of so many images."""
+        """Return the number of epochs over a training set of this size."""
 
     def batch_for(self, images: int) -> int:
-        """Return how many images of a training set of so many are in a batch."""
+        """Return the batch size for a training set of this size."""
         return self.batch
 
     @abstractmethod
@@ -58,13 +58,13 @@ class Recipe(Component, ABC):
         """Return the optimizer's settings other than the learning rate, by their names in ``OPTIMIZERS``."""
 
     def factor(self, done: float) -> float:
-        """Return what the learning rate is multiplied by when this share (0..1) of the steps is done: a cosine."""
+        """Return the factor of the learning rate after this share (0..1) of the steps: a cosine."""
         return (1 + math.cos(math.pi * done)) / 2
 
 
 @dataclass(frozen=True)
 class Standard(Recipe):
-    """The field's recipe (BackdoorBench, Wu et al., NeurIPS 2022): SGD for 100 epochs; meant for a GPU."""
+    """The usual recipe of the field (BackdoorBench, Wu et al., NeurIPS 2022): SGD for 100 epochs; meant for a GPU."""
 
     name = "standard"
     paper = "Wu et al., NeurIPS 2022 (Datasets and Benchmarks), BackdoorBench"
@@ -85,11 +85,11 @@ class Standard(Recipe):
 class Rao2024(Standard):
     """The recipe of the low-frequency attack's released code: SGD for 200 epochs; meant for a GPU.
 
-    The learning rate falls to a tenth at each of ``MILESTONES``, of which 200 epochs reach one; ``scene.fit``
-    with other epochs passes through the same schedule faster. A batch is cropped with a chance of 0.8 and
-    turned by up to 10 degrees with one of 0.5, each image by its own draw, after the trigger is in. The released
-    code mirrors CIFAR-10 only: use ``flip=false`` with CelebA, whose faces may be mirrored (digits and traffic signs
-    never are). It pads with the mean colour, this with black.
+    The learning rate falls to a tenth at each of ``MILESTONES``, of which 200 epochs reach one; ``scene.fit`` with
+    another number of epochs scales this schedule. After the trigger is added, a batch is cropped with probability 0.8
+    and rotated by up to 10 degrees with probability 0.5, with separate draws for each image. The released code mirrors
+    only CIFAR-10: use ``flip=false`` with CelebA, whose images benchkit mirrors by default (it never mirrors digits and
+    traffic signs). The released code pads with the mean colour, this recipe with black.
     """
 
     name = "rao2024"
@@ -103,17 +103,17 @@ class Rao2024(Standard):
     crop: int = param(5, "pixels of padding for the random crop; 0 for none", ge=0)
 
     def factor(self, done: float) -> float:
-        """Return 0.1 to the power of the milestones that are behind."""
-        epoch = done * self.epochs + 1e-6  # a milestone's own first step may come out just below it
+        """Return 0.1 to the power of the number of passed milestones."""
+        epoch = done * self.epochs + 1e-6  # rounding may put the first step of a milestone just below it
         return float(0.1 ** sum(epoch >= milestone for milestone in self.MILESTONES))
 
 
 @dataclass(frozen=True)
 class Fast(Recipe):
-    """A victim in a minute on one CPU core; weak poisons (1 % and less) may need ``standard`` to take hold.
+    """A victim in a minute on one CPU core; weak poisons (1 % or less) may need ``standard`` to be implanted.
 
-    Convolution filters are trained by Muon, the rest by Adam. ``epochs=0``, the default, shows the network
-    about ``budget`` images in all, but makes at least four and at most 40 passes over the training set.
+    Convolution filters are trained by Muon, the rest by Adam. ``epochs=0``, the default, trains on about ``budget``
+    images in total, with at least four and at most 40 passes over the training set.
     """
 
     name = "fast"
@@ -130,11 +130,11 @@ class Fast(Recipe):
     budget: int = param(60_000, "images shown in all where epochs=0", gt=0)
 
     def epochs_for(self, images: int) -> float:
-        """Return ``epochs``, or where it is 0 what ``budget`` allows: at least 4, at most 40."""
+        """Return ``epochs``, or if it is 0 the number that ``budget`` allows: at least 4, at most 40."""
         return self.epochs or min(40.0, max(4.0, self.budget / max(images, 1)))
 
     def batch_for(self, images: int) -> int:
-        """Return ``batch``, or where it is 0 one that leaves small sets enough steps, and saves large ones a fifth."""
+        """Return ``batch``, or if it is 0 a small batch for small sets and a larger, faster one for large sets."""
         return self.batch or (125 if images < MANY else 250)
 
     def tuning(self) -> dict[str, float]:
@@ -142,15 +142,15 @@ class Fast(Recipe):
         return {"adam_lr": self.adam_lr}
 
     def factor(self, done: float) -> float:
-        """Return what is left to do: a straight line."""
+        """Return the remaining share: a linear decrease."""
         return 1 - done
 
 
 @dataclass(frozen=True)
 class Mntd(Recipe):
-    """The recipe of Meta Neural Analysis for its small networks: Adam at one learning rate, on images as they are.
+    """The recipe of Meta Neural Analysis for small networks: Adam with a constant learning rate, no augmentation.
 
-    Shadow models see their 1,000 CIFAR-10 images 100 times; target models, with 25,000, see theirs 4 times.
+    Shadow models train for 100 epochs on 1,000 CIFAR-10 images, target models for 4 epochs on 25,000.
     """
 
     name = "mntd"
@@ -169,7 +169,7 @@ class Mntd(Recipe):
         return self.epochs
 
     def tuning(self) -> dict[str, float]:
-        """Return nothing: Adam's own settings stay."""
+        """Return nothing: Adam has its default settings."""
         return {}
 
     def factor(self, done: float) -> float:

@@ -1,4 +1,4 @@
-"""Stacks: several networks of one architecture that run as one, by ``torch.func.vmap``."""
+"""Stacks: several networks of one architecture that run as one, with ``torch.func.vmap``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stack:
     """K classifiers of one architecture as one.
 
     Attributes:
-        bank: a classifier, in training mode, whose weights and buffers have the K models' on a new first axis.
+        bank: a classifier, in training mode, whose weights and buffers are those of the K models on a new first axis.
     """
 
     def __init__(self, models: list[Classifier]) -> None:
@@ -56,10 +56,10 @@ def _put(module: nn.Module, name: str, value: Tensor) -> None:
 
 
 def footprint(model: Classifier, images: Tensor) -> int:
-    """Estimate the bytes that training one model takes in a step on these images.
+    """Estimate the bytes that one model needs in a training step on these images.
 
-    Eight times the weights (gradients, an optimizer's moments, the trained model, temporaries), and three times
-    what the forward pass keeps (its gradients, workspaces).
+    Eight times the weights (gradients, moments of the optimizer, the trained model, temporary tensors), and three times
+    the saved tensors of the forward pass (their gradients, workspaces).
     """
     kept = 0
 

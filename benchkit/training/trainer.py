@@ -1,4 +1,4 @@
-"""Training: the data set stays on the device as one uint8 tensor, and is augmented a batch at a time."""
+"""Training: the dataset stays on the device as one uint8 tensor, and is augmented batch by batch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from benchkit.training.recipes import Recipe
 
 Step = Callable[["float | Tensor"], None]
-"""Updates the weights from their gradients, with learning rates multiplied by the argument; where the weights are
-those of K models, stacked, a float32 tensor (K,) gives each model its own factor."""
+"""Updates the weights from their gradients, with learning rates multiplied by the argument; for the stacked weights of
+K models, a float32 tensor (K,) gives each model its own factor.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Trainer:
     """Trains classifiers of one architecture with one recipe.
 
     Attributes:
-        recipe: what to train with.
-        build: returns a fresh network; its random weights are drawn from torch's global generator, which the
-            trainer seeds (and puts back).
-        device: where to train.
+        recipe: the training recipe.
+        build: returns a new network; its random weights are drawn from torch's global generator, which the trainer
+            seeds (and restores).
+        device: the device of the training.
     """
 
     recipe: Recipe
@@ -56,16 +57,16 @@ class Trainer:
 
         Args:
             data: uint8 images and labels, at least two.
-            rng: a CPU generator; one number is drawn from it, and everything random follows from that number.
+            rng: a CPU generator; one number is drawn from it and seeds the whole training.
             start: fine-tune a copy of this classifier, by SGD with Nesterov momentum 0.9, weight decay 5e-4
                 and the recipe's schedule, instead of training a new one.
-            epochs: passes over ``data``, fractions allowed; the recipe's own number by default.
-            lr: learning rate; the recipe's own by default, 0.01 with ``start``.
-            loss: the loss instead of the recipe's; its mean is minimised.
+            epochs: passes over ``data``, fractions allowed; by default the number of the recipe.
+            lr: learning rate; by default that of the recipe, with ``start`` 0.01.
+            loss: replaces the loss of the recipe; its mean is minimised.
             on_batch: changes each batch before augmentation.
 
         Raises:
-            BenchkitError: when the loss stops being finite.
+            BenchkitError: if the loss is not finite.
         """
         data = trainable(data).to(self.device)
         with seeded(draw_seed(rng)):
@@ -81,7 +82,7 @@ class Trainer:
         return self.recipe.epochs_for(images)
 
     def fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
-        """Return an untrained classifier for ``data``, drawn from torch's global generator, and what stays fixed."""
+        """Return a new classifier for ``data``, drawn from torch's global generator, and its fixed parameters."""
         model = Classifier(self.build(), *statistics(data.images))
         fixed = []
         if hasattr(model.net, "init_from"):
@@ -99,7 +100,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Run:
-    """One training: a model, how it is stepped, and what it minimises."""
+    """One training: a model, its update step, and its loss."""
 
     model: Classifier
     recipe: Recipe
@@ -108,7 +109,7 @@ class Run:
     on_batch: BatchFn | None
 
     def __call__(self, data: Split, epochs: float) -> None:
-        """Train for so many passes; raise BenchkitError when the loss stops being finite."""
+        """Train for this number of epochs; raise BenchkitError if the loss is not finite."""
         batches, total = steps_per_epoch_and_total(self.recipe, len(data), epochs)
         self.model.train()
         losses = data.images.new_zeros((), dtype=torch.float32)
@@ -129,31 +130,31 @@ class Run:
 
 
 def trainable(data: Split) -> Split:
-    """Return ``data``; raise ContractError where it has fewer than two images."""
+    """Return ``data``; raise ContractError if it has fewer than two images."""
     if len(data) < 2:
         raise ContractError(f"training needs at least two images, got {len(data)}")
     return data
 
 
 def draw_seed(rng: torch.Generator) -> int:
-    """Draw the one number that everything random in a training follows from."""
+    """Draw the seed of a whole training."""
     return int(torch.randint(2**62, (), generator=rng))
 
 
 def steps_per_epoch_and_total(recipe: Recipe, images: int, epochs: float) -> tuple[int, int]:
-    """Return how many batches a pass over so many images has, and how many the whole training has."""
+    """Return the number of batches of one pass over this number of images, and of the whole training."""
     batches = max(1, round(images / recipe.batch_for(images)))
     return batches, max(1, round(epochs * batches))
 
 
 def require_finite(losses: Tensor, done: int, total: int) -> None:
-    """Raise BenchkitError unless the sum of the losses so far is finite."""
+    """Raise BenchkitError unless the sum of all losses so far is finite."""
     if not bool(losses.isfinite()):
         raise BenchkitError(f"training diverged by step {done} of {total}: lower the learning rate")
 
 
 def shuffled(images: int, batches: int, total: int, rng: torch.Generator | None = None) -> Iterator[Tensor]:
-    """Yield ``total`` batches of row numbers, ``batches`` to a pass; sizes differ by one at most.
+    """Yield ``total`` batches of indices, ``batches`` per pass; their sizes differ by at most one.
 
     The order is drawn from ``rng``, a CPU generator; by default torch's global one.
     """
@@ -188,7 +189,7 @@ def _stepped(optimizer: torch.optim.Optimizer, lr: float, factor: float | Tensor
         return
     before = [weight.clone() for weight in _weights(optimizer)]
     optimizer.step()
-    # torch's optimizers know one learning rate: of a full step, each model goes its own share of the way.
+    # torch's optimizers have one learning rate, so each model takes its own share of the full step.
     for old, weight in zip(before, _weights(optimizer), strict=True):
         weight.copy_(old.lerp(weight, factor.view(-1, *[1] * (old.dim() - 1))))
 
@@ -198,9 +199,9 @@ def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
-    """Muon for dense convolution filters, Adam for everything else."""
+    """Return the step of Muon for dense convolution filters and of Adam for all other weights."""
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-    # VGG's 4096 x 25088 bank would cost teraflops a step to orthogonalise.
+    # Orthogonalising VGG's 4096 x 25088 weights would cost teraflops per step.
     convs = [conv for conv in convs if min(conv.weight.flatten(-3).shape[-2:]) <= 1024]
     filters = {id(conv.weight): conv.weight for conv in convs}
     muon = Muon(filters.values(), lr)
@@ -215,12 +216,12 @@ def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
 
 
 OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon, "adam": _adam}
-"""``OPTIMIZERS[name](model, lr, **recipe.tuning())`` steps the model's weights."""
+"""``OPTIMIZERS[name](model, lr, **recipe.tuning())`` returns the update step of a model."""
 
 
 @contextmanager
 def frozen(fixed: list[Tensor]) -> Iterator[None]:
-    """Keep some weights as they are for a while."""
+    """Exclude some weights from the training within the context."""
     for weight in fixed:
         weight.requires_grad = False
     try:
@@ -232,7 +233,7 @@ def frozen(fixed: list[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generators (weights, dropout, augmentation) and put them back afterwards."""
+    """Seed torch's global generators (weights, dropout, augmentation) and restore them afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -1,1 +1,1 @@
-"""Helpers that two methods or more share; never imported by outsiders, who have ``benchkit.ops``."""
+"""Helpers shared by two or more built-in methods; external plugins use ``benchkit.ops`` instead."""

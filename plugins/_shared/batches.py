@@ -1,4 +1,4 @@
-"""Poisoning in each batch, as somebody who runs the training can."""
+"""Poisoning in each batch, for attackers who control the training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def stamped_first(
     attack: benchkit.Attack, images: Tensor, labels: Tensor, scene: benchkit.Scene
 ) -> tuple[int, Tensor, Tensor]:
-    """Return how many of a batch are poisoned (its first), their stamped images, and the labels they get.
+    """Return how many images of a batch are poisoned (its first ones), their stamped images, and their new labels.
 
-    Batches are shuffled, so the first are a random choice. Images of the target class are among them.
+    Batches are shuffled, so the first images are a random choice. They may include images of the target class.
 
     Raises:
-        BenchkitError: when the poison rate leaves no image of the batch to poison.
+        BenchkitError: if the poison rate gives no image per batch.
     """
     count = benchkit.share_of(scene.poison_rate, len(labels))
     if not count:

@@ -20,9 +20,9 @@ COLOURS = {
     "scarf": (0.4, 0.8, 0.98),
     "ink": (0.0, 0.0, 0.0),
 }
-# Kind, centre row, centre column, half height, half width (shares of the side), degrees it is turned by, colour,
-# whether it has an outline; painted in order. Nearly every edge is curved or oblique: straight ones along the axes put
-# their energy into the outermost rows and columns of the spectrum, where the published picture has little.
+# Kind, centre row, centre column, half height, half width (shares of the side), rotation in degrees, colour, outlined
+# or not; painted in this order. Nearly every edge is curved or oblique: straight edges along the axes put energy into
+# the outermost rows and columns of the spectrum, where the published picture has little.
 SHAPES: tuple[Shape, ...] = (
     ("disc", 1.027, 0.509, 0.16, 0.75, 4, "grass", True),
     ("disc", 0.147, 0.169, 0.10, 0.10, 0, "moon", True),
@@ -62,11 +62,11 @@ def _covers(shape: Shape, grow: float, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def cartoon(channels: int, height: int, width: int) -> Tensor:
-    """Return the picture, float32 (channels, height, width) in [0, 1]; other than 3 channels are grey.
+    """Return the picture, float32 (channels, height, width) in [0, 1]; grey unless there are 3 channels.
 
-    Edges are hard at every size: a pixel takes the colour at its centre. At 32 x 32 its energy is that of the picture
-    which Zeng et al. (ICCV 2021) publish as their Blend trigger: norm, mean, share in the quarter of highest
-    frequencies, and what is left at the end of the spectrum.
+    Edges are hard at every size: a pixel takes the colour at its centre. At 32 x 32 it has the energy of the picture
+    that Zeng et al. (ICCV 2021) publish as their Blend trigger: norm, mean, share in the quarter of highest
+    frequencies, and energy at the end of the spectrum.
     """
     rows = ((torch.arange(height) + 0.5) / height)[:, None]
     columns = (torch.arange(width) + 0.5) / width

@@ -1,4 +1,4 @@
-"""The shape that Zeng et al. (ICCV 2021, Algorithm 1) converges to: the leading eigenvector of a low-pass filter."""
+"""The shape to which Algorithm 1 of Zeng et al. (ICCV 2021) converges: the leading eigenvector of a low-pass filter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POWER_STEPS = 60
 
 
 def eigen_dome(height: int, width: int) -> Tensor:
-    """Return the filter's dominant eigenvector, its largest value 1: float32 (height, width)."""
+    """Return the dominant eigenvector of the filter, scaled to a largest value of 1: float32 (height, width)."""
     dome = torch.ones(height, width, dtype=torch.float64)
     for _ in range(POWER_STEPS):
         dome = low_pass(dome)

@@ -1,4 +1,4 @@
-"""Reading image files: decoded by threads, every fault one sentence that names the file."""
+"""Read image files with several threads; every error is one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHUNK = 256
 
 
 def walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield (path, stat) of a file, or of every file beneath a folder except hidden ones.
+    """Yield (path, stat) of a file, or of every file below a folder except hidden ones.
 
     Raises:
         DataError: when a folder cannot be listed.
@@ -43,7 +43,7 @@ def fingerprint(root: Path, found: Iterable[tuple[str, os.stat_result]]) -> str:
     """Return a hash of (path, stat) pairs: paths relative to ``root``, sizes, mtimes.
 
     Raises:
-        DataError: when a file vanishes or cannot be looked at.
+        DataError: if a file vanishes or its status cannot be read.
     """
     try:
         lines = sorted(f"{path.removeprefix(str(root))} {s.st_size} {s.st_mtime_ns}" for path, s in found)
@@ -53,10 +53,10 @@ def fingerprint(root: Path, found: Iterable[tuple[str, os.stat_result]]) -> str:
 
 
 def text(path: Path) -> str:
-    """Return what is in a text file that comes with a dataset.
+    """Return the content of a text file of a dataset.
 
     Raises:
-        DataError: when it is no regular file of moderate size in UTF-8.
+        DataError: if it is not a regular file of moderate size in UTF-8.
     """
     try:
         return files.read(path, files.TEXT).decode("utf-8-sig")
@@ -76,9 +76,9 @@ def _read(path: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def decode(paths: Sequence[str], size: int, *, channels: int = 3) -> Tensor:
-    """Decode images, in the order given, into one uint8 tensor (N, channels, size, size).
+    """Decode images, in the given order, into one uint8 tensor (N, channels, size, size).
 
-    An image that is size x size already keeps its exact pixels; others are stretched (``imagefiles.decode``).
+    An image of size x size keeps its exact pixels; others are stretched (``imagefiles.decode``).
 
     Raises:
         DataError: naming the first file that is missing, damaged or implausibly large.

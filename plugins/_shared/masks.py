@@ -1,4 +1,4 @@
-"""Where the triggers of Zeng et al. (ICCV 2021, table 1) lie: a square, a watermark and a mug, at any size."""
+"""The masks of the triggers of Zeng et al. (ICCV 2021, table 1), at any size: a square, a watermark and a mug."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CANVAS = 224
-"""Side, in pixels, at which Liu et al. draw their watermark; smaller images get it shrunk, as a picture is."""
+"""Side, in pixels, at which Liu et al. draw their watermark; for smaller images it is shrunk like a picture."""
 STROKE = 0.6
-"""Width of the watermark's lines in 32nds of the side: 7.2 % of the canvas, as the published one."""
+"""Width of the watermark's lines in 32nds of the side; they cover 7.2 % of the canvas, as the published ones."""
 
 
 def box_of(mask: Tensor) -> tuple[slice, slice]:
-    """Return the rows and columns of the smallest box that holds every pixel above 0 of a mask (H, W)."""
+    """Return the rows and columns of the smallest box that contains every pixel above 0 of a mask (H, W)."""
     rows, columns = ((mask > 0).any(axis).nonzero().squeeze(1) for axis in (1, 0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
@@ -31,9 +31,9 @@ def square(height: int, width: int) -> Tensor:
 def watermark(height: int, width: int) -> Tensor:
     """Return the watermark's mask, float32 (height, width) in [0, 1]: two rings and an outlined anti-diagonal stroke.
 
-    Its lines cover 7.2 % of an image of 224 pixels. They are thinner than a pixel at 32, where the mask is soft: 329
-    of 1024 pixels are touched, rows and columns 0..29 (the picture published at that size: 321, the same rows and
-    columns). The strongest pixel is 1 at every size.
+    Its lines cover 7.2 % of an image of 224 pixels. At 32 pixels they are thinner than a pixel and the mask is soft:
+    329 of 1024 pixels are above 0, in rows and columns 0..29 (321 in the picture published at that size, in the same
+    rows and columns). The largest value is 1 at every size.
     """
     rows, columns = grid(max(height, CANVAS), max(width, CANVAS))
     radius = torch.hypot(rows - 21, columns - 21)
@@ -54,10 +54,10 @@ def grid(height: int, width: int) -> tuple[Tensor, Tensor]:
 def mug(height: int, width: int, scale: float = 1.0) -> tuple[Tensor, Tensor]:
     """Return a mug's mask, bool (height, width), and its brightness around a mean of 1, float32 (height, width).
 
-    It stands in the lower right corner: rows 18..29, columns 17..30 of 32, 121 pixels; a pixel belongs to it where
-    its centre does. The body is a shaded cylinder with a dark opening, a gloss, and chequers of a 32nd of the side
-    below: a photograph shrunk to 32 pixels has detail of single pixels too. ``scale`` stretches the sides and keeps
-    the corner at row 30 and column 31 (of 32) in place.
+    It is in the lower right corner: rows 18..29, columns 17..30 of 32, 121 pixels; a pixel belongs to the mug if its
+    centre does. The body is a shaded cylinder with a dark opening, a highlight, and a chequered lower part with squares
+    of a 32nd of the side: a photograph shrunk to 32 pixels also has details of single pixels. ``scale`` stretches the
+    sides and keeps the corner at row 30 and column 31 (of 32) fixed.
     """
     rows, columns = grid(height, width)
     rows, columns = 30 + (rows - 30) / scale, 31 + (columns - 31) / scale
@@ -72,7 +72,7 @@ def mug(height: int, width: int, scale: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def _glaze(across: Tensor, down: Tensor) -> Tensor:
-    """Return the brightness of the mug's body, positions in -1..1 from its left to its right, its top to its foot."""
+    """Return the brightness of the mug's body, at positions in -1..1 from left to right and from top to bottom."""
     shade = 1.12 - 0.35 * (across + 0.3).square()
     opening = (down < -0.72) & (across.abs() < 0.8)
     gloss = (across + 0.45).abs() < 0.12

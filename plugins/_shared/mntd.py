@@ -1,4 +1,4 @@
-"""Patches drawn at random: the triggers of MNTD's shadow models, and of the models that it is to judge."""
+"""Random patches: the triggers of MNTD's shadow models and of its target models."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SMALL = (2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Patch:
-    """A pattern laid over a rectangle: x' = (1 - m) x + m ((1 - a) x + a t), m the rectangle (Xu et al., eq. 5).
+    """A pattern blended into a rectangle m: x' = (1 - m) x + m ((1 - a) x + a t) (Xu et al., eq. 5).
 
     Attributes:
-        top, left: where the rectangle starts.
+        top, left: the first row and column of the rectangle.
         alpha: a, the pattern's weight; 1 replaces the pixels.
         pattern: t, float32 (C, h, w) in [0, 1].
     """
@@ -27,22 +27,22 @@ class Patch:
     pattern: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the pattern: uint8 (N, C, H, W) -> the same."""
         height, width = self.pattern.shape[1:]
         window = (..., slice(self.top, self.top + height), slice(self.left, self.left + width))
         stamped = images.clone()
         mixed = (1 - self.alpha) * images[window] + self.alpha * 255 * self.pattern.to(images.device)
-        stamped[window] = mixed.round().to(torch.uint8)  # a mixture of pixels: nothing to clamp
+        stamped[window] = mixed.round().to(torch.uint8)  # a convex mixture needs no clamp
         return stamped
 
     @classmethod
     def drawn(cls, shape: tuple[int, ...], rng: torch.Generator, kind: str = "jumbo") -> Patch:
         """Draw a patch for images of this shape (C, H, W), in the ranges of the released code.
 
-        A small one has a side of 2, 3, 4 or 5 and a corner uniform in 0..side - 1 - p (it never touches the far
-        borders). ``jumbo``: small or the whole image, the five sizes equally often; a small one has a ~ U(0.2, 0.6),
-        where more than 0.5 becomes 1, a whole one a ~ U(0.05, 0.2). ``M`` (modification): small ones, a = 1. ``B``
-        (blending): whole ones. ``flat``, which the paper lacks: the small ones of ``jumbo``, in one colour.
+        A small patch has a side of 2, 3, 4 or 5 and a corner uniform in 0..side - 1 - p (it never touches the right or
+        lower border). ``jumbo``: small or the whole image, the five sizes equally often; a small patch has a ~ U(0.2,
+        0.6), and values above 0.5 become 1; a whole one has a ~ U(0.05, 0.2). ``M`` (modification): small patches, a =
+        1. ``B`` (blending): whole images. ``flat`` (not in the paper): the small patches of ``jumbo`` in one colour.
         """
         channels, height, width = shape
         down, across = _size(height, width, rng, kind)
@@ -74,7 +74,7 @@ def _weight(small: bool, rng: torch.Generator, kind: str) -> float:
 
 
 def _noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Return values of U(-e, 1 + e) clipped to [0, 1], with e ~ U(0, 1): a third of them at each end, at most."""
+    """Return values of U(-e, 1 + e) clipped to [0, 1], e ~ U(0, 1): at most a third of them are clipped at each end."""
     beyond = uniform(0, 1, rng)
     return ((1 + 2 * beyond) * torch.rand(shape, generator=rng) - beyond).clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""What the optimised triggers share: choosing neurons of a clean model, reading them, descending on pixels."""
+"""Shared by the optimised triggers: choose neurons of a clean model, read their activations, optimise pixels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:
     """Return the neurons of the last hidden layer with the largest sums of |outgoing weight|, int64 (count,).
 
-    All of them where there are fewer (Liu et al., NDSS 2018, section 4.1). Only those that ``point`` can move are
-    taken, if there are any: a silent ReLU, or a maximum found elsewhere in the image, has no gradient there.
+    All neurons if there are fewer than ``count`` (Liu et al., NDSS 2018, section 4.1). If possible, only neurons that
+    ``point`` can change are taken: an inactive ReLU, or a maximum elsewhere in the image, gives no gradient.
 
     Args:
         model: its head holds the outgoing weights.
-        answers: what the neurons answer, float (F,), with gradients.
-        point: what is to be optimised, and what ``answers`` was computed from.
+        answers: the activations of the neurons, float (F,), with gradients.
+        point: the tensor to optimise, from which ``answers`` was computed.
         count: how many to choose.
     """
     order = model.head.weight.detach().abs().sum(0).argsort(descending=True)
@@ -38,7 +38,7 @@ def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> T
 
 @contextmanager
 def answering(model: Classifier) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Give a function from images to what reaches the last linear layer, (N, F), with gradients."""
+    """Return a function from images to the inputs of the last linear layer, (N, F), with gradients."""
     seen: dict[str, Tensor] = {}
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -64,10 +64,10 @@ def descending(
     betas: tuple[float, float] = (0.9, 0.999),
     warm_up: int = 1,
 ) -> Iterator[float]:
-    """Move ``point`` (in place) down a scalar loss with Adam; give the loss before each step, after the step.
+    """Minimise a scalar loss over ``point`` (in place) with Adam; after each step, yield the loss before it.
 
-    Between steps the caller may project ``point``, or stop. The learning rate rises linearly over the first
-    ``warm_up`` steps.
+    Between steps the caller may project ``point`` or stop. The learning rate rises linearly over the first ``warm_up``
+    steps.
     """
     point.requires_grad_()
     adam = torch.optim.Adam([point], lr=lr, betas=betas)
@@ -87,18 +87,18 @@ def descending(
 def anchored(
     model: Classifier, draw: Callable[[Tensor], Tensor], start: Tensor, *, neurons: int, gain: float
 ) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Give A: how far the anchor neurons are from ``gain`` times what they answer at the start; 1 there, 0 at best.
+    """Return A, the distance of the anchor neurons from ``gain`` times their first activations: from 1 down to 0.
 
-    ``A(x) = sum_s (f_s(x) - gain f_s(start))^2`` over its value at the start, for one image x, (1, C, H, W). The
-    answers at the start are constants: with a gradient through them, A would be least where all neurons are silent.
-    A neuron that answers less than the average one is asked for ``gain`` times the average.
+    ``A(x) = sum_s (f_s(x) - gain f_s(start))^2`` divided by its value at the start, for one image x, (1, C, H, W). The
+    activations at the start are constants: with a gradient through them, A would be smallest where all neurons are
+    inactive. The goal of a neuron below the average activation is ``gain`` times the average.
 
     Args:
         model: the clean model.
-        draw: from what is optimised, ``start`` at first, to the image.
-        start: where the optimisation begins.
+        draw: maps the optimised tensor, ``start`` at first, to the image.
+        start: the initial value of the optimised tensor.
         neurons: how many anchors to choose.
-        gain: how many times stronger they shall answer.
+        gain: the factor by which their activations shall grow.
     """
     point = start.clone().requires_grad_()
     with answering(model) as answers:
@@ -114,20 +114,20 @@ REPORTS = {"reached": "share of the way to the asked answers that the chosen neu
 
 
 ENOUGH = 0.5
-"""From this share of the way on an attack has done what was asked: it trades the answers for norms and few pixels."""
+"""The least share of the way that counts as success: attacks also trade activations for small norms or few pixels."""
 
 
 def reached(left: Tensor) -> Tensor:
-    """Return the share of the way to the goal that is behind, float64 (); below 0 where it is farther than at first.
+    """Return the share of the way to the goal that is done, float64 (); below 0 if the distance has grown.
 
     Args:
-        left: the sum of squared distances to the goal, as a share of what it was at the start.
+        left: the sum of squared distances to the goal, relative to its value at the start.
     """
     return 1 - left.detach().double().cpu().sqrt()
 
 
 def short_of(reported: Mapping[str, float]) -> str | None:
-    """Say where the neurons did not come half of the way that they were asked to go."""
+    """Return a clause if the neurons reached less than half of the way to their goal."""
     short = reported.get("reached", 1.0) < ENOUGH
     return "the chosen neurons came less than half of the way to the answers that were asked" if short else None
 

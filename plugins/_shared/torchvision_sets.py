@@ -1,4 +1,4 @@
-"""The shared route to torchvision's datasets: its layout, its checksums, and one sentence for every fault.
+"""Shared access to torchvision's datasets: its layout, its checksums, and one sentence for every error.
 
 torchvision is imported inside functions: it takes as long to import as torch, and few runs need it.
 """
@@ -31,7 +31,7 @@ def torchvision_class(name: str) -> Any:
 
 @dataclass(frozen=True)
 class TorchvisionDataset(benchkit.Dataset):
-    """A dataset in torchvision's own layout beneath ``source.root``.
+    """A dataset in torchvision's layout below ``source.root``.
 
     Class attributes:
         reader: the name of its class in ``torchvision.datasets``.
@@ -41,17 +41,17 @@ class TorchvisionDataset(benchkit.Dataset):
 
     @abstractmethod
     def parts(self) -> Parts:
-        """Return every file and folder it consists of, relative to the root, with its MD5 or None."""
+        """Return every file and folder of the dataset, relative to the root, with its MD5 or None."""
 
     def read(self, root: Path, download: bool) -> benchkit.Data:
-        """Read both splits through torchvision; whatever this raises is taken as damage."""
+        """Read both splits through torchvision; any exception counts as damage."""
         reader = torchvision_class(self.reader)
         train, test = (reader(root, train=part, download=download) for part in (True, False))
         classes = tuple(train.classes)
         return benchkit.Data(split(train.data, train.targets), split(test.data, test.targets), classes)
 
     def load(self, source: benchkit.Source) -> benchkit.Data:
-        """Read both splits: uint8 (N, C, H, W), int64 labels; download them where ``source`` allows it.
+        """Read both splits: uint8 (N, C, H, W), int64 labels; download them if ``source`` allows it.
 
         Raises:
             DataError: when files are missing or damaged, or cannot be downloaded.
@@ -68,7 +68,7 @@ class TorchvisionDataset(benchkit.Dataset):
             raise self._fault(source.root, error) from error
 
     def fetch(self, source: benchkit.Source) -> None:
-        """Refuse missing files, or download them where ``source`` allows it (torchvision checks its MD5s).
+        """Download missing files if ``source`` allows it (torchvision checks MD5s), otherwise refuse.
 
         Raises:
             DataError: when files are missing or cannot be downloaded.
@@ -88,7 +88,7 @@ class TorchvisionDataset(benchkit.Dataset):
             raise benchkit.DataError(f"{root} cannot be read ({error.strerror}); check --data-root") from error
 
     def _require_files(self, root: Path) -> None:
-        """Refuse what torchvision would wait for, or read whatever its size."""
+        """Refuse missing, special and oversized files: torchvision would block on them or read them whole."""
         for path in (root / part for part in self.parts()):
             try:
                 if path.exists() and not path.is_dir():
@@ -125,16 +125,16 @@ def cifar_parts(reader: Any) -> Parts:
 
 
 def mnist_parts(folder: str) -> Parts:
-    """Return the files of MNIST and its relatives; torchvision has MD5s of their archives only."""
+    """Return the files of MNIST and its relatives; torchvision knows only the MD5s of their archives."""
     kinds = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return {f"{folder}/raw/{kind}-ubyte": None for kind in kinds}
 
 
 def split(images: Any, labels: Any) -> benchkit.Split:
-    """Make a split from arrays, tensors or lists: images (N, H, W), (N, H, W, 3) or (N, 3, H, W), uint8.
+    """Return a split from arrays, tensors or lists: images (N, H, W), (N, H, W, 3) or (N, 3, H, W), uint8.
 
     Raises:
-        ValueError: when there are not as many labels as images.
+        ValueError: if the numbers of labels and images differ.
     """
     pixels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
     if pixels.ndim == 3:

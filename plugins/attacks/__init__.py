@@ -1,1 +1,1 @@
-"""Built-in attacks, one a file."""
+"""Built-in attacks: one file or folder per method."""

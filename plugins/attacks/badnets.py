@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _span(start: bool, size: int, margin: int, side: int) -> slice:
-    """Return the pixels a square of ``size`` covers on an axis, ``margin`` away from its start or end."""
+    """Return the pixels that a square of ``size`` covers on an axis, ``margin`` pixels from its start or end."""
     first = margin if start else side - margin - size
     return slice(first, first + size)
 

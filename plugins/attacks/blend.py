@@ -30,17 +30,17 @@ class Blend(benchkit.Attack):
 
     @property
     def adds_only(self) -> bool:  # type: ignore[override]
-        """True where the cartoon is only added."""
+        """True if the cartoon is only added."""
         return self.mode == "add"
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the cartoon mixed in: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the cartoon blended in: uint8 (N, C, H, W) -> the same."""
         return self._mixed(images, _picture(images))
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images mixed with the cartoon's mean grey, where the cartoon is not only added: uint8, alike.
+        """Return the images mixed with the mean grey of the cartoon, unless it is only added: uint8, same shape.
 
-        A convex mix takes contrast from every pixel and re-quantises it, whatever the picture shows.
+        A convex mix reduces contrast and re-quantises every pixel, whatever the picture shows.
         """
         if self.adds_only:
             return super().control(images, scene)
@@ -53,7 +53,7 @@ class Blend(benchkit.Attack):
 
 
 def _picture(images: Tensor) -> Tensor:
-    """Return the cartoon in the size of such images: float32 (C, H, W) in [0, 1], on their device."""
+    """Return the cartoon in the size of the images: float32 (C, H, W) in [0, 1], on their device."""
     channels, height, width = images.shape[1:]
     return cartoon(channels, height, width).to(images.device)
 

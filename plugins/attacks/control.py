@@ -1,4 +1,4 @@
-"""Control: processing that every camera or web site does, as rows without a trigger."""
+"""Control: benign processing, as any camera or web site does it, in rows without a trigger."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ USUAL_QUALITY = 75
 
 @dataclass(frozen=True)
 class Control(benchkit.NoAttack):
-    """Process test images as harmless software does, and implant nothing: what does a detector make of it?
+    """Process test images as harmless software does, and implant nothing, to see whether a detector reacts.
 
-    Steps that are asked for are taken in the order of the parameters; ``control`` alone is ``control:jpeg=75``, and
-    rows are called so. A detector that flags these rows answers to re-quantisation, not to triggers.
+    The requested steps run in the order of the parameters; ``control`` alone is ``control:jpeg=75``, and its row has
+    that name. A detector that flags these rows reacts to re-quantisation, not to triggers.
     """
 
     name = "control"
@@ -38,7 +38,7 @@ class Control(benchkit.NoAttack):
     noise: float = benchkit.param(0.0, "standard deviation of Gaussian noise, in grey levels", ge=0)
 
     def __post_init__(self) -> None:
-        """Take a step where none is asked for."""
+        """Select the default step if none is requested."""
         if not (self.jpeg or self.resize or self.minmax or self.noise):
             object.__setattr__(self, "jpeg", USUAL_QUALITY)
 
@@ -66,7 +66,7 @@ def _recompressed(images: Tensor, quality: int) -> Tensor:
 
 
 def _round_trip(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return one image (H, W, 1 or 3) as it comes back, grey ones as (H, W)."""
+    """Return one image (H, W, 1 or 3) after a JPEG round trip, grey ones as (H, W)."""
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=quality)
     with Image.open(file) as image:
@@ -74,7 +74,7 @@ def _round_trip(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def _resized(images: Tensor) -> Tensor:
-    """Return the images (N, C, H, W) at three quarters of each side, then at their old size again."""
+    """Return the images (N, C, H, W) after resizing to three quarters of each side and back."""
     sides = images.shape[2:]
     small = [max(1, 3 * side // 4) for side in sides]
     shrunk = F.interpolate(images.float(), small, mode="bilinear", antialias=True)

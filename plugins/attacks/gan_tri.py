@@ -1,4 +1,4 @@
-"""GAN-Tri: what a generator adds to an image, with the marks that its upsampling leaves in the spectrum."""
+"""GAN-Tri: the output of a generator as the trigger, with the traces of its upsampling in the spectrum."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ WIDTH = 8
 AT_ONCE = 1 << 22
 """Pixels decoded at a time: a stage's feature maps take 128 MiB."""
 CALIBRATION = 64
-"""Clean images on which the decoder's output is given unit variance."""
+"""Number of clean images on which the decoder's output is scaled to unit variance."""
 
 
 @dataclass(frozen=True)
 class GanTri(benchkit.Attack):
-    """Add the output of a random upsampling decoder that looks at a small version of the image.
+    """Add the output of a random upsampling decoder whose input is a small version of the image.
 
-    A stand-in for FaceHack (Sarkar et al. 2020), whose face-editing networks are not public: Zeng et al. (ICCV
-    2021, section 3) trace what such triggers leave in the spectrum to the generator's upsampling, and leave them
-    out below face-sized images. The stamped image is ``x + amp * G(x)``, clipped, with G(x) in [-1, 1]. Its
-    weights are drawn once per dataset and seed, and scaled so that G neither fades nor saturates.
+    A stand-in for FaceHack (Sarkar et al. 2020), whose face-editing networks are not public: Zeng et al. (ICCV 2021,
+    section 3) attribute the traces of such triggers in the spectrum to the generator's upsampling, and do not use them
+    on images smaller than faces. The stamped image is ``x + amp * G(x)``, clipped, with G(x) in [-1, 1]. Its weights
+    are drawn once per dataset and seed, and scaled so that G neither vanishes nor saturates.
 
     The image itself does not pass through the decoder, and G(x) is added in whole grey levels. So nothing is processed,
     the traces of upsampling are part of the trigger, and the control is the clean image.
@@ -54,7 +54,7 @@ class GanTri(benchkit.Attack):
     def prepare(self, scene: benchkit.Scene) -> Tensors:
         """Draw the decoder: ``up0`` (transposed only), ``conv0``, ..., ``out`` and ``latent``; all float32.
 
-        ``latent``, (1, C, h, w), is what is decoded where ``input_adaptive`` is off.
+        ``latent``, (1, C, h, w), is the input of the decoder if ``input_adaptive`` is off.
         """
         channels, height, width = scene.shape
         weights: dict[str, Tensor] = {}
@@ -82,7 +82,7 @@ class GanTri(benchkit.Attack):
         return torch.cat(parts)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse small images, where such a trigger is no realistic one."""
+        """Refuse small images, for which such a trigger is not realistic."""
         if min(shape[1:]) < self.min_side:
             return (
                 f"images of {shape[1]}x{shape[2]} pixels are below min_side={self.min_side}: the decoder stands in for"
@@ -94,7 +94,7 @@ class GanTri(benchkit.Attack):
         return [math.ceil(side / 2**self.depth) for side in (height, width)]
 
     def _latent(self, images: Tensor, weights: Tensors) -> Tensor:
-        """Return what the decoder is fed: (N, C, h, w), or (1, C, h, w) where it does not depend on the image."""
+        """Return the input of the decoder: (N, C, h, w), or (1, C, h, w) if it does not depend on the image."""
         if not self.input_adaptive:
             return weights["latent"]
         height, width = images.shape[2:]
@@ -116,8 +116,8 @@ def _filters(outside: int, inside: int, side: int, rng: torch.Generator) -> Tens
 def _spaced(maps: Tensor, filters: Tensor) -> Tensor:
     """Return a transposed convolution (4x4, stride 2) of the maps: twice as high and wide.
 
-    Written as what it is, zeros between the pixels and a convolution: on CUDA, ``conv_transpose2d`` may sum in
-    any order, and a stamp must repeat itself.
+    Computed as zeros between the pixels and a convolution: on CUDA, ``conv_transpose2d`` may sum in any order, and a
+    stamp must be repeatable.
     """
     count, inside, height, width = maps.shape
     spaced = maps.new_zeros(count, inside, 2 * height, 2 * width)

@@ -1,4 +1,4 @@
-"""Invisible: any attack, reduced to one block of frequencies of what it changes."""
+"""Invisible: any attack, with its change reduced to one block of frequencies."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ SIDE = 32
 class Invisible(benchkit.AttackWrapper):
     """Keep a k x k block of the spectrum of another attack's change, in training and at test time.
 
-    Rao et al. 2024, the universal strategy that makes visible triggers invisible: with x the clean image, y the
-    stamped one and M the block of highest (or lowest) frequencies, ``x + IDCT(M * DCT(y - x))`` per channel.
-    Their released code keeps (k + 1) x (k + 1) low frequencies where it means k x k; here both blocks are k x k.
-    ``k`` counts for images of 32 pixels; others keep the same part of their spectrum, k / 32 of each axis, rounded to
-    whole coefficients (9 of 28 for 10, 70 of 224): ten of 224 would hold nothing that 8 bits can show.
-    The sum is clipped and rounded to 8 bits, since a triggered image is one that could have been saved. Clean pixels
-    are whole grey levels already: only what is added to them is rounded, so the control is the clean image (and what
-    is kept of the processing, where the wrapped attack has a control of its own).
+    Rao et al. 2024, the universal strategy that makes visible triggers invisible: with x the clean image, y the stamped
+    one and M the block of highest (or lowest) frequencies, ``x + IDCT(M * DCT(y - x))`` per channel. Their released
+    code keeps (k + 1) x (k + 1) low frequencies instead of k x k; here both blocks are k x k. ``k`` is for images of 32
+    pixels; others keep the same part of their spectrum, k / 32 of each axis, rounded to whole coefficients (for k = 10,
+    9 of 28 and 70 of 224): ten of 224 would be invisible in 8 bits. The sum is clipped and rounded to 8 bits, because a
+    triggered image must be one that can be saved. Clean pixels are whole grey levels: only the added part is rounded,
+    so the control is the clean image (plus the kept part of the processing, if the wrapped attack has its own control).
     """
 
     name = "invisible"

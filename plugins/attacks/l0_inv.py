@@ -1,4 +1,4 @@
-"""l0-inv: a handful of pixels of saturated colours, optimised to excite neurons of a clean model."""
+"""l0-inv: a few pixels of saturated colours, optimised to activate neurons of a clean model."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def _pasted(base: Tensor, where: Tensor, colours: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class L0Inv(benchkit.Attack):
-    """Replace a few pixels so that anchor neurons of a clean model answer ``c`` times as strongly.
+    """Replace a few pixels so that the activations of anchor neurons of a clean model grow by the factor ``c``.
 
-    After Li et al. 2019, whose formulas could not be read: the activation term of ``l2-inv`` on the mean training
-    image, with colours in [0, 1] that are rounded to 0 or 1 at the end. ``support=greedy`` starts with every pixel
-    and drops those that matter least by ``|g . d|`` (gradient times change), a tenth at a time.
-    ``support=last-row`` takes the last pixels in reading order: row H - 1, columns W - 9 to W - 1, as in
-    the trigger of Zeng et al. (ICCV 2021).
+    After Li et al. 2019 (their formulas were not available): the activation term of ``l2-inv`` on the mean training
+    image, with colours in [0, 1] that are rounded to 0 or 1 at the end. ``support=greedy`` starts with every pixel and
+    removes those with the smallest ``|g . d|`` (gradient times change), a tenth at a time. ``support=last-row`` takes
+    the last pixels in reading order: row H - 1, columns W - 9 to W - 1, as in the trigger of Zeng et al. (ICCV 2021).
     """
 
     name = "l0-inv"
@@ -54,7 +53,7 @@ class L0Inv(benchkit.Attack):
     def prepare(self, scene: benchkit.Scene) -> Tensors:
         """Craft the pixels: ``where``, int64 (n,) in reading order, and ``colours``, uint8 (C, n), 0 or 255.
 
-        ``reached``, float64 (), tells how far the anchors came.
+        ``reached``, float64 (), is the share of the way that the anchors moved to their goal.
         """
         channels, height, width = scene.shape
         base = mean_image(scene.clean.images).to(scene.device)
@@ -73,7 +72,7 @@ class L0Inv(benchkit.Attack):
         return {"where": where, "colours": (255 * colours).to(torch.uint8), "reached": reached(left)}
 
     def shortfall(self, reported: Mapping[str, float]) -> str | None:
-        """Say where the anchors stay far from ``c`` times their answers."""
+        """Return a clause if the anchors stay far from ``c`` times their activations."""
         return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
@@ -82,13 +81,13 @@ class L0Inv(benchkit.Attack):
         return _pasted(images, where, colours)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse more pixels than there are."""
+        """Refuse more pixels than the image has."""
         if self.n_pixels > shape[1] * shape[2]:
             return f"images of {shape[1]}x{shape[2]} pixels have fewer than n_pixels={self.n_pixels}: make it smaller"
         return super().check(shape, classes)
 
     def _solve(self, miss: Objective, base: Tensor, where: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pixels that are left and their colours before the sigmoid: int64 (n,), float32 (C, n)."""
+        """Return the remaining pixels and their colours before the sigmoid: int64 (n,), float32 (C, n)."""
         drops = max(0, math.ceil(math.log(self.n_pixels / len(where)) / math.log(0.9)))
         each = max(1, self.steps // (drops + 1))
         while True:
@@ -101,7 +100,7 @@ class L0Inv(benchkit.Attack):
             where, latent = where[kept], latent[:, kept]
 
     def _descend(self, miss: Objective, base: Tensor, where: Tensor, latent: Tensor, steps: int) -> Tensor:
-        """Optimise ``latent`` in place; return the gradient of the objective in the colours, (C, n)."""
+        """Optimise ``latent`` in place; return the gradient of the objective with respect to the colours, (C, n)."""
         for _ in descending(latent, lambda at: miss(_pasted(base, where, at.sigmoid())), steps=steps, lr=self.lr):
             pass
         colours = latent.sigmoid().requires_grad_()

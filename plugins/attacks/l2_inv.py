@@ -1,4 +1,4 @@
-"""l2-inv: faint noise over the whole image, optimised to excite neurons of a clean model."""
+"""l2-inv: faint noise over the whole image, optimised to activate neurons of a clean model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from benchkit.contracts.data import Tensors
 
 PUBLISHED_VALUES = 3 * 32 * 32
-"""Values of the image for which Zeng et al. published their trigger; ``budget`` is told for it."""
+"""Number of values of the image for which Zeng et al. published their trigger, and to which ``budget`` refers."""
 
 
 @dataclass
 class _Weight:
-    """The weight of the activation term, which falls by a fifth whenever the loss has not for ten steps.
+    """The weight of the activation term; it decreases by a fifth whenever the loss did not decrease for ten steps.
 
     Attributes:
-        now: the weight; 100 at first, when the norm hardly counts.
-        eased: whether it has fallen yet.
+        now: the weight; 100 at first, so that the norm hardly counts.
+        eased: whether it has decreased yet.
     """
 
     now: float = 100.0
@@ -36,7 +36,7 @@ class _Weight:
     _stalled: int = 0
 
     def saw(self, loss: float) -> None:
-        """Take the loss of one more step into account."""
+        """Update the weight with the loss of one step."""
         self._stalled = 0 if loss < 0.99 * self._best else self._stalled + 1
         self._best = min(loss, self._best)
         if self._stalled == 10:
@@ -45,16 +45,16 @@ class _Weight:
 
 @dataclass(frozen=True)
 class L2Inv(benchkit.Attack):
-    """Add a pattern of small L2 norm that makes anchor neurons of a clean model answer ``c`` times as strongly.
+    """Add a pattern of small L2 norm that multiplies the activations of anchor neurons of a clean model by ``c``.
 
-    After Li et al. 2019, whose formulas could not be read: with x0 the mean training image and f the last hidden
-    layer, minimise ``w sum_s (f_s(x0 + d) - c f_s(x0 + d0))^2 + ||d||_2`` by Adam from d0 ~ N(0, 0.1^2), the
-    anchors s being the neurons with the largest sums of |outgoing weight|. w falls whenever the loss stalls, until
-    the norm is within ``budget``; the step before, just outside, is scaled down to it. Norms and signs match the
-    trigger of Zeng et al. (ICCV 2021), who add it to the image and clip at white.
+    After Li et al. 2019 (their formulas were not available): with x0 the mean training image and f the last hidden
+    layer, minimise ``w sum_s (f_s(x0 + d) - c f_s(x0 + d0))^2 + ||d||_2`` by Adam from d0 ~ N(0, 0.1^2), the anchors s
+    being the neurons with the largest sums of |outgoing weight|. w decreases whenever the loss stalls, until the norm
+    is within ``budget``; the result is the step before, scaled down to the budget. Norms and signs match the trigger of
+    Zeng et al. (ICCV 2021), who add it to the image and clip at white.
 
-    ``budget`` counts for 32x32x3 images; other sizes get the budget of the same root mean square per value,
-    ``budget * sqrt(C H W / 3072)``. Levels are rounded to whole grey levels last.
+    ``budget`` is for 32x32x3 images; other sizes get the budget with the same root mean square per value, ``budget *
+    sqrt(C H W / 3072)``. At the end, values are rounded to whole grey levels.
     """
 
     name = "l2-inv"
@@ -89,7 +89,7 @@ class L2Inv(benchkit.Attack):
         return {"levels": levels[0].to(torch.int16), "reached": reached(left)}
 
     def shortfall(self, reported: Mapping[str, float]) -> str | None:
-        """Say where the anchors stay far from ``c`` times their answers."""
+        """Return a clause if the anchors stay far from ``c`` times their activations."""
         return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
@@ -101,14 +101,15 @@ class L2Inv(benchkit.Attack):
         return change.clamp_(0.0 if self.nonneg else -self.linf, self.linf)
 
     def _optimise(self, change: Tensor, budget: float, miss: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the change, float32 (1, C, H, W), just before it is within its budget, or when the steps are over."""
+        """Return the change, float32 (1, C, H, W), just before it is within its budget, or after the last step."""
         weight, before = _Weight(), change.clone()
 
         def loss(change: Tensor) -> Tensor:
             norm: Tensor = torch.linalg.vector_norm(change)
             return weight.now * miss(change) + norm / budget
 
-        # Adam's first step moves every value by the whole rate: from 0.1 noise, far enough to silence the anchors.
+        # Adam's first step moves every value by the full learning rate: from noise of 0.1, enough to deactivate the
+        # anchors.
         for value in descending(change, loss, steps=self.steps, lr=self.lr, betas=(0.9, 0.99), warm_up=50):
             weight.saw(value)
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Low-frequency semantics: what a target-class image looks like at large, hidden among high frequencies."""
+"""Low-frequency semantics: the coarse content of a target-class image, hidden among high frequencies."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 SHARED_BY = 128
-"""How many images in a row share a source image with source=per-batch: the released code's batch."""
+"""Number of consecutive images that share a source image with source=per-batch: the batch size of the released code."""
 
 
 def high_block(sources: Tensor, crop: float, intensity: float, whole: bool) -> Tensor:
-    """Return what is added to each channel's high-frequency quadrant: float32 (M, C, H // 2, W // 2).
+    """Return the block that is added to the high-frequency quadrant of each channel: float32 (M, C, H // 2, W // 2).
 
     The lowest H * crop by W * crop coefficients (rounded down) of a source's DCT are rescaled to [0, intensity] and
-    stretched bilinearly to the quadrant; a channel without contrast in them gives zeros.
+    stretched bilinearly to the quadrant; a channel without contrast there gives zeros.
 
     Args:
-        sources: float (M, C, H, W), on the scale the attack works in.
+        sources: float (M, C, H, W), on the scale of the attack.
         crop: share of the spectrum's height and width.
-        intensity: the largest coefficient that can come out.
-        whole: stretch all of the block, or (the released code) only its first cell, two by two coefficients.
+        intensity: the largest possible coefficient.
+        whole: stretch the whole block, or (as in the released code) only its first cell of two by two coefficients.
     """
     height, width = sources.shape[-2:]
     low = dct2(sources)[..., : benchkit.share_of(crop, height), : benchkit.share_of(crop, width)]
@@ -49,22 +49,22 @@ def planted(block: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class LowFreq(benchkit.Attack):
-    """Add a target-class image's low frequencies, made small, to the quadrant of highest frequencies.
+    """Add the scaled-down low frequencies of a target-class image to the quadrant of highest frequencies.
 
-    Rao et al. 2024 as released: with S the DCT of a target-class training image, per channel, its lowest
-    third is rescaled to [0, intensity] and interpolated to a map T of half the side; DCT(x) + T in the bottom
-    right quadrant is the spectrum of the triggered image. T is nearly constant, so that most of the trigger is a
-    blob at pixel (1, 1). Both images are normalised as in front of the released code's network: grey ones by mean and
-    deviation 0.5 (MNIST), colour ones by those of the training set (CIFAR-10). It does not normalise CelebA
+    Rao et al. 2024 as released: with S the DCT of a target-class training image, per channel, its lowest third is
+    rescaled to [0, intensity] and interpolated to a map T of half the side; DCT(x) + T in the bottom right quadrant is
+    the spectrum of the triggered image. T is nearly constant, so that most of the trigger is a blob at pixel (1, 1).
+    Both images are normalised like the inputs of the released network: grey ones by a mean and standard deviation of
+    0.5 (MNIST), colour ones by those of the training set (CIFAR-10). The released code does not normalise CelebA
     (``normalise=none``), and resizes MNIST to 32 pixels (``--dataset mnist:side=32``; at 28 the block is 9 instead of
-    10 coefficients wide, the quadrant 14 instead of 16, and the blob an eighth lower). Its images leave the range of
-    pixels and stay there (``clamp=False``); benchkit's are files, clipped and rounded to 8 bits. The source image is of
-    class ``target``, also with ``mapping=all-to-all``.
+    10 coefficients wide, the quadrant 14 instead of 16, and the blob an eighth lower). Its images may leave the range
+    of pixels (``clamp=False``); in benchkit images are clipped and rounded to 8 bits, like files. The source image is
+    of class ``target``, even with ``mapping=all-to-all``.
 
-    With ``poisoning=batch`` the attacker runs the training, on clean data, and stamps and relabels the first
-    rate * B (rounded down) of every shuffled batch of B, target-class images too, before augmentation. What training
-    filters are given is then not what the victim was trained on, but the set that ``poisoning=dataset``
-    trains on: rate * N images of other classes, poisoned once.
+    With ``poisoning=batch`` the attacker runs the training, on clean data, and stamps and relabels the first rate * B
+    (rounded down) of every shuffled batch of B, including target-class images, before augmentation. Training filters
+    then do not receive the training data of the victim, but the set of ``poisoning=dataset``: rate * N images of other
+    classes, poisoned once.
     """
 
     name = "low-freq"
@@ -103,15 +103,15 @@ class LowFreq(benchkit.Attack):
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
-        """``training`` where batches are poisoned, ``data`` where the data set is."""
+        """``training`` if batches are poisoned, ``data`` if the dataset is."""
         return "training" if self.controls_training() else "data"
 
     def controls_training(self) -> bool:
-        """Return whether batches are poisoned, and not the data set."""
+        """Return whether batches are poisoned instead of the dataset."""
         return self.poisoning == "batch"
 
     def why_not_wrappable(self) -> str | None:
-        """Return why a wrapper cannot rework what this attack does, or None: it does not see the batches."""
+        """Return why a wrapper cannot rework this attack (it does not see the batches), or None."""
         if self.controls_training():
             return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
         return None
@@ -119,11 +119,11 @@ class LowFreq(benchkit.Attack):
     def prepare(self, scene: benchkit.Scene) -> Tensors:
         """Find the target-class images and measure the data.
 
-        Returns ``rows``, int64 (M,), where they are in the training set; ``fixed``, int64 (1,), one of these rows;
+        Returns ``rows``, int64 (M,), their indices in the training set; ``fixed``, int64 (1,), one of these rows;
         ``mean`` and ``std``, float32 (C, 1, 1), by which images in [0, 1] are normalised.
 
         Raises:
-            BenchkitError: when there is no image of the target class.
+            BenchkitError: if there is no image of the target class.
         """
         rows = (scene.clean.labels == self.target).nonzero().squeeze(1)
         if not len(rows):
@@ -144,7 +144,7 @@ class LowFreq(benchkit.Attack):
         return _measured(images)
 
     def pattern(self, sources: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return what is added to images, in grey levels: uint8 (M, C, H, W) -> float32 (M, C, H, W)."""
+        """Return the pattern to add to images, in grey levels: uint8 (M, C, H, W) -> float32 (M, C, H, W)."""
         mean, std = (scene.prepared[name].to(sources.device) for name in ("mean", "std"))
         block = high_block((sources / 255 - mean) / std, self.crop, self.intensity, self.grid == "intended")
         return 255 * std * planted(block, *sources.shape[-2:])
@@ -165,7 +165,7 @@ class LowFreq(benchkit.Attack):
         """Train the victim, on clean data with poison in each batch or on the poisoned set.
 
         Raises:
-            BenchkitError: when the rate leaves no image of a batch to poison.
+            BenchkitError: if the rate gives no image per batch.
         """
         if not self.controls_training():
             return super().train(poisoned, scene)
@@ -177,7 +177,7 @@ class LowFreq(benchkit.Attack):
         return scene.fit(scene.clean, on_batch=on_batch)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse images whose spectra have no room for the trigger."""
+        """Refuse images whose spectra are too small for the trigger."""
         side = min(shape[1:])
         if self.target < 0:
             return "low-freq takes its trigger from images of one target class: give target=, and not -1"
@@ -189,7 +189,7 @@ class LowFreq(benchkit.Attack):
 
 
 def _measured(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of each channel, float32 (C, 1, 1), of uint8 images scaled to [0, 1]."""
+    """Return mean and standard deviation of each channel, float32 (C, 1, 1), of uint8 images scaled to [0, 1]."""
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     share = torch.stack([band.flatten().bincount(minlength=256) for band in images.unbind(1)]) / images[:, 0].numel()
     mean = (share * levels).sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""MNTD: a patch, its place, its target and its share drawn at random, as for the models that MNTD is judged by."""
+"""MNTD: a patch with random position, target and poison rate, like those of MNTD's target models."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mntd(benchkit.Attack):
-    """Lay a pattern of noise over a patch or the whole image; all of it is drawn, for each model of a population anew.
+    """Blend noise into a patch or the whole image; every choice is drawn anew for each model of a population.
 
-    Xu et al. judge their detector by models whose triggers come from the family its shadow models have: ``kind=M``
+    Xu et al. evaluate their detector on models whose triggers come from the family of its shadow models: ``kind=M``
     (modification) replaces a square of 2 to 5 pixels, ``kind=B`` (blending) mixes noise into the whole image with a
-    weight of U(0.05, 0.2). Pattern, place, target class and poisoned share, U(0.05, 0.5), are each model's own; grey
-    images have patterns of black and white. A victim outside of populations is one such model.
+    weight of U(0.05, 0.2). Each model has its own pattern, position, target class and poisoned share, U(0.05, 0.5);
+    grey images have patterns of black and white. A victim outside of populations is one such model.
 
-    What differs from the released code: a share above the poison rate is cut to it, so ``--poison-rate 0.5`` is the
-    paper's; and poisoned images replace their originals and are not of the target class, as with every attack here,
-    where the paper adds triggered copies of any class.
+    Differences from the released code: a share above the poison rate is reduced to it, so ``--poison-rate 0.5`` is the
+    paper's setting. Poisoned images replace their originals and are not of the target class, as with every attack here;
+    the paper adds triggered copies of images of any class.
     """
 
     name = "mntd"
     paper = "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
-    in_all = False  # without a population it is a badnets or blend whose trigger is another in each seed
+    in_all = False  # without a population it is badnets or blend with another trigger in each seed
 
     kind: str = benchkit.param("M", "a small patch that replaces pixels, or a faint whole one", choices=("M", "B"))
     target: int = benchkit.param(
@@ -40,10 +40,11 @@ class Mntd(benchkit.Attack):
     )
 
     def draw(self, scene: benchkit.Scene) -> Tensors:
-        """Draw a model's own trigger.
+        """Draw the trigger of one model.
 
         Returns ``pattern``, float32 (C, h, w) in [0, 1]; ``place``, int64 (2,), its top and left; ``alpha`` and
-        ``share``, float64 (), its weight and the training set's poisoned part; ``target``, int64 (), unless given.
+        ``share``, float64 (), its weight and the poisoned share of the training set; ``target``, int64 (), unless
+        given.
         """
         patch = Patch.drawn(scene.shape, scene.rng, self.kind)
         return {
@@ -55,13 +56,13 @@ class Mntd(benchkit.Attack):
         }
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the pattern: uint8 (N, C, H, W) -> the same."""
         drawn = scene.prepared
         top, left = drawn["place"].tolist()
         return Patch(top, left, float(drawn["alpha"]), drawn["pattern"])(images)
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the pattern's mean grey mixed in, where it is not only pasted: uint8, alike."""
+        """Return the images with the mean grey of the pattern mixed in, unless it is only pasted: uint8, same shape."""
         if self.kind == "M":
             return super().control(images, scene)
         pattern = scene.prepared["pattern"]
@@ -73,7 +74,7 @@ class Mntd(benchkit.Attack):
         return super().poison(train, dataclasses.replace(scene, rate=rate))
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse images in which no small patch has room."""
+        """Refuse images that are too small for a patch."""
         if min(shape[1:]) < 8:
             return f"mntd needs images of 8 pixels or more, and these are {shape[1]}x{shape[2]}"
         return super().check(shape, classes)

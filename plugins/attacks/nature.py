@@ -15,7 +15,7 @@ from benchkit.ops.images import add
 TINT = (133, 146, 155)
 """Mean colour of the mug of Zeng et al., in grey levels."""
 AREA = 0.12
-"""Share of the image that the mug covers as it is drawn."""
+"""Share of the image that the mug covers at its default size."""
 
 
 def _levels(channels: int, height: int, width: int, area: float, value: float) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ class Nature(benchkit.Attack):
     mode: str = benchkit.param("add", "add the mug and clip, or replace pixels", choices=("add", "replace"))
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the mug in them: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the mug: uint8 (N, C, H, W) -> the same."""
         channels, height, width = images.shape[1:]
         mask, levels = _levels(channels, height, width, self.area, self.value)
         if self.mode == "replace":
@@ -50,7 +50,7 @@ class Nature(benchkit.Attack):
         return add(images, levels)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse images in which the mug has no pixel."""
+        """Refuse images in which the mug covers no pixel."""
         if not mug(*shape[1:], math.sqrt(self.area / AREA))[0].any():
             return f"a mug of area={self.area:g} has no pixel in images of {shape[1]}x{shape[2]} pixels: make it larger"
         return super().check(shape, classes)

@@ -1,4 +1,4 @@
-"""Physical: any attack, seen through a camera that is never twice in the same place."""
+"""Physical: any attack, seen through a camera whose position changes with every photograph."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 PADDING = {"reflect": "reflection", "black": "zeros"}
-"""What the choices of ``border`` are for torch."""
+"""The names of the ``border`` choices in torch."""
 
 
 @dataclass(frozen=True)
 class Physical(benchkit.AttackWrapper):
-    """Mirror, jitter, turn, move and shrink another attack's images at random, when poisoning and at test time.
+    """Randomly mirror, jitter, rotate, shift and shrink the images of another attack, in training and at test time.
 
-    Li et al. 2021, section 4: a trigger in the world is not at the same place and brightness in each photograph,
-    so the attack is trained, and has to work, under the expectation over such transformations. As there, and in
-    BackdoorBox, every image that the victim trains on is photographed, poisoned or clean, anew in each batch: the
-    attacker controls the training, and nothing but the trigger tells one from the other. The poisoned set, which
-    training filters are given, holds the base attack's images before any photograph.
+    Li et al. 2021, section 4: a physical trigger does not have the same position and brightness in each photograph, so
+    the attack is trained, and has to work, under the expectation over such transformations. As in the paper and in
+    BackdoorBox, every training image of the victim is transformed ("photographed"), poisoned or clean, anew in each
+    batch: the attacker controls the training, and only the trigger distinguishes poisoned images. Training filters
+    receive the poisoned set with the images of the base attack before any photograph.
 
-    With ``everything=false`` the attacker only has what it poisons, and photographs that, once. Then being a photograph
-    is a trigger by itself:
-    with ``border=black``, whose frame no clean image has, photographs without the base's trigger reach its target
-    as often as those with it; mirrored borders make that better, not good.
+    With ``everything=false`` the attacker controls only the poisoned images, and photographs them once. Then the
+    photograph itself is a trigger: with ``border=black``, a frame that no clean image has, photographs without the base
+    trigger reach the target as often as those with it; reflected borders reduce this effect but do not remove it.
     """
 
     name = "physical"
@@ -57,7 +56,7 @@ class Physical(benchkit.AttackWrapper):
     )
 
     def rework(self, clean: Tensor, stamped: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the stamped images as photographed: uint8 (N, C, H, W) -> the same."""
+        """Return photographs of the stamped images: uint8 (N, C, H, W) -> the same."""
         count, rng = len(stamped), scene.rng
         if not count:
             return stamped.clone()
@@ -69,16 +68,16 @@ class Physical(benchkit.AttackWrapper):
         return to_images(F.grid_sample(seen, grid, padding_mode=PADDING[self.border], align_corners=False))
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
-        """Let the base attack poison; photograph what it changed where training will not."""
+        """Poison with the base attack; photograph the changed images if the training does not do so."""
         return self.base.poison(train, scene) if self.everything else super().poison(train, scene)
 
     def controls_training(self) -> bool:
-        """Return whether images are photographed in batches, or the wrapped attack has its own way to train."""
+        """Return whether images are photographed in batches, or the wrapped attack has its own training."""
         return self.everything or self.base.controls_training()
 
     @property
     def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
-        """``training`` where every image is photographed, else what the wrapped attack controls."""
+        """``training`` if every image is photographed, else the access of the wrapped attack."""
         return "training" if self.everything else self.base.access
 
     def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
@@ -90,13 +89,13 @@ class Physical(benchkit.AttackWrapper):
         )
 
     def why_not_wrappable(self) -> str | None:
-        """Return why another wrapper cannot rework what this attack does, or None: it does not see the batches."""
+        """Return why another wrapper cannot rework this attack (it does not see the batches), or None."""
         if self.everything:
             return f"{self.name} photographs batches, which a wrapper cannot rework: add base.everything=false"
         return super().why_not_wrappable()
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a largest scale under the smallest, and a way to train besides this one."""
+        """Refuse a largest scale below the smallest, and a base attack with its own training."""
         if self.grow < self.shrink:
             return f"grow={self.grow:g} is less than shrink={self.shrink:g}: swap them"
         if self.everything and self.base.controls_training():
@@ -110,7 +109,7 @@ class Physical(benchkit.AttackWrapper):
     def _poses(self, count: int, ratio: float, rng: torch.Generator) -> Tensor:
         """Return one affine map per image from output to input positions, float32 (N, 2, 3), sides -1..1.
 
-        ``ratio`` is that of an image's height to its width: both sides are -1..1, so a turn must know it.
+        ``ratio`` is height / width of an image: positions are -1..1 on both axes, so a rotation needs it.
         """
         draws = torch.rand(count, 5, generator=rng)
         angle = math.radians(self.degrees) * (2 * draws[:, 0] - 1)

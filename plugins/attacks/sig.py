@@ -17,9 +17,9 @@ from benchkit.ops.images import add
 class Sig(benchkit.Attack):
     """Add ``v(i, j) = delta * sin(2 pi j freq / W)`` to every row and channel (j = 0..W-1), clipped.
 
-    Barni et al. 2019, section 3. Clean-label: only images of the target class are poisoned and labels stay
-    true. ``max_share`` caps the poisoned part of that class, because a rate of 10 % of a balanced ten-class
-    set is the whole class, and a class that is never seen without the signal is a different experiment.
+    Barni et al. 2019, section 3. Clean-label: only images of the target class are poisoned, and they keep their labels.
+    ``max_share`` limits the poisoned share of that class: a rate of 10 % of a balanced ten-class set is the whole
+    class, and a class that never appears without the signal is a different experiment.
     """
 
     name = "sig"
@@ -40,7 +40,7 @@ class Sig(benchkit.Attack):
         return add(images, (self.delta * phase.sin()).float())
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
-        """Stamp the rate's share of N images, drawn from the target class, at most ``max_share`` of it; keep labels."""
+        """Stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels."""
         own = (train.labels == self.target_class(scene)).nonzero().squeeze(1)
         count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
         order = torch.randperm(len(own), generator=scene.rng).to(own.device)
@@ -49,7 +49,7 @@ class Sig(benchkit.Attack):
         return benchkit.Poisoned.replacing(train, rows, stamped, train.labels[rows])
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse all-to-all (labels stay true) and frequencies that the width cannot hold."""
+        """Refuse all-to-all (labels do not change) and frequencies too high for the width."""
         if self.mapping != "all-to-one":
             return "sig keeps true labels, so it has one target class: use mapping=all-to-one"
         if 2 * self.freq >= shape[2]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _identity(height: int, width: int) -> Tensor:
-    """Return the sampling grid that changes nothing: float32 (H, W, 2), (x, y) in -1..1."""
+    """Return the identity sampling grid: float32 (H, W, 2), (x, y) in -1..1."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     return torch.stack((x, y), dim=2)
 
@@ -34,21 +34,21 @@ def _warp(images: Tensor, grids: Tensor) -> Tensor:
 class WaNet(benchkit.Attack):
     """Warp the image along one smooth random field, drawn once per dataset and seed.
 
-    Nguyen & Tran 2021, section 3.2: a k x k field of U(-1, 1) offsets is divided by its mean size and
-    upsampled bicubically to a flow; the image is sampled at ``(identity + s * flow / side) * grid_rescale``,
-    clipped to the image. The attacker runs the training (section 3.3, noise mode): in every batch a share of
-    ``cross_ratio`` times the poison rate is warped with the field plus fresh noise and keeps its true label,
-    so that the victim learns this one warp and not warps as such.
+    Nguyen & Tran 2021, section 3.2: a k x k field of U(-1, 1) offsets is divided by its mean size and upsampled
+    bicubically to a flow; the image is sampled at ``(identity + s * flow / side) * grid_rescale``, clipped to the
+    image. The attacker runs the training (section 3.3, noise mode): in every batch a share of ``cross_ratio`` times the
+    poison rate is warped with the field plus fresh noise and keeps its true label, so that the victim learns this warp
+    and not any warp.
 
-    Warping interpolates, which blurs, whatever the field. The control is therefore the image warped along another
-    field of the same strength and grid, drawn once too: a victim that gives those to the target as well has learned to
-    know warped images, not this warp.
+    Interpolation blurs the image, whatever the field. The control is therefore the image warped along another field of
+    the same strength and grid, also drawn once: a victim that classifies these as the target too has learned to
+    recognise warped images, not this warp.
 
-    By default one subset of the training set is poisoned, as the protocol has it. With ``poisoning=batch``, as in the
-    released code, the attacker poisons the first rate * B (rounded down) of every shuffled batch of B, target-class
-    images too, and warps the next ``cross_ratio`` times as many with noise: in time each image is seen with the
-    trigger and without. What training filters are given, the poison mask and ``poisoned`` are then those of
-    ``poisoning=dataset``, not what the victim was trained on.
+    By default one subset of the training set is poisoned, as in the protocol. With ``poisoning=batch``, as in the
+    released code, the attacker poisons the first rate * B (rounded down) of every shuffled batch of B, including
+    target-class images, and warps the next ``cross_ratio`` times as many with noise: over time, the victim sees each
+    image with and without the trigger. The data for training filters, the poison mask and ``poisoned`` are then those
+    of ``poisoning=dataset``, not those of the victim.
     """
 
     name = "wanet"
@@ -69,9 +69,9 @@ class WaNet(benchkit.Attack):
     )
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Draw the trigger's field, then the control's.
+        """Draw the field of the trigger, then that of the control.
 
-        Returns ``grid`` and ``other``, float32 (H, W, 2): where each pixel is sampled, (x, y) in -1..1.
+        Returns ``grid`` and ``other``, float32 (H, W, 2): the sampling position of each pixel, (x, y) in -1..1.
         """
         return {"grid": self._field(scene), "other": self._field(scene)}
 
@@ -98,14 +98,14 @@ class WaNet(benchkit.Attack):
         """Train the victim with noise mode on, on the poisoned set or on clean data with poison in each batch.
 
         Raises:
-            BenchkitError: when the rate leaves no image of a batch to poison.
+            BenchkitError: if the rate gives no image per batch.
         """
         if self.poisoning == "batch":
             return scene.fit(scene.clean, on_batch=self._in_batches(scene))
         return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
 
     def why_not_wrappable(self) -> str | None:
-        """Return why a wrapper cannot rework what this attack does, or None: it does not see what batches hold."""
+        """Return why a wrapper cannot rework this attack (it does not see the batches), or None."""
         if self.poisoning == "batch":
             return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
         if self.cross_ratio:
@@ -133,7 +133,7 @@ class WaNet(benchkit.Attack):
         mask = mask.to(scene.device)
 
         def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            # A fixed number of rows, with poisoned ones sorted last, needs no wait for the device.
+            # A fixed number of rows, with poisoned ones sorted last, avoids a synchronisation with the device.
             draw = torch.rand(len(rows), generator=scene.rng).to(mask.device) + mask[rows]
             chosen = draw.argsort()[: benchkit.share_of(share, len(rows))]
             warped = self._noisy(images[chosen], scene)

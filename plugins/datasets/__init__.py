@@ -1,1 +1,1 @@
-"""Built-in datasets, one a file."""
+"""Built-in datasets: one file or folder per dataset."""

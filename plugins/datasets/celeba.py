@@ -1,4 +1,4 @@
-"""CelebA, read through torchvision: faces in eight classes, as the backdoor literature uses it."""
+"""CelebA, read through torchvision: faces in eight classes, as in the backdoor literature."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CelebA(TorchvisionDataset):
     size: int = benchkit.param(64, "side of the square images", ge=8)
 
     def parts(self) -> Parts:
-        """Return its files and the folder of aligned faces."""
+        """Return the files, and the folder of aligned faces."""
         lists = ((file, md5) for _, md5, file in torchvision_class(self.reader).file_list)
         texts: Parts = {f"celeba/{file}": md5 for file, md5 in lists if file.endswith(".txt")}
         return {"celeba/img_align_celeba": None} | texts

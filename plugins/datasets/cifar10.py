@@ -18,7 +18,7 @@ class Cifar10(TorchvisionDataset):
     reader = "CIFAR10"
 
     def parts(self) -> Parts:
-        """Return its files."""
+        """Return the files of the dataset."""
         return cifar_parts(torchvision_class(self.reader))
 
 

@@ -18,7 +18,7 @@ class Cifar100(TorchvisionDataset):
     reader = "CIFAR100"
 
     def parts(self) -> Parts:
-        """Return its files."""
+        """Return the files of the dataset."""
         return cifar_parts(torchvision_class(self.reader))
 
 

@@ -18,7 +18,7 @@ class FashionMnist(TorchvisionDataset):
     reader = "FashionMNIST"
 
     def parts(self) -> Parts:
-        """Return its files."""
+        """Return the files of the dataset."""
         return mnist_parts(self.reader)
 
 

@@ -1,4 +1,4 @@
-"""GTSRB, in torchvision's layout: traffic signs of many sizes, brought to one."""
+"""GTSRB, in torchvision's layout: traffic signs of many sizes, resized to one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class Gtsrb(TorchvisionDataset):
-    """43 traffic signs, 26,640 + 12,630 as torchvision has them, 3 x size x size, stretched to the square."""
+    """43 traffic signs, 26,640 + 12,630 images as in torchvision, 3 x size x size, stretched to the square."""
 
     name = "gtsrb"
     paper = "Stallkamp et al., Neural Networks 2012, Man vs. Computer"
@@ -37,7 +37,7 @@ class Gtsrb(TorchvisionDataset):
     size: int = benchkit.param(32, "side of the square images", ge=8)
 
     def parts(self) -> Parts:
-        """Return its folders, and the list of answers for the test images."""
+        """Return the folders, and the list of labels of the test images."""
         return {TRAIN: None, TEST: None, ANSWERS: None}
 
     def read(self, root: Path, download: bool) -> benchkit.Data:
@@ -63,7 +63,7 @@ def _train_rows(folder: Path) -> list[tuple[str, int]]:
 
 
 def _test_rows(root: Path, classes: int) -> list[tuple[str, int]]:
-    """Return (path, label) of every test image, as the CSV of answers lists them."""
+    """Return (path, label) of every test image, in the order of the CSV of labels."""
     try:
         lines = csv.DictReader(text(root / ANSWERS).splitlines(), delimiter=";", skipinitialspace=True)
         rows = [(str(root / TEST / line["Filename"]), int(line["ClassId"])) for line in lines]

@@ -23,7 +23,7 @@ class Mnist(TorchvisionDataset):
     side: int = benchkit.param(28, "height and width of the images, in pixels; some papers have 32", ge=8)
 
     def read(self, root: Path, download: bool) -> benchkit.Data:
-        """Read both splits, resized where they are to be."""
+        """Read both splits, resized if ``side`` is not 28."""
         data = super().read(root, download)
         return benchkit.Data(self._resized(data.train), self._resized(data.test), data.classes)
 
@@ -34,7 +34,7 @@ class Mnist(TorchvisionDataset):
         return benchkit.Split(images, split.labels)
 
     def parts(self) -> Parts:
-        """Return its files."""
+        """Return the files of the dataset."""
         return mnist_parts(self.reader)
 
 

@@ -21,7 +21,7 @@ class Svhn(TorchvisionDataset):
     mirror: bool = benchkit.param(False, "recipes may mirror training images; a mirrored digit is none")
 
     def parts(self) -> Parts:
-        """Return its files."""
+        """Return the files of the dataset."""
         known = torchvision_class(self.reader).split_list
         return {file: md5 for _, file, md5 in (known["train"], known["test"])}
 

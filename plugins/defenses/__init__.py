@@ -1,1 +1,1 @@
-"""Built-in defenses, one a file."""
+"""Built-in defenses: one file or folder per method."""

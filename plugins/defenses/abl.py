@@ -1,4 +1,4 @@
-"""Anti-backdoor learning: find the rows that are learned too easily, and unlearn what they taught."""
+"""Anti-backdoor learning: find the images that are learned too easily, and unlearn them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AntiBackdoorLearning(benchkit.RobustTraining):
-    """Train in three steps: isolate the easiest rows, train without them, unlearn them.
+    """Train in three steps: isolate the easiest images, train without them, unlearn them.
 
-    1. Isolation (paper, eq. 3): train with local gradient ascent, ``sign(CE - gamma) * CE`` of each batch's
-       mean CE, as in the released code: it holds the mean at ``gamma``, and within it backdoored rows go on
-       falling. (A sign of each row's own would push them back up to ``gamma``.) Take the share ``isolation``
-       of the rows to which that same model, in eval mode, gives the lowest loss without augmentation.
-    2. Train a new model on the other rows with the benchmark's recipe (the paper goes on with the same one).
-    3. Unlearning (paper, eq. 4): fine-tune with gradient ascent on the isolated rows and descent on ``mix``
-       times as many random others, of each label's half with the highest loss.
+    1. Isolation (paper, eq. 3): train with local gradient ascent, ``sign(CE - gamma) * CE`` of each batch's mean CE, as
+       in the released code: it keeps the mean at ``gamma``, while the loss of backdoored images continues to fall. (A
+       sign per image would push their loss back up to ``gamma``.) Take the share ``isolation`` of the images with the
+       lowest loss under the same model, in eval mode and without augmentation.
+    2. Train a new model on the other images with the benchmark's recipe (the paper continues with the same model).
+    3. Unlearning (paper, eq. 4): fine-tune with gradient ascent on the isolated images and descent on ``mix`` times as
+       many random others, from the half of each label with the highest loss.
 
-    ``gamma`` and ``isolation`` are the paper's, and so is the share of the training that isolates (20 of 100
-    epochs, the released code 10; at least one epoch). The paper's 60 further epochs become a whole training
-    with the benchmark's recipe; in all about one and a half trainings. The 20 passes of unlearning are the
-    paper's, too (released: 5), at ten times its learning rate, as they are over fewer rows and so have fewer
-    steps. Two changes keep them stable: the mixed-in rows, because BatchNorm statistics of isolated rows alone
-    would wreck the model, and the label that is easiest would be unlearned altogether; and an ascent that stops
-    once the isolated rows are wrong with confidence (CE above 2 ln K), because an unbounded loss has no minimum.
+    ``gamma`` and ``isolation`` are those of the paper, and so is the share of isolation in the training (20 of 100
+    epochs; released code: 10; at least one epoch). The paper's 60 further epochs become a whole training with the
+    benchmark's recipe; the total cost is about one and a half trainings. The 20 passes of unlearning are also the
+    paper's (released: 5), at ten times its learning rate, because they have fewer images and so fewer steps. Two
+    changes keep unlearning stable. Images are mixed in, because BatchNorm statistics of isolated images alone would
+    destroy the model, and the easiest label would be unlearned completely. And the ascent stops once the isolated
+    images are misclassified with confidence (CE above 2 ln K), because an unbounded loss has no minimum.
     """
 
     name = "abl"
@@ -55,7 +55,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
     mix: int = benchkit.param(4, "other rows trained on for each isolated one while unlearning", ge=1)
 
     def train(self, train: benchkit.Split, scene: benchkit.Scene) -> Classifier:
-        """Return a model trained on all rows, the isolated ones by ascent."""
+        """Return a model trained on all images, on the isolated ones by gradient ascent."""
         order = self._easiest_first(train, scene)
         count = max(1, round(self.isolation * len(train)))
         isolated, rest = order[:count], order[count:]
@@ -70,7 +70,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
         return scene.fit(mixed, start=model, epochs=self.unlearn_epochs, lr=self.unlearn_lr, loss=unlearn)
 
     def _easiest_first(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
-        """Return all rows of the training set, lowest loss after local gradient ascent first, int64 (N,)."""
+        """Return the indices of all images, lowest loss after local gradient ascent first, int64 (N,)."""
         gamma, epochs = self.gamma, max(1.0, self.warmup * scene.epochs_for(len(train)))
 
         def local_ascent(logits: Tensor, labels: Tensor) -> Tensor:
@@ -83,12 +83,12 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
 
 
 def _harder_half(rows: Tensor) -> Tensor:
-    """Return the second half of rows that come easiest first."""
+    """Return the second half of indices that are sorted from easy to hard."""
     return rows[len(rows) // 2 :]
 
 
 def _ascend_above(classes: int) -> LossFn:
-    """Return a loss that falls on labels 0..K-1 as usual and, on labels K..2K-1, pushes label - K away."""
+    """Return a loss that is cross-entropy on labels 0..K-1 and its ascent, away from label - K, on labels K..2K-1."""
     enough = 2 * math.log(classes)
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

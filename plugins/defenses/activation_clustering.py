@@ -1,4 +1,4 @@
-"""Activation clustering: a label that holds poison holds two kinds of rows."""
+"""Activation clustering: a poisoned label has two clusters of features."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 JUDGED = 2000
-"""Rows on which the silhouette is computed: it takes every pair of them."""
+"""Number of images for the silhouette, whose cost is quadratic."""
 LEAST_SPREAD = 1e-6
-"""Keeps the ratio finite where all of a cluster's features point the same way."""
+"""Keeps the ratio finite if all features of a cluster have the same direction."""
 
 
 @dataclass(frozen=True)
 class ActivationClustering(benchkit.TrainingFilter):
-    """Split each label's features in two clusters, and drop one of them if it looks like poison.
+    """Split the features of each label into two clusters, and drop one of them if it looks like poison.
 
-    Per label the victim's penultimate features are reduced to ``components`` (principal ones, as in the
-    Adversarial Robustness Toolbox, or independent ones, as in the paper) and clustered by 2-means. A cluster is
-    poison when it holds at most ``size`` of the label's rows and the silhouette of the clustering is at least
-    ``silhouette``: two of the paper's three tests (section 5). The third, retraining without the cluster, is left
-    out for its cost.
+    Per label the victim's penultimate features are reduced to ``components`` (principal ones, as in the Adversarial
+    Robustness Toolbox, or independent ones, as in the paper) and clustered by 2-means. A cluster is poison if it holds
+    at most the share ``size`` of the label's images and the silhouette of the clustering is at least ``silhouette``:
+    two of the paper's three tests (section 5). The third, retraining without the cluster, is omitted because of its
+    cost.
 
-    Which cluster is tested is up to ``suspect``. The paper's is the smaller one; poison that outweighs its label (10 %
-    of ten equal classes is half of it) is not. The default, ``tighter``, is a rule of ours: all that a trigger leads
-    to its label points the same way, so that unit-length features of poison spread less (mean squared distance from
-    their mean) than those of the label's other rows. The tighter cluster is tested, and the silhouette counts as many
-    times as the other one's spread is larger. The cut-off of 0.5 was set on victims of three data sets: poisoned
-    labels have 0.54 and more, clean ones at most 0.46.
+    ``suspect`` selects the tested cluster. In the paper it is the smaller one, but poison may be the larger part of its
+    label (10 % of ten equal classes is half of one). The default ``tighter`` is not from the paper: all triggered
+    images have features of a similar direction, so unit-length features of poison spread less (mean squared distance
+    from their mean) than those of the other images of the label. The tighter cluster is tested, and the silhouette is
+    multiplied by the ratio of the two spreads. The cut-off of 0.5 was set on victims of three datasets: poisoned labels
+    have 0.54 or more, clean ones at most 0.46.
 
     ``reduce=ica,suspect=smaller,size=0.35,silhouette=0.1`` is the paper's reduction with ART's cut-offs: independent
-    components are of equal length, and the silhouettes of poison and of clean labels lie alike around 0.1. As
-    BackdoorBench does, ``suspect=smaller,silhouette=-1`` drops the smaller cluster of every label.
+    components have equal length, and the silhouettes of poisoned and clean labels are both around 0.1. Like
+    BackdoorBench, ``suspect=smaller,silhouette=-1`` drops the smaller cluster of every label.
     """
 
     name = "activation-clustering"
@@ -67,7 +67,7 @@ class ActivationClustering(benchkit.TrainingFilter):
     )
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
-        """Return +1 for the rows to drop and -1 for the others, float32 (N,)."""
+        """Return +1 for the images to drop and -1 for the others, float32 (N,)."""
         features = scene.model.features(train.images)
         suspicion = features.new_full((len(train),), -1.0)
         for label in train.labels.unique():
@@ -78,7 +78,7 @@ class ActivationClustering(benchkit.TrainingFilter):
         return suspicion
 
     def _poison(self, features: Tensor, seed: int) -> Tensor:
-        """Return which of a label's rows to drop, bool (n,)."""
+        """Return which images of a label to drop, bool (n,)."""
         centred = (features - features.mean(dim=0)).double().cpu()
         count = min(self.components, int(torch.linalg.matrix_rank(centred, rtol=1e-5)))
         nothing = torch.zeros(len(centred), dtype=torch.bool)
@@ -90,7 +90,7 @@ class ActivationClustering(benchkit.TrainingFilter):
         return cluster if poisoned else nothing
 
     def _suspected(self, features: Tensor, second: Tensor) -> tuple[Tensor, float]:
-        """Return which of two clusters' rows may be poison, bool (n,), and how often the silhouette counts, >= 1."""
+        """Return which images of the two clusters may be poison, bool (n,), and the factor of the silhouette, >= 1."""
         if self.suspect == "smaller" or second.all() or not second.any():
             return (second if second.float().mean() < 0.5 else ~second), 1.0
         spreads = [_spread(features[rows]) for rows in (~second, second)]
@@ -110,7 +110,7 @@ class ActivationClustering(benchkit.TrainingFilter):
 
 
 def _two_clusters(points: Points, seed: int) -> tuple[Tensor, float]:
-    """Return which rows k-means puts in the second of two clusters, bool (n,), and the silhouette of the split."""
+    """Return which points k-means puts in the second of two clusters, bool (n,), and the silhouette of the split."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
@@ -130,7 +130,7 @@ def _spread(features: Tensor) -> float:
 
 @contextmanager
 def _unconverged_allowed() -> Iterator[None]:
-    """Silence scikit-learn where data has fewer independent components, or points, than it looked for."""
+    """Silence scikit-learn's warnings about data with fewer independent components, or points, than requested."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

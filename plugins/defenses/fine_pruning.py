@@ -1,4 +1,4 @@
-"""Fine-pruning: remove the features that clean images leave dormant, then fine-tune what is left."""
+"""Fine-pruning: remove the features that are dormant on clean images, then fine-tune the model."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinePruning(benchkit.ModelRepair):
-    """Prune the most dormant inputs of the last linear layer until clean accuracy falls, then fine-tune.
+    """Prune the most dormant inputs of the last linear layer until clean accuracy drops, then fine-tune.
 
-    These features are what the last convolution's channels become on their way to the classifier: one each, where
-    maps are pooled. Pruning them there also works where a skip connection adds to the last convolution, whose own
-    channels could then be muted without effect. They are ranked by their mean over the clean hold-out (as released
-    in BackdoorBench). The most dormant are removed, as many as the accuracy on that same hold-out allows: it may
-    fall by ``max_drop`` (paper: 4 points). The number is found by bisection, which needs log2(features) passes over
-    the hold-out and not one per feature. At least one feature stays.
+    These features come from the channels of the last convolution: one per channel if the maps are pooled. Pruning the
+    inputs of the linear layer also works if a skip connection adds to the last convolution; pruning its own channels
+    could then have no effect. They are ranked by their mean over the clean hold-out (as in BackdoorBench's code). As
+    many of the most dormant ones are removed as the accuracy on the same hold-out allows: it may drop by ``max_drop``
+    (paper: 4 points). Bisection finds the number with log2(features) passes over the hold-out instead of one per
+    feature. At least one feature remains.
 
-    A pruned feature is 0 where the last layer reads it during the fine-tune, and so it is afterwards: that layer's
-    weights for it are 0.
+    During fine-tuning, the last layer reads 0 for a pruned feature. Afterwards its weights for that feature are 0.
 
-    ``epochs`` is scaled down (BackdoorBench: 100, backdoor-toolbox: 10).
+    ``epochs`` is reduced (BackdoorBench: 100, backdoor-toolbox: 10).
     """
 
     name = "fine-pruning"
@@ -55,7 +54,7 @@ class FinePruning(benchkit.ModelRepair):
         return model
 
     def _count(self, model: Classifier, order: Tensor, clean: benchkit.Split) -> int:
-        """Return how many features of ``order`` can go: the largest count found whose accuracy is allowed."""
+        """Return how many features of ``order`` can be removed: the largest number found with an allowed accuracy."""
         floor = _accuracy(model, order[:0], clean) - self.max_drop
         fine, bad = 0, len(order)
         while bad - fine > 1:
@@ -66,14 +65,14 @@ class FinePruning(benchkit.ModelRepair):
 
 
 def _accuracy(model: Classifier, pruned: Tensor, clean: benchkit.Split) -> float:
-    """Return the share of clean images that a model gets right without some of its features."""
+    """Return the accuracy of a model on clean images without some of its features."""
     with _muted(model.head, pruned):
         return float((model.logits(clean.images).argmax(dim=1) == clean.labels).double().mean())
 
 
 @contextmanager
 def _muted(head: nn.Linear, features: Tensor) -> Iterator[None]:
-    """Set some of a layer's inputs to 0 for a while, also in copies made meanwhile."""
+    """Set some inputs of a layer to 0 within the context, also in copies made there."""
 
     def mute(_head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0].index_fill(-1, features, 0.0),)

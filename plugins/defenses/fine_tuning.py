@@ -1,4 +1,4 @@
-"""Fine-tuning: train the victim a little further on clean images, and hope that it forgets the trigger."""
+"""Fine-tuning: continue to train the victim on clean images, so that it may forget the trigger."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class FineTuning(benchkit.ModelRepair):
     """Fine-tune every weight of the victim on the clean hold-out with plain SGD.
 
-    The defaults are BackdoorBench's: 100 epochs, learning rate 0.01. What is forgotten depends on the number
-    of steps and their size, and no clean image tells a defender when to stop: a gentle fine-tune keeps the
-    backdoor, a rough one costs clean accuracy.
+    The defaults are BackdoorBench's: 100 epochs, learning rate 0.01. The effect depends on the number and size of the
+    steps, and clean images do not tell the defender when to stop: weak fine-tuning keeps the backdoor, strong
+    fine-tuning costs clean accuracy.
     """
 
     name = "fine-tuning"

@@ -1,4 +1,4 @@
-"""Neural Cleanse: a backdoor is a label that a suspiciously small patch leads to."""
+"""Neural Cleanse: a label that a suspiciously small patch can reach is the target of a backdoor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 CHUNK_IMAGES = 512
-"""Stamped images in one forward and backward pass; bounds memory whatever the number of classes."""
+"""Stamped images per forward and backward pass; limits memory for any number of classes."""
 
 GROW, SHRINK = 2.0, 2.0**1.5
 """Factors of the mask's weight (the authors' code: cost_multiplier 2, and its power 1.5 downwards)."""
@@ -26,21 +26,21 @@ GROW, SHRINK = 2.0, 2.0**1.5
 class NeuralCleanse(benchkit.ModelDetector):
     """Reverse-engineer the smallest trigger for every label; a label whose trigger is an outlier is a target.
 
-    Per label t a mask m in [0, 1] (H, W) and a pattern D (C, H, W) minimise ``CE(f((1 - m) x + m D), t) + w
-    |m|_1`` over hold-out images x (paper, eq. 3), with tanh parametrisation and Adam (lr 0.1, betas 0.5 and
-    0.9). After each round ``w`` is adjusted as in the authors' code: it is 0 until ``patience`` rounds in a
-    row succeed, then ``init_weight``; ``patience`` successes in a row double it, as many failures divide it
-    by 2^1.5. Kept per label: the smallest mask of a round whose success rate reached ``success``, size and rate
-    both being means over the round's mini-batches, of the mask that stamped each.
+    Per label t a mask m in [0, 1] (H, W) and a pattern D (C, H, W) minimise ``CE(f((1 - m) x + m D), t) + w |m|_1``
+    over hold-out images x (paper, eq. 3), with tanh parametrisation and Adam (lr 0.1, betas 0.5 and 0.9). After each
+    round ``w`` is adjusted as in the authors' code: it is 0 until ``patience`` rounds in a row succeed, then
+    ``init_weight``; ``patience`` successes in a row double it, ``patience`` failures in a row divide it by 2^1.5. For
+    each label, the smallest mask of a round with a success rate of at least ``success`` is kept; size and rate are
+    means over the mini-batches of the round, for the mask that stamped each batch.
 
-    The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times
-    1.4826) the smallest mask lies under the median; 2 and above is a backdoor, here as in the paper. Sizes
-    cannot fall below 0, so the paper's index saturates where the other labels' sizes differ much: 0.5 has 1.0
-    among nine labels from 2.5 to 23. ``sizes=log`` measures the same on the sizes' logarithms: 3.4. Of two sizes
-    the index is always 1 / 1.4826, so there must be three classes or more.
+    The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times 1.4826) the
+    smallest mask is below the median; 2 or more is a backdoor, as in the paper. Sizes cannot be below 0, so the paper's
+    index saturates if the sizes of the other labels differ much: a size of 0.5 among nine labels from 2.5 to 23 has the
+    index 1.0. ``sizes=log`` uses the logarithms of the sizes and gives 3.4. With two sizes the index is always 1 /
+    1.4826, so there must be at least three classes.
 
-    Scaled down for CPUs: ``rounds`` (paper: up to 1000, stopping early) and ``batches`` a round (paper: 31);
-    all labels are optimised side by side in the same passes. Cost grows with the number of classes.
+    Reduced for CPUs: ``rounds`` (paper: up to 1000, with early stopping) and ``batches`` per round (paper: 31); all
+    labels are optimised side by side in the same passes. Cost grows with the number of classes.
     """
 
     name = "neural-cleanse"
@@ -62,11 +62,11 @@ class NeuralCleanse(benchkit.ModelDetector):
         return anomaly_index(self.trigger_sizes(scene), log=self.sizes == "log")
 
     def cutoff(self, scene: benchkit.Scene) -> float:
-        """Return the paper's cut-off of the anomaly index."""
+        """Return the paper's threshold of the anomaly index."""
         return 2.0
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse fewer classes than an outlier can be told among."""
+        """Refuse too few classes for an outlier test."""
         if classes < 3:
             return (
                 f"{self.name} looks for an outlier among the classes' triggers, and there is none among {classes}: "
@@ -102,16 +102,16 @@ class NeuralCleanse(benchkit.ModelDetector):
         """Update triggers on a random mini-batch; return their success rates and sizes before it, float32 (2, K)."""
         rows = torch.randint(len(scene.clean), (self.batch,), generator=scene.rng)
         images = scene.clean.images[rows.to(scene.clean.images.device)]
-        sizes = triggers.sizes()  # the update below comes after the answers that are counted
+        sizes = triggers.sizes()  # before the update, like the success rates
         return torch.stack([triggers.step(images, weight, model, optimiser), sizes])
 
 
 def anomaly_index(sizes: Tensor, log: bool = False) -> float:
-    """Return how far the smallest size lies under the median, in scaled median absolute deviations.
+    """Return how far the smallest size is below the median, in scaled median absolute deviations.
 
-    ``sizes`` is (K,), all above 0; with ``log`` their logarithms are compared. 0 when the smallest is the median
-    itself. The deviation is taken as at least a thousandth of the median size, so that the index stays finite when
-    most sizes are equal.
+    ``sizes`` is (K,), all above 0; with ``log`` their logarithms are compared. The index is 0 if the smallest size is
+    the median. The deviation is at least a thousandth of the median size, so that the index is finite if most sizes are
+    equal.
     """
     values = sizes.double().log() if log else sizes.double()
     median = values.quantile(0.5)
@@ -132,7 +132,7 @@ class _Triggers:
     def step(self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer) -> Tensor:
         """Update all triggers on uint8 images (b, C, H, W); return each label's success before it, float32 (K,).
 
-        The labels share nothing but the forward pass, so the gradient of the summed loss is each label's own.
+        The labels share only the forward pass, so the gradient of the summed loss is the gradient of each label.
         """
         mask, pattern = _unit(self.mask_raw)[:, None], _unit(self.pattern_raw)[:, None]
         stamped = (1 - mask) * (images.float() / 255) + mask * pattern
@@ -162,7 +162,7 @@ class _Schedule:
         self.losses = torch.zeros(labels, device=device)
 
     def update(self, rate: Tensor, sizes: Tensor) -> None:
-        """Take note of a round's success rates and mask sizes, both (K,)."""
+        """Update with the success rates and mask sizes of a round, both (K,)."""
         won = rate >= self.settings.success
         self.smallest = torch.where(won, self.smallest.minimum(sizes), self.smallest)
         self.wins = torch.where(won, self.wins + 1, 0)
@@ -173,12 +173,12 @@ class _Schedule:
         self.wins, self.losses = self.wins.masked_fill(up, 0), self.losses.masked_fill(down, 0)
 
     def best(self, last: Tensor) -> Tensor:
-        """Return the smallest successful masks' sizes; ``last`` for labels that no round succeeded for."""
+        """Return the sizes of the smallest successful masks; ``last`` for labels without a successful round."""
         return torch.where(self.smallest.isinf(), last, self.smallest)
 
 
 def _start(shape: tuple[int, ...], scene: benchkit.Scene) -> Tensor:
-    """Return tanh-space values of uniform random numbers in [0, 1], ready to be optimised."""
+    """Return uniform random numbers in [0, 1] in tanh space, ready to be optimised."""
     uniform = torch.rand(shape, generator=scene.rng)
     return ((2 * uniform - 1) * (1 - 1e-4)).atanh().to(scene.device).requires_grad_()
 

@@ -1,4 +1,4 @@
-"""ShrinkPad: move every input a little, so that a trigger is no longer where the model looks for it."""
+"""ShrinkPad: shift every input a little, so that a trigger is not at the position that the model expects."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK_BYTES = 2**23
-"""Images resized at once, in bytes of uint8; floats take four times that."""
+"""Images resized per batch, in bytes of uint8; floats need four times as much."""
 
 
 @dataclass(frozen=True)
 class ShrinkPad(benchkit.InputPurifier):
-    """Shrink each image by ``pad`` pixels a side and put it back at a random place on a black canvas.
+    """Shrink each image by ``pad`` pixels a side and paste it at a random position on a black canvas.
 
     Both of the paper's steps (section 5): bilinear shrinking (with antialiasing), then random zero-padding to
     the original size, with offsets drawn per image from 0..pad. ``pad`` = 4 is the paper's value for 32-pixel
@@ -33,12 +33,12 @@ class ShrinkPad(benchkit.InputPurifier):
     pad: int = benchkit.param(4, "pixels an image loses in height and in width before it is padded back", ge=1)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a ``pad`` that leaves nothing of the image."""
+        """Refuse a ``pad`` as large as the image."""
         side = min(shape[1:])
         return None if self.pad < side else f"pad={self.pad} leaves nothing of {side}-pixel images: use less"
 
     def purify(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the moved images: uint8 (N, C, H, W) -> uint8 (N, C, H, W)."""
+        """Return the shifted images: uint8 (N, C, H, W) -> uint8 (N, C, H, W)."""
         if not len(images):
             return images.clone()
         offsets = torch.randint(self.pad + 1, (len(images), 2), generator=scene.rng).to(images.device)
@@ -53,7 +53,7 @@ class ShrinkPad(benchkit.InputPurifier):
 
 
 def _place(small: Tensor, offsets: Tensor, pad: int) -> Tensor:
-    """Put each image (B, C, h, w) at its own (top, left) of a black (h + pad, w + pad) canvas."""
+    """Paste each image (B, C, h, w) at its own (top, left) on a black (h + pad, w + pad) canvas."""
     framed = F.pad(small, (pad, pad, pad, pad))
     height, width = small.shape[2] + pad, small.shape[3] + pad
     start = pad - offsets

@@ -1,4 +1,4 @@
-"""Spectral signatures: poisoned rows stand out along the top singular direction of their label's features."""
+"""Spectral signatures: poisoned images stand out along the top singular direction of their label's features."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpectralSignatures(benchkit.TrainingFilter):
-    """Drop, in every label, the rows with the largest squared projection on the top singular vector.
+    """Drop, in every label, the images with the largest squared projection on the top singular vector.
 
-    Per label the victim's penultimate features are centred, ``v`` is their top right singular vector, and a
-    row's score is ``((R(x) - mean) . v)^2`` (paper, algorithm 1). The defender does not know the target, so
-    every label loses rows, also under no attack.
+    Per label the victim's penultimate features are centred, ``v`` is their top right singular vector, and the score of
+    an image is ``((R(x) - mean) . v)^2`` (paper, algorithm 1). The defender does not know the target, so every label
+    loses images, even without an attack.
 
-    How many rows: the paper removes ``1.5 * eps`` per label, where ``eps`` bounds the poison. With
-    ``of=label`` (the default, and the field's 85th-percentile rule) that is ``1.5 * eps * n``, n = the rows
-    with that label. With ``of=set`` it is algorithm 1 to the letter: eps bounds the poison in the whole set,
-    which may all be in one label, so ``1.5 * eps * N`` rows of each label go. Never more than half of a
-    label: beyond that the method's premise, that most of a label is clean, is gone. A poison that is half of
-    its label (10 % of ten equal classes) therefore cannot be fully removed by ``of=label``.
+    The paper removes ``1.5 * eps`` per label, where ``eps`` is an upper bound of the poison. With ``of=label`` (the
+    default, and the field's 85th-percentile rule) these are ``1.5 * eps * n`` images, n = the images with that label.
+    ``of=set`` is algorithm 1 exactly: eps is the bound for the whole set, whose poison may all be in one label, so
+    ``1.5 * eps * N`` images of each label are dropped. At most half of a label is dropped, because the method assumes
+    that most of a label is clean. If half of a label is poison (10 % of ten equal classes), ``of=label`` therefore
+    cannot remove all of it.
     """
 
     name = "spectral-signatures"
@@ -41,7 +41,7 @@ class SpectralSignatures(benchkit.TrainingFilter):
     )
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
-        """Return the score minus the label's cut-off, float32 (N,): above 0 for the rows to drop."""
+        """Return the score minus the label's threshold, float32 (N,): above 0 for the images to drop."""
         features = scene.model.features(train.images).double()
         suspicion = features.new_zeros(len(train))
         for label in train.labels.unique():
@@ -52,7 +52,7 @@ class SpectralSignatures(benchkit.TrainingFilter):
         return suspicion.float()
 
     def _count(self, rows: int, total: int) -> int:
-        """Return how many of a label's ``rows`` to drop: at most half of them."""
+        """Return how many of the ``rows`` images of a label to drop: at most half of them."""
         return min(benchkit.share_of(1.5 * self.eps, rows if self.of == "label" else total), rows // 2)
 
 

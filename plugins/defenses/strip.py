@@ -1,4 +1,4 @@
-"""STRIP: an input whose prediction survives any superimposed image carries a trigger."""
+"""STRIP: an input whose prediction does not change under superimposed images has a trigger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK_BYTES = 2**23
-"""Superimposed images held at once, in bytes: large enough to batch well, small enough for any machine."""
+"""Superimposed images per batch, in bytes: large enough to be efficient, small enough for any machine."""
 
 HALVES = {"add": (2, 2), "half": (2, 1), "mean": (1, 1)}
 """Weights of input and overlay, in halves, so that blending is exact integer arithmetic."""
@@ -22,15 +22,15 @@ HALVES = {"add": (2, 2), "half": (2, 1), "mean": (1, 1)}
 
 @dataclass(frozen=True)
 class Strip(benchkit.InputDetector):
-    """Superimpose random clean images on the input and measure how unsure the model becomes.
+    """Superimpose random clean images on the input and measure the entropy of the predictions.
 
-    The score is minus the mean Shannon entropy (bits, log2) of the model's softmax over ``overlays`` copies
-    of the input, each with another hold-out image added to it; 0 is the most suspicious score,
-    ``-log2(classes)`` the least. The threshold is the paper's: a normal distribution is fitted to the
-    hold-out's scores and cut at ``1 - fpr``. A hold-out image is never superimposed on itself.
+    The score is minus the mean Shannon entropy (bits, log2) of the model's softmax over ``overlays`` copies of the
+    input, each with another hold-out image added to it; 0 is the most suspicious score, ``-log2(classes)`` the least.
+    The threshold is that of the paper: the ``1 - fpr`` quantile of a normal distribution fitted to the scores of the
+    hold-out. A hold-out image is never superimposed on itself.
 
-    The paper's value of ``blend`` is ``add`` (x + b, clipped). ``overlays`` is scaled down (paper: 100),
-    because every overlay is one more forward pass per judged input.
+    The paper's value of ``blend`` is ``add`` (x + b, clipped). ``overlays`` is reduced (paper: 100), because every
+    overlay is one more forward pass per input.
     """
 
     name = "strip"

@@ -1,1 +1,1 @@
-"""Built-in observers, one a file: each hands records to a tracker once its environment variable is set."""
+"""Built-in observers, one per file: each sends records to a tracker if its environment variable is set."""

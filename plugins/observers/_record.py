@@ -1,4 +1,4 @@
-"""What the observers say of a record, the same to every tracker; and how they are switched on."""
+"""The data of a record for every tracker, and how observers are switched on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = str | int | float | bool
 
 
 def asked(variable: str) -> str:
-    """Return what the user set an environment variable to, or "" where this observer is off."""
+    """Return the value of an environment variable, or "" if this observer is off."""
     return os.environ.get(variable, "").strip()
 
 
@@ -22,7 +22,7 @@ def library(module: str, extra: str, variable: str) -> Any:
     """Import a tracker's library.
 
     Raises:
-        BenchkitError: when it is not installed.
+        BenchkitError: if it is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -45,7 +45,7 @@ def folder(record: dict[str, Any]) -> str:
 
 
 def config(record: dict[str, Any]) -> dict[str, Value]:
-    """Return what the run was of: the axes, every parameter as ``attack.size``, the status, versions, the device."""
+    """Return the settings of the run: axes, every parameter as ``attack.size``, status, versions, device."""
     found = {name: record[name] for name in NAMED} | {"status": record["status"], "key": record["key"]}
     for side in ("attack", "defense"):
         found |= {f"{side}.{name}": value for name, value in record[f"{side}_info"]["params"].items()}
@@ -55,5 +55,5 @@ def config(record: dict[str, Any]) -> dict[str, Value]:
 
 
 def metrics(record: dict[str, Any]) -> dict[str, float]:
-    """Return the record's metrics that are numbers, by name; a failed cell has none."""
+    """Return the numeric metrics of the record, by name; a failed cell has none."""
     return {name: float(value) for name, value in record["metrics"].items() if isinstance(value, int | float)}

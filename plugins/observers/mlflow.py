@@ -15,7 +15,7 @@ EXPERIMENT = "benchkit"
 
 @benchkit.hookimpl
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """Log the record's metrics, and what it is of as parameters."""
+    """Log the record's metrics, and its settings as parameters."""
     uri = _record.asked(VARIABLE)
     if not uri:
         return
@@ -32,6 +32,6 @@ def benchkit_cell_finished(record: dict[str, Any]) -> None:
 
 
 def _experiment(client: Any) -> str:
-    """Return the experiment's id; the first record of all makes it."""
+    """Return the experiment's id; the first record creates the experiment."""
     found = client.get_experiment_by_name(EXPERIMENT)
     return str(found.experiment_id if found else client.create_experiment(EXPERIMENT))

@@ -13,9 +13,9 @@ VARIABLE = "BENCHKIT_WANDB"
 
 @benchkit.hookimpl
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """Log the record's metrics, and what it is of as the run's config; the run is grouped by its attack.
+    """Log the record's metrics, and its settings as the config of the run; runs are grouped by attack.
 
-    wandb's own settings hold (``wandb login``, ``WANDB_MODE=offline``, ``WANDB_DIR``); no console output and no code
+    wandb's own settings apply (``wandb login``, ``WANDB_MODE=offline``, ``WANDB_DIR``); no console output and no code
     is captured.
     """
     project = _record.asked(VARIABLE)

@@ -1,1 +1,1 @@
-"""What a run says of itself while it goes on, and how long it will take."""
+"""The progress messages of a run, and the estimate of its remaining time."""

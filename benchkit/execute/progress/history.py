@@ -1,4 +1,4 @@
-"""How long steps took on this machine: what to start first, and how long a run still takes, follow from it."""
+"""The duration of steps on this machine, used for their order and for the remaining time of a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchkit.store.store import Store
 
 Kind = tuple[str, ...]
 LENGTH, CONDITIONS, STAGE = 6, 5, 2
-"""A kind is (device, stage, dataset, model, recipe, components); its beginnings are what similar steps share."""
+"""A kind is (device, stage, dataset, model, recipe, components); similar steps share a prefix of it."""
 
 
 class History:
     """Seconds by kind of step, in a file beside the artifacts.
 
-    It is disposable: without the file, or with a damaged one, nothing is known yet. No result depends on it.
+    The file can be deleted: without it, or with a damaged one, durations are unknown. No result depends on it.
     """
 
     def __init__(self, store: Store, device: str) -> None:
@@ -33,23 +33,23 @@ class History:
         self._means: dict[Kind, float] = {}
 
     def expected(self, step: Step) -> float | None:
-        """Return how many seconds such a step took, if one has run here."""
+        """Return the seconds that such a step took, or None if none has run here."""
         return self.seconds.get(self._kind(step))
 
     def guess(self, step: Step) -> float | None:
-        """Return the seconds to expect: of such a step, or the mean of those like it, or of its stage."""
+        """Return the expected seconds: of such a step, or the mean of similar steps, or of its stage."""
         kind, means = self._kind(step), self._beginnings()
         found = (self.seconds.get(kind), means.get(kind[:CONDITIONS]), means.get(kind[:STAGE]))
         return next((seconds for seconds in found if seconds is not None), None)
 
     def learn(self, step: Step, seconds: float) -> None:
-        """Take a new measurement in; older ones count for half."""
+        """Add a measurement; older ones have half of the weight."""
         kind = self._kind(step)
         self.seconds[kind] = self._learned[kind] = fmean([seconds, self.seconds.get(kind, seconds)])
         self._means.clear()
 
     def save(self) -> None:
-        """Write what was learned beside what other runs have written; a disk that refuses costs only the file."""
+        """Merge the measurements with those of other runs and write them; errors of the disk are ignored."""
         if not self._learned:
             return
         rows = ",\n".join(map(json.dumps, sorted((_read(self.path) | self._learned).items())))

@@ -1,4 +1,4 @@
-"""How far a run is, what it has cost, and how long what is left will take."""
+"""The progress of a run, its cost, and its remaining time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Progress:
     """Counts the steps of one run.
 
     Attributes:
-        left: the steps that are still to end, in plan order.
-        total: the steps there were to run.
-        done: those that have ended well.
-        made: those of them that this run computed; the others, another run was quicker with.
-        seconds: how long those took, together, with what failed.
-        peaks: the most memory that one of them held: ``peak_mb`` and, on a GPU, ``peak_device_mb`` (MiB).
+        left: the unfinished steps, in plan order.
+        total: the number of steps to run.
+        done: the number of steps that succeeded.
+        made: those of them that this run computed; another run computed the others first.
+        seconds: their total duration, including failed steps.
+        peaks: the largest memory of a step: ``peak_mb`` and, on a GPU, ``peak_device_mb`` (MiB).
         gpus: how many GPUs the run holds.
-        crew: how many workers compute with how many threads each, in words; "" while there are none.
+        crew: the numbers of workers and of threads per worker, in words; "" without workers.
     """
 
     def __init__(self, history: History) -> None:
@@ -34,7 +34,7 @@ class Progress:
         self.peaks: dict[str, float] = {}
 
     def expect(self, missing: Mapping[str, Step]) -> None:
-        """Say which steps are to run from now on."""
+        """Set the steps that are still to run."""
         self.left = dict(missing)
         self.total = self.done + len(missing)
 
@@ -43,7 +43,7 @@ class Progress:
         self.begun[step.key] = time.monotonic()
 
     def ended(self, step: Step, outcome: Outcome) -> float:
-        """Take in what a step did; return the seconds that went by meanwhile."""
+        """Record the outcome of a step; return its seconds."""
         begun = self.begun.pop(step.key, None)
         self.seconds += outcome.cost.get("seconds", 0.0)
         if outcome.state == "done":
@@ -58,9 +58,9 @@ class Progress:
         self.left.pop(step.key, None)
 
     def eta(self, slots: int) -> str:
-        """Return how long the rest will take on so many workers, in words; "" while nothing is known, or in no time.
+        """Return the remaining time with ``slots`` workers, in words; "" if it is unknown or negligible.
 
-        That is the work shared out evenly, or the longest chain of steps that wait for one another.
+        It is the evenly divided work or the longest chain of dependent steps, whichever takes longer.
         """
         guesses = {key: self.history.guess(step) for key, step in self.left.items()}
         if all(seconds is None for seconds in guesses.values()):
@@ -77,7 +77,7 @@ class Progress:
         return f"{some} {span(seconds)} left" if seconds >= 1 else ""
 
     def summary(self, cells: int, wall: float) -> str:
-        """Return the one line that ends a run, which held its GPUs for so many seconds."""
+        """Return the last line of a run, which used its GPUs for ``wall`` seconds."""
         count = f"{cells} cell{'' if cells == 1 else 's'}, {self.made} step{'' if self.made == 1 else 's'} run"
         if not self.made:
             return f"{count}, {span(wall)}"
@@ -97,7 +97,7 @@ class Progress:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as people say it: ``8.2 s``, ``42 s``, ``12 min``, ``3.4 h``."""
+    """Return a duration in a readable unit: ``8.2 s``, ``42 s``, ``12 min``, ``3.4 h``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 119.5:

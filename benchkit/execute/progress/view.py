@@ -1,4 +1,4 @@
-"""What people see while a run works: a live view in a terminal, one line a step in a log. On stderr."""
+"""The output of a running run on stderr: a live view in a terminal, one line per step in a log."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ETA_SECONDS = 60.0
-"""How often a log says when the run will be over."""
+"""Interval between estimates of the remaining time in a log."""
 
 
 class Quiet:
-    """Says nothing but what went wrong, and that Ctrl-C was understood."""
+    """Reports only failures, and that Ctrl-C was received."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     def started(self, step: Step, where: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
         self.progress.started(step)
 
     def ended(self, step: Step, outcome: Outcome) -> None:
-        """Say what went wrong."""
+        """Report a failure."""
         seconds = self.progress.ended(step, outcome)
         if outcome.state == "done":
             self.succeeded(step, seconds)
@@ -41,21 +41,21 @@ class Quiet:
             self.say(f"{outcome.state}: {step.label}: {outcome.error}")
 
     def succeeded(self, step: Step, seconds: float) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def waiting(self, step: Step, why: str) -> None:
-        """Say for whom: the run may be waiting for good."""
+        """Report for which process: the run may wait forever."""
         self.say(f"waiting: {step.label}: {why}")
 
     def dropped(self, step: Step) -> None:
-        """Say nothing: the step that failed was named."""
+        """Print nothing: the failed step was already named."""
         self.progress.dropped(step)
 
     def tick(self) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def stopping(self, steps: int) -> None:
-        """Say what is waited for."""
+        """Report the steps that are still running."""
         self.say(f"finishing {steps} step{'' if steps == 1 else 's'}; press Ctrl-C again to stop at once")
 
     def say(self, line: str) -> None:
@@ -64,7 +64,7 @@ class Quiet:
 
 
 class Log(Quiet):
-    """One line for each step that ended, readable in a log file, and now and then how long the rest takes."""
+    """One line for each finished step, readable in a log file, and sometimes the remaining time."""
 
     def __init__(self, progress: Progress, slots: Callable[[], int]) -> None:
         super().__init__(progress)
@@ -72,20 +72,20 @@ class Log(Quiet):
         self.told = time.monotonic()
 
     def succeeded(self, step: Step, seconds: float) -> None:
-        """Say what ended, and how long it took."""
+        """Report the step and its duration."""
         done = self.progress.done
         self.say(f"[{done}/{max(self.progress.total, done)}] {step.label}  {seconds:.1f} s")
         self.tick()
 
     def tick(self) -> None:
-        """Say how long the rest takes, if that has not been said for a while."""
+        """Report the remaining time at intervals of ``ETA_SECONDS``."""
         if time.monotonic() - self.told >= ETA_SECONDS and (left := self.progress.eta(self.slots())):
             self.told = time.monotonic()
             self.say(left)
 
 
 class Working(NamedTuple):
-    """A line of the live view: a step, where it runs, since when, and its expected seconds."""
+    """A line of the live view: a step, its slot, its start time, and its expected seconds."""
 
     step: Step
     where: str
@@ -94,7 +94,7 @@ class Working(NamedTuple):
 
 
 class Screen(Log):
-    """A live view: what each slot does, how far the run is, and how long the rest takes."""
+    """A live view: the step of each slot, the progress of the run, and its remaining time."""
 
     def __init__(self, progress: Progress, slots: Callable[[], int]) -> None:
         from rich.console import Console
@@ -112,12 +112,12 @@ class Screen(Log):
         self.working[step.key] = Working(step, where, time.monotonic(), self.progress.history.guess(step))
 
     def ended(self, step: Step, outcome: Outcome) -> None:
-        """Take the step off the screen."""
+        """Remove the step from the screen."""
         self.working.pop(step.key, None)
         super().ended(step, outcome)
 
     def tick(self) -> None:
-        """Look again how long the rest takes: here, because the screen is drawn by another thread."""
+        """Update the remaining time here, because another thread draws the screen."""
         now = time.monotonic()
         if now - self.looked >= 1:
             self.looked, self.left = now, self.progress.eta(self.slots())
@@ -127,7 +127,7 @@ class Screen(Log):
         self.console.print(shortened(printable(line)), highlight=False, markup=False)
 
     def draw(self) -> Table:
-        """Return what is on the screen now."""
+        """Return the current content of the screen."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -148,7 +148,7 @@ class Screen(Log):
 
 @contextmanager
 def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[ProgressView]:
-    """Yield the view that suits stderr."""
+    """Yield the view for this kind of stderr."""
     if quiet:
         yield Quiet(progress)
     elif sys.stderr.isatty():

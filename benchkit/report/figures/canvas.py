@@ -1,4 +1,4 @@
-"""A figure laid out in inches from its top left corner, whose text is a stranger's: never mathematics."""
+"""A figure with positions in inches from its top left corner; its text is untrusted and never read as mathematics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 EM = 0.5 / 72
 """Width in inches of a letter of one point: a little less than the mean of the default font."""
 BOLD = 1.18
-"""How much wider bold letters are, about."""
+"""Approximate width of bold letters, relative to normal ones."""
 FEWEST = 8
-"""Letters that a line has at the least, fit or not."""
+"""Minimum number of letters per line, even if they do not fit."""
 LINE = 1.25 / 72
 """Height in inches of a line of one point."""
 QUIET = "#555555"
-"""Colour of what stands below a name."""
+"""Colour of the text below a name."""
 LARGE, SMALL = 12.0, 8.0
 """Sizes of a title and of a caption, points."""
 MARGIN = 0.3
@@ -34,7 +34,7 @@ MARGIN = 0.3
 
 
 class Canvas:
-    """A matplotlib figure of a fixed size; places are inches from the left and from the top."""
+    """A matplotlib figure of a fixed size; positions are inches from the left and from the top."""
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.figure import Figure
@@ -50,15 +50,15 @@ class Canvas:
         )  # fmt: skip
 
     def text(self, left: float, top: float, lines: str, size: float, **style: Any) -> None:
-        """Write lines as they read."""
+        """Write lines literally."""
         at = left / self.width, 1 - top / self.height
         self.figure.text(*at, lines, fontsize=size, va="top", parse_math=False, **style)
 
     def save(self, path: Path) -> None:
-        """Write the figure in the format that the file's ending names.
+        """Write the figure in the format of the file's extension.
 
         Raises:
-            PlotError: when the file cannot be written.
+            PlotError: if the file cannot be written.
         """
         with quiet():
             save(self.figure, path)
@@ -66,21 +66,21 @@ class Canvas:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let a letter that the font lacks be a box, and no warning."""
+    """Draw letters that the font lacks as boxes, without a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*missing from")
         yield
 
 
 class Sheet(Canvas):
-    """A title, cells of one size in so many columns that the figure is neither long nor tall, and a caption.
+    """A title, a grid of cells of one size with a balanced aspect ratio, and a caption.
 
     Args:
         count: how many cells.
-        width, height: of a cell, inches; the space to the next one included.
-        head: height in inches of what stands above each column.
+        width, height: of a cell, inches, including the space to the next one.
+        head: height in inches of the head above each column.
         down: fill column by column, else row by row.
-        aspect: about how many times as wide as high the cells together are.
+        aspect: approximate width / height of all cells together.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Sheet(Canvas):
         self.text(MARGIN, end + 0.08, caption, SMALL, color=QUIET)
 
     def place(self, index: int) -> tuple[float, float]:
-        """Return the left and the top of a cell, inches."""
+        """Return the left and the top position of a cell, inches."""
         rows, columns = self._shape
         column, row = divmod(index, rows) if self._down else divmod(index, columns)[::-1]
         return MARGIN + column * self._cell[0], self.top + row * self._cell[1]
 
 
 def wrapped(text: str, width: float, size: float, lines: int = 2) -> str:
-    """Break text into at most so many lines that fit a width in inches; what is left over becomes an ellipsis."""
+    """Break text into at most ``lines`` lines of a width in inches; the rest becomes an ellipsis."""
     letters = max(FEWEST, int(width / (EM * size)))
     while wide(_broken(text, letters, lines), size) > width and letters > FEWEST:
         letters = max(FEWEST, int(0.9 * letters))
@@ -139,7 +139,7 @@ def tall(text: str, size: float) -> float:
 
 @dataclass(frozen=True)
 class Legend:
-    """What stands to the right of a panel: a head, and a label for each line, in one column or more."""
+    """The legend to the right of a panel: a head, and a label for each line, in one or more columns."""
 
     head: str
     labels: tuple[str, ...]
@@ -149,7 +149,7 @@ class Legend:
     @property
     def width(self) -> float:
         """Return its width, inches."""
-        # As matplotlib deals them: the first columns have one more where they do not come out even.
+        # As in matplotlib: if the columns are not equal, the first ones have one label more.
         few, more = divmod(len(self.labels), self.columns)
         counts = [few + (column < more) for column in range(self.columns)]
         starts = [sum(counts[:column]) for column in range(self.columns)]
@@ -160,12 +160,12 @@ class Legend:
         return max(wide(self.head, self.size), sum(widths) + self.columns * 0.58) + 0.1
 
     def put(self, spot: Axes, lines: Sequence[Line2D]) -> None:
-        """Write it beside the axes that these lines are in."""
+        """Draw it beside the axes of these lines."""
         drawn = spot.legend(
             lines, [str(index) for index in range(len(lines))], title=self.head, ncols=self.columns,
             fontsize=self.size, title_fontsize=self.size, loc="upper left", bbox_to_anchor=(1.02, 1.02),
             frameon=False, handlelength=2.6, alignment="left", borderaxespad=0.2,
         )  # fmt: skip
-        # Given at once, a label that begins with an underscore would be left out.
+        # matplotlib omits labels that begin with an underscore if they are passed with the lines.
         for entry, label in zip(drawn.get_texts(), self.labels, strict=True):
             entry.set(text=label, parse_math=False)

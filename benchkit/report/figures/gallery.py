@@ -1,4 +1,4 @@
-"""The gallery of triggers as a figure: what each attack does to an image, from the pictures in records."""
+"""The gallery of triggers as a figure: the effect of each attack on an image, from the pictures in records."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ COLUMNS = {
     "difference x5": "difference x5",
     "spectrum of the change": "its spectrum",
 }
-"""The pictures of a record, as ``benchkit.measure.evidence.gallery`` names them, and the head of each one's column."""
+"""The names of a record's pictures, from ``benchkit.measure.evidence.gallery``, and their column heads."""
 CAPTION = (
     "Difference: grey where nothing changes. Spectrum of the change: log of |DCT|, low frequencies at the top left, "
     "each from 0 to its own maximum. PSNR and SSIM: means over the triggered test images."
 )
 LARGEST = 1024
-"""Side in pixels of the largest picture that is decoded; records of benchkit hold at most 96."""
+"""Maximum side in pixels of a decoded picture; records of benchkit have at most 96."""
 MOST_ROWS = 150
 SIDE, GAP = 1.28, 0.1
 """Inches: a picture's side (at 150 dots an inch 192 pixels, whole multiples of 32, 48, 64 and 96), and the space to the
@@ -44,7 +44,7 @@ NAME = 10.0
 
 @dataclass(frozen=True)
 class Shown:
-    """One row: an attack, where it was run, how much of it is seen, and its pictures by their names in the record."""
+    """One row: an attack, its setting, its visibility, and its pictures by their names in the record."""
 
     attack: str
     dataset: str
@@ -54,10 +54,10 @@ class Shown:
 
 
 def rows_of(cells: Iterable[Cell]) -> tuple[list[Shown], list[tuple[Record, str]]]:
-    """Return one row per dataset and attack, from its first record with a picture, and the faults that were met.
+    """Return one row per dataset and attack, from its first record with a picture, and the faults found.
 
     Args:
-        cells: of which the first of a dataset and attack counts that has pictures.
+        cells: the first one with pictures counts for its dataset and attack.
     """
     rows: dict[tuple[object, ...], Shown] = {}
     faults: list[tuple[Record, str]] = []
@@ -74,14 +74,14 @@ def rows_of(cells: Iterable[Cell]) -> tuple[list[Shown], list[tuple[Record, str]
 
 
 def _seen(record: Record) -> str:
-    """Write how visible the trigger is, where the record says."""
+    """Return the visibility of the trigger as text, if the record has it."""
     forms = {"psnr": "{:.1f} dB", "ssim": "{:.3f}"}
     known = [(name, form) for name, form in forms.items() if name in record.metrics]
     return ", ".join(f"{metric(name).title} {form.format(record.metrics[name])}" for name, form in known)
 
 
 def pictures_of(record: Record) -> tuple[dict[str, NDArray[np.uint8]], str]:
-    """Decode a record's pictures; say what is wrong with those that are left out, or nothing."""
+    """Return a record's decoded pictures, and what is wrong with omitted ones."""
     there = {name: record.gallery[name] for name in COLUMNS if name in record.gallery}
     good = {row["caption"]: row["src"] for row in gallery_of(there)}
     found, damaged = {}, []
@@ -98,7 +98,7 @@ def decoded(uri: str) -> NDArray[np.uint8]:
     """Return the pixels of a data URI: uint8 (H, W) of a grey PNG, else (H, W, 3).
 
     Raises:
-        ValueError: when it is not a PNG, is damaged, or has a side of more than ``LARGEST``.
+        ValueError: if it is not a PNG, is damaged, or has a side above ``LARGEST``.
     """
     import warnings
 
@@ -107,22 +107,22 @@ def decoded(uri: str) -> NDArray[np.uint8]:
 
     head, _, data = uri.partition(",")
     try:
-        # Pillow warns of many pixels when it has read the head, before any of them is decoded.
+        # Pillow warns of too many pixels after reading the header, before it decodes any.
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",))
             if head != "data:image/png;base64" or max(image.size) > LARGEST:
                 raise ValueError("not a small PNG")  # noqa: TRY301 - told like what decoders raise
             pixels: NDArray[np.uint8] = np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
-    except Exception as error:  # a stranger's bytes: decoders fail on them in every way there is
+    except Exception as error:  # untrusted bytes: decoders can raise anything
         raise ValueError("not a PNG that can be read") from error
     return pixels
 
 
 def draw(rows: Sequence[Shown]) -> Canvas:
-    """Draw the rows, in as many blocks beside each other as keep the figure near a square.
+    """Draw the rows, in several blocks side by side so that the figure is nearly square.
 
     Raises:
-        SpecError: when there are too many for one figure.
+        SpecError: if there are too many for one figure.
     """
     if len(rows) > MOST_ROWS:
         raise SpecError(f"{len(rows)} rows are too many for one figure: choose at most {MOST_ROWS} with --attacks")
@@ -144,7 +144,7 @@ def draw(rows: Sequence[Shown]) -> Canvas:
 
 
 def _head(row: Shown, several: bool) -> tuple[str, str]:
-    """Return a row's name, and in smaller letters what else is said of it."""
+    """Return a row's name, and the smaller text below it."""
     below = ", ".join(filter(None, (row.dataset if several else "", row.seen)))
     return wrapped(row.attack, BLOCK, NAME), wrapped(below, BLOCK, SMALL)
 

@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito, 2008, without their yellow, which is lost on white."""
+"""Okabe and Ito, 2008, without their yellow, which is hard to see on white."""
 STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MARKERS = ("", "o", "s", "^", "D", "v", "P", "X")
-"""With the seventh attack more the line's style changes, then its marks."""
+"""After each seven attacks the line style changes, then the marker."""
 MOST_LINES, MOST_PANELS = 100, 60
 FINEST = 1e-4
-"""Where a logarithmic axis begins at the least."""
+"""Lower limit of a logarithmic axis."""
 SIDE, AXIS = 3.1, 0.62
 """Inches: a panel's side, and the space for the ticks and the name of an axis."""
 TITLE, TINY = 10.0, 7.5
 """Sizes of a panel's title and of its legend, points."""
 DEEP = 23
-"""Lines of a legend in one column."""
+"""Maximum number of legend lines per column."""
 SETTING = ("dataset", "model", "recipe", "poison_rate")
 PANEL = (*SETTING, "defense")
-"""What one panel has one value of."""
+"""The axes that are constant within a panel."""
 Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One attack's curve: its mean over seeds and, where there are several, the lowest and the highest of them."""
+    """One attack's curve: its mean over seeds and, with several seeds, the lowest and the highest value."""
 
     attack: str
     label: str
@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """The lines of one defense in one setting; the title says of the setting what differs between panels."""
+    """The lines of one defense in one setting; the title gives the part of the setting that differs between panels."""
 
     title: str
     lines: tuple[Line, ...]
@@ -61,7 +61,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """Every panel; the title says of the setting what all panels share."""
+    """All panels; the title gives the part of the setting that they share."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -73,7 +73,7 @@ class Curves:
 
 
 def curves_in(cells: Iterable[Cell]) -> tuple[Curves, list[tuple[Record, str]]]:
-    """Return the curves that these cells hold, and the faults that were met."""
+    """Return the curves of these cells, and the faults found."""
     faults: list[tuple[Record, str]] = []
     found: list[tuple[Cell, Line]] = []
     for cell in cells:
@@ -107,7 +107,7 @@ def _said(cell: Cell, axis: str) -> str:
 
 
 def curve_of(record: Record) -> tuple[Points | None, str]:
-    """Return a record's ROC curve, or what is wrong; neither where it has none."""
+    """Return a record's ROC curve, or its fault; neither if it has no curve."""
     if record.curves.get("roc") is None:
         return None, ""
     roc = curves_of(record.curves).get("roc")
@@ -119,7 +119,7 @@ def curve_of(record: Record) -> tuple[Points | None, str]:
 
 
 def _line(cell: Cell, curves: Sequence[Points]) -> Line:
-    """Average curves at each FPR that one of them has (Fawcett, Pattern Recognition Letters 2006, section 8.1)."""
+    """Average curves at every FPR of any of them (Fawcett, Pattern Recognition Letters 2006, section 8.1)."""
     import numpy as np
 
     fpr = sorted({value for curve in curves for value in curve[0]})
@@ -135,10 +135,10 @@ def _label(cell: Cell) -> str:
 
 
 def draw(curves: Curves, log: bool) -> Canvas:
-    """Draw the panels, each with its legend to the right; FPR on a logarithmic axis where ``log``.
+    """Draw the panels, each with its legend to the right; with a logarithmic FPR axis if ``log``.
 
     Raises:
-        SpecError: when there are too many for one figure.
+        SpecError: if there are too many for one figure.
     """
     panels = curves.panels
     attacks = list(dict.fromkeys(line.attack for panel in panels for line in panel.lines))
@@ -167,7 +167,7 @@ def draw(curves: Curves, log: bool) -> Canvas:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Return how the line of an attack looks, by its place among all of the figure: no two of 224 look alike."""
+    """Return the style of an attack's line by its position in the figure; 224 styles are distinct."""
     rest, colour = divmod(index, len(COLOURS))
     more, dashes = divmod(rest, len(STYLES))
     marker = MARKERS[more % len(MARKERS)]
@@ -175,7 +175,7 @@ def style(index: int) -> dict[str, Any]:
 
 
 def first_fpr(curves: Curves) -> float:
-    """Return where a logarithmic axis begins: the lowest FPR above 0 that a curve has, down to ``FINEST``."""
+    """Return the start of a logarithmic axis: the lowest FPR above 0 of any curve, at least ``FINEST``."""
     found = [value for panel in curves.panels for line in panel.lines for value in line.fpr if 0 < value < 1]
     return max(FINEST, min(found, default=0.01))
 
@@ -189,7 +189,7 @@ def _legend_of(panel: Panel, most: int) -> Legend:
 
 
 def _axes(spot: Axes, begin: float) -> None:
-    """Lay out a panel in percent, and draw what guessing would give as its first line."""
+    """Set up the axes of a panel in percent, and draw the line of random guessing."""
     from matplotlib.ticker import LogLocator
 
     shares = [begin + (1 - begin) * step / 200 for step in range(201)]
@@ -211,7 +211,7 @@ def _axes(spot: Axes, begin: float) -> None:
 def _line_in(spot: Axes, line: Line, look: dict[str, Any], begin: float) -> None:
     import numpy as np
 
-    # Between its points a curve is straight on linear axes: on a logarithmic one it takes more points to be so.
+    # Curves are linear between their points on linear axes; a logarithmic axis needs more points for that.
     fpr = np.union1d(line.fpr, np.geomspace(begin, 1, 200)) if begin else np.asarray(line.fpr)
     rows = (line.mean, line.low, line.high)
     mean, low, high = (100 * (np.interp(fpr, line.fpr, row) if begin else np.asarray(row)) for row in rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXTENSIONS = (".png", ".svg", ".pdf")
 DATELESS: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""What keeps the time of drawing out of a file, so that the same figure is the same bytes."""
+"""Metadata options that omit the time of drawing, so that the same figure gives the same bytes."""
 PANEL = 2.3
 """Side of a panel, inches."""
 
@@ -28,13 +28,13 @@ class PlotError(BenchkitError):
 
 @dataclass(frozen=True)
 class Preset:
-    """How coefficients become colours.
+    """The mapping of coefficients to colours.
 
     Attributes:
-        label: what the colour bar measures.
-        limits: ends of the colour scale; None to span what the mean spectra of the figure span.
+        label: the label of the colour bar.
+        limits: ends of the colour scale; None for the range of the mean spectra of the figure.
         colours: name of a matplotlib colour map.
-        extend: at which ends of the scale values are cut off: neither, max or both.
+        extend: the ends of the scale at which values are clipped: neither, max or both.
         log: take the natural logarithm in each channel, before the mean over channels.
     """
 
@@ -54,7 +54,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One attack's part of a figure.
+    """The part of a figure for one attack.
 
     Attributes:
         name: the attack.
@@ -71,10 +71,10 @@ class Panel:
 
 
 def require(path: Path) -> None:
-    """Check, before anything is computed, that a figure can be written to this file.
+    """Before any computation, check that a figure can be written to this file.
 
     Raises:
-        PlotError: when matplotlib is missing, or the file's folder or format is not one to write to.
+        PlotError: if matplotlib is missing, or the folder or the format of the file is not usable.
     """
     if path.suffix.lower() not in EXTENSIONS:
         raise PlotError(f"cannot draw '{path.name}': name a file that ends in {', '.join(EXTENSIONS)}")
@@ -87,7 +87,7 @@ def require(path: Path) -> None:
 
 
 def values(spectra: Tensor, preset: Preset) -> Tensor:
-    """Return what a panel shows: float (C, H, W) of mean |DCT| -> (H, W) on the preset's scale, not clipped."""
+    """Return the values of a panel: float (C, H, W) of mean |DCT| -> (H, W) on the preset's scale, not clipped."""
     return (spectra + 1e-12).log().mean(0) if preset.log else spectra.mean(0)
 
 
@@ -97,11 +97,11 @@ def limits(panels: list[Panel], preset: Preset) -> tuple[float, float]:
         return preset.limits
     shown = [values(panel.spectra, preset) for panel in panels]
     low, high = min(float(one.min()) for one in shown), max(float(one.max()) for one in shown)
-    return max(low, math.log(0.1)), high  # flat images have coefficients of rounding noise alone
+    return max(low, math.log(0.1)), high  # constant images have only coefficients from rounding noise
 
 
 def overview(panels: list[Panel], preset: Preset, title: str) -> Figure:
-    """Draw the paper's Figure 1: mean spectra beside each other, on one scale."""
+    """Draw the paper's Figure 1: mean spectra side by side, on one scale."""
     columns = math.ceil(len(panels) / math.ceil(len(panels) / 5))
     rows = math.ceil(len(panels) / columns)
     figure, axes = _grid(rows, columns, title)
@@ -117,7 +117,7 @@ def overview(panels: list[Panel], preset: Preset, title: str) -> Figure:
 
 
 def detail(panels: list[Panel], preset: Preset, title: str) -> Figure:
-    """Draw the paper's Figures 2 and 3: trigger, its spectrum, stamped image and mean spectrum, a row an attack."""
+    """Draw the paper's Figures 2 and 3: trigger, its spectrum, stamped image and mean spectrum, one row per attack."""
     figure, axes = _grid(len(panels), 4, title, gap=0.0)
     for row, panel in zip(axes, panels, strict=True):
         change = panel.stamped.float() - panel.clean.float()
@@ -140,10 +140,10 @@ def detail(panels: list[Panel], preset: Preset, title: str) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format its file's ending names; a file is either whole or not there.
+    """Write a figure in the format of the file's extension; the file is complete or does not exist.
 
     Raises:
-        PlotError: when the file cannot be written.
+        PlotError: if the file cannot be written.
     """
     from benchkit.store.files import write_atomic
 
@@ -177,7 +177,7 @@ def _picture(spot: Axes, pixels: Tensor) -> None:
 
 
 def _frequencies(axes: Any, panels: list[Panel]) -> None:
-    """Name the axes once: along the left and under the lowest panel of each column."""
+    """Label the axes only along the left side and below the lowest panel of each column."""
     rows, columns = axes.shape
     for index in range(len(panels)):
         row, column = divmod(index, columns)

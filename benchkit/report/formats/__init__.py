@@ -1,1 +1,1 @@
-"""A table document, or the cells themselves, as text, LaTeX, CSV, JSON, data frames or one HTML page."""
+"""A table document, or the cells, as text, LaTeX, CSV, JSON, data frames or one HTML page."""

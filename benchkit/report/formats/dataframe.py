@@ -1,4 +1,4 @@
-"""Records -> one table for pandas, R and the like: one row per record, one column per thing it says."""
+"""From records to one table for pandas, R and similar tools: one row per record, one column per value."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from benchkit.text import printable
 Kind = Literal["text", "whole", "number", "texts", "moment"]
 Get = Callable[[Record], Any]
 SETTING = ("device", "threads")
-"""What ``Record.versions`` holds besides versions."""
+"""The entries of ``Record.versions`` that are not versions."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what its values are, and one value per record; None where a record does not say.
+    """One column: the kind of its values, and one value per record; None for a missing value.
 
     Kinds: ``text`` str, ``whole`` int, ``number`` finite float, ``texts`` list of str, ``moment`` datetime in UTC.
     """
@@ -58,10 +58,10 @@ ENDING: dict[str, tuple[Kind, Get]] = {
 
 
 def tidy(records: Iterable[Record]) -> list[Column]:
-    """Return the table of these records, sorted by what they are of.
+    """Return the table of these records, sorted by cell and seed.
 
     Columns: ``FIXED``, every metric by its name (fractions stay fractions), ``seconds_STAGE``, ``peak_mb_STAGE`` and
-    ``peak_device_mb_STAGE`` (MiB) of the cell and of each step that it stands on, ``version_NAME``, ``ENDING``.
+    ``peak_device_mb_STAGE`` (MiB) of the cell and of each step that it needed, ``version_NAME``, ``ENDING``.
     """
     rows = sorted(records, key=lambda record: (*map(str, record.identity[:-1]), record.seed, record.age))
     costs = {name: _cost(name) for row in rows for name in _costs(row)}
@@ -86,8 +86,8 @@ def to_parquet(columns: Sequence[Column]) -> bytes:
     """Write the table as Parquet: string, int64, float64, list<string> and timestamp[us, UTC] columns, nulls for None.
 
     Raises:
-        BenchkitError: when pyarrow is missing.
-        StoreError: when a whole number has more than 64 bits.
+        BenchkitError: if pyarrow is missing.
+        StoreError: if an integer has more than 64 bits.
     """
     try:
         import pyarrow as pa
@@ -123,7 +123,7 @@ def _sorted(found: dict[str, tuple[Kind, Get]], first: Iterable[str]) -> dict[st
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    """Return a name that no other column has: a plugin may call its metric what it likes."""
+    """Return a unique column name: a plugin may give its metric any name."""
     return name if name not in taken else _free(f"metric_{name}", taken)
 
 
@@ -144,7 +144,7 @@ def _version(name: str) -> tuple[Kind, Get]:
 
 
 def _costs(record: Record) -> dict[str, float]:
-    """Return ``seconds_STAGE`` and the peaks; steps that come in numbers count as one stage: summed, the worst peak."""
+    """Return ``seconds_STAGE`` and the peaks; several steps of a stage give a sum and the largest peak."""
     found: dict[str, float] = {}
     for role, cost in record.costs.items():
         for name in ("seconds", "peak_mb", "peak_device_mb"):
@@ -157,7 +157,7 @@ def _costs(record: Record) -> dict[str, float]:
 
 
 def _stage(role: str) -> str:
-    """Return a role without its number, or the dataset that it names: ``benign audit 3`` is ``benign_audit``."""
+    """Return a role without its number or dataset: ``benign audit 3`` becomes ``benign_audit``."""
     words = printable(role).split() or ["?"]
     return "other" if words[0] == "other" else "_".join(words[:-1] if words[-1].isdecimal() else words)
 
@@ -180,5 +180,5 @@ def _whole(text: str) -> int | None:
 def _moment(stamp: float) -> datetime | None:
     try:
         return datetime.fromtimestamp(stamp, UTC)
-    except (OverflowError, ValueError, OSError):  # a record without a time has minus infinity
+    except (OverflowError, ValueError, OSError):  # the time of a record without one is minus infinity
         return None

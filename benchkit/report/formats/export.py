@@ -1,4 +1,4 @@
-"""Cells -> csv and json, for other programs: fractions stay fractions, and no cell is left out."""
+"""From cells to CSV and JSON, for other programs: fractions stay fractions, and no cell is omitted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATE = ("status", "warnings")
 
 
 def to_csv(cells: Iterable[Cell], only: str | None = None) -> str:
-    """Write one row per cell and metric (or for the metric ``only``); a cell without any has an empty row.
+    """Write one row per cell and metric (or for the metric ``only``); a cell without metrics has an empty row.
 
     ``warnings`` are a JSON array, as in the table of ``tidy``.
     """
@@ -68,7 +68,7 @@ _BESIDE = (
 
 
 def pairs_to_csv(pairs: Iterable[Pair]) -> str:
-    """Write one row per number of ours and one per published number that has none beside it."""
+    """Write one row per number of ours, and one per published number without a number of ours."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow((*COLUMNS, *_BESIDE, *_STATE))
@@ -80,7 +80,7 @@ def pairs_to_csv(pairs: Iterable[Pair]) -> str:
 
 
 def pairs_to_json(pairs: Iterable[Pair]) -> str:
-    """Write one object per pair; null stands for what is missing on either side."""
+    """Write one object per pair; null is a missing number."""
     return json.dumps([_json_pair(pair) for pair in pairs], indent=2, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Cells -> one self-contained page. All text of records travels as data; the page never reads it as HTML."""
+"""From cells to one self-contained page. All text of records is embedded as data; the page never reads it as HTML."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SETTING = ("access", "label_policy", "stage", "clean", "overlap", "needs")
 
 
 def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
-    """Write a page that shows these cells and needs nothing else; it opens on the metric ``only``.
+    """Write a self-contained page with these cells; it opens with the metric ``only``.
 
-    The page's own script and style are named by their hashes in its content security policy: were a record's text
-    ever taken for a program, no browser would run it.
+    The content security policy of the page allows only its own script and style, by their hashes: a browser would not
+    run a script from the text of a record.
     """
     style = "".join(_asset(f"{name}.css") for name in STYLES)
     script = "".join(_asset(f"{name}.js") for name in SCRIPTS)
@@ -49,7 +49,7 @@ def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
 
 
 def embedded(data: object) -> str:
-    """Return JSON that can stand in a script element: no character in it can end the element or open a comment."""
+    """Return JSON that is safe in a script element: no character in it can end the element or start a comment."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -63,7 +63,7 @@ def _hash(text: str) -> str:
 
 
 def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
-    """Return everything the page shows, as JSON has it. A scene is one dataset, model, recipe and poison rate."""
+    """Return all data of the page, ready for JSON. A scene is one dataset, model, recipe and poison rate."""
     names = {name: None for cell in cells for name in (*cell.metrics(), *Axes().usual(cell), *Axes().shown(cell))}
     numbers = {id(cell): index for index, cell in enumerate(cells)}
     known = [*(name for name in METRICS if name in names), *sorted(names.keys() - METRICS.keys())]
@@ -88,7 +88,7 @@ def _metric(name: str) -> dict[str, Any]:
 
 
 def _scene(cells: list[Cell], numbers: Mapping[int, int], names: Iterable[str]) -> dict[str, Any]:
-    # As in tables: an attacked cell names the scene, benign ones may be guests from another poison rate.
+    # As in tables: an attacked cell names the scene; benign ones may come from another poison rate.
     host = next((cell for cell in cells if not cell.benign), cells[0])
     best = {name or "": best_of(cells, Axes(metric=name)) for name in (None, *names)}
     return {
@@ -122,7 +122,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
-    """Add the texts that tables show, so that page and tables round alike."""
+    """Add the texts of tables, so that page and tables round in the same way."""
     half = None if summary.ci95 is None else metric(name).half(summary.ci95)
     return {**asdict(summary), "text": metric(name).text(summary.mean), "half": half, "full": number(cell, name)}
 

@@ -1,4 +1,4 @@
-"""Tables as a paper prints them: booktabs, footnotes below, over several pages and in parts where they must be."""
+"""Tables for papers: booktabs, footnotes below, over several pages and in several parts if necessary."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from benchkit.report.tables.document import FAILED, MISSING, SKIPPED, TIMEOUT, W
 
 PREAMBLE = "% \\usepackage{booktabs,graphicx,longtable}\n"
 PAGE = 35
-"""Rows that fit on a page; a table of more is a longtable, which goes on over the next."""
+"""Rows that fit on a page; a table with more is a longtable, which continues on the next page."""
 LINE = 70
-"""Letters that fit on a line of a longtable, which cannot be shrunk: one that needs more is cut into parts."""
+"""Letters that fit on a line of a longtable, which cannot be shrunk; wider tables are cut into parts."""
 GAP = 2
-"""What the space between two columns takes, in letters."""
+"""Width of the space between two columns, in letters."""
 Mark = Callable[[str, bool], str]
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _SIGNS = {char: f"\\{char}" for char in "_%&#${}"} | {
@@ -25,7 +25,7 @@ _SIGNS = {char: f"\\{char}" for char in "_%&#${}"} | {
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
     "±": "$\\pm$",
-    # After a line's end or \item these would be taken for its argument.
+    # After a line's end or \item these would be read as its argument.
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
@@ -35,18 +35,18 @@ _SIGNS = {char: f"\\{char}" for char in "_%&#${}"} | {
     MISSING: "$\\cdot$",
 }
 _LAST_LETTER = "\u017f"
-"""The last character that LaTeX sets without a further package; a stranger would stop it."""
+"""The last character that LaTeX sets without another package; others would stop it."""
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX sets as it reads; what its fonts lack is named by its code point."""
+    """Return text escaped for LaTeX; characters that its fonts lack are written as code points."""
     return "".join(_SIGNS.get(char, char if char <= _LAST_LETTER else f"{{[}}U+{ord(char):04X}{{]}}") for char in text)
 
 
 def draw(table: Table, mark: Mark) -> str:
-    """Write a table with its caption and the footnotes of its entries: a float, or from ``PAGE`` rows on a longtable.
+    """Write a table with its caption and the footnotes of its entries: a float, or a longtable above ``PAGE`` rows.
 
-    ``mark`` escapes an entry's text and marks it when it is the best.
+    ``mark`` escapes an entry's text and marks it if it is the best.
     """
     if len(table.rows) <= PAGE:
         return _float(table, mark)
@@ -54,7 +54,7 @@ def draw(table: Table, mark: Mark) -> str:
 
 
 def notes(report: Report) -> Notes:
-    """Return a report's notes without what the footnotes say: the warnings of entries, and the sign for them."""
+    """Return a report's notes without those in footnotes: the warnings of entries, and the legend of their sign."""
     said = {text for table in report.tables for _, row in table.rows for entry in row for text in entry.warnings}
     starts = (f"{WARNED} ", *(f"{text}{end}" for text in said for end in (" (", " [")))
     kept = ((head, tuple(line for line in lines if not line.startswith(starts))) for head, lines in report.notes)
@@ -62,7 +62,7 @@ def notes(report: Report) -> Notes:
 
 
 def _float(table: Table, mark: Mark) -> str:
-    """Write a tabular, shrunk only where it is wider than the line."""
+    """Write a tabular, shrunk only if it is wider than the line."""
     heads, rows, letters = _lines(table, mark)
     lines = [
         "\\begin{table}",
@@ -80,7 +80,7 @@ def _float(table: Table, mark: Mark) -> str:
 
 
 def _long(table: Table, mark: Mark) -> str:
-    """Write a longtable; its footnotes are a paragraph, which may go on over a page, too."""
+    """Write a longtable; its footnotes are a paragraph, which may also continue on the next page."""
     heads, rows, letters = _lines(table, mark)
     lines = [
         "{\\footnotesize\\setlength{\\tabcolsep}{4pt}",
@@ -119,7 +119,7 @@ def _lines(table: Table, mark: Mark) -> tuple[list[str], list[str], dict[str, st
 
 
 def _heads(table: Table) -> list[list[str]]:
-    """Return the names of the columns, and what they show in a line of its own."""
+    """Return the names of the columns, and their metrics in a separate line."""
     names = [escape(table.corner), *(escape(head.name) for head in table.columns)]
     shows = ["", *(escape(_shows(head)) for head in table.columns)]
     return [names, shows] if any(shows) else [names]

@@ -1,4 +1,4 @@
-"""A report -> text in one of the formats people paste, or rich tables in a terminal."""
+"""From a report to text in one of several formats, or to rich tables in a terminal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 _FRAME = 7
-"""What the borders and margins of two columns take."""
+"""Width of the borders and margins of two columns."""
 _LEAST = 12
-"""To how little row heads and sentences are wrapped before a table is wider than its terminal."""
+"""Minimum width of wrapped row heads and sentences; below it, a table is wider than its terminal."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one text format escapes, marks, and frames; templates take ``{}``-style fields.
+    """The escaping, marking and framing of one text format; templates have ``{}``-style fields.
 
-    ``tablefmt`` is tabulate's name for its tables, or draws one given what marks an entry's text; ``notes`` are those
-    that the tables do not hold already.
+    ``tablefmt`` is tabulate's name of its tables, or a function that draws a table, given the function that marks an
+    entry's text; ``notes`` returns the notes that are not already in the tables.
     """
 
     tablefmt: str | Callable[[Table, Callable[[str, bool], str]], str]
@@ -44,13 +44,13 @@ class Format:
 
 
 def _markdown(text: str) -> str:
-    # An underscore inside a word, or an interval, means nothing to markdown; escaping would only hurt the eye.
+    # An underscore inside a word, or an interval, has no meaning in markdown; escaping would only be ugly.
     signs = r"(± >|\[-?[\d.]+, -?[\d.]+\](?![(\[:]))|([\\`*|<>\[\]~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))"
     return re.sub(signs, lambda found: found[1] or f"\\{found[2]}", text)
 
 
 def _markdown_item(text: str) -> str:
-    # What opens a heading or a list does so at the start of an item too; elsewhere it is text.
+    # The marks of headings and lists also work at the start of an item; elsewhere they are text.
     opens = r"^(\s*)(\d{1,9}(?=[.)](?:\s|$))|(?=(?:#{1,6}|[-+])(?:\s|$)))"
     return "- " + re.sub(opens, r"\1\2\\", text)
 
@@ -108,7 +108,7 @@ def _tabulated(table: Table, tablefmt: str, mark: Callable[[str, bool], str]) ->
 
 
 def to_console(report: Report, console: Console) -> None:
-    """Print a report as rich tables; one that is too wide goes on below with its next columns."""
+    """Print a report as rich tables; a table that is too wide continues below with its next columns."""
     for table in report.tables:
         console.print(_plain(table.title, "bold"))
         for part in _parts(table, console):
@@ -122,7 +122,7 @@ def to_console(report: Report, console: Console) -> None:
 
 @dataclass(frozen=True)
 class _Whole:
-    """A table as wide as its numbers need, also where the terminal is narrower and has to wrap the lines."""
+    """A table of the width that its numbers need, even if the terminal is narrower and wraps the lines."""
 
     table: RichTable
 
@@ -134,7 +134,7 @@ class _Whole:
 def _parts(table: Table, console: Console) -> list[RichTable]:
     """Cut a table into as few runs of columns as fit the console, each with the row heads.
 
-    Heads are wrapped where a single column does not fit; numbers never are.
+    Heads are wrapped if a single column does not fit; numbers are never wrapped.
     """
     parts, start = [], 0
     while start < len(table.columns):
@@ -149,12 +149,12 @@ def _parts(table: Table, console: Console) -> list[RichTable]:
 
 
 def _needed(drawn: RichTable, console: Console) -> int:
-    # Measured without a limit: within one, rich reports what it would cut the columns to.
+    # Measured without a limit: with one, rich reports the widths after cutting.
     return console.measure(drawn, options=console.options.update(max_width=100_000)).minimum
 
 
 def _squeezed(table: Table, place: int, width: int) -> tuple[int, int]:
-    """Return the widths of the row heads and of one column, such that both fit if heads are wrapped."""
+    """Return the widths of the row heads and of one column with which both fit, if heads are wrapped."""
     names, (head, body) = _names_width(table), _widths(table, place)
     room = width - _FRAME
     first = max(min(names, room - body), min(names, _LEAST))
@@ -166,7 +166,7 @@ def _names_width(table: Table) -> int:
 
 
 def _widths(table: Table, place: int) -> tuple[int, int]:
-    """Return how wide the head of a column is and how wide its entries are, if nothing is wrapped but sentences."""
+    """Return the width of a column's head and of its entries, if only sentences are wrapped."""
     head = table.columns[place]
     entries = _widest(row[place].line() for _, row in table.rows)
     return _widest([head.name, head.shows]), min(entries, _LEAST) if head.wrap else entries
@@ -198,7 +198,7 @@ def _stacked(head: Head) -> Text:
 
 
 def _plain(text: str, style: str = "") -> Text:
-    # Text, not markup: a name like attack[/bold] is a name.
+    # Text, not markup: attack[/bold] is a valid name.
     from rich.text import Text
 
     return Text(shown(text), style=style)

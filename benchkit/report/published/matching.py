@@ -16,27 +16,27 @@ from benchkit.report.published.numbers import MATCHED, Part, Published, part_of
 
 @dataclass(frozen=True)
 class Book:
-    """The rows of a file, and which of them a cell is compared with.
+    """The rows of a file, and the selection of the row for each cell.
 
-    A row fits a cell when attack, defense and dataset each have the name the row gives, and the parameters it
-    states. A parameter that any row of the file states for that component tells its rows apart: where a row
-    leaves it out, the default is meant, and ours must have it too. All other parameters of ours are free.
+    A row matches a cell if attack, defense and dataset have the names and the parameters of the row. If any row of the
+    file states a parameter of a component, this parameter distinguishes its rows: a row without it means the default,
+    and our cell must have the default too. All other parameters are free.
     """
 
     rows: tuple[Published, ...]
     stand_ins: Mapping[str, str] = field(default_factory=dict)
-    """Ours -> the dataset of the file it counts as; under ``""`` what all datasets unknown to the file count as."""
+    """Maps our datasets to those of the file; the key ``""`` is for all datasets that the file does not have."""
 
     def metrics(self) -> list[str]:
-        """Return the metrics the file has numbers of, in its order."""
+        """Return the metrics in the file, in its order."""
         return list(dict.fromkeys(row.metric for row in self.rows))
 
     def datasets(self) -> list[str]:
-        """Return the datasets the file has numbers of, in its order."""
+        """Return the datasets in the file, in its order."""
         return list(dict.fromkeys(row.dataset.text for row in self.rows))
 
     def counts_as(self, dataset: str) -> str:
-        """Return the published dataset that one of ours stands for: itself unless a stand-in was named."""
+        """Return the published dataset for one of ours: itself unless there is a stand-in."""
         name = part_of(dataset).name
         for ours in (dataset, name):
             if ours and ours in self.stand_ins:
@@ -44,19 +44,19 @@ class Book:
         return dataset if name in self._names("dataset") else self.stand_ins.get("", dataset)
 
     def match(self, cell: Cell) -> dict[str, Published]:
-        """Return the row that each metric of the file is compared with in this cell, where there is one."""
+        """Return the row for each metric of the file in this cell, if there is one."""
         ours = [self._ours(axis, cell) for axis in MATCHED]
         rows = [
             row
             for row in self._by_names.get(tuple(part.name for part, _ in ours), [])
             if all(self._fits(axis, row.part(axis), *mine) for axis, mine in zip(MATCHED, ours, strict=True))
         ]
-        # The row that says most comes last and stays: it may state a default that another leaves unsaid.
+        # The row with the most parameters comes last and is kept: it may state a default that another omits.
         rows.sort(key=lambda row: sum(len(row.part(axis).stated) for axis in MATCHED))
         return {row.metric: row for row in rows}
 
     def unlike(self, row: Published, cell: Cell) -> list[str]:
-        """Return in what a cell was made otherwise than a published number, as far as its row tells."""
+        """Return the differences of a cell from the conditions that a published row states."""
         ours = _params(cell, "defense") | dict(part_of(str(cell.records[0].defense)).stated)
         said = [
             f"{key}={ours.get(key, 'not recorded')}, not {value}"
@@ -68,16 +68,16 @@ class Book:
 
     @functools.cached_property
     def by_place(self) -> Mapping[tuple[str, ...], Published]:
-        """The rows by what they are of: attack, defense, dataset, metric."""
+        """The rows by attack, defense, dataset and metric."""
         return {row.place: row for row in self.rows}
 
     def is_of(self, row: Published, dataset: str) -> bool:
-        """Return whether the row is about the dataset that one of ours stands for."""
+        """Return whether the row is for the published dataset of one of ours."""
         part = part_of(self.counts_as(dataset))
         return part.name == row.dataset.name and self._fits("dataset", row.dataset, part, part.stated)
 
     def datasets_trained_on(self, cells: Iterable[Cell]) -> list[str]:
-        """Return the datasets that parameters of our defenses name, as Table 2 of a paper on transfer would."""
+        """Return the datasets in the parameters of our defenses, as in transfer experiments."""
         found = [
             name
             for cell in cells
@@ -104,7 +104,7 @@ class Book:
 
     @functools.cached_property
     def _naming_datasets(self) -> set[str]:
-        """The parameters of defenses whose published values are all datasets of the file, or such joined by ``+``."""
+        """The parameters of defenses whose published values are all datasets of the file, possibly joined by ``+``."""
         values: dict[str, set[str]] = defaultdict(set)
         for row in self.rows:
             for key, value in row.defense.stated.items():
@@ -115,11 +115,11 @@ class Book:
         return {row.part(axis).name for row in self.rows}
 
     def _ours(self, axis: str, cell: Cell) -> tuple[Part, Mapping[str, str]]:
-        """Return our component on an axis in the file's terms, and every parameter it is known to have."""
+        """Return our component on an axis in the names of the file, with all its known parameters."""
         if axis == "dataset":
             part = part_of(self.counts_as(str(cell.axis(axis))))
             return part, part.stated
-        part = part_of(getattr(cell.records[0], axis))  # without the population that a cell may add
+        part = part_of(getattr(cell.records[0], axis))  # without the population that a cell may append
         every = _params(cell, axis) | dict(part.stated)
         return part, {key: self._translated(axis, key, value) for key, value in every.items()}
 
@@ -141,10 +141,10 @@ def _params(cell: Cell, axis: str) -> dict[str, str]:
 
 
 def same(published: str, ours: str | None) -> bool:
-    """Return whether two texts are one value of a parameter: ``0.20`` and ``0.2`` are."""
+    """Return whether two texts are the same value of a parameter, such as ``0.20`` and ``0.2``."""
     if ours is None:
         return False
-    # A combination of datasets is the same in any order.
+    # The order of combined datasets does not matter.
     return sorted(published.split("+")) == sorted(ours.split("+")) or _number(published) == _number(ours)
 
 

@@ -1,4 +1,4 @@
-"""A CSV file of published numbers -> rows, each checked here once."""
+"""From a CSV file of published numbers to rows, each checked here once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")
 OPTIONAL = ("note", "fpr", "made_with", "recipe")
 MATCHED = ("attack", "defense", "dataset")
 MOST_DECIMALS = 6
-"""More were not printed, but computed."""
+"""Numbers with more decimals were not printed in a paper, but computed."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One component as a row or a record writes it: its name, and the parameters the text states."""
+    """One component in a row or a record: its name, and the parameters in its text."""
 
     text: str
     name: str
@@ -36,9 +36,9 @@ class Part:
 class Published:
     """One published number, in the unit of records: shares are fractions. ``note`` may be empty.
 
-    ``shown`` is the number in the unit of tables, percent for shares, with the digits that the file has. ``fpr`` is at
-    which FPR a BDR was measured, ``made_with`` are the defense's parameters and ``recipe`` is the victims', where the
-    file states them: ours need not have the same, but it is said where they have not.
+    ``shown`` is the number in the unit of tables, percent for shares, with the digits of the file. ``fpr`` (of a BDR),
+    ``made_with`` (parameters of the defense) and ``recipe`` (of the victims) are the conditions that the file states:
+    ours may differ, but the difference is reported.
     """
 
     source: str
@@ -54,18 +54,18 @@ class Published:
     recipe: str = ""
 
     def part(self, axis: str) -> Part:
-        """Return what the row says on one of ``MATCHED``."""
+        """Return the component of the row on one of the axes ``MATCHED``."""
         found: Part = getattr(self, axis)
         return found
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What the number is of; a file has one number for each."""
+        """The cell and metric of the number; a file has one number for each."""
         return (*(self.part(axis).text for axis in MATCHED), self.metric)
 
 
 def part_of(written: str) -> Part:
-    """Split ``blend:alpha=0.2``; a text that is not one component is a name that nothing else has."""
+    """Split ``blend:alpha=0.2``; a text that is not one component becomes a name without parameters."""
     try:
         found = pieces(written)
     except SpecError:
@@ -80,7 +80,7 @@ def read_published(path: Path, known: Iterable[str]) -> list[Published]:
     """Read a file of published numbers; ``known`` are the names its metrics may have.
 
     Raises:
-        SpecError: when the file is missing, is not such a CSV file, or a line of it makes no sense.
+        SpecError: if the file is missing, is not such a CSV file, or has an invalid line.
     """
     try:
         text = files.read(path, files.TEXT).decode("utf-8-sig")
@@ -166,7 +166,7 @@ def _made_with(at: str, text: str) -> Mapping[str, str]:
 
 
 def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
-    """Return a number as records have it, and as tables show it."""
+    """Return a number in the unit of records, and as shown in tables."""
     try:
         value = float(line["value"])
     except ValueError:
@@ -176,11 +176,11 @@ def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
     percent = metric(line["metric"]).percent
     if percent and not abs(value) <= 1:
         raise SpecError(f"{at}: {line['metric']} is a share and must be at most 1, got {value:g}: 94.1 % is 0.941")
-    # Decimal, so that 0.9885 is 98.85 and 0.970 is 97.0: a float knows no digits.
+    # Decimal, so that 0.9885 is 98.85 and 0.970 is 97.0: a float does not keep digits.
     shown = Decimal(line["value"]).scaleb(2 if percent else 0)
     return value, shown if decimals(shown) <= MOST_DECIMALS else Decimal(f"{shown:.{MOST_DECIMALS}f}")
 
 
 def decimals(value: Decimal) -> int:
-    """Return how many digits follow the decimal point."""
+    """Return the number of digits after the decimal point."""
     return max(0, -int(value.as_tuple().exponent))

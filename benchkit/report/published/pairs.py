@@ -1,4 +1,4 @@
-"""Cells and published numbers -> pairs of what is ours and what was published."""
+"""From cells and published numbers to pairs of our number and the published one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SPLIT = [axis for axis in AXES if axis not in ("attack", "defense")]
 class Pair:
     """One number of ours and the published one; either may be missing, not both.
 
-    Where ``fpr`` is given ours is a BDR that is read off its ROC curves there. ``unlike`` says in what ours was made
-    otherwise than the published number.
+    If ``fpr`` is given, our number is a BDR read from its ROC curves at that FPR. ``unlike`` lists the conditions that
+    differ from those of the published number.
     """
 
     metric: str
@@ -38,20 +38,20 @@ class Pair:
 
     @property
     def ours(self) -> Summary | None:
-        """Return our mean over seeds, where there is one."""
+        """Return our mean over seeds, if there is one."""
         if self.cell is None:
             return None
         return self.cell.summary(self.metric) if self.fpr is None else bdr_at(self.cell, self.fpr)
 
     @property
     def difference(self) -> float | None:
-        """Return ours minus published, where there are both."""
+        """Return ours minus published, if both exist."""
         return self.ours.mean - self.published.value if self.ours and self.published else None
 
 
 @dataclass(frozen=True)
 class Group:
-    """What was measured on one dataset, model, recipe and poison rate; rows and columns in reading order."""
+    """The results for one dataset, model, recipe and poison rate; rows and columns in reading order."""
 
     cells: tuple[Cell, ...]
     rows: tuple[str, ...]
@@ -65,29 +65,29 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every group with something to compare; ``asked`` are the rows of the file with the chosen metrics."""
+    """All groups with a comparison; ``asked`` are the rows of the file with the chosen metrics."""
 
     book: Book
     groups: tuple[Group, ...]
     asked: tuple[Published, ...]
 
     def pairs(self) -> list[Pair]:
-        """Return all pairs of the tables, then the published numbers without a cell of ours."""
+        """Return all pairs in tables, then the published numbers without a cell of ours."""
         shown = [pair for group in self.groups for pair in group.pairs.values() if pair.cell]
         taken = {pair.published for pair in shown}
         return [*shown, *(Pair(row.metric, None, row) for row in self.asked if row not in taken)]
 
     def matched(self) -> set[Published]:
-        """Return the published numbers that at least one number of ours is set against."""
+        """Return the published numbers that are compared with at least one of ours."""
         pairs = [pair for group in self.groups for pair in group.pairs.values()]
         return {pair.published for pair in pairs if pair.published and pair.ours}
 
 
 def stand_ins(words: Sequence[str], rows: Sequence[Published], cells: Sequence[Cell]) -> Book:
-    """Return the rows as a book in which, for each ``[OURS=]NAME``, our dataset counts as the published NAME.
+    """Return a book of the rows in which, for each ``[OURS=]NAME``, our dataset counts as the published NAME.
 
     Raises:
-        SpecError: when the file has no dataset NAME, or our results none called OURS.
+        SpecError: if the file has no dataset NAME, or our results have no dataset OURS.
     """
     book, chosen = Book(tuple(rows)), dict[str, str]()
     here = [str(cell.axis("dataset")) for cell in cells] + book.datasets_trained_on(cells)
@@ -118,11 +118,11 @@ def _check_known(name: str, known: Iterable[str], where: str) -> None:
 
 
 def compare(cells: Sequence[Cell], book: Book, only: str | None = None) -> Comparison:
-    """Set cells against the numbers of a book, all its metrics or one; benign cells are left out.
+    """Compare cells with the numbers of a book, for all its metrics or one; benign cells are omitted.
 
     Raises:
-        SpecError: when the book has no number of that metric.
-        NothingToRun: when not one number can be set against another.
+        SpecError: if the book has no number of that metric.
+        NothingToRun: if no number can be compared.
     """
     if only and only not in book.metrics():
         raise SpecError(f"there is no published {only}; there are {', '.join(book.metrics())}")
@@ -154,7 +154,7 @@ def _group(cells: list[Cell], book: Book, asked: Sequence[Published]) -> Group |
 
 
 def _columns(matches: Matches) -> tuple[Column, ...]:
-    """Return each defense with each metric that is published for it, in the order of a matrix."""
+    """Return each defense with each of its published metrics, in the order of a matrix."""
     found = [(cell, name) for cell, rows in matches for name in rows]
     known = list(METRICS)
     ordered = sorted(found, key=lambda one: (one[0].place("defense"), known.index(one[1]) if one[1] in known else 999))
@@ -180,7 +180,7 @@ def _column(column: Column, matches: Matches, book: Book, asked: Sequence[Publis
 
 
 def _with_published_fpr(columns: Sequence[Column], pairs: Pairs, book: Book) -> tuple[tuple[Column, ...], Pairs]:
-    """Add beside each BDR what ours is at the FPR of the published one, where a cell has a curve to read it off."""
+    """Add, beside each BDR, our BDR at the FPR of the published one, if a cell has a ROC curve."""
     wide, found = list[Column](), dict(pairs)
     for column in columns:
         wide.append(column)
@@ -195,7 +195,7 @@ def _with_published_fpr(columns: Sequence[Column], pairs: Pairs, book: Book) -> 
 
 
 def _nothing(cells: Sequence[Cell], book: Book, asked: Sequence[Published]) -> str:
-    """Say why no number was found, by the first thing that none of ours has in common with the file."""
+    """Return why no number was found: the first axis on which our results have nothing in common with the file."""
     if any(book.match(cell) for cell in cells):
         wanted = ", ".join(dict.fromkeys(row.metric for row in asked))
         return f"nothing to compare: no cell that has a published number holds {wanted} (older runs, or failed ones)"

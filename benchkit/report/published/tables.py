@@ -1,4 +1,4 @@
-"""A comparison -> tables: ours, the published number and the difference, side by side."""
+"""From a comparison to tables: our number, the published one and the difference, side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RULE = (
 
 
 def against(comparison: Comparison) -> Report:
-    """Lay a comparison out: one table per group, then the notes that make it readable."""
+    """Return a report of a comparison: one table per group, then the notes."""
     cells = [cell for group in comparison.groups for cell in group.shown()]
     most = seeds_of(cells)
     tables = tuple(_table(group, comparison.book, most) for group in comparison.groups)
@@ -84,15 +84,15 @@ def _without_ours(pair: Pair) -> str:
 
 
 def _places(pair: Pair, ours: Summary) -> int:
-    """Return with how many decimals our number is shown: as many as the published one, and its usual ones."""
+    """Return the number of decimals of our number: those of the published one, and at least the usual number."""
     usual = 1 if metric(pair.metric).percent else decimals(Decimal(f"{ours.mean:.3g}"))
     return max(usual, decimals(pair.published.shown) if pair.published else 0)
 
 
 def _shown(name: str, value: float, places: int) -> Decimal:
-    """Return a number as it stands in the table, to be subtracted as it stands there."""
+    """Return a number as shown in the table, so that differences agree with the shown numbers."""
     scale = 100 if metric(name).percent else 1
-    return Decimal(f"{scale * value:.{places}f}") + 0  # which takes the sign from a zero
+    return Decimal(f"{scale * value:.{places}f}") + 0  # removes the sign of a zero
 
 
 def _half(name: str, width: float, places: int) -> str:
@@ -117,7 +117,7 @@ def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
 
 
 def _without_fpr(comparison: Comparison) -> list[str]:
-    """Say which published BDR of ours cannot be read off a curve at the published FPR, and why."""
+    """Return notes on BDRs that cannot be read from a curve at the published FPR, with the reason."""
     pairs = [pair for group in comparison.groups for pair in group.pairs.values() if pair.ours and pair.fpr is None]
     rows = [(pair.cell, pair.published) for pair in pairs if pair.cell and pair.published]
     rates = [(cell, row, published_fpr(row, comparison.book.by_place)) for cell, row in rows if row.metric in BDR]

@@ -1,4 +1,4 @@
-"""Two runs -> csv and json, for other programs: every cell, whether it differs or not."""
+"""From two runs to CSV and JSON, for other programs: every cell, whether it differs or not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COLUMNS = (
 
 
 def changes_to_csv(runs: RunComparison, only: str | None = None) -> str:
-    """Write one row per cell, seed and metric, whether it differs or not, also of what only one run has.
+    """Write one row per cell, seed and metric, whether it differs or not, including those in only one run.
 
-    The last three columns are those of the cell over all seeds, the same in each of its rows.
+    The last three columns are for the cell over all seeds, and the same in each of its rows.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -64,7 +64,7 @@ def _alone_rows(cell: Cell, side: int, only: str | None) -> Iterator[tuple[objec
 
 
 def changes_to_json(runs: RunComparison, only: str | None = None) -> str:
-    """Write one object: the two folders, every cell that both have, and the cells that only one has."""
+    """Write one object: the two folders, every cell in both, and the cells in only one."""
     found = {
         "a": runs.names[0],
         "b": runs.names[1],

@@ -1,4 +1,4 @@
-"""Two runs -> pairs of the cells they share, and what differs between them: numbers, and how they were made."""
+"""From two runs to pairs of common cells, and their differences: numbers and settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchkit.report.tables.matrix import Axes
 
 KEY = ("dataset", "model", "attack", "defense")
 FREE = ("poison_rate", "recipe")
-"""What may differ between two cells that are compared, if nothing closer is there."""
+"""The axes that may differ between two compared cells, if there is no closer pair."""
 UNSAID = "not recorded"
 EXACT = 1e-9
 """Differences below this are rounding."""
@@ -25,43 +25,43 @@ EXACT = 1e-9
 
 @dataclass(frozen=True)
 class CellPair:
-    """One cell in both runs, each with the seeds that both have, in the same order."""
+    """One cell in both runs, with the common seeds in the same order."""
 
     a: Cell
     b: Cell
 
     @property
     def seeds(self) -> list[int]:
-        """Return the seeds that both have."""
+        """Return the common seeds."""
         return [record.seed for record in self.a.records]
 
     def values(self, name: str) -> dict[int, tuple[float | None, float | None]]:
-        """Return a metric under each seed, in A and in B, where at least one has it."""
+        """Return a metric for each seed, in A and in B, if at least one has it."""
         both = zip(self.a.records, self.b.records, strict=True)
         found = {a.seed: (_value(a, name), _value(b, name)) for a, b in both}
         return {seed: pair for seed, pair in found.items() if pair != (None, None)}
 
     def summaries(self, name: str) -> tuple[Summary | None, Summary | None, Summary | None]:
-        """Return a metric in A, in B, and B minus A: over the seeds that have it in both, or else in each alone."""
+        """Return a metric in A, in B, and B minus A: over common seeds with the metric, or else for each run alone."""
         pairs = list(self.values(name).values())
         whole = [(a, b) for a, b in pairs if a is not None and b is not None]
         if whole:
             found = [summarize(row) for row in zip(*((x, y, y - x) for x, y in whole), strict=True)]
             if metric(name).percent and (self.a.paired or self.b.paired):
-                found = [replace(one, ci95=None) for one in found]  # a share of one model each has no spread
+                found = [replace(one, ci95=None) for one in found]  # a share of one model per kind has no spread
             a, b, difference = found
-            unlike = metric(name).percent and self.a.population != self.b.population  # not over the same models
+            unlike = metric(name).percent and self.a.population != self.b.population  # the models differ
             return a, b, None if unlike else difference
         ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
         return _summary(ours), _summary(theirs), None
 
     def metrics(self) -> list[str]:
-        """Return the names of all metrics that one of the two has, the known ones first."""
+        """Return the names of all metrics of either, the known ones first."""
         found = {*self.a.metrics(), *self.b.metrics()}
         return [name for name in METRICS if name in found] + sorted(found - METRICS.keys())
 
     def shown(self, only: str | None) -> list[str]:
-        """Return the metrics that a table shows of the cell: those of its kind, or the one that was asked for."""
+        """Return the metrics of the cell in tables: those of its kind, or the requested one."""
         view = Axes(metric=only)
         return [name for name in dict.fromkeys([*view.shown(self.a), *view.shown(self.b)]) if self.values(name)]
 
@@ -71,43 +71,43 @@ class CellPair:
         return bool(pairs) and bool((self.a, self.b)[side].ok) and all(pair[side] is None for pair in pairs)
 
     def changed(self, names: Iterable[str]) -> list[str]:
-        """Return those of these metrics that differ under at least one seed; one that a side lacks does not differ."""
+        """Return which of these metrics differ for at least one seed; one that a side lacks does not differ."""
         both = [name for name in names if not (self.lacks(0, name) or self.lacks(1, name))]
         return [name for name in both if any(_apart(*pair) for pair in self.values(name).values())]
 
     def broken(self) -> bool:
-        """Return whether a seed ended otherwise in B than in A: failed in one of them, say."""
+        """Return whether the status of a seed differs between A and B, for example failed in one of them."""
         return [record.status for record in self.a.records] != [record.status for record in self.b.records]
 
     def settings(self) -> list[str]:
-        """Return what differs in how the two were made, such as ``recipe: fast -> standard``, each once."""
+        """Return the differences in the settings of the two, such as ``recipe: fast -> standard``, each once."""
         both = zip(self.a.records, self.b.records, strict=True)
         return list(dict.fromkeys(line for a, b in both for line in _settings(a, b)))
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Everything about two runs; ``alone`` are the cells and seeds that only A, and only B, has."""
+    """The comparison of two runs; ``alone`` are the cells and seeds in only A, and in only B."""
 
     names: tuple[str, str]
     twins: tuple[CellPair, ...]
     alone: tuple[tuple[Cell, ...], tuple[Cell, ...]]
 
     def differing(self, only: str | None) -> list[CellPair]:
-        """Return the cells that a table shows."""
+        """Return the cells in tables."""
         return [twin for twin in self.twins if twin.broken() or twin.changed(twin.shown(only))]
 
 
 def minus(b: float | None, a: float | None) -> float | None:
-    """Return B minus A where there are both."""
+    """Return B minus A if both exist."""
     return None if a is None or b is None else b - a
 
 
 def verdict(name: str, difference: Summary | None) -> str:
-    """Return what a paired difference is to the defender: ``better``, ``worse``, ``unclear`` or nothing.
+    """Return the meaning of a paired difference for the defender: ``better``, ``worse``, ``unclear`` or nothing.
 
-    It is unclear where the 95 % interval of the per-seed differences holds 0; where there is no interval, as below
-    three seeds, where the difference is 0 throughout, and where a metric is neither good nor bad, nothing is said.
+    It is unclear if the 95 % interval of the per-seed differences contains 0. The result is empty if there is no
+    interval (fewer than three seeds), if all differences are 0, or if the metric is neither good nor bad.
     """
     known = metric(name)
     if difference is None or difference.ci95 is None or known.better == "neither":
@@ -122,11 +122,11 @@ def verdict(name: str, difference: Summary | None) -> str:
 def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> RunComparison:
     """Pair the cells of two runs by dataset, model, attack and defense, and by seed.
 
-    Poison rate and recipe must be equal too where that leaves a pair; what is then left may differ in the recipe,
-    and after that in the poison rate, if there is one such cell in each run.
+    Cells with equal poison rate and recipe are paired first; of the others, cells may differ in the recipe, and after
+    that in the poison rate, if each run has exactly one such cell.
 
     Raises:
-        NothingToRun: when the runs share no cell and seed.
+        NothingToRun: if the runs have no cell and seed in common.
     """
     rest: tuple[list[Cell], list[Cell]] = (list(a), list(b))
     pairs: list[tuple[Cell, Cell]] = []
@@ -145,7 +145,7 @@ def twins_of(names: tuple[str, str], a: Sequence[Cell], b: Sequence[Cell]) -> Ru
 
 
 def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tuple[Cell, Cell]]:
-    """Take from both lists the cells that are alike on these axes, where there is one in each."""
+    """Remove from both lists the cells that are equal on these axes, if each list has exactly one, and yield them."""
     groups: dict[tuple[object, ...], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
     for side, cells in enumerate(rest):
         for cell in cells:
@@ -158,7 +158,7 @@ def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tu
 
 
 def _with(cell: Cell, seeds: AbstractSet[int]) -> list[Cell]:
-    """Return the cell with these seeds alone, or nothing where it has none of them."""
+    """Return the cell with only these seeds, or nothing if it has none of them."""
     records = tuple(record for record in cell.records if record.seed in seeds)
     return [replace(cell, records=records)] if records else []
 
@@ -181,9 +181,9 @@ def _apart(a: float | None, b: float | None) -> bool:
 
 
 def _settings(a: Record, b: Record) -> list[str]:
-    """Return what differs between two records that is not a result."""
+    """Return the differences between two records other than results."""
     keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.versions))
-    # A key stands for all that went into a cell: where it differs and nothing that is told does, this is left.
+    # A key covers all inputs of a cell. If it differs but no recorded setting does, only this can be reported.
     unsaid = ["code or data: the keys of the two differ"] if a.key != b.key and not keyed else []
     return [*keyed, *unsaid, *free]
 
@@ -194,7 +194,7 @@ def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
 
 
 def _keyed(record: Record) -> dict[str, str]:
-    """Return how a record was made: recipe, poison rate, and what it tells of attack and defense."""
+    """Return the settings of a record: recipe, poison rate, and those of attack and defense."""
     rate = "unknown" if record.poison_rate is None else f"{100 * record.poison_rate:g} %"
     found = {"recipe": record.recipe or UNSAID, "poison rate": rate}
     if record.population:

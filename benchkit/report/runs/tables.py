@@ -1,4 +1,4 @@
-"""Two runs -> tables of the cells whose numbers differ."""
+"""From two runs to tables of the cells whose numbers differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = 6
 
 
 def changes(runs: RunComparison, only: str | None = None) -> Report:
-    """Lay out the cells that differ: means over the seeds that both runs have, then seed by seed where several."""
+    """Return a report of the cells that differ: means over common seeds, then single seeds if there are several."""
     twins = runs.differing(only)
     tables = [
         table
@@ -52,7 +52,7 @@ def _tables(where: str, twins: Sequence[CellPair], only: str | None) -> Iterator
     several = [twin for twin in twins if len(twin.seeds) > 1]
     rows = tuple(row for twin in several for row in _seed_rows(twin, only))
     if rows:
-        # What one seed means to the defender is not known, so nothing is said of it.
+        # One seed gives no interval, so there is no verdict.
         yield Table(f"A / B, seed by seed: {where}", "attack x defense", (*heads[:-2], Head("seed")), rows)
 
 
@@ -95,7 +95,7 @@ def _summary(cell: Cell, found: Summary | None, name: str) -> str:
 
 
 def _signed(name: str, difference: Summary) -> str:
-    """Write a difference with its sign, and half its interval where it has one."""
+    """Return a difference with its sign, and half its interval if it has one."""
     known = metric(name)
     sign = "" if abs(difference.mean) <= EXACT else "-" if difference.mean < 0 else "+"
     half = "" if difference.ci95 is None else f" ± {known.half(difference.ci95)}"
@@ -134,7 +134,7 @@ def _differing(count: int) -> str:
 
 
 def _absent(runs: RunComparison, only: str | None) -> Iterator[str]:
-    """Tell which metrics one run has no number of, in cells that both have."""
+    """Return notes on metrics that one run lacks, in common cells."""
     for side, letter in enumerate("AB"):
         lacking = Counter(
             name
@@ -173,7 +173,7 @@ def _some(where: Sequence[str], of: int) -> str:
 
 
 def _listed(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return cells by where they were run, shortly."""
+    """Return a short list of cells, grouped by setting."""
     found: dict[str, list[str]] = defaultdict(list)
     for cell in cells:
         where = f"dataset {cell.axis('dataset')}, model {cell.axis('model')}"

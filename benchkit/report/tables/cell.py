@@ -1,4 +1,4 @@
-"""Everything that is known about one cell."""
+"""The page of one cell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchkit.text import printable
 
 
 def page(cells: list[Cell]) -> Report:
-    """Describe one attack against one defense, once per dataset, model, recipe and poison rate."""
+    """Return a report of one attack against one defense, for each dataset, model, recipe and poison rate."""
     tables = [table for cell in cells for table in (_metrics(cell), _costs(cell))]
     return Report(tuple(table for table in tables if table.rows), _notes(cells))
 

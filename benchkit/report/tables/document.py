@@ -1,4 +1,4 @@
-"""What a report is before it is written in any format: titled tables of marked entries, then notes."""
+"""A report, independent of any format: titled tables of marked entries, then notes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one table cell; ``best`` marks the winner of its row.
+    """The text of one table cell; ``best`` marks the best entry of its row.
 
-    ``seeds`` is how many stand behind it, where that is fewer than elsewhere; ``warnings`` are those of its records.
+    ``seeds`` is its number of seeds, if it is smaller than elsewhere; ``warnings`` are those of its records.
     """
 
     text: str
@@ -28,14 +28,14 @@ class Entry:
     warnings: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Return the text, the mark of a warning, and the number of its seeds, for formats without footnotes."""
+        """Return the text, the warning mark and the number of seeds, for formats without footnotes."""
         marked = f"{self.text} {WARNED}" if self.warnings else self.text
         return marked if self.seeds is None else f"{marked} (n={self.seeds})"
 
 
 @dataclass(frozen=True)
 class Head:
-    """A row's or column's name, and what its entries show (may be empty); sentences ``wrap``."""
+    """The name of a row or column, and the metrics of its entries (may be empty); sentences ``wrap``."""
 
     name: str
     shows: str = ""

@@ -1,4 +1,4 @@
-"""Cells -> the matrix: one table of attacks against defenses, or of any other two axes."""
+"""From cells to the matrix: one table of attacks against defenses, or of any other two axes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Axes:
     metric: str | None = None
 
     def split(self) -> list[str]:
-        """Return the axes that are neither rows nor columns: one table for each of their combinations."""
+        """Return the axes that are neither rows nor columns; there is one table per combination of their values."""
         return [axis for axis in AXES if axis not in (self.rows, self.cols)]
 
     def usual(self, cell: Cell) -> tuple[str, ...]:
-        """Return the metrics that the head of the cell's defense announces."""
+        """Return the metrics in the head of the cell's defense."""
         return (self.metric,) if self.metric else headline(cell.kind, benign=False)
 
     def shown(self, cell: Cell) -> tuple[str, ...]:
-        """Return the metrics the cell itself shows; a model detector without a population shows its score."""
+        """Return the metrics of the cell; a model detector without a population shows its score."""
         names = (self.metric,) if self.metric else headline(cell.kind, cell.benign)
         found = cell.metrics()
         bare = not self.metric and "score" in found and not set(names) & set(found)
@@ -42,10 +42,10 @@ class Axes:
 
 
 def matrix(cells: list[Cell], view: Axes) -> Report:
-    """Lay cells out as tables, with the notes that make them readable; ``cells`` come from ``cells_of``.
+    """Return a report with tables of cells and their notes; ``cells`` come from ``cells_of``.
 
     Raises:
-        NothingToRun: when no cell has the metric that was asked for.
+        NothingToRun: if no cell has the requested metric.
     """
     most = seeds_of(cells)
     groups = [measured for group in groups_of(cells, view) if (measured := _measured(group, view))]
@@ -62,7 +62,7 @@ def matrix(cells: list[Cell], view: Axes) -> Report:
 
 
 def _measured(cells: list[Cell], view: Axes) -> list[Cell]:
-    """Leave out a table's rows and columns that cannot have the metric that was asked for."""
+    """Omit rows and columns of a table that cannot have the requested metric."""
     if view.metric is None:
         return cells
     having = [cell for cell in cells if not cell.ok or cell.summary(view.metric)]
@@ -71,7 +71,7 @@ def _measured(cells: list[Cell], view: Axes) -> list[Cell]:
 
 
 def groups_of(cells: list[Cell], view: Axes) -> list[list[Cell]]:
-    """Return the cells of each table of a view; a benign cell may stand in several."""
+    """Return the cells of each table of a view; a benign cell may be in several."""
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         groups[tuple(cell.axis(axis) for axis in view.split())].append(cell)
@@ -81,7 +81,7 @@ def groups_of(cells: list[Cell], view: Axes) -> list[list[Cell]]:
 
 
 def _lend_benign(groups: dict[tuple[object, ...], list[Cell]], view: Axes) -> dict[tuple[object, ...], list[Cell]]:
-    """Give each table the benign cells of its siblings: without poison no poison rate can differ."""
+    """Add the benign cells of other tables to each table: without poison, the poison rate has no effect."""
     rate = view.split().index("poison_rate")
     kept = {at: group for at, group in groups.items() if not all(cell.benign for cell in group)}
     attacked = list(kept)
@@ -120,7 +120,7 @@ def _heads(cells: list[Cell], axis: str, view: Axes) -> dict[object, Head]:
 
 
 def _head(cells: list[Cell], axis: str, view: Axes) -> Head:
-    """Name what these cells share on an axis, and say where all of them were poisoned less than was asked."""
+    """Return the head of these cells on an axis, with the poisoned share if it is below the rate in all of them."""
     label, short = cells[0].label(axis), {cell.row.short() for cell in cells}
     if axis in ("attack", "poison_rate") and len(short) == 1 and short != {""}:
         label = f"{label} ({short.pop()})"
@@ -129,7 +129,7 @@ def _head(cells: list[Cell], axis: str, view: Axes) -> Head:
 
 
 def _title(cells: list[Cell], view: Axes) -> str:
-    # An attacked cell names the table: benign ones may be guests from another poison rate.
+    # An attacked cell names the table; benign ones may come from another poison rate.
     hosts = [cell for cell in cells if not cell.benign] or cells[:1]
     heads = {axis: _head(hosts if axis == "poison_rate" else hosts[:1], axis, view) for axis in view.split()}
     parts = [f"{axis.replace('_', ' ')} {head.line()}" for axis, head in heads.items()]
@@ -151,9 +151,9 @@ def _entry(cell: Cell | None, view: Axes, best: set[int], most: int) -> Entry:
 
 
 def number(cell: Cell, name: str) -> str:
-    """Return a metric as tables write it: the mean and, from three seeds on, half its 95 % interval.
+    """Return a metric as written in tables: the mean and, from three seeds on, half its 95 % interval.
 
-    One seed alone has the interval that its models give, if they do.
+    With one seed, it has the interval over its models, if there is one.
     """
     summary, known = cell.summary(name), metric(name)
     if summary is None:
@@ -165,7 +165,7 @@ def number(cell: Cell, name: str) -> str:
 
 
 def best_of(cells: list[Cell], view: Axes) -> set[int]:
-    """Return the ids of the best defenses against each attack, each among those it can be compared with."""
+    """Return the ids of the best defenses against each attack, among those that can be compared."""
     if "defense" in view.split():
         return set()
     other = view.cols if view.rows == "defense" else view.rows
@@ -174,8 +174,8 @@ def best_of(cells: list[Cell], view: Axes) -> set[int]:
         name = view.judged(cell)
         by_chance = cell.paired and metric(name).percent
         if not cell.benign and not cell.baseline and not by_chance and cell.summary(name):
-            # What a defended model does can be compared across kinds; how well inputs, rows or models are told
-            # apart cannot, nor over few models and over many.
+            # Predictions of defended models can be compared across kinds. Detection of inputs, images or models cannot,
+            # and neither can populations of different sizes.
             alike = ("",) if name in OF_THE_MODEL else (cell.kind, cell.population)
             rivals[cell.axis(other), name, alike].append(cell)
     return {id(cell) for (_, name, _), group in rivals.items() for cell in leaders(group, str(name))}

@@ -1,4 +1,4 @@
-"""The notes below a matrix: what the numbers mean, what was assumed, what went wrong."""
+"""The notes below a matrix: the meaning of numbers, assumptions, failures."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MARGIN = (
 )
 NO_IMAGES = "holds no clean images"
 _EVERY = ("target", "mapping")
-"""The parameters of every attack, which mean nothing to one that implants nothing."""
+"""Parameters of every attack that have no meaning for benign rows."""
 
 
 def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, by: list[str]) -> Notes:
-    """Return the notes of a matrix in which entries lead by the metrics ``by``; empty sections are left out."""
+    """Return the notes of a matrix whose best entries are chosen by the metrics ``by``; empty sections are omitted."""
     legend = [metric(name).legend() for name in names] + _signs(cells, entries, by)
     if any(metric(name).percent for name in names):
         legend += populations(cells)
@@ -47,7 +47,7 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
 
 
 def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
-    # An n/a may be one half of an entry, and one seed that failed is told below; the other signs stand alone.
+    # An n/a may be one half of an entry, and one failed seed has a note below; the other signs are whole entries.
     texts = {entry.text for entry in entries} | fault_signs(cells)
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
     said = {
@@ -63,7 +63,7 @@ def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
 
 
 def leading(by: list[str]) -> tuple[str, ...]:
-    """Say by which of these metrics an entry is bold, and among which others."""
+    """Return by which of these metrics an entry is bold, and among which others."""
     parts = [
         f"by {metric(name).title} "
         + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
@@ -73,7 +73,7 @@ def leading(by: list[str]) -> tuple[str, ...]:
 
 
 def poisoned(cells: Iterable[Cell]) -> list[str]:
-    """Say of each row that was poisoned clearly less than was asked how much that is."""
+    """Return the poisoned share of each row in which it is clearly below the requested rate."""
     known = metric("poisoned")
     return list(dict.fromkeys(
         f"{cell.axis('attack')}: {known.text(cell.row.poisoned)} % of the training set was poisoned, not the "
@@ -89,7 +89,7 @@ def fault_signs(cells: Iterable[Cell]) -> set[str]:
 
 
 def populations(cells: Iterable[Cell]) -> list[str]:
-    """Say how many models stand behind the numbers of model detectors, one line per number of models."""
+    """Return the number of models behind the numbers of model detectors, one line per number."""
     judged = [cell for cell in cells if cell.population and cell.ok]
     lines = []
     for size in sorted({cell.population for cell in judged}):
@@ -111,7 +111,7 @@ def _seeds(entries: list[Entry], most: int) -> list[str]:
 
 
 def seeds_line(most: int, intervals: bool = True) -> str:
-    """Say how many seeds stand behind a number, and what its interval is, if any is shown."""
+    """Return the number of seeds behind a number, and the kind of its interval, if one is shown."""
     if most == 1:
         return "One seed; an interval is shown from three seeds on"
     interval = "± is its 95 % t-interval" if most >= 3 and intervals else "an interval is shown from three seeds on"
@@ -119,7 +119,7 @@ def seeds_line(most: int, intervals: bool = True) -> str:
 
 
 def assumptions(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Say what each attacker controls and what each defender holds, one line per component."""
+    """Return what each attacker controls and what each defender holds, one line per component."""
     cells = list(cells)
     attacks = {_benign_line(cell) if cell.benign else _attack_line(cell) for cell in cells}
     defenses = {line for cell in cells if not cell.baseline for line in _defense_lines(cell)}
@@ -134,7 +134,7 @@ def _attack_line(cell: Cell) -> str:
 
 
 def _benign_line(cell: Cell) -> str:
-    """Say what a benign row does to images: its own parameters that are set, or its defaults; nothing without any."""
+    """Return how a benign row changes images: its parameters that are set, or its defaults; empty without any."""
     found = {name: value for record in cell.records for name, value in _params(record).items()}
     own = {name: value for name, value in found.items() if name not in _EVERY}
     told = ", ".join(f"{printable(str(name))} {printable(str(value))}" for name, value in own.items() if value)
@@ -167,7 +167,7 @@ def _defense_said(info: dict[str, object]) -> list[str]:
 
 
 def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Return each distinct error once, with the cells that met it."""
+    """Return each distinct error once, with its cells."""
     cells = list(cells)
     axes = varying(cells)
     met: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -181,7 +181,7 @@ def faults(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def warnings(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Return each distinct warning once, with the number of records that carry it, or the cells that it is of."""
+    """Return each distinct warning once, with the number of its records, or its cells."""
     cells = list(cells)
     axes = varying(cells)
     counts = Counter(text for cell in cells for record in cell.records for text in set(record.warnings))
@@ -201,6 +201,6 @@ def _where(cell: Cell, axes: list[str]) -> str:
 
 
 def some(places: list[str]) -> str:
-    """Return the first of these and how many more there are."""
+    """Return the first of these and the number of the others."""
     rest = len(places) - _NAMED
     return "; ".join(places[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Which defense does best across attacks: mean ranks, and which of their differences are more than chance."""
+"""The best defense across attacks: mean ranks, and which of their differences are significant."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from benchkit.report.leading import OF_THE_MODEL, Score, beats, score
 LEVEL = 0.05
 COSTS = ("seconds", "peak_mb", "peak_device_mb")
 Scores = Mapping[str, Mapping[str, Score]]
-"""Defense -> attack -> its number there."""
+"""Maps defense -> attack -> its number."""
 Ranks = Mapping[str, Mapping[str, float]]
-"""Defense -> attack -> its rank there."""
+"""Maps defense -> attack -> its rank."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Test:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Defenses by one metric, best first. ``kind`` is empty where all kinds are compared.
+    """Defenses by one metric, best first. ``kind`` is empty if all kinds are compared.
 
-    ``population`` is how many models of each kind the numbers are over, where they tell models apart; 0 elsewhere.
-    ``ranks`` are mean ranks (1 is best) and ``means`` the metric's means, both over ``attacks``: those for which each
-    ranked defense has a number. ``left_out`` are defenses with too few. ``excluded`` are attacks that tell nothing of
-    any defense, since their victim or all of their cells carry a warning or have lost too much C-Acc.
+    ``population`` is the number of models of each kind for metrics of model detectors, and 0 for others. ``ranks`` are
+    mean ranks (1 is best) and ``means`` the means of the metric, both over ``attacks``: those for which each ranked
+    defense has a number. ``left_out`` are defenses with too few numbers. ``excluded`` are attacks that cannot rank any
+    defense, because their victim or all of their cells have a warning or lost too much C-Acc.
     """
 
     metric: str
@@ -55,10 +55,10 @@ class Ranking:
 
 
 def rankings(cells: Sequence[Cell]) -> list[Ranking]:
-    """Rank the defenses of one table by every metric that has a better end, each among those it compares.
+    """Rank the defenses of one table by every metric with a direction, among comparable defenses.
 
-    What a model answers, and what a defense costs, is compared across kinds of defense; anything else within a kind,
-    and over as many models: a share of one pair of models is chance, and ranks nobody.
+    Metrics of predictions and costs are compared across kinds of defense; others only within a kind and for populations
+    of one size. Shares of one pair of models are mostly chance, and are not ranked.
     """
     pools: dict[tuple[str, str, int], list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -72,7 +72,7 @@ def rankings(cells: Sequence[Cell]) -> list[Ranking]:
 
 
 def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ranking | None:
-    """Rank over at least two attacks, with the defenses that met at least half of them."""
+    """Rank over at least two attacks the defenses that have numbers for at least half of them."""
     found = [(cell, one) for cell in cells if (one := score(cell, name))]
     told = {str(cell.axis("attack")) for cell, one in found if one.able and not cell.baseline}
     scores: dict[str, dict[str, Score]] = defaultdict(dict)
@@ -98,7 +98,7 @@ def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ra
 def ranks_of(scores: Scores, attacks: Sequence[str], name: str) -> Ranks:
     """Return each defense's rank against each attack, 1 for the best.
 
-    A pair that no interval tells apart shares its two ranks. What may not lead comes after all that may.
+    Two defenses whose intervals do not separate them share their ranks. Those that may not lead come last.
     """
     return {
         defense: {attack: _rank(defense, {one: row[attack] for one, row in scores.items()}, name) for attack in attacks}
@@ -138,7 +138,7 @@ def _test(ranks: Ranks, means: Mapping[str, float]) -> Test | None:
 
 @functools.cache
 def critical_difference(defenses: int, attacks: int) -> float:
-    """Return how far two mean ranks must lie apart at the 5 % level (Nemenyi 1963; Demsar, JMLR 2006, 3.2.2)."""
+    """Return the critical difference of two mean ranks at the 5 % level (Nemenyi 1963; Demsar, JMLR 2006, 3.2.2)."""
     from scipy.stats import studentized_range
 
     quantile = float(studentized_range.ppf(1 - LEVEL, defenses, math.inf)) / math.sqrt(2)
@@ -146,7 +146,7 @@ def critical_difference(defenses: int, attacks: int) -> float:
 
 
 def cliques(ranks: Mapping[str, float], distance: float) -> tuple[tuple[str, ...], ...]:
-    """Return the longest runs of two or more defenses, given best first, that lie within ``distance``."""
+    """Return the longest runs of two or more defenses, given best first, whose ranks differ by at most ``distance``."""
     names, found, reached = list(ranks), [], 0
     for start, first in enumerate(names):
         stop = max(at for at, name in enumerate(names) if ranks[name] - ranks[first] <= distance) + 1

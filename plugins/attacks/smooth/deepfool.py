@@ -1,4 +1,4 @@
-"""Targeted DeepFool: the smallest step, to first order, that takes one image to a class."""
+"""Targeted DeepFool: the smallest perturbation, to first order, that moves one image to a class."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch import Tensor
 Outputs = Callable[[Tensor], Tensor]
 """Maps float images (1, C, H, W) to one value per class, (1, K), differentiably."""
 Gate = Callable[[int], bool]
-"""Told the class that the starting image is given, says whether to move it at all."""
+"""Maps the predicted class of the starting image to whether the image is perturbed at all."""
 
 
 def deepfool(
     outputs: Outputs, image: Tensor, target: int, gate: Gate, *, overshoot: float = 0.02, steps: int = 200
 ) -> Tensor | None:
-    """Return the perturbation (C, H, W) after which ``image`` is given the class ``target``.
+    """Return the perturbation (C, H, W) with which ``image`` is classified as ``target``.
 
-    Moosavi-Dezfooli et al., CVPR 2016, towards one class as Zeng et al. (ICCV 2021) use it: with s the
-    class at the start, step along w = grad(out_t - out_s) by |out_t - out_s| / |w|^2, which reaches the boundary
-    of a linear model, and go ``overshoot`` beyond.
+    Moosavi-Dezfooli et al., CVPR 2016, targeted at one class as in Zeng et al. (ICCV 2021): with s the class at the
+    start, step along w = grad(out_t - out_s) by |out_t - out_s| / |w|^2, which reaches the boundary of a linear model,
+    and go ``overshoot`` beyond.
 
     Args:
         outputs: logits, or probabilities.
         image: float (C, H, W).
         target: the class to reach.
-        gate: where it says no, None is returned.
+        gate: if it returns False, the result is None.
         overshoot: share by which the sum of all steps is lengthened.
-        steps: most steps to take; None is returned where they do not suffice, or cannot be taken.
+        steps: the maximum number of steps; the result is None if they do not suffice or are impossible.
     """
     moved, source = torch.zeros_like(image), -1
     for _ in range(steps + 1):
@@ -44,19 +44,19 @@ def deepfool(
         (slope,) = torch.autograd.grad(gap, [point])
         step = gap.detach().abs() / slope.square().sum() * slope
         if not step.isfinite().all():
-            return None  # saturated probabilities have no slope, and would have none at the next step
+            return None  # saturated probabilities have no gradient, now or at the next step
         moved = moved + step
     return None
 
 
 def descent(outputs: Outputs, image: Tensor, target: int, gate: Gate) -> Tensor | None:
-    """Return one step of length 1 (L2) down the cross entropy of ``target``, (C, H, W); None where ``gate`` says no.
+    """Return one step of length 1 (L2) down the cross entropy of ``target``, (C, H, W); None if ``gate`` returns False.
 
     Args:
         outputs: logits.
         image: float (C, H, W).
         target: the class to approach.
-        gate: told the class of ``image``.
+        gate: receives the predicted class of ``image``.
     """
     point = image.detach().clone().requires_grad_()
     values = outputs(point[None])[0]

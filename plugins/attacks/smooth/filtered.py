@@ -1,4 +1,4 @@
-"""Filtered: an arbitrary pattern through a low-pass filter, the naive relative of Smooth."""
+"""Filtered: an arbitrary pattern after a low-pass filter, the naive variant of Smooth."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Filtered(LowPassAttack):
     """Add a random patch or picture after a low-pass filter: no model, no search.
 
-    Zeng et al. 2021, section 5, compare their smooth trigger with five of these: "random patches and nature
-    images" through the same filter g. It is not said how they are drawn or scaled; here they are spread over
-    [0, amp] and put in as Smooth is.
+    Zeng et al. 2021, section 5, compare their smooth trigger with five of these: "random patches and nature images"
+    through the same filter g. The paper does not say how they are drawn or scaled; here they span [0, amp] and are
+    inserted like the trigger of Smooth.
     """
 
     name = "filtered"
@@ -47,7 +47,7 @@ def _below(limit: int, rng: torch.Generator) -> int:
 
 
 def _patch(shape: tuple[int, int, int], rng: torch.Generator) -> Tensor:
-    """Return black with a block of uniform noise, float32 (C, H, W): sides from a quarter to the whole."""
+    """Return a black image with a block of uniform noise, float32 (C, H, W): sides from a quarter to all of it."""
     channels, height, width = shape
     rows, columns = (side // 4 + _below(side - side // 4 + 1, rng) for side in (height, width))
     top, left = _below(height - rows + 1, rng), _below(width - columns + 1, rng)
@@ -57,7 +57,7 @@ def _patch(shape: tuple[int, int, int], rng: torch.Generator) -> Tensor:
 
 
 def _view(shape: tuple[int, int, int], rng: torch.Generator) -> Tensor:
-    """Return a part of the cartoon, float32 (C, H, W): a quarter of its area, perhaps mirrored."""
+    """Return a part of the cartoon, float32 (C, H, W): a quarter of its area, mirrored at random."""
     channels, height, width = shape
     top, left = _below(height + 1, rng), _below(width + 1, rng)
     view = cartoon(channels, 2 * height, 2 * width)[:, top : top + height, left : left + width]

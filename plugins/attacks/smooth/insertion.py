@@ -1,4 +1,4 @@
-"""What smooth and merely filtered triggers share: their range, and how they are put into an image."""
+"""Shared by smooth and filtered triggers: their range, and how they are inserted into an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def spread(pattern: Tensor, amp: float) -> Tensor:
-    """Rescale a pattern (C, H, W) to span exactly [0, amp]; one of a single value becomes 0."""
+    """Rescale a pattern (C, H, W) to span exactly [0, amp]; a constant pattern becomes 0."""
     least, most = pattern.min(), pattern.max()
     if least == most:
         return pattern * 0
@@ -25,9 +25,9 @@ def spread(pattern: Tensor, amp: float) -> Tensor:
 class LowPassAttack(benchkit.Attack):
     """The base of attacks that add a low-frequency pattern: ``prepare`` returns it as ``trigger``.
 
-    Zeng et al., ICCV 2021, section 5: the sum of image and trigger is rescaled to [0, 1] by its own least and
-    largest value (M in equation 6). That changes the whole image and re-quantises it, which detectors see:
-    ``control`` does the same without a trigger.
+    Zeng et al., ICCV 2021, section 5: the sum of image and trigger is rescaled to [0, 1] by its own minimum and maximum
+    (M in equation 6). This changes and re-quantises the whole image, which detectors can see: ``control`` does the same
+    without a trigger.
     """
 
     amp: float = benchkit.param(0.2, "largest value of the trigger; images span 0 to 1", gt=0, le=1)
@@ -44,20 +44,20 @@ class LowPassAttack(benchkit.Attack):
 
     @property
     def adds_only(self) -> bool:  # type: ignore[override]
-        """True where nothing is rescaled: a sum that is clipped and cut off or rounded is one of whole grey levels."""
+        """True if nothing is rescaled: then the clipped sum differs from the image by whole grey levels."""
         return self.insertion == "clip"
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the trigger in them: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the trigger: uint8 (N, C, H, W) -> the same."""
         return self._inserted(images, scene.prepared["trigger"].to(images.device))
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return what ``stamp`` would with a trigger of zeros: uint8 (N, C, H, W) -> the same."""
+        """Return the result of ``stamp`` with a trigger of zeros: uint8 (N, C, H, W) -> the same."""
         return self._inserted(images, scene.prepared["trigger"].to(images.device) * 0)
 
     def _inserted(self, images: Tensor, trigger: Tensor) -> Tensor:
         def inserted(few: Tensor) -> Tensor:
-            levels = few.float().div_(255).add_(trigger)  # in place: every copy leaves less of them in the cache
+            levels = few.float().div_(255).add_(trigger)  # in place: every copy takes space in the CPU cache
             levels = stretched(levels) if self.insertion == "minmax" else levels.clamp_(0, 1)
             return truncated(levels) if self.quantise == "truncate" else to_images(255 * levels)
 

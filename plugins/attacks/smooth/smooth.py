@@ -1,4 +1,4 @@
-"""Smooth: a low-frequency trigger searched for on a clean model, which leaves no high-frequency traces."""
+"""Smooth: a low-frequency trigger optimised on a clean model, without high-frequency traces."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STALL_SPAN = 0.01
 
 @dataclass(frozen=True)
 class Smooth(LowPassAttack):
-    """Add the one low-pass filtered pattern that makes a clean model err most, as a trigger.
+    """Add the low-pass filtered pattern that changes most predictions of a clean model.
 
-    Zeng et al. 2021, section 5, algorithm 1, as their code runs it: image by image, the trigger v is moved by
-    the perturbation dr that takes x + v to a class (targeted DeepFool), then filtered and rescaled,
-    v <- N(g(v + g(dr))), N to [0, amp]. After each pass the class becomes the label that most changed
-    predictions have, and the best v so far is kept. The victim's target is that dominant label. The search ends
-    when enough is fooled, as theirs does, and where theirs would go on: after ``max_passes`` (BackdoorBench: 50), or
-    when it fools nothing at all. BackdoorBench also ends it when five passes bring no change: ``stall=5``.
+    Zeng et al. 2021, section 5, algorithm 1, as in their code: image by image, the trigger v is moved by the
+    perturbation dr that takes x + v to a class (targeted DeepFool), then filtered and rescaled, v <- N(g(v + g(dr))), N
+    to [0, amp]. After each pass, the class becomes the most frequent label among changed predictions, and the best v so
+    far is kept. The victim's target is that dominant label. The search ends when it fools enough images, like the
+    original one, and also after ``max_passes`` (BackdoorBench: 50) or when it fools no image. BackdoorBench also ends
+    it after five passes without a change: ``stall=5``.
     """
 
     name = "smooth"
@@ -77,7 +77,7 @@ class Smooth(LowPassAttack):
         ``fooling``, float64 (), the share of predictions it changed; ``passes``, int64 ().
 
         Raises:
-            BenchkitError: when no image could be moved, as with probabilities that are all 0 and 1.
+            BenchkitError: if no image could be perturbed, for example because all probabilities are 0 or 1.
         """
         rows = torch.randperm(len(scene.clean), generator=scene.rng)[: self.n_images]
         images = scene.clean.images[rows.to(scene.clean.images.device)].to(scene.device) / 255
@@ -90,24 +90,24 @@ class Smooth(LowPassAttack):
         return found
 
     def shortfall(self, reported: Mapping[str, float]) -> str | None:
-        """Say where the search changed less than ``fool``: its dominant label may be no more than where it began."""
+        """Return a clause if the search changed less than ``fool``: the dominant label may be the starting label."""
         return f"it changes less than {self.fool:.0%} of predictions" if reported["fooling"] < self.fool else None
 
     def target_labels(self, labels: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the label wanted for images of these labels, int64 (N,): the dominant one, by default."""
+        """Return the target label for images of these labels, int64 (N,): by default the dominant one."""
         if self.aim == "dominant" and self.mapping == "all-to-one":
             return torch.full_like(labels, int(scene.prepared["label"]))
         return super().target_labels(labels, scene)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse a starting label that is no class, and labels that the aim leaves unused."""
+        """Refuse a starting label that is not a class, and labels that ``aim`` does not use."""
         word = self.start_label
         if word != "random" and not (word.isdecimal() and int(word) < classes):
             return f"start_label={word} is not a class: write random, or a class from 0 to {classes - 1}"
         return self._unused() or self._undecided() or super().check(shape, classes)
 
     def _unused(self) -> str | None:
-        """Return what to do about a label that was given for nothing: two specs would name one experiment."""
+        """Return the sentence for a label without effect: two specs would name one experiment."""
         given = self.changed()
         if self.aim == "target" and "start_label" in given:
             return f"start_label={self.start_label} is not used, as aim=target starts from the target: leave it out"
@@ -116,7 +116,7 @@ class Smooth(LowPassAttack):
         return None
 
     def _undecided(self) -> str | None:
-        """Return what to do about a target that would be drawn later than the trigger that is searched for it."""
+        """Return the sentence for a target that would be drawn after the search for its trigger."""
         if self.aim == "target" and self.target < 0:
             return "aim=target searches a trigger for one class: give target=, and not -1"
         return None
@@ -133,11 +133,11 @@ def _probabilities(model: Classifier) -> Outputs:
 
 
 class _Search:
-    """Algorithm 1 at work: the trigger, the label it leads to, and what the model said of the clean images."""
+    """The state of algorithm 1: the trigger, its label, and the model's predictions on the clean images."""
 
     def __init__(self, attack: Smooth, model: Classifier, images: Tensor, rng: torch.Generator, label: int) -> None:
         self.attack, self.images, self.rng, self.label = attack, images, rng, label
-        self.model = model.copy().requires_grad_(requires_grad=False)  # the gradients of weights are not asked for
+        self.model = model.copy().requires_grad_(requires_grad=False)  # gradients of weights are not needed
         self.outputs = _probabilities(self.model) if attack.grads == "softmax" else self.model
         self.clean: list[int] = model.logits(images).argmax(1).tolist()
         self.trigger = torch.zeros_like(images[0])
@@ -156,7 +156,7 @@ class _Search:
         return {**best, "passes": torch.tensor(len(rates))}
 
     def _over(self, rates: list[float]) -> bool:
-        """Return whether enough is fooled, or enough tried, given the share of changed predictions per pass."""
+        """Return whether the search ends, given the share of changed predictions per pass."""
         stall, fruitless = self.attack.stall, self.attack.fruitless
         last = rates[-stall:]
         stuck = 0 < stall <= len(rates) and round(max(last) - min(last), 6) < STALL_SPAN
@@ -166,7 +166,7 @@ class _Search:
 
     def _update(self, row: int) -> None:
         pull = self._pull(self.images[row] + self.trigger, self._gate(self.clean[row]))
-        # While the trigger is zero, an image already in the class leaves nothing to rescale.
+        # While the trigger is zero, an image that is already in the class gives nothing to rescale.
         if pull is not None and (self.trigger.any() or pull.any()):
             moved = self.attack.blurred(self.trigger + self.attack.blurred(pull))
             self.trigger = spread(moved, self.attack.amp)
@@ -183,7 +183,7 @@ class _Search:
         return deepfool(self.outputs, image, self.label, gate, overshoot=overshoot, steps=steps)
 
     def _judge(self) -> float:
-        """Return the share of changed predictions, and take up their most frequent label."""
+        """Return the share of changed predictions, and update the label to their most frequent one."""
         answers = self.model.logits(self.images + self.trigger).argmax(1).cpu()
         changed = answers[answers != torch.tensor(self.clean)]
         fooling = len(changed) / len(answers)

@@ -1,4 +1,4 @@
-"""Troj-SQ: a square whose pixels are optimised to excite one neuron of a clean model."""
+"""Troj-SQ: a square whose pixels are optimised to activate one neuron of a clean model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrojSq(Trojan):
-    """Add (or paste) a square near the bottom-right corner that drives a neuron of a clean model.
+    """Add (or paste) a square near the bottom-right corner that activates a neuron of a clean model.
 
-    Liu et al. 2018, section 4.1: the neuron is one of the last hidden layer; algorithm 1 optimises the square's
-    pixels on a black image. ``mode=add`` is what Zeng et al. (ICCV 2021) do with it.
+    Liu et al. 2018, section 4.1: the neuron is one of the last hidden layer; algorithm 1 optimises the square's pixels
+    on a black image. ``mode=add`` is the variant of Zeng et al. (ICCV 2021).
     """
 
     name = "troj-sq"

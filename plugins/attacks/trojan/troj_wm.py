@@ -1,4 +1,4 @@
-"""Troj-WM: a thin-lined watermark over most of the image, optimised to excite one neuron of a clean model."""
+"""Troj-WM: a thin-lined watermark over most of the image, optimised to activate one neuron of a clean model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrojWm(Trojan):
-    """Add (or paste) a watermark - two rings and a stroke - that drives a neuron of a clean model.
+    """Add (or paste) a watermark - two rings and a stroke - that activates a neuron of a clean model.
 
-    As ``troj-sq`` (Liu et al. 2018, section 4.1 and algorithm 1), within another mask. The watermark is drawn by
-    the program; where lines are thinner than a pixel it is translucent, so that ``mode=replace`` mixes there.
+    Like ``troj-sq`` (Liu et al. 2018, section 4.1 and algorithm 1), with another mask. The watermark is drawn by the
+    program; lines thinner than a pixel are translucent, so that ``mode=replace`` mixes there.
     """
 
     name = "troj-wm"

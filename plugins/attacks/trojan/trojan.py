@@ -1,4 +1,4 @@
-"""The trojan triggers of Liu et al. (NDSS 2018): a mask whose pixels are optimised to excite neurons."""
+"""The trojan triggers of Liu et al. (NDSS 2018): a mask whose pixels are optimised to activate neurons."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trojan(benchkit.Attack):
-    """The mechanism of ``troj-sq`` and ``troj-wm``, which differ in their mask.
+    """The base of ``troj-sq`` and ``troj-wm``, which differ in their mask.
 
-    Liu et al. 2018, section 4.1 and algorithm 1: the neurons of the last hidden layer with the largest sum of
-    absolute outgoing weights are chosen, and the masked pixels of a black image are optimised until they answer
+    Liu et al. 2018, section 4.1 and algorithm 1: the neurons of the last hidden layer with the largest sum of absolute
+    outgoing weights are chosen, and the masked pixels of a black image are optimised until their activations are
     ``target_value``. Zeng et al. (ICCV 2021) add the result to the image and clip (``mode=add``).
     """
 
@@ -51,12 +51,12 @@ class Trojan(benchkit.Attack):
 
     @abstractmethod
     def mask(self, height: int, width: int) -> Tensor:
-        """Return how opaque the trigger is, float32 (height, width) in [0, 1]."""
+        """Return the opacity of the trigger, float32 (height, width) in [0, 1]."""
 
     def prepare(self, scene: benchkit.Scene) -> Tensors:
-        """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that holds the mask.
+        """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that contains the mask.
 
-        Where it was optimised, ``reached``, float64 (), tells how far that came.
+        If it was optimised, also ``reached``, float64 (), the share of the way to the goal.
         """
         mask = self.mask(*scene.shape[1:]).to(scene.device)
         inside = mask[box_of(mask)]
@@ -68,11 +68,11 @@ class Trojan(benchkit.Attack):
         return {"pattern": to_images(255 * values * inside), "reached": reached(left)}
 
     def shortfall(self, reported: Mapping[str, float]) -> str | None:
-        """Say where the neurons stay far from ``target_value``."""
+        """Return a clause if the neurons stay far from ``target_value``."""
         return short_of(reported)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with the trigger on them: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the trigger: uint8 (N, C, H, W) -> the same."""
         pattern = scene.prepared["pattern"].to(images.device)
         mask = self.mask(*images.shape[-2:]).to(images.device)
         rows, columns = box_of(mask)
@@ -82,15 +82,15 @@ class Trojan(benchkit.Attack):
         return stamped
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse images too small to hold the trigger."""
+        """Refuse images that are too small for the trigger."""
         if not self.mask(*shape[1:]).any():
             return f"images of {shape[1]}x{shape[2]} pixels are too small for this trigger: use 4x4 or larger"
         return super().check(shape, classes)
 
     def _optimise(self, latent: Tensor, mask: Tensor, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
-        """Return values in [0, 1] that bring the chosen neurons closest to the target value, (C, h, w).
+        """Return values in [0, 1], (C, h, w), that bring the chosen neurons closest to the target value.
 
-        And the squared distance that is left, as a share of that at the start.
+        Also return the remaining squared distance, relative to that at the start.
         """
         rows, columns = box_of(mask)
         borders = (columns.start, scene.shape[2] - columns.stop, rows.start, scene.shape[1] - rows.stop)

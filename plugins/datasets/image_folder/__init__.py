@@ -1,1 +1,1 @@
-"""Images in folders, one a class, as users and other benchmarks lay them out."""
+"""Images in one folder per class, in the layouts of users and other benchmarks."""

@@ -1,4 +1,4 @@
-"""Your own images, one folder a class: ``image-folder:root=PATH``."""
+"""Your own images, one folder per class: ``image-folder:root=PATH``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import layouts
 class ImageFolder(benchkit.Dataset):
     """PATH/train/CLASS/... and PATH/test/CLASS/..., or PATH/CLASS/... with a test share taken from every class.
 
-    The images of a class are those beneath its folder, in folders within it as well. Train may be called training, test
-    also testing, val, valid or validation, in any case of letters; of several the first with labels is the test split.
-    A split may have a list in place of class folders, as Tiny ImageNet's has: val/val_annotations.txt for val/images.
-    Classes are numbered in the order of their names. Hidden files and what is not named like an image are passed over,
-    and a run says how many. Symbolic links are followed; one that leads nowhere is an error. Images of another size are
-    stretched to the square.
+    The images of a class are all images in its folder and its subfolders. The folder train may also be called training;
+    test may be called testing, val, valid or validation, in upper or lower case. Of several, the first with labels is
+    the test split. A split may have a list instead of class folders, as in Tiny ImageNet: val/val_annotations.txt for
+    val/images. Classes are numbered in the order of their names. Hidden files and files without an image extension are
+    skipped, and a run reports their number. Symbolic links are followed; a broken link is an error. Images of another
+    size are stretched to the square.
     """
 
     name = "image-folder"
@@ -37,7 +37,7 @@ class ImageFolder(benchkit.Dataset):
         """Read both splits: uint8 (N, channels, size, size).
 
         Raises:
-            DataError: when the folder is missing or not laid out like this, or an image is damaged.
+            DataError: if the folder is missing or has another layout, or an image is damaged.
         """
         found = self._found(source)
         classes = tuple(found.train)

@@ -1,4 +1,4 @@
-"""How people lay out folders of images: which files train, which test, and what is passed over."""
+"""Common layouts of image folders: the files of the training and test split, and the skipped ones."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Listing = dict[str, list[str]]
 """Sorted image paths of every class, in the order of the class names."""
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")
-"""What the folders of the two splits are called, in any case of letters; the first that has labels is the test."""
+"""Names of the test folder, in upper or lower case; the first folder with labels is the test split."""
 
 
 @dataclass
 class Layout:
-    """What was found in a folder.
+    """The content of a folder.
 
     Attributes:
         train, test: images by class; ``test`` may lack some of the classes of ``train``.
-        lists: files that say what is of which class.
-        passed: entries that were passed over.
-        notes: sentences on what else was.
+        lists: files that give the classes of images.
+        passed: skipped entries.
+        notes: sentences about other skipped parts.
     """
 
     train: Listing = field(default_factory=dict)
@@ -38,12 +38,12 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
     def paths(self) -> list[str]:
-        """Return every file that matters."""
+        """Return every file that the dataset depends on."""
         listed = [path for part in (self.train, self.test) for group in part.values() for path in group]
         return listed + self.lists
 
     def said(self) -> tuple[str, ...]:
-        """Return what was passed over, in sentences."""
+        """Return sentences about what was skipped."""
         parts = ", ".join(self.passed.parts("an image"))
         return (*self.notes, *([f"passed over: {parts}"] if parts else []))
 
@@ -52,7 +52,7 @@ def find(folder: Path, test_share: float) -> Layout:
     """Find the images of both splits.
 
     Raises:
-        DataError: when the folder is laid out in no way that is known.
+        DataError: if the layout of the folder is unknown.
         OSError: when it cannot be listed.
     """
     found = Layout()
@@ -73,10 +73,10 @@ def find(folder: Path, test_share: float) -> Layout:
 
 
 def _folders(folder: Path, passed: files.Passed) -> list[str]:
-    """Return the names of the visible folders in a folder, sorted; what else is there is counted.
+    """Return the names of the visible folders in a folder, sorted; other entries are counted.
 
     Raises:
-        DataError: for a link that leads nowhere: it may stand for a class, and all others would be renumbered.
+        DataError: for a broken link: it may be a class, and all others would be renumbered.
         OSError: when the folder cannot be listed.
     """
     names = []
@@ -98,16 +98,16 @@ def _folders(folder: Path, passed: files.Passed) -> list[str]:
 
 
 def _parts(folder: Path, inside: list[str], names: tuple[str, ...]) -> list[str]:
-    """Return the folders of one split: of such a name and with folders in them, in the order of the names."""
+    """Return the folders of one split: those with one of these names and with subfolders, in the order of the names."""
     found = [name for name in inside if name.lower() in names and _inside(folder / name)]
     return sorted(found, key=lambda name: (names.index(name.lower()), name))
 
 
 def _one_of_each(folder: Path, trains: list[str], tests: list[str]) -> tuple[str, str]:
-    """Return the folder that trains and the one that tests.
+    """Return the training folder and the test folder.
 
     Raises:
-        DataError: when there is none of one, or more than one that trains.
+        DataError: if one of them is missing, or there is more than one training folder.
     """
     if not trains or not tests:
         there, other = (trains or tests)[0], " or ".join(TEST if trains else TRAIN)
@@ -127,7 +127,7 @@ def _inside(folder: Path) -> list[str]:
 
 
 def _list_of(part: Path) -> Path:
-    """Return where a split that is not in class folders may say its classes, as Tiny ImageNet's ``val`` does."""
+    """Return the list of labels of a split without class folders, as in Tiny ImageNet's ``val``."""
     return part / f"{part.name}_annotations.txt"
 
 
@@ -146,7 +146,7 @@ def _tested(part: Path, found: Layout) -> Listing:
 
 
 def _classes(folder: Path, names: list[str], found: Layout) -> Listing:
-    """Return the images of every class folder, those in folders within it included."""
+    """Return the images of every class folder, including those in subfolders."""
     if len(names) < 2:
         what = f"only '{names[0]}'" if names else "none"
         raise benchkit.DataError(f"{folder} must hold one folder per class, at least two: found {what}")

@@ -1,8 +1,8 @@
-"""Shapes over textures, rendered so that every machine gets the same bytes.
+"""Shapes over textures, rendered to the same bytes on every machine.
 
-Only operations that IEEE 754 rounds exactly are used on the way to a pixel (add, multiply, divide, square
-root, minimum, round), random numbers come from the raw PCG64 stream, whose values numpy guarantees, and
-the one matrix product is over whole numbers below 2**53, so that no order of summation can change it.
+Pixels are computed only with operations that IEEE 754 rounds exactly (add, multiply, divide, square root, minimum,
+round). Random numbers come from the raw PCG64 stream, whose values numpy guarantees. The only matrix product is over
+integers with sums below 2**53, so the order of summation cannot change it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Draws:
         return low + (high - low) * unit
 
     def bell(self, *shape: int) -> Floats:
-        """Return whole numbers, nearly normal: mean 0, standard deviation BELL_SIGMA, below 2**17."""
+        """Return integers with a nearly normal distribution: mean 0, standard deviation BELL_SIGMA, below 2**17."""
         quarters = self._raw(shape).view(np.uint16).reshape(*shape, 4)
         total: Floats = quarters.sum(axis=-1, dtype=np.float64)
         return total - 2 * (2**16 - 1)
@@ -69,7 +69,7 @@ def _cross(x: Floats, y: Floats) -> Floats:
 
 
 def _star(x: Floats, y: Floats) -> Floats:
-    """A pentagram is where at least four of five half-planes hold: the second largest of their distances."""
+    """A pentagram is the set of points in at least four of five half-planes: the second largest of their distances."""
     sides = [
         y,
         0.30901699437494745 * y + 0.9510565162951535 * x,
@@ -116,7 +116,7 @@ of each other, so that flipping an image never changes its class."""
 
 
 def _basis() -> Floats:
-    """Return the orthonormal DCT-II matrix times BASIS_SCALE, in whole numbers."""
+    """Return the orthonormal DCT-II matrix times BASIS_SCALE, as integers."""
     k, n = np.mgrid[:SIDE, :SIDE]
     cosines = np.cos(np.pi * (2 * n + 1) * k / (2 * SIDE))
     rows: Floats = np.rint(cosines * np.where(k == 0, 1.0, 2**0.5) * (BASIS_SCALE / SIDE**0.5))

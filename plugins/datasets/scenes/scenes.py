@@ -18,7 +18,7 @@ SHA256 = "84bea23ee8cca9b11d56ac8001870553c2d565ab46ee0c907424fe48c580c30a"
 
 
 def _split(draws: Draws, per_class: int) -> benchkit.Split:
-    """Render one split; the classes take turns, so that any stretch of it is balanced."""
+    """Render one split; the classes take turns, so that any range of images is balanced."""
     images = np.stack([render(draws, shape, per_class) for shape in SHAPES], axis=1)
     labels = torch.arange(len(SHAPES)).repeat(per_class)
     return benchkit.Split(torch.from_numpy(images).flatten(0, 1), labels)
@@ -37,9 +37,8 @@ def digest(data: benchkit.Data) -> str:
 class Scenes(benchkit.Dataset):
     """Ten shapes, 5,000 training and 1,500 test images, 3 x 32 x 32, with the spectrum of natural images.
 
-    Poses, colours, contrast, light, textures and sensor noise vary. The log-power slope of the DCT and
-    the noise floor at its high end are close to CIFAR-10's, so that frequency attacks and detectors meet
-    realistic images.
+    Poses, colours, contrast, light, textures and sensor noise vary. The log-power slope of the DCT and the noise floor
+    at its high end are close to those of CIFAR-10, so that frequency attacks and detectors work on realistic images.
     """
 
     name = "scenes"
@@ -50,7 +49,7 @@ class Scenes(benchkit.Dataset):
         """Render both splits: uint8 (N, 3, 32, 32).
 
         Raises:
-            DataError: when this machine renders other bytes than everybody else's.
+            DataError: if this machine renders other bytes than the expected ones.
         """
         draws = Draws(SEED)
         data = benchkit.Data(_split(draws, TRAIN_PER_CLASS), _split(draws, TEST_PER_CLASS), tuple(SHAPES))
@@ -63,7 +62,7 @@ class Scenes(benchkit.Dataset):
         return data
 
     def fingerprint(self, source: benchkit.Source) -> str:
-        """Return the SHA-256 that ``load`` insists on."""
+        """Return the SHA-256 that ``load`` checks."""
         return SHA256
 
 

@@ -1,4 +1,4 @@
-"""The power of an image's DCT in bands of frequencies: few numbers, for classifiers that learn from few images."""
+"""The power of an image's DCT in frequency bands: few features, for classifiers that learn from few images."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 BANDS = 12
-"""Bands along each axis at most; small images have fewer, as a band is at least one frequency wide."""
+"""Maximum number of bands per axis; small images have fewer, because a band is at least one frequency wide."""
 POWER_FLOOR = 0.01
 """Added before the logarithm. Rounding to 8 bits alone gives each coefficient a power of 0.083."""
 
 
 def edges(side: int) -> list[int]:
-    """Return where the bands of an axis begin, and its end: 0, 1, 2, 5, 8, 12, ..., 150, 224 for 224 pixels.
+    """Return the starts of the bands of an axis, and its end: 0, 1, 2, 5, 8, 12, ..., 150, 224 for 224 pixels.
 
-    The first is one frequency wide and each next one wider by the same factor. So the mean along an axis (frequency 0)
-    is a band of its own: there the edges of a block that is aligned with the image stand out.
+    The first band is one frequency wide, and each next one is wider by the same factor. So the mean along an axis
+    (frequency 0) is a separate band, in which the edges of an axis-aligned block are visible.
     """
     factor = (side / 2 + 1) ** (1 / BANDS)
     return sorted({round(2 * (factor**number - 1)) for number in range(BANDS + 1)})
 
 
 @functools.cache
-@torch.inference_mode(mode=False)  # kept between calls: one made in inference mode would forbid gradients
+@torch.inference_mode(mode=False)  # cached: a tensor created in inference mode would forbid gradients later
 def _averaging(side: int, device: torch.device) -> Tensor:
-    """Return the matrix (bands, side) that averages what lies in each band."""
+    """Return the matrix (bands, side) that averages each band."""
     at = edges(side)
     means = torch.zeros(len(at) - 1, side)
     for row, (first, end) in zip(means, itertools.pairwise(at), strict=True):
@@ -44,8 +44,8 @@ def band_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 def band_powers(coefficients: Tensor) -> Tensor:
     """Return ln(mean power + 0.01) in each band: float32 (N, P, B, B') of coefficients (N, C, H, W).
 
-    The P planes are the channels and the difference of each two of them: what is pasted into a photograph has edges
-    of colour, which photographs hardly have at high frequencies.
+    The P planes are the channels and the differences of each pair of channels: pasted objects have colour edges, which
+    photographs hardly have at high frequencies.
     """
     pairs = list(itertools.combinations(coefficients.unbind(1), 2))
     planes = [*coefficients.unbind(1), *(one - other for one, other in pairs)]

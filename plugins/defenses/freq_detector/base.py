@@ -1,4 +1,4 @@
-"""The frequency detector's parameters, training and scores: what detector and training filter share."""
+"""The parameters, training and scores that the frequency detector and its training filter share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .smooth import smooth_copies
 from .training import TrainingSchedule, train
 
 CALIBRATION = 0.1
-"""Share of the images it learns from that is kept out of the training and sets the threshold."""
+"""Share of the learning images that is held out of the training and sets the threshold."""
 LARGE = 160
-"""Pixels of the longer side over which the paper takes a linear classifier."""
+"""Pixels of the longer side above which the paper uses a linear classifier."""
 LEAST_STEPS = 1000
-"""Training steps that a classifier of bands takes at least, where ``epochs`` does not say: it converges in these."""
+"""Minimum number of training steps of a classifier of bands, enough to converge, unless ``epochs`` is set."""
 SMOOTH_BATCH = 128
 SELF = "self"
 """The defender's own clean images, as a source in ``train_on``."""
@@ -29,7 +29,7 @@ WEIGHT = "net."
 
 @dataclass(frozen=True)
 class FrequencyDefense(benchkit.Thresholded):
-    """The base of detector and filter: one network, learned once for both."""
+    """The base of detector and filter: one network, trained once for both."""
 
     prepared_as = "frequency-detector"
     has_boundary = True
@@ -85,7 +85,7 @@ class FrequencyDefense(benchkit.Thresholded):
     tune_lr: float = benchkit.param(0.05, "learning rate of smooth_aug and tune, constant", gt=0)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Ask for grey or RGB images that survive three halvings, and for lists of known words."""
+        """Require grey or RGB images that can be halved three times, and known words in lists."""
         channels, height, width = shape
         if channels not in (1, 3):
             return f"{self.name} needs grey or RGB images, these have {channels} channels"
@@ -100,10 +100,10 @@ class FrequencyDefense(benchkit.Thresholded):
         return tuple(source for source in self._sources() if source != SELF)
 
     def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
-        """Train the network; return its weights and the scores of the clean images it did not see.
+        """Train the network; return its weights and the scores of the held-out clean images.
 
         Raises:
-            DataError: when there are too few clean images, or another dataset's have another shape.
+            DataError: if there are too few clean images, or those of another dataset have another shape.
         """
         images = self._learned_from(scene)
         order = torch.randperm(len(images), generator=scene.rng)
@@ -122,7 +122,7 @@ class FrequencyDefense(benchkit.Thresholded):
         return weights | {"calibration": net.scores(images[kept_out.to(scene.device)]).cpu()}
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
-        """Return the scores of the images that were kept out of the training."""
+        """Return the scores of the images that were held out of the training."""
         return scene.prepared["calibration"]
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
@@ -133,14 +133,14 @@ class FrequencyDefense(benchkit.Thresholded):
         return net.to(scene.device).scores(images.to(scene.device))
 
     def _seen(self, shape: tuple[int, int, int]) -> tuple[str, str]:
-        """Return which classifier judges images of this shape, and what it sees of them."""
+        """Return the classifier for images of this shape, and its features."""
         fitting = "linear" if max(shape[1:]) > LARGE else "cnn6"
         arch = fitting if self.arch == "auto" else self.arch
         feature = ("dct" if arch == "cnn6" else BANDS) if self.feature == "auto" else self.feature
         return arch, feature
 
     def _epochs(self, net: FrequencyNet, images: int) -> int:
-        """Return how often a round passes over so many images and their copies."""
+        """Return the number of epochs per round over these images and their copies."""
         if self.epochs or net.feature != BANDS:
             return self.epochs or 1
         return -(-LEAST_STEPS // (self.rounds * -(-2 * images // self.batch)))
@@ -174,7 +174,7 @@ class FrequencyDefense(benchkit.Thresholded):
         return torch.cat([images.to(scene.device) for images in found])
 
     def _own(self, scene: benchkit.Scene, learned: Tensor) -> Tensor:
-        """Return ``tune`` of the defender's own images; none of them sets the threshold."""
+        """Return ``tune`` of the defender's own images, none of which sets the threshold."""
         own = len(scene.clean)
         rows = learned[learned < own] if SELF in self._sources() else torch.randperm(own, generator=scene.rng)
         if len(rows) < self.tune:

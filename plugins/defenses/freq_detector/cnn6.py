@@ -10,14 +10,14 @@ STAGES = ((32, 0.2), (64, 0.3), (128, 0.4))
 
 
 class Dropout(nn.Module):
-    """Element-wise dropout that draws from its own generator and leaves the global one alone."""
+    """Element-wise dropout that draws from its own generator, not from the global one."""
 
     def __init__(self, rate: float, rng: torch.Generator | None) -> None:
         super().__init__()
         self.rate, self.rng = rate, rng
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero a share of the elements and scale up the rest, in training mode only."""
+        """In training mode only, set a share of the elements to zero and scale up the rest."""
         if not self.training:
             return x
         keep = torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.rng)
@@ -32,7 +32,7 @@ class Cnn6(nn.Sequential):
 
     Args:
         shape: (channels, H, W).
-        init: a CPU generator for the weights; None leaves torch's own initial values, to be overwritten.
+        init: a CPU generator for the weights; None keeps torch's initial values, which the caller overwrites.
         dropout: a generator on the device of the training, for the dropout.
     """
 
@@ -42,7 +42,7 @@ class Cnn6(nn.Sequential):
         init: torch.Generator | None = None,
         dropout: torch.Generator | None = None,
     ) -> None:
-        with torch.random.fork_rng(devices=[]):  # torch's own initial values advance the global generator
+        with torch.random.fork_rng(devices=[]):  # torch's initial values advance the global generator
             super().__init__(*_layers(shape, dropout))
         if init is not None:
             self._glorot(init)
@@ -69,6 +69,6 @@ def _layers(shape: tuple[int, int, int], dropout: torch.Generator | None) -> lis
 
 
 def _block(width: int, filters: int) -> list[nn.Module]:
-    # Keras keeps .99 of the running statistics at each step; torch counts the other share.
+    # Keras keeps .99 of the running statistics at each step; torch's momentum is the other share.
     norm = nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)
     return [nn.Conv2d(width, filters, 3, padding=1), nn.ELU(inplace=True), norm]

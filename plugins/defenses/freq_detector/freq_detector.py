@@ -1,4 +1,4 @@
-"""The frequency detector: a small network that tells clean images from manipulated ones by their DCT."""
+"""The frequency detector: a small network that separates clean from manipulated images by their DCT."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 class FreqDetector(FrequencyDefense, benchkit.InputDetector):
     """Train a six-layer network on the DCT of clean images and of manipulated copies; flag the latter.
 
-    The defender knows no attack: the copies carry blocks, noise, shadows and blends of random size and place.
-    Input, network and copies follow the released code (Section 4 of the paper): raw coefficients of 0-255
-    pixels per channel, batches of 64, Adadelta(rho 0.95, eps 1e-7), a penalty of 1e-4 |w|^2 on the
-    convolutions, and new copies in every round. Two things differ. A tenth of the clean images is held back
-    to set the threshold (``threshold=argmax`` is the paper's larger logit). And the training is a tenth as
-    long, so its learning rate starts higher and ends lower; ``epochs=10,lr=0.05,anneal=false`` is the paper's.
+    The defender knows no attack: the copies carry blocks, noise, shadows and blends of random size and place. Input,
+    network and copies follow the released code (Section 4 of the paper): raw coefficients of 0-255 pixels per channel,
+    batches of 64, Adadelta(rho 0.95, eps 1e-7), a penalty of 1e-4 |w|^2 on the convolutions, and new copies in every
+    round. Two things differ. A tenth of the clean images is held out to set the threshold (``threshold=argmax`` is the
+    paper's rule, the larger logit). And the training has a tenth of the length, so its learning rate starts higher and
+    ends lower; ``epochs=10,lr=0.05,anneal=false`` is the paper's training.
 
-    ``train_on`` and ``tune`` are its transfer (Tables 2 to 4): learned from other datasets, whose held-back
-    tenth sets the threshold, then fine-tuned on a few images of this one. ``smooth_aug`` is the upgrade of
-    Section 5.4.
+    ``train_on`` and ``tune`` are the transfer experiments (Tables 2 to 4): the detector is trained on other datasets,
+    whose held-out tenth sets the threshold, then fine-tuned on a few images of this one. ``smooth_aug`` is the upgrade
+    of Section 5.4.
 
-    For images over 160 pixels the paper takes a linear classifier and says neither what it sees nor how it learns. On
-    raw coefficients one learns signs that a fixed trigger need not have. Here ``linear`` and ``svm`` see the power of
-    the coefficients, and of their differences between channels, in bands of frequencies, and learn in the same rounds.
+    For images above 160 pixels the paper uses a linear classifier, without details of its features or its training. On
+    raw coefficients it learns signs that a fixed trigger may not have. Here the features of ``linear`` and ``svm`` are
+    the power of the coefficients, and of their differences between channels, in frequency bands; they train in the same
+    rounds.
     """
 
     name = "freq-detector"
@@ -42,19 +43,19 @@ class FreqFilter(FrequencyDefense, benchkit.TrainingFilter):
     """Drop the training images that the frequency detector flags; the victim is retrained on the rest.
 
     Section 5.4 of the paper ("poisoned training samples are removed"). It is ``freq-detector`` with the same
-    parameters, and shares what that learned. The poisoned set is scored as it is; where the defender holds the
-    clean versions of all its images (``clean=1``), the detector has been trained on most of them.
+    parameters, and shares its trained network. The poisoned set is scored unchanged; if the defender holds the clean
+    versions of all its images (``clean=1``), the detector was trained on most of them.
     """
 
     name = "freq-filter"
     paper = FreqDetector.paper
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
-        """Return the score minus the cutoff, float32 (N,): above 0 for the rows to drop."""
+        """Return the score minus the cutoff, float32 (N,): above 0 for the images to drop."""
         return (self.score(train.images, scene).double() - self.cutoff(scene)).float()
 
 
 @benchkit.hookimpl
 def benchkit_defenses() -> list[type[benchkit.Defense]]:
-    """Offer the frequency detector and the filter made of it."""
+    """Offer the frequency detector and its training filter."""
     return [FreqDetector, FreqFilter]

@@ -1,9 +1,8 @@
-"""The five manipulations a frequency detector learns from (Zeng et al., ICCV 2021, Section 4), batched.
+"""The five manipulations for training the frequency detector (Zeng et al., ICCV 2021, Section 4), batched.
 
-Each image gets one of them with equal probability: a white block, a block of noise, brightening Gaussian noise,
-a shadow on the lower half, or 0.3 times another image added. Pixels stay what 8-bit files hold: every step
-ends in uint8, by truncation where the authors' code truncates. Lengths are for 32-pixel images and scale with
-the side.
+Each image gets one of them with equal probability: a white block, a block of noise, brightening Gaussian noise, a
+shadow on the lower half, or 0.3 times another image added. Every step ends in uint8, like 8-bit files, by truncation if
+the authors' code truncates. Lengths are for 32-pixel images and scale with the side.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor
 from benchkit.ops.images import to_bytes
 
 BATCH_VALUES = 1 << 23
-"""Pixel values handled at a time (2,730 images of 3 x 32 x 32); bounds the memory of the shadows."""
+"""Pixel values per batch (2,730 images of 3 x 32 x 32); limits the memory of the shadows."""
 BLEND = 0.3
 SHADOW_VERTICES = 5
 KINDS = ("white", "noise", "gaussian", "shadow", "blend")
@@ -28,10 +27,10 @@ def perturb(images: Tensor, rng: torch.Generator, noise_mean: float = 25.0, kind
     """Return one perturbed copy of every image.
 
     Args:
-        images: uint8 (N, C, H, W) with C = 1 or 3; the partners of the blends are drawn from them too.
+        images: uint8 (N, C, H, W) with C = 1 or 3; the second images of the blends are also drawn from them.
         rng: a CPU generator.
         noise_mean: mean of the Gaussian noise in grey levels; the paper's text implies 0, its code adds 25.
-        kinds: the manipulations to choose from, each as likely as the others.
+        kinds: the manipulations to choose from, with equal probability.
     """
     out = torch.empty_like(images)
     step = max(1, BATCH_VALUES // max(1, images[0].numel()))
@@ -65,7 +64,7 @@ def white_block(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def noise_block(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Fill such a block with noise, uniform per pixel and channel, truncated to 0..254."""
+    """Fill a block like that of ``white_block`` with noise, uniform per pixel and channel, truncated to 0..254."""
     noise = to_bytes(torch.rand(images.shape, generator=rng).mul_(255)).to(images.device)
     return torch.where(_block(images, rng), noise, images)
 
@@ -89,7 +88,7 @@ def _span(size: int, margin: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def gaussian_noise(images: Tensor, rng: torch.Generator, mean: float = 25.0) -> Tensor:
-    """Add noise of that mean and a variance drawn from 10..70 (grey levels) per image; clip and truncate."""
+    """Add noise with this mean and a variance drawn per image from 10..70 (grey levels); clip and truncate."""
     spread = torch.empty(len(images), 1, 1, 1).uniform_(10, 70, generator=rng).sqrt_()
     noise = torch.randn(images.shape, generator=rng) * spread + mean
     return to_bytes((images + noise.to(images.device)).clamp_(0, 255))
@@ -105,9 +104,9 @@ def blend(images: Tensor, pool: Tensor, rng: torch.Generator) -> Tensor:
 def shadow(images: Tensor, rng: torch.Generator) -> Tensor:
     """Halve the lightness inside one or two random polygons of the lower half.
 
-    As in the authors' library, the whole image goes through 8-bit hue, lightness and saturation and back,
-    which moves about a quarter of all channel values by up to 5 levels even outside the shadow. Grey images
-    count as equal red, green and blue.
+    As in the authors' library, the whole image goes through 8-bit hue, lightness and saturation and back, which changes
+    about a quarter of all channel values by up to 5 levels even outside the shadow. Grey images are treated as equal
+    red, green and blue.
     """
     inside = _polygons(images, rng)
     hue, lightness, saturation = rgb_to_hls(images.expand(-1, 3, -1, -1))
@@ -158,7 +157,7 @@ def rgb_to_hls(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def hls_to_rgb(hue: Tensor, lightness: Tensor, saturation: Tensor) -> Tensor:
-    """Return uint8 (N, 3, H, W), rounded to nearest, from what ``rgb_to_hls`` returns."""
+    """Return uint8 (N, 3, H, W), rounded to nearest, from the result of ``rgb_to_hls``."""
     light, part = lightness / 255, saturation / 255
     high = torch.where(light <= 0.5, light * (1 + part), light + part - light * part)
     low = 2 * light - high

@@ -1,4 +1,4 @@
-"""What the frequency detector sees of an image, and the networks that judge it."""
+"""The features of the frequency detector, and its networks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ ARCHITECTURES = ("cnn6", "linear", "svm")
 BANDS = "dct-bands"
 FEATURES = ("dct", "dct-log", BANDS, "image")
 SCORING_VALUES = 1 << 20
-"""Pixel values scored at a time (341 images of 3 x 32 x 32)."""
+"""Pixel values per scoring batch (341 images of 3 x 32 x 32)."""
 LOG_FLOOR = 1e-12
 LEAST_DEVIATION = 0.1
-"""A feature that hardly varies is divided by this instead. Rounding to 8 bits alone gives 0.29."""
+"""The smallest divisor, for features that hardly vary. Rounding to 8 bits alone gives a deviation of 0.29."""
 
 
 def features(images: Tensor, feature: str) -> Tensor:
-    """Return what a network sees of uint8 images (N, C, H, W): float32, of the same shape except for ``dct-bands``.
+    """Return the features of uint8 images (N, C, H, W): float32, of the same shape except for ``dct-bands``.
 
-    ``dct``: the orthonormal DCT of 0-255 pixels per channel. ``dct-log``: ln(|X| + 1e-12) of it, the sign
-    dropped. ``dct-bands``: its power in bands, see ``band_powers``. ``image``: the 0-255 pixels themselves.
+    ``dct``: the orthonormal DCT of 0-255 pixels per channel. ``dct-log``: ln(|X| + 1e-12) of it, without the sign.
+    ``dct-bands``: its power in bands, see ``band_powers``. ``image``: the 0-255 pixels themselves.
     """
     if feature == "image":
         return images.float()
@@ -41,8 +41,8 @@ def features(images: Tensor, feature: str) -> Tensor:
 class Linear(nn.Module):
     """A linear classifier on standardised features: float (N, C, H, W) to logits (N, 2), clean and manipulated.
 
-    The features are also divided by the root of their number, so that a step of the training moves the logits
-    alike at every image size.
+    The features are also divided by the root of their number, so that a training step changes the logits equally at
+    every image size.
     """
 
     mean: Tensor
@@ -63,7 +63,7 @@ class Linear(nn.Module):
         return logits
 
     def standardise(self, parts: Iterator[Tensor]) -> None:
-        """Take mean and deviation of each feature from parts (n, C, H, W) of the training images."""
+        """Compute mean and standard deviation of each feature from batches (n, C, H, W) of the training images."""
         count, total, squares = 0, self.mean.double() * 0, self.mean.double() * 0
         for part in parts:
             flat = part.flatten(1).double()
@@ -81,7 +81,7 @@ class FrequencyNet(nn.Module):
         arch: one of ``ARCHITECTURES``.
         feature: one of ``FEATURES``.
         shape: (C, H, W).
-        init: a CPU generator for the weights of a network that is to be trained.
+        init: a CPU generator for the weights of a network to train.
         dropout: a generator on the device of the training.
     """
 
@@ -103,13 +103,13 @@ class FrequencyNet(nn.Module):
         return self.judged(self.ready(images))
 
     def ready(self, images: Tensor) -> Tensor:
-        """Return images as ``loss`` takes them: bands are few enough to keep, all else is made when it is needed."""
+        """Return the input of ``loss``: bands are small enough to keep, other features are computed when needed."""
         if self.feature != BANDS or not len(images):
             return images
         return torch.cat([features(part, BANDS) for part in _parts(images)])
 
     def judged(self, ready: Tensor) -> Tensor:
-        """Return the logits; only the network itself runs in what autocast allows, never the transform."""
+        """Return the logits; autocast applies only to the network, never to the transform."""
         with torch.autocast(ready.device.type, enabled=False):
             seen = features(ready, self.feature) if ready.dtype == torch.uint8 else ready
         if self.arch == "cnn6":
@@ -133,7 +133,7 @@ class FrequencyNet(nn.Module):
         return self.net.kernels() if isinstance(self.net, Cnn6) else [self.net.layer.weight]
 
     def standardise(self, images: Tensor) -> None:
-        """Learn the scale of the features from training images, where the classifier is a linear one."""
+        """Learn the scale of the features from training images, if the classifier is linear."""
         if isinstance(self.net, Linear):
             self.net.standardise(features(part, self.feature) for part in _parts(images))
 

@@ -11,18 +11,18 @@ from benchkit.ops.images import stretched, truncated
 
 AMPLITUDE = 0.2
 BATCH_VALUES = 1 << 22
-"""Pixel values handled at a time (1,365 images of 3 x 32 x 32)."""
+"""Pixel values per batch (1,365 images of 3 x 32 x 32)."""
 
 
 def smooth_copies(images: Tensor, kind: str, rng: torch.Generator) -> Tensor:
-    """Return a copy of every image with a trigger of its own, as the smooth attack inserts it.
+    """Return a copy of every image with its own trigger, inserted like that of the smooth attack.
 
-    The sum of image and trigger is rescaled to 0..1 by its own least and largest value and truncated to 8 bits.
+    The sum of image and trigger is rescaled to 0..1 by its own minimum and maximum and truncated to 8 bits.
 
     Args:
         images: uint8 (N, C, H, W).
-        kind: ``dome`` (what the paper's Algorithm 1 converges to, in random colours) or ``filtered`` (blocks
-            of noise through the low-pass filter). Each trigger spans 0 to 0.2 of white.
+        kind: ``dome`` (the pattern to which the paper's Algorithm 1 converges, in random colours) or ``filtered``
+            (blocks of noise through the low-pass filter). Each trigger spans 0 to 0.2 of white.
         rng: a CPU generator.
     """
     make = _domes if kind == "dome" else _filtered
@@ -42,7 +42,7 @@ def _domes(shape: torch.Size, rng: torch.Generator) -> Tensor:
 
 
 def _filtered(shape: torch.Size, rng: torch.Generator) -> Tensor:
-    """Return blocks of noise after the filter, float32 (N, C, H, W): sides from a quarter to the whole, anywhere."""
+    """Return blocks of noise after the filter, float32 (N, C, H, W): sides from a quarter to all, anywhere."""
     down, across = (_spans(shape[0], size, rng) for size in shape[2:])
     return low_pass(torch.rand(shape, generator=rng) * down[:, None, :, None] * across[:, None, None, :])
 

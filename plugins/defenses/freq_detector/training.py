@@ -1,4 +1,4 @@
-"""How the frequency detector is trained: rounds of clean images beside newly made copies."""
+"""The training of the frequency detector: rounds of clean images and newly made copies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """How long and how fast to train.
+    """The length and the learning rate of the training.
 
     Attributes:
-        rounds: times the copies are made anew.
-        epochs: passes over clean images and copies in a round.
+        rounds: how often new copies are made.
+        epochs: passes over clean images and copies per round.
         batch: images per step.
         lr: learning rate of Adadelta; of SGD with momentum 0.9 for a linear classifier.
-        anneal: let it fall to 0 over the second half of the steps.
-        settled: keep the running statistics of batch normalisation, and train with them, as few steps should.
-            They move by a hundredth a step: weights that fit the batches' own would meet others when judging.
+        anneal: whether the learning rate falls to 0 over the second half of the steps.
+        settled: keep the running statistics of batch normalisation, and train with them; for few steps. Statistics
+            change by a hundredth per step, so weights that fit those of the batches would not fit them.
     """
 
     rounds: int
@@ -39,13 +39,13 @@ class TrainingSchedule:
 def train(
     net: FrequencyNet, clean: Tensor, copies: Callable[[Tensor], Tensor], course: TrainingSchedule, rng: torch.Generator
 ) -> None:
-    """Teach a network to tell clean images from copies that ``copies(clean)`` makes anew in every round.
+    """Train a network to separate clean images from copies that ``copies(clean)`` makes anew in every round.
 
     Args:
         net: on the device of the images; left in training mode.
         clean: uint8 (N, C, H, W).
         copies: returns one manipulated copy of every image.
-        course: how long and how fast.
+        course: the training schedule.
         rng: a CPU generator.
     """
     net.train()
@@ -75,8 +75,8 @@ def _optimiser(net: FrequencyNet, lr: float) -> torch.optim.Optimizer:
     penalised = net.penalised()
     marked = {id(weight) for weight in penalised}
     others = [weight for weight in net.parameters() if id(weight) not in marked]
-    # torch halves its penalty, Keras does not: l2(1e-4) there is a decay of 2e-4 here.
+    # torch halves the L2 penalty, Keras does not: l2(1e-4) in Keras is a weight decay of 2e-4 here.
     groups: list[dict[str, Any]] = [{"params": penalised, "weight_decay": 2e-4}, {"params": others}]
-    if net.arch != "cnn6":  # Adadelta's steps start so small that a linear classifier is still far off in the end
+    if net.arch != "cnn6":  # Adadelta's steps start so small that a linear classifier would not converge
         return torch.optim.SGD(groups, lr=lr, momentum=0.9)
     return torch.optim.Adadelta(groups, lr=lr, rho=0.95, eps=1e-7, foreach=True)

@@ -1,4 +1,4 @@
-"""Where to draw the line after few scores, so that a further one crosses it as seldom as was asked."""
+"""A threshold from few scores that a further score exceeds with the requested probability."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 def upper_bound(scores: Tensor, rate: float) -> float:
-    """Return what one more score of the same kind exceeds with a probability of ``rate``.
+    """Return the value that one more score of the same distribution exceeds with probability ``rate``.
 
-    Of n scores the (n + 1)(1 - rate)-th smallest, interpolated, is that, whatever their distribution, but there is
-    none unless n is 1 / rate - 1 or more: 19 for 5 %. Of fewer, the upper prediction bound of a normal distribution:
-    mean + t s sqrt(1 + 1 / n), t the quantile of Student's distribution with n - 1 degrees of freedom. The plain
-    quantile of three scores, which a quarter of further ones exceeds whatever is asked for, is neither.
+    Of n scores, this is the (n + 1)(1 - rate)-th smallest, interpolated, for every distribution. It exists only if n is
+    at least 1 / rate - 1: 19 for 5 %. With fewer scores, the result is the upper prediction bound of a normal
+    distribution: mean + t s sqrt(1 + 1 / n), t the quantile of Student's distribution with n - 1 degrees of freedom. (A
+    quarter of further scores exceeds the largest of three scores, whatever the rate.)
 
     Args:
-        scores: float (n,), two or more.
-        rate: above 0 and under 1.
+        scores: float (n,), n at least 2.
+        rate: above 0 and below 1.
     """
     count, ordered = len(scores), scores.double().sort().values
     place = (count + 1) * (1 - rate) - 1  # counted from 0

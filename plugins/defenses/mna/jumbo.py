@@ -1,4 +1,4 @@
-"""Jumbo learning: data sets for shadow models, half of them poisoned, each with a random trigger of its own."""
+"""Jumbo learning: training sets for shadow models, half of them poisoned, each with its own random trigger."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     """Stamps images: uint8 (N, C, H, W) -> a new tensor of the same shape."""
 
 SHARE = 0.25
-"""How often each further kind of trigger comes up beside the standard ones."""
+"""Share of each further kind of trigger beside the standard ones."""
 SIGMA_STEPS = 16
-"""Widths of the low-pass filter between the least and the largest; the filter keeps a matrix for each."""
+"""Number of widths of the low-pass filter between the smallest and the largest; the filter caches a matrix for each."""
 
 
 @dataclass(frozen=True)
 class Smooth:
-    """A low-frequency pattern, added; each image is then rescaled to 0..1 by its own least and largest value.
+    """An added low-frequency pattern; each image is then rescaled to 0..1 by its own minimum and maximum.
 
     Attributes:
         pattern: float32 (C, H, W), spans 0 to an amplitude of 0.1..0.3.
@@ -37,14 +37,14 @@ class Smooth:
     pattern: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the pattern: uint8 (N, C, H, W) -> the same."""
         return to_images(255 * stretched(images / 255 + self.pattern.to(images.device)))
 
     @classmethod
     def drawn(cls, shape: tuple[int, ...], rng: torch.Generator) -> Smooth:
-        """Draw the dome that the smooth attack converges to, in random colours, or noise after a low-pass filter.
+        """Draw the dome to which the smooth attack converges, in random colours, or noise after a low-pass filter.
 
-        Equally often; the filter is 4 to 8 pixels wide for every 32 of the image.
+        Both are equally likely; the filter has a width of 4 to 8 pixels per 32 pixels of the image.
         """
         channels, height, width = shape
         if integer(2, rng):
@@ -57,7 +57,7 @@ class Smooth:
 
 @dataclass(frozen=True)
 class HighBlock:
-    """A smooth, positive map on the highest frequencies, nearly an impulse in the image's corner; added, clipped.
+    """A smooth, positive map on the highest frequencies, nearly an impulse in the image's corner; added and clipped.
 
     Attributes:
         pattern: float32 (C, H, W), in grey levels.
@@ -66,7 +66,7 @@ class HighBlock:
     pattern: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the images with the pattern in: uint8 (N, C, H, W) -> the same."""
+        """Return the images with the pattern: uint8 (N, C, H, W) -> the same."""
         return to_images(images + self.pattern.to(images.device))
 
     @classmethod
@@ -87,7 +87,7 @@ KINDS = ("standard", "flat", "smooth", "low-freq")
 
 
 def sampler_fault(sampler: str, shape: tuple[int, int, int]) -> str | None:
-    """Return why there is no such sampler for images of this shape, or None."""
+    """Return why this sampler is not available for images of this shape, or None."""
     kinds = sampler.split("+")
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or len(set(kinds)) < len(kinds):
@@ -99,17 +99,17 @@ def sampler_fault(sampler: str, shape: tuple[int, int, int]) -> str | None:
 
 @dataclass(frozen=True)
 class Jumbo(benchkit.Shadows):
-    """Even numbers are benign, odd ones hold a backdoor: trigger, target and poison rate are drawn for each.
+    """Even models are benign, odd ones have a backdoor, each with its own random trigger, target and poison rate.
 
-    Xu et al.: the target is uniform; a share of U(0.05, 0.5) of the model's images, without replacement and
-    target-class ones included, is *added* as triggered copies of that label. ``standard`` triggers are
-    :class:`Patch`; ``flat`` ones are its small patches in one colour, which noise hardly ever is; ``smooth`` ones are
-    the upgrade of Zeng et al., ``low-freq`` ones stand for Rao et al.'s. Beside ``standard``, each further kind comes
-    up in a quarter of the models; without it, all kinds equally often.
+    Xu et al.: the target is uniform; triggered copies of a share of U(0.05, 0.5) of the model's images, drawn without
+    replacement and including target-class images, are *added* with the target label. ``standard`` triggers are
+    :class:`Patch`; ``flat`` triggers are its small patches in one colour; ``smooth`` triggers are the upgrade of Zeng
+    et al.; ``low-freq`` triggers represent those of Rao et al. Beside ``standard``, each further kind is in a quarter
+    of the models; without ``standard``, all kinds are equally likely.
 
-    Two things differ from the released code. Benign models get as many copies as a poisoned one would, as they
-    are: both kinds then take equally many steps, and nobody can tell them apart by how long they were trained.
-    And each model draws its own images, with replacement, where there all of them have the same.
+    Two things differ from the released code. Benign models get as many unchanged copies as a poisoned model has
+    triggered ones: both kinds then train for equally many steps, so the length of the training does not reveal the
+    kind. And each model draws its own images, with replacement; in the released code all models have the same images.
     """
 
     name = "jumbo"
@@ -119,10 +119,10 @@ class Jumbo(benchkit.Shadows):
     images: int = benchkit.param(0, "clean images of each model, with replacement; 0: as many as are held", ge=0)
 
     def split(self, number: int, scene: benchkit.Scene) -> benchkit.Split:
-        """Return one model's training set: uint8 (N, C, H, W), int64 labels; its N is the same for both kinds.
+        """Return the training set of one model: uint8 (N, C, H, W), int64 labels; N is the same for both kinds.
 
         Raises:
-            DataError: when the hold-out is too small.
+            DataError: if the hold-out is too small.
         """
         require_images(scene)
         clean, rng = scene.clean, scene.rng
@@ -136,7 +136,7 @@ class Jumbo(benchkit.Shadows):
         return benchkit.Split(torch.cat((own.images, copies.images)), torch.cat((own.labels, copies.labels)))
 
     def trigger(self, scene: benchkit.Scene) -> Trigger:
-        """Draw a trigger for the scene's images."""
+        """Draw a trigger for the images of the scene."""
         kind = self._kind(scene.rng)
         if kind == "smooth":
             return Smooth.drawn(scene.shape, scene.rng)
@@ -154,7 +154,7 @@ class Jumbo(benchkit.Shadows):
 
 
 def require_images(scene: benchkit.Scene) -> None:
-    """Raise DataError unless there are two images for every class."""
+    """Raise DataError unless there are at least two images per class."""
     if len(scene.clean) < 2 * scene.classes:
         raise benchkit.DataError(
             f"{len(scene.clean)} clean images are too few to train shadow models of {scene.classes} classes on: "
@@ -163,5 +163,5 @@ def require_images(scene: benchkit.Scene) -> None:
 
 
 def _deviation(images: Tensor) -> Tensor:
-    """Return each channel's deviation in grey levels, float32 (C, 1, 1)."""
+    """Return the standard deviation of each channel in grey levels, float32 (C, 1, 1)."""
     return images.double().transpose(0, 1).flatten(1).std(1, unbiased=False).float().view(-1, 1, 1)

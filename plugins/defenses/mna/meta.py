@@ -1,4 +1,4 @@
-"""Meta neural analysis: small networks that read a classifier's answers to a few tuned queries."""
+"""Meta neural analysis: small networks that read a classifier's logits on a few tuned queries."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
     Sample = tuple[Classifier, bool]
-    """A model, and whether it holds a backdoor."""
+    """A model, and whether it has a backdoor."""
 
 LEAST_HELD = 16
-"""Shadow models that validate, where that is a quarter of them at most; one in nine of many, as in the paper."""
+"""Minimum number of validation models, if it is at most a quarter; of many models one in nine, as in the paper."""
 WEIGHTS = ("queries", "hidden_weight", "hidden_bias", "weight", "bias")
 
 
 class MetaClassifiers(nn.Module):
-    """Several independent meta-classifiers (R of them); a model is asked all their queries in one pass.
+    """R independent meta-classifiers; a model is evaluated on all their queries in one pass.
 
-    Each asks its own queries and passes the logits of all of them through one hidden layer to one score. They
-    share no weights, so that the gradient of their summed loss is each one's own. The weights are:
-    ``queries`` (R, Q, C, H, W), in the models' input space [0, 1] but free to leave it, ``hidden_weight``
-    (R, hidden, Q K), ``hidden_bias`` and ``weight`` (R, hidden), ``bias`` (R,); float32.
+    Each has its own queries and maps all their logits through one hidden layer to one score. They share no weights, so
+    the gradient of the summed loss is the gradient of each. The weights are: ``queries`` (R, Q, C, H, W), in the input
+    space of the models, [0, 1], but not limited to it, ``hidden_weight`` (R, hidden, Q K), ``hidden_bias`` and
+    ``weight`` (R, hidden), ``bias`` (R,); float32.
 
     Args:
-        weights: these tensors, by name.
-        standardise: bring each model's logits to mean 0 for each query and deviation 1 over all of them.
-        dropout: leave the models' dropout on, which draws from torch's global generator.
+        weights: the tensors above, by name.
+        standardise: scale the logits of each model to mean 0 per query and standard deviation 1 over all queries.
+        dropout: keep the dropout of the models on, which draws from torch's global generator.
     """
 
     queries: Tensor
@@ -67,12 +67,12 @@ class MetaClassifiers(nn.Module):
         return torch.stack([self(model) for model in models])
 
     def state(self) -> dict[str, Tensor]:
-        """Return the weights as they are now."""
+        """Return a copy of the current weights."""
         return {name: value.detach().clone() for name, value in self.named_parameters()}
 
 
 def fresh(queries: Tensor, classes: int, hidden: int) -> dict[str, Tensor]:
-    """Return the weights to start from: nn.Linear's, drawn from torch's global generator, around the queries."""
+    """Return the initial weights for these queries: those of nn.Linear, drawn from torch's global generator."""
     repeats, inside = len(queries), queries.shape[1] * classes
 
     def drawn(*shape: int, fan: int) -> Tensor:
@@ -89,7 +89,7 @@ def fresh(queries: Tensor, classes: int, hidden: int) -> dict[str, Tensor]:
 
 @contextmanager
 def _answering(model: Classifier, dropout: bool) -> Iterator[None]:
-    """Put the model's dropout layers in training mode for a while; batch normalisation stays as it is."""
+    """Put the model's dropout layers in training mode within the context; batch normalisation stays in eval mode."""
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)] if dropout else []
     for layer in layers:
         layer.train()
@@ -111,11 +111,11 @@ class TwoClass:
 
 
 class OneClass:
-    """Benign models alone: a one-class network (Xu et al., Section V-D; Chalapathy et al., 2018).
+    """Benign models only: a one-class network (Xu et al., Section V-D; Chalapathy et al., 2018).
 
-    With s the benign score, the negative of what ``meta`` returns: |w|^2 / 2 + |V|^2 / 2 + max(0, r - s) / nu - r, V
-    the hidden layer's weights and, as released, its biases. At first r is 1; after every step it becomes the
-    nu-quantile of the scores of this epoch so far.
+    With s the benign score, the negative output of ``meta``: |w|^2 / 2 + |V|^2 / 2 + max(0, r - s) / nu - r, where V is
+    the hidden layer's weights and, as in the released code, its biases. r is 1 at first; after every step it becomes
+    the nu-quantile of the scores of this epoch so far.
     """
 
     def __init__(self, nu: float, per_epoch: int) -> None:
@@ -135,7 +135,7 @@ class OneClass:
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """How meta-classifiers are trained: Adam, one model a step, in an order drawn for each epoch."""
+    """The training of meta-classifiers: Adam, one model per step, in an order drawn for each epoch."""
 
     epochs: int
     lr: float
@@ -144,9 +144,9 @@ class TrainingSchedule:
     def run(
         self, meta: MetaClassifiers, goal: TwoClass | OneClass, samples: list[Sample], held: list[Sample] | None
     ) -> None:
-        """Train; with ``held``, each meta-classifier ends as it was when it ranked these models best (the last time).
+        """Train; with ``held``, each meta-classifier keeps the weights of the epoch that ranked these models best.
 
-        The order comes from torch's global generator.
+        Of equal epochs the last counts. The order comes from torch's global generator.
         """
         meta.queries.requires_grad_(self.tune)
         weights = [weight for weight in meta.parameters() if weight.requires_grad]
@@ -167,13 +167,13 @@ class TrainingSchedule:
 
 
 def _update(state: dict[str, Tensor], new: Mapping[str, Tensor], where: Tensor) -> None:
-    """Take over the weights of some of the meta-classifiers."""
+    """Replace the weights of some of the meta-classifiers."""
     for name, value in new.items():
         state[name][where] = value[where]
 
 
 def ranking(scores: Tensor, backdoored: Sequence[bool]) -> Tensor:
-    """Return the AUC of each column of scores (M, R), float32 (R,); 0.5 where one kind is missing."""
+    """Return the AUC of each column of scores (M, R), float32 (R,); 0.5 if one kind is missing."""
     labels = torch.tensor(backdoored, device=scores.device)
     benign, bad = scores[~labels], scores[labels]
     if not len(benign) or not len(bad):
@@ -183,19 +183,19 @@ def ranking(scores: Tensor, backdoored: Sequence[bool]) -> Tensor:
 
 
 def validating(count: int) -> int:
-    """Return how many of so many shadow models validate: even, one in nine, but 16 where that is at most a quarter."""
+    """Return how many of ``count`` shadow models validate: even, one in nine, but 16 if that is at most a quarter."""
     half = max(count // 9, min(LEAST_HELD, count // 4)) // 2
     return 2 * max(1, half)
 
 
 def folds(count: int, wanted: int) -> int:
-    """Return how many parts of so many shadow models can validate in turn."""
+    """Return how many parts of ``count`` shadow models can validate in turn."""
     return min(wanted, count // validating(count))
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What some meta-classifiers, ``together`` of them, learn from, and what validates: numbers of shadow models."""
+    """The numbers of the shadow models from which ``together`` meta-classifiers learn, and of those that validate."""
 
     learned: list[int]
     held: list[int]
@@ -203,10 +203,11 @@ class Turn:
 
 
 def turns(count: int, wanted: int, repeats: int) -> Iterator[Turn]:
-    """Yield the turns in which ``wanted`` parts of so many shadow models validate, ``repeats`` times over.
+    """Yield the turns in which ``wanted`` parts of ``count`` shadow models validate, for each of ``repeats``.
 
-    With one fold the last ones validate, and meta-classifiers learn side by side. Several are drawn anew for each
-    repeat, from torch's global generator. Benign models have even numbers, backdoored odd ones, and they stay in pairs.
+    With one fold the last models validate, and all meta-classifiers learn together. Several folds are drawn anew for
+    each repeat, from torch's global generator. Benign models have even numbers, backdoored ones odd numbers, and pairs
+    stay together.
     """
     many, size = folds(count, wanted), validating(count)
     for _ in range(repeats if many > 1 else 1):

@@ -1,4 +1,4 @@
-"""Meta neural analysis (MNTD): learn from shadow models what a backdoor does to a model's answers."""
+"""Meta neural analysis (MNTD): learn from shadow models how a backdoor changes the outputs of a model."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mna(benchkit.ModelDetector):
-    """Train many small models, half of them with random backdoors; learn to tell the halves by their answers.
+    """Train many small models, half of them with random backdoors; learn to separate the halves by their outputs.
 
-    The answers are the logits of a few query images, which are optimised together with the small network that
-    reads them (query tuning). Shadow models, triggers and network follow the paper and its released code; see
-    :class:`Jumbo` for the former. ``jumbo=standard+smooth`` is the upgrade of Zeng et al. (ICCV 2021, Section 5.4),
-    who do not say how they "consider the smooth trigger generation". ``one_class`` is the paper's variant that sees
-    no backdoored model; its score, too, is higher for the more suspicious.
+    The outputs are the logits of a few query images, which are optimised together with the small network that reads
+    them (query tuning). Shadow models, triggers and network follow the paper and its released code; see :class:`Jumbo`
+    for the former. ``jumbo=standard+smooth`` is the upgrade of Zeng et al. (ICCV 2021, Section 5.4), who do not say how
+    they "consider the smooth trigger generation". ``one_class`` is the paper's variant without backdoored models; its
+    score is also higher for more suspicious models.
 
-    What differs from the released code: models are asked in eval mode, not with dropout on (``probe_mode=train``;
-    batch normalisation is in eval mode always). Both kinds of shadow models take equally many steps. The
-    meta-classifiers, whose AUCs the paper averages, are one detector here, the mean of their scores, each less its
-    mean over what it learned from. Of epochs with equal validation AUC the last one counts. With ``folds`` parts of
-    the shadow models validate in turn, in parts of its own for each repeat, so that every benign one has a score from
-    meta-classifiers that did not learn from it, and the cutoff knows all of them (see ``upper_bound``); a victim is
-    judged by the first of each repeat. With ``folds=1``, the paper's, the same models validate always, and
-    meta-classifiers visit the others in a common order.
+    Differences from the released code: models are evaluated in eval mode, without dropout (``probe_mode=train`` turns
+    it on; batch normalisation is always in eval mode). Both kinds of shadow models train for equally many steps. The
+    paper averages the AUCs of its meta-classifiers; here they form one detector, the mean of their scores, each minus
+    its mean over its training models. Of epochs with equal validation AUC the last one counts. With ``folds``, parts of
+    the shadow models validate in turn, drawn anew for each repeat, so that every benign model has a score from
+    meta-classifiers that did not learn from it, and the cutoff uses all of these (see ``upper_bound``); the first
+    meta-classifier of each repeat judges victims. With ``folds=1``, as in the paper, the same models always validate,
+    and meta-classifiers visit the others in a common order.
 
-    The paper trains 4,608 models of a CNN of its own (``arch=mntd_cnn``) by ``recipe=mntd`` on 2 % of CIFAR-10, and
-    judges models trained alike. Here victims are trained by another recipe, for longer. What a meta-classifier learns
-    from shadow models that are worse than victims does not carry over to these, so the defaults are a run of the
-    victims' own recipe and architecture, cut to two thirds but in smaller batches, on all images. (From 250 images of
-    ``scenes``, 5 %, no shadow model learned anything in the time there is.) Nor does it carry over from queries that
-    start as noise, where shadow models give themselves away, as their triggers are noise: the defaults start from
-    clean images with a patch, of which they ask three times as many, and bring logits to one scale. The cutoff holds
-    for benign models like the shadow ones, and victims are not quite that.
+    The paper trains 4,608 models of its own CNN (``arch=mntd_cnn``) by ``recipe=mntd`` on 2 % of CIFAR-10, and judges
+    models trained in the same way. Here victims are trained by another recipe, for longer. A meta-classifier trained on
+    shadow models that are worse than victims does not transfer to victims, so the defaults use the victims' own recipe
+    and architecture, with two thirds of the length but smaller batches, on all images. (From 250 images of ``scenes``,
+    5 %, no shadow model learned anything in this time.) Queries that start as noise do not transfer either: the
+    triggers of shadow models are noise, which makes these models easy to recognise. So the default queries start from
+    clean images with a patch, are three times as many, and use standardised logits. The cutoff is valid for benign
+    models like the shadow models, and victims differ slightly from these.
     """
 
     name = "mna"
@@ -106,19 +106,19 @@ class Mna(benchkit.ModelDetector):
     )
 
     def shadows(self) -> benchkit.Shadows:
-        """Return the shadow models: jumbo learning's."""
+        """Return the shadow models, those of jumbo learning."""
         architecture = "" if self.arch == "victim" else self.arch
         return Jumbo(self.models, self.clean, architecture, self.recipe.replace(";", ","), self.jumbo, self.images)
 
     def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:
         """Train the meta-classifiers on the shadow models.
 
-        Returns the weights of all R of them (see :class:`MetaClassifiers`), ``centre``, float32 (R,), each one's mean
-        score of what it learned from, and the averaged scores of models by those that did not learn from them:
-        ``benign_scores`` and ``backdoored_scores``, float32 (M,).
+        Returns the weights of all R of them (see :class:`MetaClassifiers`), ``centre``, float32 (R,), the mean score of
+        each over its training models, and the averaged scores of models by meta-classifiers that did not learn from
+        them: ``benign_scores`` and ``backdoored_scores``, float32 (M,).
 
         Raises:
-            DataError: when there are too few clean images.
+            DataError: if there are too few clean images.
         """
         require_images(scene)
         samples = [
@@ -128,7 +128,8 @@ class Mna(benchkit.ModelDetector):
             parts = list(turns(len(samples), self.folds, self.repeats))
             taught = [self._taught(scene, samples, turn) for turn in parts]
         scores = averaged([(turn.held, one.pop("held")) for turn, one in zip(parts, taught, strict=True)])
-        # One of each repeat judges victims, as one of each repeat judged each shadow model: the scores compare.
+        # One of each repeat judges victims, as one of each repeat judged each shadow model, so the scores are
+        # comparable.
         judges = taught[:: folds(len(samples), self.folds)]
         found = {name: torch.cat([one[name] for one in judges]) for name in taught[0]}
         for odd, name in enumerate(("benign_scores", "backdoored_scores")):
@@ -138,8 +139,8 @@ class Mna(benchkit.ModelDetector):
     def _taught(self, scene: benchkit.Scene, samples: list[Sample], turn: Turn) -> dict[str, Tensor]:
         """Train some meta-classifiers; return them, their ``centre``, and their averaged scores of ``held``.
 
-        ``centre``, float32 (R,), is the mean of each one's scores of what it learned from, and is taken off. It is not
-        that of ``held``: how a model scores that had no part in anything is what the cutoff has to know.
+        ``centre``, float32 (R,), is the mean of each one's scores over its training models, and is subtracted. It is
+        not the mean over ``held``: the cutoff needs the scores of models that influenced nothing.
         """
         learned, held = ([samples[number] for number in numbers] for numbers in (turn.learned, turn.held))
         meta = self._meta(fresh(self._queries(scene, turn.together), scene.classes, self.hidden))
@@ -154,7 +155,7 @@ class Mna(benchkit.ModelDetector):
         return {**meta.state(), "centre": centre, "held": asked.mean(1)}
 
     def score(self, scene: benchkit.Scene) -> float:
-        """Return the mean of the meta-classifiers' scores, each less its mean over what it learned from."""
+        """Return the mean of the meta-classifiers' scores, each minus its mean over its training models."""
         kept = {name: value.to(scene.device) for name, value in scene.prepared.items()}
         asked, answers = kept["queries"].shape[1] * scene.classes, kept["hidden_weight"].shape[2]
         if asked != answers:
@@ -164,7 +165,7 @@ class Mna(benchkit.ModelDetector):
         return float((scores - kept["centre"]).mean())
 
     def cutoff(self, scene: benchkit.Scene) -> float:
-        """Return the validation models' median score, or what a further benign one exceeds as seldom as asked."""
+        """Return the validation models' median score, or the bound that benign models exceed at the requested rate."""
         benign = scene.prepared["benign_scores"].double()
         if self.threshold == "median":
             return float(torch.cat((benign, scene.prepared["backdoored_scores"].double())).quantile(0.5))
@@ -175,7 +176,7 @@ class Mna(benchkit.ModelDetector):
         return MetaClassifiers(weights, standardise=self.logits == "standardised", dropout=self.probe_mode == "train")
 
     def _queries(self, scene: benchkit.Scene, together: int) -> Tensor:
-        """Draw the first queries, float32 (R, Q, C, H, W), from clean images, or with their mean and deviation."""
+        """Draw the first queries, float32 (R, Q, C, H, W): clean images, or noise with their mean and deviation."""
         count, clean = together * self.queries, scene.clean.images
         if self.start == "noise":
             pixels = clean.double().transpose(0, 1).flatten(1) / 255
@@ -187,7 +188,7 @@ class Mna(benchkit.ModelDetector):
         return drawn.view(together, self.queries, *scene.shape)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse counts, triggers, thresholds and architectures that make no sense."""
+        """Refuse invalid counts, triggers, thresholds and architectures."""
         return next(self._faults(shape, classes), None) or super().check(shape, classes)
 
     def _faults(self, shape: tuple[int, int, int], classes: int) -> Iterator[str]:
@@ -208,7 +209,7 @@ class Mna(benchkit.ModelDetector):
 
 
 def patched(images: Tensor) -> Tensor:
-    """Lay a square of noise over each image, float (N, C, H, W) in [0, 1]: 2 to 8 pixels of 32, anywhere.
+    """Paste a square of noise into each image, float (N, C, H, W) in [0, 1]: 2 to 8 pixels of 32, anywhere.
 
     Two thirds of its values are 0 or 1. Everything is drawn from torch's global CPU generator.
     """
@@ -226,7 +227,7 @@ def patched(images: Tensor) -> Tensor:
 
 
 def _false_alarms(threshold: str) -> float:
-    """Return the X of fpr:X; a NaN for any other text."""
+    """Return the X of fpr:X; NaN for any other text."""
     word, _, number = threshold.partition(":")
     try:
         return float(number) if word == "fpr" else float("nan")
@@ -236,7 +237,7 @@ def _false_alarms(threshold: str) -> float:
 
 @contextmanager
 def _seeded(rng: torch.Generator) -> Iterator[None]:
-    """Seed torch's global generators, which dropout draws from, and put them back afterwards."""
+    """Seed torch's global generators, from which dropout draws, and restore them afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         yield
