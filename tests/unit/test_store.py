@@ -57,7 +57,8 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
     def full(path, raw):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchkit.store.store.write_synced", full)
+    for module in ("store", "files"):
+        monkeypatch.setattr(f"benchkit.store.{module}.write_synced", full)
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
