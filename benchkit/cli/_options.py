@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchkit.cli._complete import listed
-from benchkit.records.schema import LARGEST_SEED
+from benchkit.records.record import LARGEST_SEED
 
 if TYPE_CHECKING:
     pass

@@ -51,4 +51,7 @@ def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Modu
 
 @hookspec
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """See each record right after it was written (loggers, trackers). Exceptions are reported, not raised."""
+    """See each record right after it was written (loggers, trackers), as its JSON file holds it.
+
+    Exceptions are reported, not raised.
+    """

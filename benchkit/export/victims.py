@@ -20,7 +20,7 @@ from benchkit.errors import StoreError
 from benchkit.export.model_card import card
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
-from benchkit.report.load import Record
+from benchkit.records.record import Record
 from benchkit.spec.registry import Registry
 from benchkit.spec.spec import Spec, component, recipe
 from benchkit.store.files import write_synced

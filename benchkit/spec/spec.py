@@ -14,7 +14,7 @@ from benchkit.errors import SpecError, did_you_mean, plugin_errors
 from benchkit.params.build import build
 from benchkit.params.component import Component
 from benchkit.params.grammar import pieces, quoted
-from benchkit.records.schema import LARGEST_SEED
+from benchkit.records.record import LARGEST_SEED
 from benchkit.spec.registry import Registry
 from benchkit.training.recipes import RECIPES, Recipe
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from benchkit.plan.planner import AUDIT, SURROGATE
+from benchkit.records.record import Record
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
 from benchkit.stages.cost import Meter, added
@@ -63,17 +65,28 @@ STAGES: dict[str, Callable[[Workspace, Job], Result]] = {
 
 def _run_cell(workspace: Workspace, job: Job) -> dict[str, Any]:
     found = workspace.store.record(job)
-    if found and found["status"] == "ok":
-        return {"made": False, "record": found}
+    if found and found.status == "ok":
+        return {"made": False, "record": found.to_json()}
     with Meter(workspace.device) as meter, workspace.cache.untouched(acting(job)):
-        found = make_cell(workspace, job)
-    record = describe(job, workspace.attack(job), workspace.defense(job)) | {"status": "ok", **found}
-    costs = {"cell": meter.cost, **parent_costs(job["parents"], workspace.store)}
-    record["metrics"], record["costs"] = {**found["metrics"], **_total(costs)}, costs
-    record["device"], record["threads"] = _device_name(workspace.device), torch.get_num_threads()
-    record["finished"] = moment(job, workspace.store.record_path(job))
+        measured = make_cell(workspace, job)
+    record = _record(workspace, job, measured, meter.cost)
     workspace.store.write_record(record)
-    return {"made": True, "record": record, "cost": meter.cost}
+    return {"made": True, "record": record.to_json(), "cost": meter.cost}
+
+
+def _record(workspace: Workspace, job: Job, measured: Mapping[str, Any], cost: Mapping[str, float]) -> Record:
+    """Return the record of a cell that was measured, at this cost of its own."""
+    costs = {"cell": cost, **parent_costs(job["parents"], workspace.store)}
+    found = {**measured, "metrics": measured["metrics"] | _total(costs), "warnings": tuple(measured["warnings"])}
+    return replace(
+        describe(job, workspace.attack(job), workspace.defense(job)),
+        status="ok",
+        costs=costs,
+        device=_device_name(workspace.device),
+        threads=torch.get_num_threads(),
+        finished=moment(job, workspace.store.record_path(job)),
+        **found,
+    )
 
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

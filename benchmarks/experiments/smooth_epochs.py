@@ -35,7 +35,7 @@ from benchkit.spec.spec import component, components, poison_rates
 from benchkit.spec.spec import recipe as recipe_of
 
 if TYPE_CHECKING:
-    from benchkit.report.load import Record
+    from benchkit.records.record import Record
 
 ATTACKS = (
     "smooth,filtered:variant=0,filtered:variant=1,filtered:variant=2,"

@@ -13,9 +13,10 @@ from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.execute.walk import Walk
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
 from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
-from benchkit.store.store import Record, Store
+from benchkit.store.store import Store
 
 DEFAULTS = {
     "attacks": "none",
@@ -111,7 +112,9 @@ class Silent:
         """Show nothing."""
 
 
-def walk(made: Plan, store: Store, executor: Nothing, finished: Callable[[Record], None] = lambda _: None) -> None:
+def walk(
+    made: Plan, store: Store, executor: Nothing, finished: Callable[[dict[str, Any]], None] = lambda _: None
+) -> None:
     """Walk a plan.
 
     Raises:

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from benchkit.errors import StoreError
+from benchkit.records.record import Record
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a", "defense": "none", "seed": 0, "key": "f" * 64}
+NAMES = {"dataset": "d", "model": "m", "recipe": "fast", "attack": "a", "defense": "none"}
+RECORD = Record(key="f" * 64, **NAMES, seed=0, poison_rate=0.1, status="ok")
 
 
 @pytest.fixture

@@ -7,6 +7,13 @@ import random
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
 from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
+
+
+def cell_record(key, status="ok", error=""):
+    """Return the record of a cell with this key."""
+    names = dict.fromkeys(("dataset", "model", "recipe", "attack", "defense"), "x")
+    return Record(key=key, **names, seed=0, poison_rate=0.1, status=status, error=error)
 
 
 class FakeStore:
@@ -23,7 +30,7 @@ class FakeStore:
         return self.records.get(job["key"])
 
     def write_record(self, record):
-        self.records[record["key"]] = record
+        self.records[record.key] = record
 
 
 class FakeExecutor:
@@ -49,7 +56,7 @@ class FakeExecutor:
         if state == "done":
             self.store.done.add(key)
             if job["stage"] == "cell":
-                self.store.records[key] = {"key": key, "status": "ok"}
+                self.store.records[key] = cell_record(key)
             return [Outcome(key, "done", {})]
         if state == "damaged":
             self.store.done.discard(value[0])
@@ -100,7 +107,7 @@ def walked(script=None, slots=3, seed=0, store=None, **more):
     made = more.pop("plan", None) or chain()
 
     def failed(step, status, outcome):
-        return {"key": step.key, "status": status, "error": outcome.error}
+        return cell_record(step.key, status, outcome.error)
 
     walk = Walk(made, store, executor, more.pop("view", Silent()), failed, lambda record: None, **more)
     walk.run()

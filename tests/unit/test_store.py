@@ -15,11 +15,13 @@ from benchkit.errors import StoreError
 from benchkit.execute.progress.history import History
 from benchkit.export.victims import fresh
 from benchkit.plan.steps import Step
+from benchkit.records.record import Record
 from benchkit.store.files import slug
 from benchkit.store.locks import unfinished
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
+IDENTITY = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
+REST = {"recipe": "fast", "poison_rate": 0.1, "status": "ok"}
 
 
 @pytest.fixture
@@ -62,20 +64,20 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
-        store.write_record(RECORD)
+        store.write_record(Record(**IDENTITY, **REST))
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
 def test_a_record_comes_back_only_under_its_own_key(store):
-    store.write_record({**RECORD, "schema": 1, "status": "ok"})
-    assert store.record(RECORD)["status"] == "ok"
-    assert store.record({**RECORD, "key": "f" * 8 + "0" * 56}) is None
-    assert store.record_path(RECORD).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
+    store.write_record(Record(**IDENTITY, **REST))
+    assert store.record(IDENTITY).status == "ok"
+    assert store.record({**IDENTITY, "key": "f" * 8 + "0" * 56}) is None
+    assert store.record_path(IDENTITY).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
 
 
 def test_a_record_with_nan_is_refused(store):
     with pytest.raises(ValueError, match="Out of range"):
-        store.write_record({**RECORD, "metrics": {"asr": float("nan")}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"asr": float("nan")}))
 
 
 def test_a_file_in_the_way_is_one_sentence(tmp_path):
@@ -134,7 +136,7 @@ def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(tmp_path
     try:
         store = Store(tmp_path / "results").open()
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
-        store.write_record({**RECORD, "schema": 1, "status": "ok", "metrics": {"c_acc": 0.5}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"c_acc": 0.5}))
         with store.lock("k"):
             (lock,) = (store.artifacts / "locks").iterdir()
             assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~umask

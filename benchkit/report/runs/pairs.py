@@ -9,8 +9,8 @@ from typing import Any
 
 from benchkit.errors import NothingToRun
 from benchkit.records.metrics import METRICS, metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell, flat
-from benchkit.report.load import Record
 from benchkit.report.summaries import Summary, summarize
 from benchkit.report.tables.matrix import Axes
 
@@ -181,7 +181,7 @@ def _apart(a: float | None, b: float | None) -> bool:
 
 def _settings(a: Record, b: Record) -> list[str]:
     """Return what differs between two records that is not a result."""
-    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.versions))
+    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.environment))
     # A key stands for all that went into a cell: where it differs and nothing that is told does, this is left.
     unsaid = ["code or data: the keys of the two differ"] if a.key != b.key and not keyed else []
     return [*keyed, *unsaid, *free]
