@@ -54,4 +54,7 @@ def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Modu
 
 @hookspec
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """Receive each record after it was written (for loggers, trackers). Exceptions are reported, not raised."""
+    """Receive each record after it was written (for loggers, trackers), as its JSON file holds it.
+
+    Exceptions are reported, not raised.
+    """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchkit.contracts.attack import Attack
     from benchkit.contracts.dataset import Dataset
-    from benchkit.report.load import Record
+    from benchkit.records.record import Record
     from benchkit.spec.registry import Registry
     from benchkit.training.recipes import Recipe
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Outcome
@@ -13,9 +14,10 @@ from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
 from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
-from benchkit.store.store import Record, Store
+from benchkit.store.store import Store
 
 DEFAULTS: dict[str, str | bool] = {
     "attacks": "none",
@@ -111,7 +113,9 @@ class Silent:
         """Show nothing."""
 
 
-def walk(made: Plan, store: Store, executor: Nothing, finished: Callable[[Record], None] = lambda _: None) -> None:
+def walk(
+    made: Plan, store: Store, executor: Nothing, finished: Callable[[dict[str, Any]], None] = lambda _: None
+) -> None:
     """Walk a plan.
 
     Raises:

@@ -9,15 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from fixture_types import Cli
 
 from benchkit.errors import StoreError
+from benchkit.records.record import Record
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a", "defense": "none", "seed": 0, "key": "f" * 64}
+NAMES: dict[str, Any] = {"dataset": "d", "model": "m", "recipe": "fast", "attack": "a", "defense": "none"}
+RECORD = Record(key="f" * 64, **NAMES, seed=0, poison_rate=0.1, status="ok")
 
 
 @pytest.fixture

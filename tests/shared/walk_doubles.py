@@ -13,10 +13,17 @@ from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job, Stage
 from benchkit.plan.steps import Plan, Step
-from benchkit.store.store import Record, Store
+from benchkit.records.record import Record
+from benchkit.store.store import Store
 
 Script = Mapping[str, Iterable[tuple[Any, ...]]]
 """By key the states that its attempts end in, a damaged one with the key of the parent."""
+
+
+def cell_record(key: str, status: str = "ok", error: str = "") -> Record:
+    """Return the record of a cell with this key."""
+    names: dict[str, Any] = dict.fromkeys(("dataset", "model", "recipe", "attack", "defense"), "x")
+    return Record(key=key, **names, seed=0, poison_rate=0.1, status=status, error=error)
 
 
 class FakeStore(Store):
@@ -34,7 +41,7 @@ class FakeStore(Store):
         return self.records.get(cell["key"])
 
     def write_record(self, record: Record) -> None:
-        self.records[record["key"]] = record
+        self.records[record.key] = record
 
 
 class FakeExecutor:
@@ -67,7 +74,7 @@ class FakeExecutor:
         if state == "done":
             self.store.done.add(key)
             if job.stage == "cell":
-                self.store.records[key] = {"key": key, "status": "ok"}
+                self.store.records[key] = cell_record(key)
             return [Outcome(key, "done", {})]
         if state == "damaged":
             self.store.done.discard(value[0])
@@ -116,7 +123,7 @@ def chain() -> Plan:
 
 
 def failed(step: Step, status: str, outcome: Outcome) -> Record:
-    return {"key": step.key, "status": status, "error": outcome.error}
+    return cell_record(step.key, status, outcome.error)
 
 
 def walked(

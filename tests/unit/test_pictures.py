@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from benchkit.errors import NothingToRun, SpecError
+from benchkit.records.record import Record, parse
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.figures import gallery
 from benchkit.report.figures import roc as figure
 from benchkit.report.figures.canvas import wide, wrapped
-from benchkit.report.load import Record, parse
 from benchkit.report.select import select
 
 

@@ -223,6 +223,7 @@ def test_what_makes_a_number_is_in_the_key_of_its_stage(
         ("prepare", "benchkit.training.muon", "orthogonalised(", "orthogonalized("),
         ("data", "benchkit.training.trainer", "0.01", "0.02"),
         ("cell", "benchkit.errors", "did you mean", "do you mean"),
+        ("cell", "benchkit.records.record", "SCHEMA = 1", "SCHEMA = 2"),
     ],
 )
 def test_what_a_stage_does_not_run_makes_nothing_of_it_again(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import pytest
 import torch
@@ -18,11 +18,20 @@ from toy_steps import step
 from benchkit.errors import StoreError
 from benchkit.execute.progress.history import History
 from benchkit.export.victims import fresh
+from benchkit.records.record import Record
 from benchkit.store.files import slug
 from benchkit.store.locks import unfinished
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
+IDENTITY: dict[str, Any] = {
+    "dataset": "d",
+    "model": "m",
+    "attack": "a:x=1",
+    "defense": "none",
+    "seed": 0,
+    "key": "f" * 64,
+}
+REST: dict[str, Any] = {"recipe": "fast", "poison_rate": 0.1, "status": "ok"}
 
 
 @pytest.fixture
@@ -65,20 +74,22 @@ def test_a_failed_write_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyP
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
-        store.write_record(RECORD)
+        store.write_record(Record(**IDENTITY, **REST))
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
 def test_a_record_comes_back_only_under_its_own_key(store: Store) -> None:
-    store.write_record({**RECORD, "schema": 1, "status": "ok"})
-    assert (store.record(RECORD) or {})["status"] == "ok"
-    assert store.record({**RECORD, "key": "f" * 8 + "0" * 56}) is None
-    assert store.record_path(RECORD).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
+    store.write_record(Record(**IDENTITY, **REST))
+    found = store.record(IDENTITY)
+    assert found
+    assert found.status == "ok"
+    assert store.record({**IDENTITY, "key": "f" * 8 + "0" * 56}) is None
+    assert store.record_path(IDENTITY).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
 
 
 def test_a_record_with_nan_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="Out of range"):
-        store.write_record({**RECORD, "metrics": {"asr": float("nan")}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"asr": float("nan")}))
 
 
 def test_a_file_in_the_way_is_one_sentence(tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(
     try:
         store = Store(tmp_path / "results").open()
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
-        store.write_record({**RECORD, "schema": 1, "status": "ok", "metrics": {"c_acc": 0.5}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"c_acc": 0.5}))
         with store.lock("k"):
             (lock,) = (store.artifacts / "locks").iterdir()
             assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~umask

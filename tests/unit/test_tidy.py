@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchkit.errors import StoreError
+from benchkit.records.record import parse
 from benchkit.report.formats.dataframe import tidy, to_csv, to_parquet
-from benchkit.report.load import parse
 
 
 def rows_of(text: str) -> list[dict[str, str]]:

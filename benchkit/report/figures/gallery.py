@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import SpecError
 from benchkit.records.metrics import metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell
 from benchkit.report.evidence import gallery_of
 from benchkit.report.figures.canvas import MARGIN, QUIET, SMALL, Canvas, Sheet, tall, wrapped
-from benchkit.report.load import Record
 
 if TYPE_CHECKING:
     import numpy as np

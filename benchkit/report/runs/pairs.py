@@ -10,8 +10,8 @@ from typing import Any
 
 from benchkit.errors import NothingToRun
 from benchkit.records.metrics import METRICS, metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell, flat
-from benchkit.report.load import Record
 from benchkit.report.summaries import Summary, summarize
 from benchkit.report.tables.matrix import Axes
 
@@ -182,7 +182,7 @@ def _apart(a: float | None, b: float | None) -> bool:
 
 def _settings(a: Record, b: Record) -> list[str]:
     """Return the differences between two records other than results."""
-    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.versions))
+    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.environment))
     # A key covers all inputs of a cell. If it differs but no recorded setting does, only this can be reported.
     unsaid = ["code or data: the keys of the two differ"] if a.key != b.key and not keyed else []
     return [*keyed, *unsaid, *free]
