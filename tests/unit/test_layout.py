@@ -91,14 +91,3 @@ def test_no_attack_imports_a_defense_and_no_method_anothers_parts() -> None:
             full = base if node.level else tuple((node.module or "").split("."))
             if full[0] == "benchkit_plugins" and "_shared" not in package:
                 assert full[1] == "_shared" or full[: len(package)] == package, f"{path}: {'.'.join(full)}"
-
-
-def test_every_package_is_installed() -> None:
-    text = (HOME.parent / "setup.cfg").read_text()
-    packages = text.partition("packages =")[2].partition("package_dir")[0]
-    listed = re.findall(r"^    (benchkit[\w.]*)$", packages, re.MULTILINE)
-    ours = {name_of(path) for path in HOME.rglob("__init__.py")}
-    theirs = {
-        ".".join(("benchkit_plugins", *path.parent.relative_to(PLUGINS).parts)) for path in PLUGINS.rglob("__init__.py")
-    }
-    assert set(listed) == ours | theirs
