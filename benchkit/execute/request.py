@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from benchkit.errors import SpecError
+
 if TYPE_CHECKING:
     from benchkit.contracts.data import Source
     from benchkit.plan.steps import Plan
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from benchkit.spec.spec import Spec
     from benchkit.store.store import Store
 
+MOST = 1024
+"""Processes, or threads: more than any machine has cores for."""
+EXECUTORS = ("local", "ray")
 RETRIES = 2
 """How often a step whose process died is tried again, unless told otherwise."""
 
@@ -40,7 +45,7 @@ class ExecutionOptions:
         timeout: seconds allowed per step.
         retries: how often a step whose process died is tried again.
         quiet: show no progress.
-        executor: what runs the steps.
+        executor: what runs the steps: processes of this machine, or a Ray cluster.
         ray_address: the Ray cluster that does; None: one of our own, on this machine.
         threads: with how many threads each worker computes; None: OMP_NUM_THREADS, else its share of the cores.
     """
@@ -53,3 +58,21 @@ class ExecutionOptions:
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing.
+
+        Raises:
+            SpecError: in one sentence.
+        """
+        for name in ("jobs", "threads", "slots_per_device"):
+            number = getattr(self, name)
+            fits = number is None or number in range(1, MOST + 1)
+            if not fits and (name, number) != ("slots_per_device", "auto"):
+                raise SpecError(f"{name} must be a whole number from 1 to {MOST}, got {number!r}")
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+            raise SpecError(f"timeout must be a number of seconds, got {self.timeout!r}")
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise SpecError(f"retries must be a whole number, 0 or more, got {self.retries!r}")
+        if self.executor not in EXECUTORS:
+            raise SpecError(f"there is no executor {self.executor!r}: use {' or '.join(EXECUTORS)}")

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import NothingToRun
-from benchkit.report.cells import cells_of
-from benchkit.report.load import parse
-from benchkit.report.tables.document import Report
-from benchkit.report.tables.matrix import Axes, matrix
-from benchkit.text import hand_out
+if TYPE_CHECKING:
+    from benchkit.report.tables.document import Report
 
 
 def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) -> None:
@@ -22,16 +18,16 @@ def print_matrix(records: Iterable[Mapping[str, Any]], tty: bool | None = None) 
     Raises:
         NothingToRun: when there is no record among them.
     """
-    cells = cells_of(record for found in records if (record := parse(found)))
-    if not cells:
-        raise NothingToRun("there are no results to report")
-    print_report(matrix(cells, Axes()), tty)
+    from benchkit.report.load import parse
+    from benchkit.report.results import Results
+
+    print_report(Results(record for found in records if (record := parse(found))).matrix(), tty)
 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
     """Print a report to stdout: rich tables in a terminal, uncrushed markdown anywhere else."""
-
     from benchkit.report.formats.text import to_console, to_text
+    from benchkit.text import hand_out
 
     if sys.stdout.isatty() if tty is None else tty:
         from rich.console import Console

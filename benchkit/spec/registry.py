@@ -88,6 +88,32 @@ class Registry:
         """
         return self.get(next(kind for kind, base in KINDS.items() if base is contract), name)
 
+    def require(self, component: Component) -> None:
+        """Make sure that a component, and each that is nested in it, is what its name stands for in worker processes.
+
+        Raises:
+            SpecError: when it is of a class that no plugin offers, such as one that was written in a notebook.
+        """
+        for one in _with_nested([component]):
+            kind = next((kind for kind, base in KINDS.items() if isinstance(one, base)), None)
+            known = self.kind(kind).get(one.name) if kind else None
+            if kind and not (known and _alike(known.cls, type(one))):
+                what = f"{type(one).__name__} is not the {kind[:-1]} that plugins call '{one.name}'"
+                raise SpecError(f"{what}: put it in a file, and name that as a plugin")
+
+
+def _with_nested(components: Iterable[Component]) -> Iterator[Component]:
+    for one in components:
+        yield one
+        yield from _with_nested(one.nested().values())
+
+
+def _alike(cls: type[Any], other: type[Any]) -> bool:
+    """Say whether two classes are one, perhaps of a file that was imported twice."""
+    files = [getattr(sys.modules.get(one.__module__), "__file__", None) for one in (cls, other)]
+    same = files[0] is not None and files[0] == files[1] and cls.__qualname__ == other.__qualname__
+    return cls is other or same
+
 
 def find(environ: dict[str, str] | None = None) -> list[PluginInfo]:
     """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""

@@ -10,7 +10,7 @@ import pytest
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.defenses.mna.mna import Mna
 
-from benchkit.cli._summary import summary
+from benchkit.execute.progress.summary import summary
 from benchkit.plan import fingerprint, source
 from benchkit.plan.planner import plan
 from benchkit.spec.registry import load
