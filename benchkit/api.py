@@ -48,7 +48,7 @@ def run(
     slots_per_device: int | Literal["auto"] | None = None,
     timeout: float | None = None,
     retries: int = RETRIES,
-    executor: Literal["local", "ray"] = "local",
+    executor: Literal["local", "inline", "ray"] = "local",
     ray_address: str | None = None,
     quiet: bool = True,
 ) -> Results:

@@ -60,7 +60,7 @@ def _seconds(ctx: click.Context, option: click.Parameter, value: float | None) -
     type=click.Choice(EXECUTORS),
     default="local",
     show_default=True,
-    help="What runs the steps: processes of this machine, or a Ray cluster.",
+    help="What runs the steps: processes of this machine, this process itself (to debug), or a Ray cluster.",
 )
 @click.option(
     "--ray-address",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST = 1024
 """Processes, or threads: more than any machine has cores for."""
-EXECUTORS = ("local", "ray")
+EXECUTORS = ("local", "inline", "ray")
 RETRIES = 2
 """How often a step whose process died is tried again, unless told otherwise."""
 
@@ -45,7 +45,7 @@ class ExecutionOptions:
         timeout: seconds allowed per step.
         retries: how often a step whose process died is tried again.
         quiet: show no progress.
-        executor: what runs the steps: processes of this machine, or a Ray cluster.
+        executor: what runs the steps: processes of this machine, this process itself, or a Ray cluster.
         ray_address: the Ray cluster that does; None: one of our own, on this machine.
         threads: with how many threads each worker computes; None: OMP_NUM_THREADS, else its share of the cores.
     """
@@ -55,7 +55,7 @@ class ExecutionOptions:
     timeout: float | None = None
     retries: int = RETRIES
     quiet: bool = False
-    executor: Literal["local", "ray"] = "local"
+    executor: Literal["local", "inline", "ray"] = "local"
     ray_address: str | None = None
     threads: int | None = None
 
@@ -76,3 +76,12 @@ class ExecutionOptions:
             raise SpecError(f"retries must be a whole number, 0 or more, got {self.retries!r}")
         if self.executor not in EXECUTORS:
             raise SpecError(f"there is no executor {self.executor!r}: use {' or '.join(EXECUTORS)}")
+        if self.executor == "inline":
+            self._require_inline()
+
+    def _require_inline(self) -> None:
+        """Refuse what one process that runs one step at a time cannot do."""
+        given = {"jobs": self.jobs not in (None, 1), "slots-per-device": self.slots_per_device, "timeout": self.timeout}
+        if named := [f"--{name}" for name, said in given.items() if said]:
+            how = "runs one step at a time in this process, and cannot stop one"
+            raise SpecError(f"--executor inline {how}: leave out {' and '.join(named)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import DeviceError
+from benchkit.errors import DeviceError, SpecError
 from benchkit.execute.request import ExecutionOptions, Request
 from benchkit.execute.resolve import request
 
@@ -64,7 +64,9 @@ def _require_devices(device: str, means: ExecutionOptions) -> None:
     """Refuse devices that an executor cannot choose.
 
     Raises:
-        DeviceError: in one sentence.
+        SpecError, DeviceError: each in one sentence.
     """
     if means.ray_address and means.executor == "ray" and ":" in device:
         raise DeviceError(f"the cluster at {means.ray_address} chooses among its GPUs: write --device cuda")
+    if means.executor == "inline" and "," in device:
+        raise SpecError(f"--executor inline runs one step at a time: name one device, not '{device}'")

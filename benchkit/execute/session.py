@@ -58,7 +58,7 @@ def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]
     executor = _executor(asked, means)
     progress.gpus, progress.crew = executor.gpus, _crew(executor)
     try:
-        with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
+        with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, *_shown(means)) as view:
             running = _Running(executor, view, means, history, interrupts.asked)
             _load_data(asked, running)
             say_notes(asked)
@@ -70,6 +70,11 @@ def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]
         asked.store.sweep()
         history.save()
     return asked, progress
+
+
+def _shown(means: ExecutionOptions) -> tuple[bool, bool]:
+    """Return whether to show nothing, and whether a screen may be drawn: not over what a debugger asks."""
+    return means.quiet, means.executor != "inline"
 
 
 def _crew(executor: Executor) -> str:
@@ -86,6 +91,10 @@ def _executor(asked: Request, means: ExecutionOptions) -> Executor:
         each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
         limits = (means.jobs, means.timeout, means.threads)
         return RayExecutor(_setup(asked), means.ray_address, asked.devices, each, *limits)
+    if means.executor == "inline":
+        from benchkit.execute.executors.inline import InlineExecutor
+
+        return InlineExecutor(asked.store, asked.registry, asked.source, asked.devices[0], means.threads)
     return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means), means.threads)
 
 
@@ -97,6 +106,8 @@ def devices(asked: Request, means: ExecutionOptions) -> list[str]:
     """
     if means.executor == "ray" and means.slots_per_device == "auto":
         raise SpecError("--slots-per-device auto is for GPUs of this machine: with --executor ray give a number")
+    if means.executor == "inline":
+        return asked.devices[:1]
     there, each = asked.devices, means.slots_per_device
     if there == ["cpu"]:
         if each is not None:

@@ -59,7 +59,10 @@ def test_every_component_that_all_stands_for_comes_back_from_its_text() -> None:
         ({"timeout": float("nan")}, "timeout must be a number of seconds"),
         ({"timeout": "1"}, "timeout must be"),
         ({"retries": -1}, "retries must be"),
-        ({"executor": "cloud"}, "there is no executor 'cloud': use local or ray"),
+        ({"executor": "cloud"}, "there is no executor 'cloud': use local or inline or ray"),
+        ({"executor": "inline", "jobs": 2}, "inline"),
+        ({"executor": "inline", "timeout": 5.0}, "inline"),
+        ({"executor": "inline", "slots_per_device": 2}, "inline"),
     ],
 )
 def test_means_that_mean_nothing_are_refused(given: dict[str, Any], words: str) -> None:

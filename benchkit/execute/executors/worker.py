@@ -66,8 +66,10 @@ def make_workspace(setup: Mapping[str, Any]) -> Workspace:
     return Workspace(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
 
 
-def outcome_of(workspace: Workspace, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one step; every exception becomes a value."""
+def outcome_of(
+    workspace: Workspace, job: Mapping[str, Any], ends: tuple[type[BaseException], ...] = ()
+) -> dict[str, Any]:
+    """Run one step; every exception becomes a value, but for those that end the run."""
     meter = Meter(workspace.device)
     try:
         with meter:
@@ -76,6 +78,8 @@ def outcome_of(workspace: Workspace, job: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
+    except ends:
+        raise
     except BaseException as error:  # no signal of ours raises anything here: whatever it is, a plugin raised it
         if short := memory_short(error):
             return {"state": "oom", "error": short, "cost": meter.cost}

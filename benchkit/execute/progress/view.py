@@ -147,13 +147,13 @@ class Screen(Log):
 
 
 @contextmanager
-def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[ProgressView]:
-    """Yield the view that suits stderr."""
+def make_view(progress: Progress, slots: Callable[[], int], quiet: bool, screen: bool = True) -> Iterator[ProgressView]:
+    """Yield the view that suits stderr: a live one only where it is a terminal, and ``screen`` lets it."""
     if quiet:
         yield Quiet(progress)
-    elif sys.stderr.isatty():
-        screen = Screen(progress, slots)
-        with screen.live:
-            yield screen
+    elif screen and sys.stderr.isatty():
+        drawn = Screen(progress, slots)
+        with drawn.live:
+            yield drawn
     else:
         yield Log(progress, slots)
