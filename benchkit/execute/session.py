@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, Ending, SpecError
@@ -18,7 +18,9 @@ from benchkit.execute.progress.progress import Progress
 from benchkit.execute.progress.view import make_view
 from benchkit.execute.suitability import drop_unsuitable, say_notes
 from benchkit.execute.walk import ProgressView, Walk
+from benchkit.params.component import Component
 from benchkit.plan.steps import Plan, Step
+from benchkit.spec.registry import KINDS
 from benchkit.spec.spec import component
 from benchkit.stages.describe import describe, moment
 from benchkit.store.store import Record
@@ -132,7 +134,15 @@ def _setup(asked: Request) -> dict[str, Any]:
         "data_root": str(asked.source.root),
         "download": asked.source.download,
         "plugin_files": list(asked.plugin_files),
+        "plugins": [asdict(one) for one in asked.registry.behind(_named(asked))],
     }
+
+
+def _named(asked: Request) -> list[Component]:
+    """Return every component that a step of the plan names: workers make these, and no other."""
+    jobs = [step.job for step in asked.plan.steps.values()]
+    texts = {(kind, str(job[kind[:-1]])): None for job in jobs for kind in KINDS if kind[:-1] in job}
+    return [component(text, kind, asked.registry) for kind, text in texts]
 
 
 def check_models(asked: Request) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import SpecError
-from benchkit.spec.registry import find, load
+from benchkit.spec.installed import find
+from benchkit.spec.registry import load
 
 GOOD = """
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import benchkit
 from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.plan import fingerprint, reach, source
 from benchkit.plan.planner import plan
+from benchkit.spec.installed import find
 from benchkit.spec.registry import load
 from benchkit.spec.spec import component, make, recipe
 from benchkit.stages import run
@@ -94,6 +95,7 @@ def called(tmp_path_factory):
     registry = load([TOY])
     results = str(tmp_path_factory.mktemp("results"))
     setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
+    setup["plugins"] = [asdict(one) for one in find()]
     workspace = make_workspace(setup)
     for options in (OPTIONS, OPTIONS | POPULATION):
         spec = make(options, registry)

@@ -22,6 +22,7 @@ import torch
 
 from benchkit.contracts.data import Source
 from benchkit.errors import BenchkitError, ContractError, DataError, DeviceError, SpecError, StoreError
+from benchkit.spec.installed import PluginInfo
 from benchkit.spec.registry import load
 from benchkit.stages.cost import Meter
 from benchkit.stages.run import run_step
@@ -60,10 +61,11 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
 
 
 def make_workspace(setup: Mapping[str, Any]) -> Workspace:
-    """Load the plugins and open the store, in this process."""
+    """Load the plugins that the run names, and open the store, in this process."""
     device = torch.device("cuda" if setup["device"].startswith("cuda") else setup["device"])
     source = Source(Path(setup["data_root"]), setup["download"])
-    return Workspace(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
+    registry = load(setup["plugin_files"], [PluginInfo(**one) for one in setup["plugins"]])
+    return Workspace(Store(Path(setup["results"])), registry, device, source)
 
 
 def outcome_of(
