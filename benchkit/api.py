@@ -88,6 +88,7 @@ def run(
 def _run(options: Mapping[str, Any], means: ExecutionOptions) -> Results:
     from benchkit.execute import run as execution
     from benchkit.execute.progress.summary import summary
+    from benchkit.execute.resolve import own_threads
     from benchkit.report.load import parse
     from benchkit.text import warn
 
@@ -95,7 +96,8 @@ def _run(options: Mapping[str, Any], means: ExecutionOptions) -> Results:
         if not means.quiet:
             warn(summary(asked.plan, asked.store, asked.spec, asked.part))
 
-    asked, _ = execution.run(options, means, begin)
+    with own_threads():
+        asked, _ = execution.run(options, means, begin)
     return Results(record for found in execution.records_of(asked) if (record := parse(found)))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,21 @@ def set_threads(number: int | None) -> None:
         import torch
 
         torch.set_num_threads(number)
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Give this process back, afterwards, the number of threads that it computed with."""
+    from benchkit.spec.registry import require_torch
+
+    require_torch()
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _found(dataset: Dataset, source: Source) -> str:

@@ -125,7 +125,7 @@ def load(files: Sequence[str | Path] = (), only: Sequence[PluginInfo] | None = N
         SpecError: when a file in ``files`` cannot be loaded.
         BenchkitError: when torch cannot be imported.
     """
-    _require_torch()
+    require_torch()
     manager = pluggy.PluginManager("benchkit")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
@@ -138,8 +138,12 @@ def load(files: Sequence[str | Path] = (), only: Sequence[PluginInfo] | None = N
     return registry
 
 
-def _require_torch() -> None:
-    """Say what every plugin would say, once."""
+def require_torch() -> None:
+    """Say what every plugin would say, once.
+
+    Raises:
+        BenchkitError: when torch cannot be imported.
+    """
     try:
         importlib.import_module("torch")
     except Exception as error:  # a library that it is linked with may be missing, or of another version

@@ -38,6 +38,10 @@ found = [*asyncio.run(cell("brightest"))]
 thread = threading.Thread(target=lambda: found.extend(
     benchkit.run(attacks="corner", defenses=["brightest:mode=raise", "brightest:mode=model"], victims=False, **fixed)))
 thread.start(); thread.join()
+import torch
+torch.set_num_threads(2)
+benchkit.run(attacks="none", victims=True, threads=1, executor="inline", **fixed)
+assert torch.get_num_threads() == 2
 print(json.dumps([[one.attack, one.defense, one.status] for one in found]))
 """
 SLOW = f"""{HEAD}
