@@ -1,11 +1,13 @@
 """benchkit: every backdoor attack against every backdoor defense, in one table.
 
-These are the public names for plugin authors; only they are stable. Importing them is cheap: torch is loaded only where
-it is needed.
+These are the public names, for plugin authors and for notebooks; only they are stable. Importing them is cheap:
+torch is loaded only where it is needed.
 """
 
 from __future__ import annotations
 
+# First of all: importing the package benchkit.report, which this does, later would put it in the function's place.
+from benchkit.api import report, run
 from benchkit.components.baseline import NoAttack
 from benchkit.components.wrapper import AttackWrapper
 from benchkit.contracts.attack import Attack
@@ -28,6 +30,7 @@ from benchkit.contracts.shadows import Shadows
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
 from benchkit.protocol import share_of
+from benchkit.report.results import Results
 
 __version__ = "0.1.0"
 API_VERSION = 1
@@ -50,6 +53,7 @@ __all__ = [
     "ModelRepair",
     "NoAttack",
     "Poisoned",
+    "Results",
     "RobustTraining",
     "Scene",
     "Shadows",
@@ -61,5 +65,7 @@ __all__ = [
     "hookimpl",
     "nested",
     "param",
+    "report",
+    "run",
     "share_of",
 ]

@@ -69,7 +69,7 @@ def _files(ctx: click.Context) -> tuple[str, ...]:
 
 def _sources(files: Iterable[str]) -> Iterator[str]:
     """Yield the source text of every installed plugin's module, and of loose files."""
-    from benchkit.spec.registry import find
+    from benchkit.spec.installed import find
 
     paths = [source_of(one.target) for one in find()] + [Path(file).expanduser() for file in files]
     for path in paths:

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from benchkit.api import RESULTS
 from benchkit.cli._complete import listed
+from benchkit.execute.request import MOST
 from benchkit.params.grammar import LARGEST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
-RESULTS = Path("benchkit-results")
 
 OPTIONS = [
     click.argument("suite", required=False, type=click.Path(path_type=Path, dir_okay=False)),
@@ -42,8 +43,6 @@ OPTIONS = [
                  help="Load a loose plugin file; may be repeated."),
 ]  # fmt: skip
 
-MOST = 1024
-"""Processes, or threads: more than any machine has cores for."""
 COUNT, SEED = click.IntRange(1, MOST), click.IntRange(0, LARGEST_SEED)
 threads_option = click.option(
     "--threads",

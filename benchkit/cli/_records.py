@@ -1,18 +1,15 @@
-"""The options of commands that read records, and the functions that read them."""
+"""The options of the commands that read records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from benchkit.cli._complete import listed
-from benchkit.errors import NothingToRun
 from benchkit.records.record import Record
-from benchkit.report.load import read
-from benchkit.report.select import select
 from benchkit.text import printable, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,30 +46,6 @@ def selecting(*axes: str) -> Callable[[F], F]:
         return results_option(command)
 
     return add
-
-
-def read_records(results: Path) -> list[Record]:
-    """Read every record below a folder, and warn of ignored files.
-
-    Raises:
-        StoreError, NothingToRun: each in one sentence.
-    """
-    records, warnings = read(results)
-    for line in warnings:
-        warn(f"warning: {line}")
-    if not records:
-        raise NothingToRun(f"{results} holds no results: fill it with benchkit run")
-    return records
-
-
-def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list[Record]:
-    """Return the records selected by the options of ``selecting``.
-
-    Raises:
-        SpecError, NothingToRun: each in one sentence.
-    """
-    asked = {name.removesuffix("s"): text for name, text in options.items() if name != "seeds"}
-    return select(records, asked, options["seeds"])
 
 
 def say_faults(faults: Sequence[tuple[Record, str]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from benchkit.cli._options import RESULTS
+from benchkit.api import RESULTS
 from benchkit.cli.plan import STAGES
 from benchkit.errors import SpecError, StoreError, did_you_mean
 from benchkit.text import printable, say, warn

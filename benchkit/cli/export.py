@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchkit.cli._records import chosen, read_records, selecting
+from benchkit.cli._records import selecting
 from benchkit.errors import SpecError, StoreError
 from benchkit.execute.resolve import data_root, model_code
 from benchkit.records.record import Record
 from benchkit.report.load import newest
+from benchkit.report.results import read_records
+from benchkit.report.select import chosen
 from benchkit.text import hand_out, warn
 
 if TYPE_CHECKING:

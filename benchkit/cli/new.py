@@ -56,7 +56,7 @@ def _check_name(name: str) -> None:
 
 def _taken() -> dict[str, str]:
     """Return the names of installed plugins and the distributions they come from."""
-    from benchkit.spec.registry import find
+    from benchkit.spec.installed import find
 
     return {found.name: found.dist for found in find({})}
 

@@ -24,12 +24,10 @@ STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "po
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(as_json: bool, **options: Any) -> None:
     """Print what a run would do: the product, the steps, and which of them are stored or missing."""
-    from benchkit.cli._summary import summary
-    from benchkit.execute.resolve import request
-    from benchkit.execute.session import check_models
+    from benchkit.execute.progress.summary import summary
+    from benchkit.execute.run import planned
 
-    asked = request(options)
-    check_models(asked)
+    asked = planned(options)
     if as_json:
         say(json.dumps(_told(asked), indent=1))
         return

@@ -16,7 +16,7 @@ from benchkit.text import say, warn
 @click.option("-p", "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE", help="Load a plugin file.")
 def cmd(check: bool, as_json: bool, plugins: tuple[str, ...]) -> int:
     """List the installed plugins. Without --check, no plugin is imported."""
-    from benchkit.spec.registry import find
+    from benchkit.spec.installed import find
 
     if check or plugins:
         return _checked(as_json, plugins)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from benchkit.cli._records import read_records, results_option
+from benchkit.cli._records import results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.records.metrics import METRICS
 from benchkit.report import print_report
-from benchkit.report.cells import AXES, Cell, cells_of
+from benchkit.report.cells import AXES, Cell, cells_of, known_metric
+from benchkit.report.results import read_records
 from benchkit.report.tables.matrix import Axes, matrix
 from benchkit.text import hand_out, printable
 
@@ -94,24 +95,13 @@ def cmd(
             "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
         )
     cells = cells_of(read_records(results))
-    metric = _known_metric(metric, cells)
+    metric = known_metric(metric, cells)
     if against is not None:
         _write_against(_compared(cells, against, counted_as, metric), form, out)
         return
     chosen = _pick(cells, *cell) if cell else cells
     view = Axes(*_axes(rows, cols), metric)
     _write(chosen, view, form, out, detail=cell is not None)
-
-
-def _known_metric(asked: str | None, cells: list[Cell]) -> str | None:
-    if asked is None:
-        return None
-    name = asked.lower().replace("-", "_")
-    known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
-    if name not in known and asked not in known:
-        hint = did_you_mean(name, known)
-        raise SpecError(f"there is no metric '{asked}'{hint}; there are {', '.join(known)}")
-    return name if name in known else asked
 
 
 def _axes(rows: str | None, cols: str | None) -> tuple[str, str]:
@@ -191,7 +181,7 @@ def _write_changes(folders: tuple[Path, Path], asked: str | None, form: str, out
     from benchkit.report.runs.tables import changes
 
     a, b = (cells_of(read_records(folder)) for folder in folders)
-    metric = _known_metric(asked, [*a, *b])
+    metric = known_metric(asked, [*a, *b])
     runs = twins_of((printable(str(folders[0])), printable(str(folders[1]))), a, b)
     if form in ("csv", "json"):
         _emit({"csv": changes_to_csv, "json": changes_to_json}[form](runs, metric), out)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from benchkit.cli._records import chosen, out_option, read_records, say_faults, selecting
+from benchkit.cli._records import out_option, say_faults, selecting
 from benchkit.report.cells import cells_of
+from benchkit.report.results import read_records
+from benchkit.report.select import chosen
 from benchkit.text import warn
 
 

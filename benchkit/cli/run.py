@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._options import COUNT, MOST, shard_option, shared_options, threads_option
-from benchkit.errors import DeviceError
-from benchkit.execute.request import RETRIES
+from benchkit.cli._options import COUNT, shard_option, shared_options, threads_option
+from benchkit.execute.request import EXECUTORS, MOST, RETRIES
 from benchkit.text import warn
 
 if TYPE_CHECKING:
@@ -58,10 +57,10 @@ def _seconds(ctx: click.Context, option: click.Parameter, value: float | None) -
 @shard_option
 @click.option(
     "--executor",
-    type=click.Choice(["local", "ray"]),
+    type=click.Choice(EXECUTORS),
     default="local",
     show_default=True,
-    help="What runs the steps: processes of this machine, or a Ray cluster.",
+    help="What runs the steps: processes of this machine, this process itself (to debug), or a Ray cluster.",
 )
 @click.option(
     "--ray-address",
@@ -90,21 +89,13 @@ def cmd(
 
     Exit codes: 0 every cell has a result, 1 some failed, 2 usage or configuration, 3 nothing to run, 130 interrupted.
     """
-    from benchkit.cli._summary import summary
+    from benchkit.execute.progress.summary import summary
     from benchkit.execute.request import ExecutionOptions
-    from benchkit.execute.resolve import request
-    from benchkit.execute.session import check_models, devices, execute
+    from benchkit.execute.run import run
 
     begun = time.monotonic()
-    if ray_address and executor == "ray" and ":" in options["device"]:
-        raise DeviceError(f"the cluster at {ray_address} chooses among its GPUs: write --device cuda")
-    asked = request(options | {"elsewhere": executor == "ray", "threads": threads})
     means = ExecutionOptions(jobs, slots_per_device, timeout, retries, quiet, executor, ray_address, threads)
-    devices(asked, means)
-    check_models(asked)
-    asked.store.open()
-    warn(summary(asked.plan, asked.store, asked.spec, asked.part))
-    asked, done = execute(asked, means)
+    asked, done = run(options, means, lambda asked: warn(summary(asked.plan, asked.store, asked.spec, asked.part)))
     code = _print(asked)
     if not quiet:
         warn(done.summary(len(asked.plan.cells), time.monotonic() - begun))
@@ -113,13 +104,13 @@ def cmd(
 
 def _print(asked: Request) -> int:
     """Print the matrix of the request's cells; return the exit code."""
+    from benchkit.execute.run import records_of
     from benchkit.report import print_matrix
 
-    found = [asked.store.record(asked.plan.steps[key].job.cell()) for key in asked.plan.cells]
-    records = [record for record in found if record is not None]
+    records, cells = records_of(asked), len(asked.plan.cells)
     print_matrix(records)
-    failed = len(found) - sum(record.status == "ok" for record in records)
+    failed = cells - sum(record.status == "ok" for record in records)
     folder = Path(asked.store.root)
     if failed:
-        warn(f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}")
+        warn(f"{failed} of {cells} cells failed; their errors are in {folder / 'results'}")
     return 1 if failed else 0

@@ -31,7 +31,8 @@ def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
-    from benchkit.spec.registry import Entry, PluginInfo, load
+    from benchkit.spec.installed import PluginInfo
+    from benchkit.spec.registry import Entry, load
     from benchkit.training.recipes import RECIPES
 
     registry = load(plugins)

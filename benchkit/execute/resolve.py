@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,21 @@ CPU_DEFAULTS = {"models": "narrownet", "recipe": "fast"}
 GPU_DEFAULTS = {"models": "preactresnet18", "recipe": "standard"}
 
 
-DEFAULTS = {"attacks": "all", "defenses": "", "seeds": "0,", "poison_rate": "0.1", "population": "0", "victims": True}
+DEFAULTS: dict[str, str | bool] = {
+    "attacks": "all",
+    "defenses": "",
+    "seeds": "0,",
+    "poison_rate": "0.1",
+    "population": "0",
+    "victims": True,
+}
 
 
 def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) -> Request:
-    """Turn command-line options into a planned request.
+    """Turn options into a planned request.
 
     Args:
+        options: by the names of the command line. Those that a suite file may hold are as ``as_text`` takes them.
         lay: lays the plan out; by default ``benchkit.plan.planner.plan``, whose targets are the matrix's cells.
 
     Raises:
@@ -72,6 +81,21 @@ def set_threads(number: int | None) -> None:
         torch.set_num_threads(number)
 
 
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Give this process back, afterwards, the number of threads that it computed with."""
+    from benchkit.spec.registry import require_torch
+
+    require_torch()
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _found(dataset: Dataset, source: Source) -> str:
     """Fetch a dataset's files, if it has to be, and return their fingerprint."""
     with plugin_errors(f"dataset {dataset.name}"):
@@ -83,12 +107,15 @@ def _found(dataset: Dataset, source: Source) -> str:
 
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
-    """Merge, from weak to strong: defaults, the suite file, the command line."""
+    """Merge, from weak to strong: defaults, the suite file, what was given."""
     from benchkit.spec.suite import SUITE_KEYS, read_suite
+    from benchkit.spec.values import as_text, given_components
 
     suite = read_suite(options["suite"]) if options["suite"] else {}
-    asked = {name: options[name] for name in SUITE_KEYS}
-    given = {name: value for name, value in asked.items() if value is not None}
+    asked = {name: options[name] for name in SUITE_KEYS if options[name] is not None}
+    for one in (one for value in asked.values() for one in given_components(value)):
+        registry.require(one)
+    given = {name: as_text(name, value) for name, value in asked.items()}
     if not (suite or "attacks" in given or "defenses" in given):
         raise SpecError("nothing was asked for: name --attacks and --defenses, or a suite file")
     embedded = {"datasets": ",".join(name for name, one in registry.datasets.items() if one.cls.embedded)}

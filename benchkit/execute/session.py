@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, Ending, SpecError
@@ -18,8 +18,10 @@ from benchkit.execute.progress.progress import Progress
 from benchkit.execute.progress.view import make_view
 from benchkit.execute.suitability import drop_unsuitable, say_notes
 from benchkit.execute.walk import ProgressView, Walk
+from benchkit.params.component import Component
 from benchkit.plan.steps import Plan, Step
 from benchkit.records.record import Record
+from benchkit.spec.registry import KINDS
 from benchkit.spec.spec import component
 from benchkit.stages.describe import describe, moment
 from benchkit.text import describe_error, warn
@@ -58,7 +60,7 @@ def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]
     executor = _executor(asked, means)
     progress.gpus, progress.crew = executor.gpus, _crew(executor)
     try:
-        with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, means.quiet) as view:
+        with Interrupts() as interrupts, make_view(progress, lambda: executor.slots, **_shown(means)) as view:
             running = _Running(executor, view, means, history, interrupts.asked)
             _load_data(asked, running)
             say_notes(asked)
@@ -70,6 +72,11 @@ def execute(asked: Request, means: ExecutionOptions) -> tuple[Request, Progress]
         asked.store.sweep()
         history.save()
     return asked, progress
+
+
+def _shown(means: ExecutionOptions) -> dict[str, bool]:
+    """Return whether to show nothing, and whether a screen may be drawn: not over what a debugger asks."""
+    return {"quiet": means.quiet, "screen": means.executor != "inline"}
 
 
 def _crew(executor: Executor) -> str:
@@ -86,6 +93,10 @@ def _executor(asked: Request, means: ExecutionOptions) -> Executor:
         each = means.slots_per_device if isinstance(means.slots_per_device, int) else 1
         limits = (means.jobs, means.timeout, means.threads)
         return RayExecutor(_setup(asked), means.ray_address, asked.devices, each, *limits)
+    if means.executor == "inline":
+        from benchkit.execute.executors.inline import InlineExecutor
+
+        return InlineExecutor(asked.store, asked.registry, asked.source, asked.devices[0], means.threads)
     return LocalExecutor(devices(asked, means), _setup(asked), means.timeout, _packing(asked, means), means.threads)
 
 
@@ -97,6 +108,8 @@ def devices(asked: Request, means: ExecutionOptions) -> list[str]:
     """
     if means.executor == "ray" and means.slots_per_device == "auto":
         raise SpecError("--slots-per-device auto is for GPUs of this machine: with --executor ray give a number")
+    if means.executor == "inline":
+        return asked.devices[:1]
     there, each = asked.devices, means.slots_per_device
     if there == ["cpu"]:
         if each is not None:
@@ -121,7 +134,15 @@ def _setup(asked: Request) -> dict[str, Any]:
         "data_root": str(asked.source.root),
         "download": asked.source.download,
         "plugin_files": list(asked.plugin_files),
+        "plugins": [asdict(one) for one in asked.registry.behind(_named(asked))],
     }
+
+
+def _named(asked: Request) -> list[Component]:
+    """Return every component that a step of the plan names: workers make these, and no other."""
+    jobs = [step.job for step in asked.plan.steps.values()]
+    texts = {(kind, text): None for job in jobs for kind in KINDS if (text := getattr(job, kind[:-1]))}
+    return [component(text, kind, asked.registry) for kind, text in texts]
 
 
 def check_models(asked: Request) -> None:

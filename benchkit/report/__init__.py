@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from benchkit.errors import NothingToRun
-from benchkit.records.record import Record
-from benchkit.report.cells import cells_of
-from benchkit.report.tables.document import Report
-from benchkit.report.tables.matrix import Axes, matrix
-from benchkit.text import hand_out
+if TYPE_CHECKING:
+    from benchkit.records.record import Record
+    from benchkit.report.tables.document import Report
 
 
 def print_matrix(records: Iterable[Record], tty: bool | None = None) -> None:
@@ -26,15 +24,15 @@ def print_matrix(records: Iterable[Record], tty: bool | None = None) -> None:
     Raises:
         NothingToRun: if there are no records.
     """
-    cells = cells_of(records)
-    if not cells:
-        raise NothingToRun("there are no results to report")
-    print_report(matrix(cells, Axes()), tty)
+    from benchkit.report.results import Results
+
+    print_report(Results(records).matrix(), tty)
 
 
 def print_report(report: Report, tty: bool | None = None) -> None:
     """Print a report to stdout: rich tables in a terminal, markdown of full width elsewhere."""
     from benchkit.report.formats.text import to_console, to_text
+    from benchkit.text import hand_out
 
     if sys.stdout.isatty() if tty is None else tty:
         from rich.console import Console

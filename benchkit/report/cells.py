@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchkit.errors import SpecError, did_you_mean
 from benchkit.records.metrics import HEADLINE, METRICS, metric
 from benchkit.records.record import Record
 from benchkit.report.load import newest
@@ -170,6 +171,22 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
 def seeds_of(cells: Iterable[Cell]) -> int:
     """Return the largest number of seeds of any cell; cells with fewer show their number."""
     return max(len(cell.records) for cell in cells)
+
+
+def known_metric(asked: str | None, cells: Iterable[Cell]) -> str | None:
+    """Return a metric, however it was written, as these cells call it; None stays None.
+
+    Raises:
+        SpecError: when benchkit knows no such metric and no cell has it.
+    """
+    if asked is None:
+        return None
+    name = asked.lower().replace("-", "_")
+    known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
+    if name not in known and asked not in known:
+        hint = did_you_mean(name, known)
+        raise SpecError(f"there is no metric '{asked}'{hint}; there are {', '.join(known)}")
+    return name if name in known else asked
 
 
 def varying(cells: Iterable[Cell]) -> list[str]:

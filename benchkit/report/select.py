@@ -42,6 +42,16 @@ def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: 
     return chosen
 
 
+def chosen(records: Sequence[Record], options: Mapping[str, str | None]) -> list[Record]:
+    """Return the records that options ask for: ``seeds``, and lists by ``attacks``, ``defenses`` and their like.
+
+    Raises:
+        SpecError, NothingToRun: each in one sentence.
+    """
+    asked = {name.removesuffix("s"): text for name, text in options.items() if name != "seeds"}
+    return select(records, asked, options["seeds"])
+
+
 def _known(records: Iterable[Record], axis: str) -> dict[str, Params]:
     """Return each value of an axis with all its recorded parameters."""
     found: dict[str, Params] = {}

@@ -1,16 +1,14 @@
-"""Plugins in two steps: find (metadata only, imports nothing), then load (import, isolate, index, suggest)."""
+"""Plugins, once they are found: import, isolate, index, suggest."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,20 +22,10 @@ from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
 from benchkit.files import TEXT, require
 from benchkit.params.component import Component, class_fault
+from benchkit.spec.installed import PluginInfo, find
 from benchkit.text import describe_error, printable
 
-GROUP = "benchkit"
 KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A plugin as its metadata (or ``-p``) announces it; nothing has been imported."""
-
-    name: str
-    target: str
-    dist: str
-    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,63 +76,74 @@ class Registry:
         """
         return self.get(next(kind for kind, base in KINDS.items() if base is contract), name)
 
+    def behind(self, components: Iterable[Component]) -> list[PluginInfo]:
+        """Return the installed plugins that a process imports to make these components, and any network.
 
-def find(environ: dict[str, str] | None = None) -> list[PluginInfo]:
-    """List installed plugins from package metadata, built-ins first, without those ``BENCHKIT_DISABLE`` names."""
-    off = disabled(environ)
-    found = {(point.name, point.value): PluginInfo(point.name, point.value, *owner) for point, *owner in _points()}
-    kept = [one for one in found.values() if not {one.name, one.dist} & off]
-    return sorted(kept, key=lambda one: (one.dist != GROUP, one.dist, one.name))
+        They are those of the components' classes, nested ones included, and those that implement ``benchkit_model``.
+        """
+        offered = {entry.cls: entry.plugin for kind in KINDS for entry in self.kind(kind).values()}
+        wanted = {offered[type(one)] for one in _with_nested(components) if type(one) in offered}
+        hooks = self.manager.hook.benchkit_model.get_hookimpls()
+        networks = {getattr(one.plugin, "__name__", one.plugin_name) for one in hooks}
+        return [one for one in self.loaded if not one.loose and (one in wanted or one.target in networks)]
 
+    def require(self, component: Component) -> None:
+        """Make sure that a component, and each that is nested in it, is what its name stands for in worker processes.
 
-def _points() -> Iterator[tuple[EntryPoint, str, str]]:
-    """Yield each entry point of our group, with the name and version of its distribution.
-
-    Of two distributions of one name the first on the path counts; one whose metadata cannot be read is none of ours.
-    """
-    seen = set()
-    for dist in distributions():
-        name, version = "?", ""
-        with suppress(Exception):
-            name, version = dist.metadata["Name"] or "?", dist.version or ""
-        if name != "?" and name in seen:
-            continue
-        seen.add(name)
-        with suppress(Exception):
-            yield from ((point, name, version) for point in dist.entry_points.select(group=GROUP))
-
-
-def disabled(environ: dict[str, str] | None = None) -> set[str]:
-    """Return the plugin and distribution names that ``BENCHKIT_DISABLE`` switches off."""
-    value = (os.environ if environ is None else environ).get("BENCHKIT_DISABLE", "")
-    return {word.strip() for word in value.split(",") if word.strip()}
+        Raises:
+            SpecError: when it is of a class that no plugin offers, such as one that was written in a notebook.
+        """
+        for one in _with_nested([component]):
+            kind = next((kind for kind, base in KINDS.items() if isinstance(one, base)), None)
+            known = self.kind(kind).get(one.name) if kind else None
+            if kind and not (known and _alike(known.cls, type(one))):
+                what = f"{type(one).__name__} is not the {kind[:-1]} that plugins call '{one.name}'"
+                raise SpecError(f"{what}: put it in a file, and name that as a plugin")
 
 
-def load(files: Sequence[str | Path] = ()) -> Registry:
-    """Import every plugin and index its components; a broken one becomes a sentence in ``problems``.
+def _with_nested(components: Iterable[Component]) -> Iterator[Component]:
+    for one in components:
+        yield one
+        yield from _with_nested(one.nested().values())
+
+
+def _alike(cls: type[Any], other: type[Any]) -> bool:
+    """Say whether two classes are one, perhaps of a file that was imported twice."""
+    files = [getattr(sys.modules.get(one.__module__), "__file__", None) for one in (cls, other)]
+    same = files[0] is not None and files[0] == files[1] and cls.__qualname__ == other.__qualname__
+    return cls is other or same
+
+
+def load(files: Sequence[str | Path] = (), only: Sequence[PluginInfo] | None = None) -> Registry:
+    """Import plugins and index their components; a broken one becomes a sentence in ``problems``.
 
     Args:
         files: loose plugin files (``-p``). The user named these, so a broken one is an error.
+        only: installed plugins, as ``Registry.behind`` names them; None: every one, which alone tells of all clashes.
 
     Raises:
         SpecError: when a file in ``files`` cannot be loaded.
         BenchkitError: when torch cannot be imported.
     """
-    _require_torch()
+    require_torch()
     manager = pluggy.PluginManager("benchkit")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
     with redirect_stdout(sys.stderr):  # standard output is for results
-        for one in find():
+        for one in find() if only is None else only:
             registry.problems += map(printable, _register(registry, one))
         for path in files:
-            for fault in _register(registry, PluginInfo(Path(path).stem, str(path), str(path)), is_file=True):
+            for fault in _register(registry, PluginInfo(Path(path).stem, str(path), str(path))):
                 raise SpecError(printable(fault))
     return registry
 
 
-def _require_torch() -> None:
-    """Say what every plugin would say, once."""
+def require_torch() -> None:
+    """Say what every plugin would say, once.
+
+    Raises:
+        BenchkitError: when torch cannot be imported.
+    """
     try:
         importlib.import_module("torch")
     except Exception as error:  # a library that it is linked with may be missing, or of another version
@@ -152,11 +151,11 @@ def _require_torch() -> None:
         raise BenchkitError(f"torch cannot be imported ({describe_error(error)}): {how}") from error
 
 
-def _register(registry: Registry, found: PluginInfo, is_file: bool = False) -> Iterator[str]:
+def _register(registry: Registry, found: PluginInfo) -> Iterator[str]:
     """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
     where = f"plugin '{found.name}' ({found.dist})"
     try:
-        module = _import_file(Path(found.target)) if is_file else importlib.import_module(found.target)
+        module = _import_file(Path(found.target)) if found.loose else importlib.import_module(found.target)
         fault = _module_fault(registry.manager, module, where)
     except (KeyboardInterrupt, Ending):
         raise

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.spec.values import as_text
 
 SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
 
@@ -34,20 +33,7 @@ def read_suite(path: Path) -> dict[str, str | bool]:
         raise SpecError(f"suite {path} cannot be read: a number in it has too many digits") from None
 
 
-def _suite_value(path: Path, key: str, value: Any) -> str | bool:
+def _suite_value(path: Path, key: str, value: object) -> str | bool:
     if key not in SUITE_KEYS:
         raise SpecError(f"suite {path} has an unknown key '{key}'{did_you_mean(key, SUITE_KEYS)}")
-    if isinstance(value, bool) != (key == "victims"):
-        wanted = "true or false" if key == "victims" else "text, a number or a list"
-        raise SpecError(f"suite {path}: {key} must be {wanted}, got {value!r}")
-    if isinstance(value, bool):
-        return value
-    items: Iterable[Any] = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
-        raise SpecError(f"suite {path}: {key} must be text, a number or a list of them, got {value!r}")
-    trailing = "," if key == "seeds" and isinstance(value, list) else ""
-    return _join(items) + trailing
-
-
-def _join(items: Iterable[Any]) -> str:
-    return ",".join(str(item) for item in items)
+    return as_text(key, value, f"suite {path}: ")

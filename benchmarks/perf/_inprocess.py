@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.contracts.data import Source
-from benchkit.execute.executors.base import Outcome
-from benchkit.execute.executors.worker import make_workspace, outcome_of
+from benchkit.execute.executors.base import Executor, Outcome
+from benchkit.execute.executors.inline import InlineExecutor
 from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
@@ -64,31 +64,19 @@ class Nothing:
         """Do nothing."""
 
 
-class Here(Nothing):
-    """An executor that runs each step in this process, on the CPU; ``seconds`` holds the CPU time of each, by key."""
-
-    slots = 1
+class Here(InlineExecutor):
+    """Runs each step in this process, on the CPU; ``seconds`` holds the CPU time of each, by key."""
 
     def __init__(self, results: Path, plugin_files: Sequence[str] = ()) -> None:
-        super().__init__()
-        files = list(plugin_files)
-        setup = {"results": str(results), "device": "cpu", "data_root": ".", "download": False, "plugin_files": files}
-        self.workspace = make_workspace(setup)
-        self.jobs: list[Job] = []
+        super().__init__(Store(results), load(plugin_files), Source(Path()))
         self.seconds: dict[str, float] = {}
-
-    def submit(self, job: Job) -> str | None:
-        """Take a job."""
-        self.jobs.append(job)
-        return None
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Run the job."""
-        job = self.jobs.pop()
         before = time.process_time()
-        outcome = outcome_of(self.workspace, job)
-        self.seconds[job.key] = time.process_time() - before
-        return [Outcome(job.key, **outcome)]
+        ended = super().wait(timeout)
+        self.seconds |= {outcome.key: time.process_time() - before for outcome in ended}
+        return ended
 
 
 class Silent:
@@ -114,9 +102,9 @@ class Silent:
 
 
 def walk(
-    made: Plan, store: Store, executor: Nothing, finished: Callable[[dict[str, Any]], None] = lambda _: None
+    made: Plan, store: Store, executor: Executor, finished: Callable[[dict[str, Any]], None] = lambda _: None
 ) -> None:
-    """Walk a plan.
+    """Walk a plan, and close the executor.
 
     Raises:
         RuntimeError: when a step fails: what took how long would mean nothing.
@@ -126,6 +114,9 @@ def walk(
         raise RuntimeError(f"{step.label}: {status}, {outcome.error}")
 
     one = Walk(made, store, executor, Silent(), fail, finished)
-    one.run()
+    try:
+        one.run()
+    finally:
+        executor.close()
     if one.failed:
         raise RuntimeError(f"steps failed: {list(one.failed.values())[:3]}")

@@ -17,7 +17,8 @@ from benchkit.contracts.defense import Defense, ModelDetector
 from benchkit.models.networks import NETS, Build
 from benchkit.params.build import describe
 from benchkit.params.component import fields_of, text
-from benchkit.spec.registry import GROUP, load
+from benchkit.spec.installed import GROUP
+from benchkit.spec.registry import load
 from benchkit.training.recipes import RECIPES
 
 CODE = re.compile(r"(?::\w+:)?(`+)(.+?)\1", re.DOTALL)

@@ -11,7 +11,7 @@ import pytest
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.defenses.mna.mna import Mna
 
-from benchkit.cli._summary import summary
+from benchkit.execute.progress.summary import summary
 from benchkit.plan import fingerprint, source
 from benchkit.plan.job import CRAFT, DATA, POISON, SHADOWS, SURROGATE
 from benchkit.plan.planner import plan

@@ -12,7 +12,8 @@ import pytest
 from fixture_types import Cli
 
 from benchkit.errors import SpecError
-from benchkit.spec.registry import find, load
+from benchkit.spec.installed import find
+from benchkit.spec.registry import load
 
 GOOD = """
 from dataclasses import dataclass

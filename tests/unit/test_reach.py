@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.plan import fingerprint, reach, source
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
+from benchkit.spec.installed import find
 from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import component, make, recipe
 from benchkit.stages import run
@@ -103,6 +104,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[Identity, set[Funct
     registry = load([TOY])
     results = str(tmp_path_factory.mktemp("results"))
     setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
+    setup["plugins"] = [asdict(one) for one in find()]
     workspace = make_workspace(setup)
     for options in (OPTIONS, OPTIONS | POPULATION):
         spec = make(options, registry)

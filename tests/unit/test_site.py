@@ -18,7 +18,8 @@ import pytest
 import benchkit
 from benchkit.cli import cli
 from benchkit.params.component import fields_of
-from benchkit.spec.registry import GROUP, load
+from benchkit.spec.installed import GROUP
+from benchkit.spec.registry import load
 from benchkit.training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from benchkit.execute.scratch import for_sockets, scratch
@@ -40,21 +43,41 @@ def before_torch(threads: int) -> None:
         os.environ.setdefault(name, value)
 
 
+_SWAPPING = threading.RLock()
+"""Held while what belongs to the whole process is other than usual: the environment, and its main module."""
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start processes that do not run this one's script again, whether it is guarded by ``__name__`` or not.
+
+    multiprocessing looks at the main module to tell a new process how to import it; what we send needs nothing of it.
+    """
+    with _SWAPPING:
+        before = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = before
+
+
 @contextmanager
 def starting(threads: int) -> Iterator[None]:
     """Start processes that find what ``before_torch`` sets, and that keep temporary files in our scratch folder."""
-    names = ("OMP_NUM_THREADS", "PYTHONSAFEPATH", "TMPDIR", *ENVIRONMENT)
-    before, ours = {name: os.environ.get(name) for name in names}, tempfile.tempdir
-    folder, for_ours = str(scratch()), str(for_sockets())
-    before_torch(threads)
-    os.environ["TMPDIR"], tempfile.tempdir = folder, for_ours
-    try:
-        yield
-    finally:
-        tempfile.tempdir = ours
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ.update({name: value} if value is not None else {})
+    with _SWAPPING:
+        names = ("OMP_NUM_THREADS", "PYTHONSAFEPATH", "TMPDIR", *ENVIRONMENT)
+        before, ours = {name: os.environ.get(name) for name in names}, tempfile.tempdir
+        folder, for_ours = str(scratch()), str(for_sockets())
+        before_torch(threads)
+        os.environ["TMPDIR"], tempfile.tempdir = folder, for_ours
+        try:
+            yield
+        finally:
+            tempfile.tempdir = ours
+            for name, value in before.items():
+                os.environ.pop(name)
+                os.environ.update({name: value} if value is not None else {})
 
 
 def masked(device: str, mask: str | None) -> str:

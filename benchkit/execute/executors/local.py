@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.execute.executors.base import Outcome
-from benchkit.execute.executors.launch import launch, starting, threads_each
+from benchkit.execute.executors.launch import launch, starting, threads_each, without_main
 from benchkit.execute.executors.packing import Packing
 from benchkit.execute.interrupts import deaf_children
 from benchkit.plan.job import Job
@@ -126,7 +126,8 @@ class LocalExecutor:
         process = self._context.Process(target=launch, args=(theirs, {**self.setup, "device": free}))  # type: ignore[attr-defined]
         with theirs:
             try:
-                process.start()
+                with without_main():
+                    process.start()
             except BaseException:
                 ours.close()
                 raise

@@ -23,6 +23,7 @@ import torch
 from benchkit.contracts.data import Source
 from benchkit.errors import BenchkitError, ContractError, DataError, DeviceError, SpecError, StoreError
 from benchkit.plan.job import Job
+from benchkit.spec.installed import PluginInfo
 from benchkit.spec.registry import load
 from benchkit.stages.cost import Meter
 from benchkit.stages.run import run_step
@@ -61,14 +62,15 @@ def main(connection: Connection, setup: Mapping[str, Any]) -> None:
 
 
 def make_workspace(setup: Mapping[str, Any]) -> Workspace:
-    """Load the plugins and open the store, in this process."""
+    """Load the plugins that the run names, and open the store, in this process."""
     device = torch.device("cuda" if setup["device"].startswith("cuda") else setup["device"])
     source = Source(Path(setup["data_root"]), setup["download"])
-    return Workspace(Store(Path(setup["results"])), load(setup["plugin_files"]), device, source)
+    registry = load(setup["plugin_files"], [PluginInfo(**one) for one in setup["plugins"]])
+    return Workspace(Store(Path(setup["results"])), registry, device, source)
 
 
-def outcome_of(workspace: Workspace, job: Job) -> dict[str, Any]:
-    """Run one step; every exception becomes a value."""
+def outcome_of(workspace: Workspace, job: Job, ends: tuple[type[BaseException], ...] = ()) -> dict[str, Any]:
+    """Run one step; every exception becomes a value, except those that end the run."""
     meter = Meter(workspace.device)
     try:
         with meter:
@@ -77,6 +79,8 @@ def outcome_of(workspace: Workspace, job: Job) -> dict[str, Any]:
         return {"state": "damaged", "value": {"stage": damage.stage, "key": damage.key}, "error": str(damage)}
     except FATAL as error:
         return {"state": "fatal", "error": str(error)}
+    except ends:
+        raise
     except BaseException as error:  # no signal of ours raises anything here: whatever it is, a plugin raised it
         if short := memory_short(error):
             return {"state": "oom", "error": short, "cost": meter.cost}

@@ -147,13 +147,15 @@ class Screen(Log):
 
 
 @contextmanager
-def make_view(progress: Progress, slots: Callable[[], int], quiet: bool) -> Iterator[ProgressView]:
-    """Yield the view for this kind of stderr."""
+def make_view(
+    progress: Progress, slots: Callable[[], int], *, quiet: bool, screen: bool = True
+) -> Iterator[ProgressView]:
+    """Yield the view for this kind of stderr; without ``screen`` never a live one."""
     if quiet:
         yield Quiet(progress)
-    elif sys.stderr.isatty():
-        screen = Screen(progress, slots)
-        with screen.live:
-            yield screen
+    elif screen and sys.stderr.isatty():
+        drawn = Screen(progress, slots)
+        with drawn.live:
+            yield drawn
     else:
         yield Log(progress, slots)
