@@ -233,7 +233,7 @@ def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli, results, tm
         (
             ["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning"],
             3,
-            "no record is of all",
+            "no record matches",
         ),
     ],
 )
