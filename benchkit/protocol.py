@@ -44,6 +44,27 @@ def reserve_size(images: int, share: float) -> int:
     return max(1, round(share * images))
 
 
+def poison_rows(labels: Tensor, wanted: Tensor, rate: float, rng: torch.Generator) -> Tensor:
+    """Return the rows to poison: ``rate`` of all rows, rounded down, drawn from those not yet of the wanted class.
+
+    Args:
+        labels: true labels of the training set, int64 (N,).
+        wanted: the label that the attacker wants for each row, int64 (N,).
+        rate: share of the whole training set, 0..1; fewer rows where fewer are eligible.
+        rng: a CPU generator.
+    """
+    import torch
+
+    eligible = (labels != wanted).nonzero().squeeze(1)
+    order = torch.randperm(len(eligible), generator=rng).to(eligible.device)
+    return eligible[order[: share_of(rate, len(labels))]].sort().values
+
+
+def cutoff_at(clean_scores: Tensor, fpr: float) -> float:
+    """Return the score above which this share of clean ones, float (M,), lies: the 1 - fpr quantile."""
+    return float(clean_scores.double().quantile(1 - fpr))
+
+
 def overlaps(share: float) -> bool:
     """Return whether a hold-out of this share (0: none) contains clean versions of the victim's training images."""
     return share > RESERVE

@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 import benchkit
+
+if TYPE_CHECKING:
+    from benchkit.models.classifier import Classifier
 
 
 def device_full() -> None:
@@ -93,7 +97,7 @@ class Noted(benchkit.Attack):
         stamped[..., -self.size :, -self.size :] = scene.prepared["white"]
         return stamped
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> torch.nn.Module:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
         note(self.folder, f"train {self.size}")
         return scene.fit(poisoned.data)
 

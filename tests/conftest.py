@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fixture_types import Cli, Comparable, FindRecord, Ran, RecordsIn
 
 TOY = Path(__file__).parent / "toy.py"
 
@@ -18,17 +18,8 @@ TOY = Path(__file__).parent / "toy.py"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a benchkit command did."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def benchkit_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def benchkit_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run the command line in this process, through the function the console script calls."""
     from benchkit import cli
 
@@ -43,7 +34,7 @@ def benchkit_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 @pytest.fixture
-def toy_run(benchkit_cli: Callable[..., Ran], tmp_path: Path) -> Callable[..., Ran]:
+def toy_run(benchkit_cli: Cli, tmp_path: Path) -> Cli:
     """Run ``benchkit run`` on the toy dataset, into ``tmp_path / "results"``."""
 
     def run(*args: object, results: Path | None = None) -> Ran:
@@ -68,7 +59,7 @@ def real_set() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def records_in() -> Callable[[Path], list[dict[str, Any]]]:
+def records_in() -> RecordsIn:
     """Return a function that reads every record below a results folder, sorted by path."""
 
     def read(results: Path) -> list[dict[str, Any]]:
@@ -78,7 +69,7 @@ def records_in() -> Callable[[Path], list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def cell(records_in: Callable[[Path], list[dict[str, Any]]], tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
+def cell(records_in: RecordsIn, tmp_path: Path) -> FindRecord:
     """Return a function that gives the one record of an attack and a defense in ``toy_run``'s results."""
 
     def find(attack: str, defense: str) -> dict[str, Any]:
@@ -90,7 +81,7 @@ def cell(records_in: Callable[[Path], list[dict[str, Any]]], tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def comparable() -> Callable[[dict[str, Any]], dict[str, Any]]:
+def comparable() -> Comparable:
     """Return a function that strips a record of what differs between two runs of one thing: time and memory."""
 
     def strip(record: dict[str, Any]) -> dict[str, Any]:

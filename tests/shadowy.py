@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 import benchkit
+
+if TYPE_CHECKING:
+    from benchkit.models.classifier import Classifier
 
 
 def cornered(images: torch.Tensor) -> torch.Tensor:
@@ -71,14 +75,14 @@ class Probe(benchkit.ModelDetector):
     def cutoff(self, scene: benchkit.Scene) -> float:
         return self.sign * float(scene.prepared["cutoff"])
 
-    def _share(self, model: object, scene: benchkit.Scene) -> float:
+    def _share(self, model: Classifier, scene: benchkit.Scene) -> float:
         return float((answers(model, scene) == 0).float().mean())
 
 
-def answers(model: object, scene: benchkit.Scene) -> torch.Tensor:
+def answers(model: Classifier, scene: benchkit.Scene) -> torch.Tensor:
     """Return what a model calls random images with a white corner."""
     noise = torch.randint(0, 180, (64, *scene.shape), generator=torch.Generator().manual_seed(0))
-    return model.logits(cornered(noise.byte())).argmax(1)  # type: ignore[attr-defined, no-any-return]
+    return model.logits(cornered(noise.byte())).argmax(1)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -123,7 +124,7 @@ def benchkit_defenses() -> list[type[benchkit.Defense]]:
 
 
 @benchkit.hookimpl
-def benchkit_cell_finished(record: dict) -> None:
+def benchkit_cell_finished(record: dict[str, Any]) -> None:
     log = os.environ.get("TOY_OBSERVER")
     if log == "raise":
         raise RuntimeError("observer")

@@ -92,7 +92,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="benchkit")
 def cli() -> None:
-    """Cross every backdoor attack with every backdoor defense, and print the matrix.
+    r"""Cross every backdoor attack with every backdoor defense, and print the matrix.
 
     \b
     benchkit run --attacks all --defenses freq-detector
@@ -122,7 +122,7 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
 
 

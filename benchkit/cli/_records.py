@@ -10,7 +10,8 @@ import click
 
 from benchkit.cli._complete import listed
 from benchkit.errors import NothingToRun
-from benchkit.report.load import Record, read
+from benchkit.records.record import Record
+from benchkit.report.load import read
 from benchkit.report.select import select
 from benchkit.text import printable, warn
 

@@ -11,7 +11,8 @@ import click
 from benchkit.cli._records import chosen, read_records, selecting
 from benchkit.errors import SpecError, StoreError
 from benchkit.execute.resolve import data_root, model_code
-from benchkit.report.load import Record, newest
+from benchkit.records.record import Record
+from benchkit.report.load import newest
 from benchkit.text import hand_out, warn
 
 if TYPE_CHECKING:

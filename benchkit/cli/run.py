@@ -118,7 +118,7 @@ def _print(asked: Request) -> int:
     found = [asked.store.record(asked.plan.steps[key].job.cell()) for key in asked.plan.cells]
     records = [record for record in found if record is not None]
     print_matrix(records)
-    failed = len(found) - sum(record["status"] == "ok" for record in records)
+    failed = len(found) - sum(record.status == "ok" for record in records)
     folder = Path(asked.store.root)
     if failed:
         warn(f"{failed} of {len(found)} cells failed; their errors are in {folder / 'results'}")

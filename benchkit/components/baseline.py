@@ -10,10 +10,11 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Poisoned, Split
 from benchkit.contracts.defense import Defense
 from benchkit.contracts.hookspecs import hookimpl
-from benchkit.contracts.scene import Scene
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from benchkit.contracts.scene import Scene
 
 
 @dataclass(frozen=True)

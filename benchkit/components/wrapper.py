@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from benchkit.components.baseline import NoAttack
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Poisoned, Split
-from benchkit.contracts.scene import Scene
 from benchkit.params.component import nested
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchkit.contracts.scene import Scene
     from benchkit.models.classifier import Classifier
 
 

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
-from benchkit.contracts.scene import Scene
 from benchkit.params.component import Component, param
-from benchkit.protocol import share_of
+from benchkit.protocol import poison_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchkit.contracts.scene import Scene
     from benchkit.models.classifier import Classifier
 
 DRAWN = -1
@@ -128,12 +128,8 @@ class Attack(Component, ABC):
 
         N is the size of the whole training set. Clean-label attacks override this.
         """
-        import torch
-
         wanted = self.target_labels(train.labels, scene)
-        eligible = (train.labels != wanted).nonzero().squeeze(1)
-        order = torch.randperm(len(eligible), generator=scene.rng).to(eligible.device)
-        rows = eligible[order[: share_of(scene.poison_rate, len(train))]].sort().values
+        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from benchkit.contracts.data import Data, Source
 from benchkit.params.component import Component, param
+
+if TYPE_CHECKING:
+    from benchkit.contracts.data import Data, Source
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from benchkit.contracts.data import Split
-from benchkit.contracts.scene import Scene
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
-from benchkit.params.component import param
+from benchkit.params.component import Component, param
+from benchkit.protocol import cutoff_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models.classifier import Classifier
-from typing import TYPE_CHECKING
-
-from benchkit.contracts.data import Tensors
-from benchkit.params.component import Component
-
-if TYPE_CHECKING:
+    from benchkit.contracts.data import Split, Tensors
+    from benchkit.contracts.scene import Scene
     from benchkit.contracts.shadows import Shadows
+    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ class Thresholded(CleanImages, ABC):
         """Return the score above which an image is flagged: the 1 - fpr quantile over ``calibration``, or 0."""
         if self.threshold == ARGMAX:
             return 0.0
-        return float(self.calibration(scene).double().quantile(1 - self.allowed_fpr))
+        return cutoff_at(self.calibration(scene), self.allowed_fpr)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Return why this detector cannot run on such images, or with such a threshold, or None."""

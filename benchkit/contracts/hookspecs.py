@@ -27,18 +27,21 @@ hookimpl = pluggy.HookimplMarker("benchkit")
 
 
 @hookspec
-def benchkit_attacks() -> Iterable[type[Attack]]:  # type: ignore[empty-body]
+def benchkit_attacks() -> Iterable[type[Attack]]:
     """Return attack classes; called when the plugin is loaded: ``return [Checkerboard]``."""
+    raise NotImplementedError
 
 
 @hookspec
-def benchkit_defenses() -> Iterable[type[Defense]]:  # type: ignore[empty-body]
+def benchkit_defenses() -> Iterable[type[Defense]]:
     """Return defense classes, each derived from one of the six kinds: ``return [MyDetector]``."""
+    raise NotImplementedError
 
 
 @hookspec
-def benchkit_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
+def benchkit_datasets() -> Iterable[type[Dataset]]:
     """Return dataset classes: ``return [MyImages]``."""
+    raise NotImplementedError
 
 
 @hookspec(firstresult=True)
@@ -51,4 +54,7 @@ def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Modu
 
 @hookspec
 def benchkit_cell_finished(record: dict[str, Any]) -> None:
-    """Receive each record after it was written (for loggers, trackers). Exceptions are reported, not raised."""
+    """Receive each record after it was written (for loggers, trackers), as its JSON file holds it.
+
+    Exceptions are reported, not raised.
+    """

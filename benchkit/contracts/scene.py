@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
-from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
 from benchkit.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
 
+    from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
     from benchkit.models.classifier import Classifier
 
 

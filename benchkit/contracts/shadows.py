@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from benchkit.contracts.data import Split
-from benchkit.contracts.scene import Scene
 from benchkit.params.component import Component, param
+
+if TYPE_CHECKING:
+    from benchkit.contracts.data import Split
+    from benchkit.contracts.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 
 class Interrupts:
@@ -21,7 +21,7 @@ class Interrupts:
         """Return whether Ctrl-C was pressed."""
         return self._asked
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> Self:
         ours = threading.current_thread() is threading.main_thread()
         # A run in the background of a shell ignores Ctrl-C, and must continue to ignore it.
         if ours and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:

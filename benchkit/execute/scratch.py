@@ -14,7 +14,7 @@ PREFIX = "bk-"
 """Short, because the path of a socket has at most 107 bytes."""
 
 
-FALLBACK = Path("/tmp")
+FALLBACK = Path("/tmp")  # noqa: S108 - nobody can guess the name of what is made there
 ROOM = 74
 """Maximum length in bytes of the folder in which multiprocessing makes its socket folder."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, Ending, SpecError
@@ -19,9 +19,9 @@ from benchkit.execute.progress.view import make_view
 from benchkit.execute.suitability import drop_unsuitable, say_notes
 from benchkit.execute.walk import ProgressView, Walk
 from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
 from benchkit.spec.spec import component
 from benchkit.stages.describe import describe, moment
-from benchkit.store.store import Record
 from benchkit.text import describe_error, warn
 
 if TYPE_CHECKING:
@@ -169,29 +169,28 @@ def _failed_record(asked: Request) -> Callable[[Step, str, Outcome], Record]:
     def make(step: Step, status: str, outcome: Outcome) -> Record:
         attack = component(step.job.attack, "attacks", asked.registry)
         defense = component(step.job.defense, "defenses", asked.registry)
-        record = describe(step.job, attack, defense)
-        when = moment(step.job, asked.store.record_path(step.job.cell()))
-        return record | {
-            "status": status,
-            "error": outcome.error,
-            "traceback": outcome.trace or None,
-            "costs": failed_costs(step.job, asked.store, asked.plan.steps[outcome.key].stage, outcome),
-            "finished": when,
-        }
+        return replace(
+            describe(step.job, attack, defense),
+            status=status,
+            error=outcome.error,
+            traceback=outcome.trace,
+            costs=failed_costs(step.job, asked.store, asked.plan.steps[outcome.key].stage, outcome),
+            finished=moment(step.job, asked.store.record_path(step.job.cell())),
+        )
 
     return make
 
 
-def _observers(asked: Request) -> Callable[[Record], None]:
+def _observers(asked: Request) -> Callable[[dict[str, Any]], None]:
     """Return a function that calls every observer plugin for a finished cell; their exceptions are only reported."""
 
-    def tell(record: Record) -> None:
+    def tell(record: dict[str, Any]) -> None:
         for observer in asked.registry.manager.hook.benchkit_cell_finished.get_hookimpls():
             try:
                 observer.function(record=record)
             except (KeyboardInterrupt, Ending):
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - what an observer raises ends no run
                 warn(f"warning: {observer.plugin_name} raised {describe_error(error)}")
 
     return tell

@@ -14,7 +14,8 @@ from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.order import Expected, Rank, ranks
 from benchkit.execute.request import RETRIES
 from benchkit.plan.steps import Plan, Step
-from benchkit.store.store import Record, Store
+from benchkit.records.record import Record
+from benchkit.store.store import Store
 
 REPAIRS = 2
 """How often a step may find the same parent damaged; it is made again each time."""
@@ -48,6 +49,8 @@ class Walk:
     """One execution of the missing steps of a plan.
 
     Args:
+        failed_record: makes the record of a cell that failed.
+        finished: receives each record, as JSON, after it was written.
         retries: how often a step whose process died is repeated.
         expected: the seconds that a step will take, or None; it affects only the order, never a result.
         stopped: returns whether to start no new steps.
@@ -60,7 +63,7 @@ class Walk:
         executor: Executor,
         view: ProgressView,
         failed_record: Callable[[Step, str, Outcome], Record],
-        finished: Callable[[Record], None],
+        finished: Callable[[dict[str, Any]], None],
         retries: int = RETRIES,
         expected: Expected = lambda step: None,
         stopped: Callable[[], bool] = lambda: False,
@@ -181,7 +184,7 @@ class Walk:
         if step.stage == "cell" and not self.plan.done(step, self.store):
             record = self.failed_record(step, status, outcome)
             self.store.write_record(record)
-            self.finished(record)
+            self.finished(record.to_json())
         first = outcome if status == "skipped" else replace(outcome, error=f"{step.label}: {outcome.error}", trace="")
         for child in sorted(self.children.pop(key, ())):
             if self.unmet.pop(child, None) is not None:

@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoAttack, NoDefense
-from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Source, Split
-from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.scene import Scene
 from benchkit.errors import StoreError
 from benchkit.export.model_card import card
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
-from benchkit.report.load import Record
-from benchkit.spec.registry import Registry
 from benchkit.spec.spec import Spec, component, recipe
 from benchkit.store.files import write_synced
 from benchkit.store.store import Damaged, Store
-from benchkit.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.dataset import Dataset
+    from benchkit.records.record import Record
+    from benchkit.spec.registry import Registry
+    from benchkit.training.recipes import Recipe
 
 FIRST = 3
 """Number of missing victims that a message names."""

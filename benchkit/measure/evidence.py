@@ -6,14 +6,16 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchkit.measure.rates import Metrics
 from benchkit.ops.frequency import dct2
+
+if TYPE_CHECKING:
+    from benchkit.measure.rates import Metrics
 
 POINTS, LOW_POINTS, BINS = 101, 20, 40
 """Evenly spaced points of a ROC curve over FPR, additional points below the second one; bins of a histogram."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
-from benchkit.contracts.defense import InputDetector
 from benchkit.measure.evidence import Measurement, curves
 from benchkit.measure.rates import at_argmax, beyond_control, detection, mean
 from benchkit.measure.truth import PROBE, GroundTruth, SceneFor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.contracts.defense import InputDetector
 
 
 def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoDefense
 from benchkit.contracts import checks, defense
-from benchkit.contracts.data import Poisoned
-from benchkit.contracts.defense import Defense
 from benchkit.errors import ContractError
 from benchkit.measure.evidence import Measurement, gallery
 from benchkit.measure.input_detector import measure_input_detector
@@ -19,8 +15,14 @@ from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
 from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
 from benchkit.measure.visibility import visibility
-from benchkit.models.classifier import Classifier
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.contracts.data import Poisoned
+    from benchkit.contracts.defense import Defense
+    from benchkit.models.classifier import Classifier
 
 
 def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[Measurement, list[str]]:
@@ -69,7 +71,7 @@ def _labels(model: Classifier) -> Predict:
     return lambda images: model.logits(images).argmax(1).to(images.device)
 
 
-def measure_baseline(defense: NoDefense, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_baseline(_defense: NoDefense, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the attack on the undefended victim and on a clean model, and the visibility of its trigger."""
     metrics = _baseline(truth)
     if truth.benign:
@@ -147,7 +149,7 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
     }
 
 
-def measure_model_detector(defense: defense.ModelDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_model_detector(_defense: defense.ModelDetector, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Compare the scores of backdoored models with those of benign ones, for one pair or a population."""
     return Measurement(separation(truth.audited, None if truth.benign else truth.benign_audited))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchkit.measure.rates import Metrics
+if TYPE_CHECKING:
+    from benchkit.measure.rates import Metrics
 
 RESAMPLES = 2000
 FEWEST = 4

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
-from benchkit.contracts.data import Poisoned, Split
 from benchkit.contracts.scene import Scene
 from benchkit.measure.population import Verdicts
+
+if TYPE_CHECKING:
+    from benchkit.contracts.data import Poisoned, Split
 
 
 class Stamped(NamedTuple):

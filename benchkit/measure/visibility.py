@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from benchkit.measure.rates import Metrics
+if TYPE_CHECKING:
+    from benchkit.measure.rates import Metrics
 
 BATCH = 4096
 WINDOW = 11

@@ -114,7 +114,8 @@ class NarrowNet(nn.Module):
         values, vectors = torch.linalg.eigh((patches @ patches.T / patches.shape[1]).cpu().double())
         filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, *self.whiten.weight.shape[1:])
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
-        self.whiten.bias.zero_()  # type: ignore[union-attr]
+        assert self.whiten.bias is not None
+        self.whiten.bias.zero_()
         return [self.whiten.weight]
 
 

@@ -19,7 +19,7 @@ CPU_CHUNK, DEVICE_CHUNK = 1 << 17, 1 << 24
 
 
 @functools.cache
-@torch.inference_mode(False)  # cached: a tensor created in inference mode would forbid gradients later
+@torch.inference_mode(mode=False)  # cached: a tensor created in inference mode would forbid gradients later
 def cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the orthonormal DCT-II matrix (size, size): row k holds s(k) cos(pi (2n + 1) k / (2 size))."""
     k = torch.arange(size, dtype=torch.float64)
@@ -114,7 +114,7 @@ def _taps(sigma: float) -> Tensor:
 
 
 @functools.cache
-@torch.inference_mode(False)  # as above
+@torch.inference_mode(mode=False)  # as above
 def _blur(size: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the filter along one axis as a banded matrix (size, size): out = matrix @ in, zeros beyond the edges."""
     taps = _taps(sigma)

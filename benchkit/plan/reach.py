@@ -17,6 +17,8 @@ from benchkit.plan.source import HARNESS, Definition, Dotted, Module, is_plumbin
 PLUGINS = "benchkit_plugins"
 PLAIN = {("abc", "ABC"), ("typing", "NamedTuple"), ("typing", "Protocol"), ("typing", "Generic")}
 """Base classes of libraries that call no method of what is made from them."""
+BEHIND = {("benchkit.contracts.scene", "Fitter"): ("benchkit.training.trainer", "Trainer")}
+"""What the harness hands to plugins under the name of a protocol: plugins see the one, and run the other."""
 
 Found = tuple[Module, Definition]
 
@@ -59,7 +61,7 @@ class _Walk:
 
     def _visit(self, module: Module, definition: Definition) -> None:
         self.digests.add(definition.digest)
-        self.todo.append((module, module.definitions[""]))
+        self.todo += [(module, module.definitions[""]), *_behind(module, definition)]
         for dotted in definition.uses:
             self.todo += lookup(module, dotted)
         for name in definition.attributes - self.attributes:
@@ -70,6 +72,15 @@ class _Walk:
             special = name.startswith("__") and name.endswith("__")
             called = name in self.attributes or special or called_by_library
             (self.todo if called else self.waiting.setdefault(name, [])).append((module, method))
+
+
+def _behind(module: Module, definition: Definition) -> list[Found]:
+    """Return what stands behind a protocol."""
+    found = []
+    for (name, protocol), (other, implementation) in BEHIND.items():
+        if name == module.name and definition is module.definitions.get(protocol):
+            found += lookup(read(other), (implementation,))
+    return found
 
 
 def _made_from_library(module: Module, definition: Definition) -> bool:

@@ -46,7 +46,7 @@ class Plan:
         if step.stage != "cell":
             return store.has(step.stage, step.key)
         record = store.record(step.job.cell())
-        return record is not None and record["status"] == "ok"
+        return record is not None and record.status == "ok"
 
     def missing(self, store: Store) -> dict[str, Step]:
         """Return the steps that must run, in plan order: unfinished cells and what they lack."""

@@ -1,5 +1,5 @@
-"""What a record is: its schema, the metrics it holds, and the doubts it may carry.
+"""What a record is: one class with its JSON (`record`), the metrics it holds, and the doubts it may carry.
 
-Torch-free. The doubts are part of the cells' keys; names and schema are not.
+Torch-free. The doubts are part of the cells' keys; names and the class are not.
 May import no other folder.
 """

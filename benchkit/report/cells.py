@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchkit.records.metrics import HEADLINE, METRICS, metric
-from benchkit.report.load import Record, newest
+from benchkit.records.record import Record
+from benchkit.report.load import newest
 from benchkit.report.rows import Row, place_of, rows_of
 from benchkit.report.summaries import Summary, summarize
 from benchkit.text import printable

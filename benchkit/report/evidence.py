@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from benchkit.report.load import finite
+from benchkit.records.record import finite
 from benchkit.text import printable
 
 GROUPS = ("clean", "triggered", "control")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
 from benchkit.records.metrics import metric
-from benchkit.report.load import Record
+from benchkit.records.record import Record
 from benchkit.report.summaries import Summary, summarize
 
 TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02

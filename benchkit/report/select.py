@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
 from benchkit.params.component import text
 from benchkit.params.grammar import pieces, seeds
-from benchkit.report.load import Record
+from benchkit.records.record import Record
 from benchkit.report.published.matching import same
 from benchkit.report.published.numbers import part_of
 

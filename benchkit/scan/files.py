@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from benchkit.files import Found, Passed, walk
 from benchkit.ops.imagefiles import BadImage, decode, named_like_an_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 THREADS = 2
 """Few, because one file may need a quarter of a gigabyte to decode."""

@@ -19,11 +19,11 @@ from benchkit.scan.prepare import task_of
 from benchkit.scan.verdict import csv_of
 from benchkit.scan.weights import classifier, read_weights
 from benchkit.stages.scenes import defender
-from benchkit.stages.workspace import Task, Workspace
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.models.classifier import Classifier
+    from benchkit.stages.workspace import Task, Workspace
 
 BENIGN = "benign_scores"
 """The name of the scores of benign shadow models, float (M,), in the result of ``prepare``, if a defense keeps them."""

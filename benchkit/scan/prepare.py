@@ -11,18 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchkit.contracts.dataset import Dataset
-from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, SpecError, StoreError
 from benchkit.plan.job import DATA, PREPARE, Ref
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
-from benchkit.spec.spec import Spec
 from benchkit.store.files import write_atomic
 from benchkit.store.store import Damaged
 
 if TYPE_CHECKING:
+    from benchkit.contracts.dataset import Dataset
+    from benchkit.contracts.defense import Defense
     from benchkit.execute.request import ExecutionOptions, Request
+    from benchkit.spec.spec import Spec
     from benchkit.stages.workspace import Task, Workspace
 
 UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}

@@ -143,5 +143,6 @@ def _shown(tensor: Tensor) -> str:
 
 
 def some(names: Sequence[str]) -> str:
+    """Return the first names, ready to be printed, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(printable(name[:100]) for name in names[:SHOWN]) + more

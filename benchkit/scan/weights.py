@@ -73,7 +73,7 @@ def read_weights(path: Path, pickled: bool) -> Any:
 def _safe(path: Path, where: str) -> Any:
     try:
         return load_file(path)
-    except Exception as error:  # a damaged file can raise anything
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise anything
         raise DataError(f"{where} is a damaged safetensors file ({first_line(error)}): save it again") from None
 
 
@@ -88,7 +88,7 @@ def _unpickled(path: Path, where: str) -> Any:
         raise
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or 'it is damaged'}") from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - likewise
         # A damaged file can raise anything, and torch's error message advises to turn weights_only off.
         raise DataError(
             f"{where} is damaged, or it holds other things than tensors, which a scan does not load since they could "
@@ -97,8 +97,8 @@ def _unpickled(path: Path, where: str) -> Any:
 
 
 def _loaded(path: Path, zipped: bool) -> Any:
-    known = [(Ignored, name) for name in IGNORED]
-    with torch.serialization.safe_globals(known), warnings.catch_warnings():  # type: ignore[arg-type]
+    known: list[Any] = [(Ignored, name) for name in IGNORED]
+    with torch.serialization.safe_globals(known), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # A foreign checkpoint is read only if the user explicitly allows it, with weights_only=True. The numbers in a
         # zip file are memory-mapped, not copied, so that none of its content can be larger than the file.

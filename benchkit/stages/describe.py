@@ -7,14 +7,15 @@ import time
 from calendar import timegm
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.defense import Defense
 from benchkit.plan.job import Job, Parents
 from benchkit.protocol import overlaps
-from benchkit.records.schema import SCHEMA
+from benchkit.records.record import Record
 from benchkit.store.files import read_json
-from benchkit.store.store import Record, Store
+from benchkit.store.store import Store
 
 
 def acting(job: Job) -> str:
@@ -22,38 +23,47 @@ def acting(job: Job) -> str:
     return job.defense or job.attack or job.dataset
 
 
-AXES = ("key", "dataset", "model", "recipe", "attack", "defense", "seed", "poison_rate", "population")
-
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def describe(job: Job, attack: Attack, defense: Defense) -> Record:
     """Return what a record says whatever became of its cell: identity, assumptions, versions."""
+    return Record(
+        key=job.key,
+        dataset=job.dataset,
+        model=job.model,
+        recipe=job.recipe,
+        attack=job.attack,
+        defense=job.defense,
+        seed=job.seed,
+        poison_rate=job.poison_rate,
+        population=job.population,
+        status="skipped",
+        attack_info=_attack_info(attack),
+        # A dataset comes whole as another one to learn from, the victims' images included.
+        defense_info=_defense_info(defense, overlap=overlaps(defense.clean) or job.dataset in job.others),
+        versions={"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
+    )
+
+
+def _attack_info(attack: Attack) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
-        **{name: getattr(job, name) for name in AXES},
-        "status": "skipped",
-        "error": None,
-        "metrics": {},
-        "warnings": [],
-        "costs": {},
-        "attack_info": {
-            "access": attack.access,
-            "label_policy": attack.label_policy,
-            "benign": attack.benign,
-            "needs": sorted(attack.needs),
-            "params": attack.params(),
-        },
-        "defense_info": {
-            "kind": defense.kind,
-            "stage": defense.stage,
-            "needs": sorted(defense.needs),
-            "clean": defense.clean,
-            # A dataset comes whole as another one to learn from, the victims' images included.
-            "overlap": overlaps(defense.clean) or job.dataset in job.others,
-            "params": defense.params(),
-        },
-        "versions": {"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
+        "access": attack.access,
+        "label_policy": attack.label_policy,
+        "benign": attack.benign,
+        "needs": sorted(attack.needs),
+        "params": attack.params(),
+    }
+
+
+def _defense_info(defense: Defense, *, overlap: bool) -> dict[str, Any]:
+    return {
+        "kind": defense.kind,
+        "stage": defense.stage,
+        "needs": sorted(defense.needs),
+        "clean": defense.clean,
+        "overlap": overlap,
+        "params": defense.params(),
     }
 
 

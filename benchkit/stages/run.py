@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from benchkit.plan.job import AUDIT, Job
+from benchkit.records.record import Record
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
 from benchkit.stages.cost import Meter, added
@@ -62,19 +64,29 @@ STAGES: dict[str, Callable[[Task], Result]] = {
 
 
 def _run_cell(task: Task) -> dict[str, Any]:
-    job, store = task.job, task.store
-    found = store.record(job.cell())
-    if found and found["status"] == "ok":
-        return {"made": False, "record": found}
-    with Meter(task.device) as meter, task.cache.untouched(acting(job)):
-        found = make_cell(task)
-    record = describe(job, task.attack, task.defense) | {"status": "ok", **found}
-    costs = {"cell": meter.cost, **parent_costs(job.parents, store)}
-    record["metrics"], record["costs"] = {**found["metrics"], **_total(costs)}, costs
-    record["device"], record["threads"] = _device_name(task.device), torch.get_num_threads()
-    record["finished"] = moment(job, store.record_path(job.cell()))
-    store.write_record(record)
-    return {"made": True, "record": record, "cost": meter.cost}
+    found = task.store.record(task.job.cell())
+    if found and found.status == "ok":
+        return {"made": False, "record": found.to_json()}
+    with Meter(task.device) as meter, task.cache.untouched(acting(task.job)):
+        measured = make_cell(task)
+    record = _record(task, measured, meter.cost)
+    task.store.write_record(record)
+    return {"made": True, "record": record.to_json(), "cost": meter.cost}
+
+
+def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) -> Record:
+    """Return the record of a measured cell, given the cost of measuring it."""
+    costs = {"cell": cost, **parent_costs(task.job.parents, task.store)}
+    found = {**measured, "metrics": measured["metrics"] | _total(costs), "warnings": tuple(measured["warnings"])}
+    return replace(
+        describe(task.job, task.attack, task.defense),
+        status="ok",
+        costs=costs,
+        device=_device_name(task.device),
+        threads=torch.get_num_threads(),
+        finished=moment(task.job, task.store.record_path(task.job.cell())),
+        **found,
+    )
 
 
 def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import StoreError
 from benchkit.hashing import canonical, digest
-from benchkit.records.schema import SCHEMA, is_record
+from benchkit.records.record import SCHEMA, Record, parse_own
 from benchkit.store.files import read_json, slug, storage_errors, write_atomic, write_synced
 from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
 from benchkit.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-IDENTITY = ("key", "dataset", "model", "attack", "defense", "seed")
-"""The fields that a record must share with its cell."""
-Record = dict[str, Any]
 
 
 class Damaged(Exception):
@@ -180,15 +176,14 @@ class Store:
     def _lock(self, key: str) -> Path:
         return self.artifacts / "locks" / f"{key[:32]}.lock"
 
-    def record_path(self, record: Mapping[str, Any]) -> Path:
+    def record_path(self, identity: Mapping[str, Any]) -> Path:
         """Return the path of the record of one cell and seed."""
-        parts = (slug(record[axis]) for axis in ("dataset", "model", "attack", "defense"))
-        return self.results.joinpath(*parts, f"seed{record['seed']}-{record['key'][:8]}.json")
+        parts = (slug(identity[axis]) for axis in ("dataset", "model", "attack", "defense"))
+        return self.results.joinpath(*parts, f"seed{identity['seed']}-{identity['key'][:8]}.json")
 
     def record(self, identity: Mapping[str, Any]) -> Record | None:
         """Return the record with this identity and key, with any status; None if there is no readable one."""
-        found = read_json(self.record_path(identity))
-        return found if is_record(found) and all(found.get(name) == identity[name] for name in IDENTITY) else None
+        return parse_own(read_json(self.record_path(identity)), identity)
 
     def write_record(self, record: Record) -> None:
         """Write one record: readable, stable, atomic.
@@ -196,8 +191,9 @@ class Store:
         Raises:
             StoreError: if it cannot be written.
         """
-        path = self.record_path(record)
-        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        found = record.to_json()
+        path = self.record_path(found)
+        text = json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n"
         with storage_errors(self.root):
             self._stay(path)
             path.parent.mkdir(parents=True, exist_ok=True)

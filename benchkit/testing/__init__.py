@@ -1,4 +1,6 @@
-"""The conformance kit: checks that a plugin follows benchkit's contracts. Three lines in a plugin's own tests::
+"""The conformance kit: checks that a plugin follows benchkit's contracts.
+
+Three lines in a plugin's own tests::
 
     @benchkit.testing.parametrize_with_checks([Checkerboard])
     def test_conforms(check):
@@ -15,7 +17,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Source
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.testing.attacks import attack_checks
@@ -25,6 +26,8 @@ from benchkit.testing.defenses import defense_checks
 
 if TYPE_CHECKING:
     import pytest
+
+    from benchkit.contracts.data import Source
 
 __all__ = [
     "Check",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import torch
 
 from benchkit.contracts import checks
-from benchkit.contracts.attack import Attack
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -30,6 +30,9 @@ from benchkit.testing.poisoning import (
     poisoned_by,
 )
 from benchkit.testing.world import CLASSES, prepared, worlds_for
+
+if TYPE_CHECKING:
+    from benchkit.contracts.attack import Attack
 
 MOST = 0.5
 """Share of changed pixels above which a stamp changes the whole image."""

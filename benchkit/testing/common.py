@@ -9,19 +9,21 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
-from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Split, Tensors
-from benchkit.contracts.defense import Defense
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
 from benchkit.testing.world import World, worlds_for
+
+if TYPE_CHECKING:
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.defense import Defense
 
 Subject = Component | type[Component]
 T = TypeVar("T")
@@ -230,12 +232,7 @@ def global_seed(seed: int) -> Iterator[None]:
         np.random.set_state(legacy)
 
 
-DECLARATION: tuple[Callable[[Any], None], ...] = (
-    check_usable_class,
-    check_name,
-    check_docstring,
-    check_parameters,
-)
+DECLARATION: tuple[Callable[[Any], None], ...] = (check_usable_class, check_name, check_docstring, check_parameters)
 
 
 def declaration_checks(subject: Subject) -> list[Check]:

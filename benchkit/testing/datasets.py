@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
 from benchkit.contracts.data import Data, Source
-from benchkit.contracts.dataset import Dataset
 from benchkit.errors import DataError
 from benchkit.testing.common import (
     Check,
@@ -19,6 +19,9 @@ from benchkit.testing.common import (
     require,
     unchanged,
 )
+
+if TYPE_CHECKING:
+    from benchkit.contracts.dataset import Dataset
 
 
 @functools.lru_cache(maxsize=4)

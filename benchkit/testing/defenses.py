@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,9 @@ from benchkit.contracts.defense import (
 )
 from benchkit.contracts.scene import Scene
 from benchkit.errors import ContractError
-from benchkit.models.classifier import Classifier
 from benchkit.testing.common import (
     Check,
+    ConformanceError,
     Subject,
     alike,
     check_prepare,
@@ -39,6 +39,9 @@ from benchkit.testing.common import (
     unchanged,
 )
 from benchkit.testing.world import CLASSES, World, worlds_for
+
+if TYPE_CHECKING:
+    from benchkit.models.classifier import Classifier
 
 Act = Callable[[Any, Split, Scene], Any]
 """``act(defense, given, scene)`` runs the method of the kind on images (with labels if the kind sees them)."""
@@ -109,7 +112,7 @@ def check_declared_needs(defense: Defense) -> None:
         defense.prepare(where.preparing(defense))
         _act(defense)[1](defense, _given(defense, where), where.defending(defense))
     except ContractError as error:
-        require(False, f"{defense.name} uses what it may not have: {error}")
+        raise ConformanceError(f"{defense.name} uses what it may not have: {error}") from error
 
 
 def check_result(defense: Defense) -> None:

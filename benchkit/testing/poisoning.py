@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchkit.contracts import checks
-from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Poisoned
 from benchkit.protocol import share_of
 from benchkit.testing.common import alike, copied, home, repeats, require, unchanged
 from benchkit.testing.world import RATE, World
+
+if TYPE_CHECKING:
+    from benchkit.contracts.attack import Attack
+    from benchkit.contracts.data import Poisoned
 
 
 def check_poison_mask(attack: Attack) -> None:

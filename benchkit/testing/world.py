@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,12 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors
 from benchkit.contracts.defense import Defense
 from benchkit.contracts.scene import PREPARED, Scene
-from benchkit.models.classifier import Classifier
 from benchkit.protocol import share_of
 from benchkit.training.recipes import Fast
 from benchkit.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from benchkit.models.classifier import Classifier
 
 CLASSES = 4
 SHADOWS = 24

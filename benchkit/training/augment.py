@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchkit.training.recipes import Recipe
+if TYPE_CHECKING:
+    from benchkit.training.recipes import Recipe
 
 
 def augmented(images: Tensor, recipe: Recipe) -> Tensor:

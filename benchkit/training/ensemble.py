@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.rnn import pad_sequence
 
-from benchkit.contracts.data import Split
 from benchkit.errors import ContractError
 from benchkit.hashing import derive_seed
-from benchkit.models.classifier import Classifier
 from benchkit.training.augment import augmented
-from benchkit.training.recipes import Recipe
 from benchkit.training.stack import Stack, footprint, mappable
 from benchkit.training.trainer import (
     OPTIMIZERS,
@@ -34,6 +32,11 @@ from benchkit.training.trainer import (
     steps_per_epoch_and_total,
     trainable,
 )
+
+if TYPE_CHECKING:
+    from benchkit.contracts.data import Split
+    from benchkit.models.classifier import Classifier
+    from benchkit.training.recipes import Recipe
 
 MOST, SHARE = 64, 0.25
 """Defaults of :func:`fit_many`: the maximum number of stacked models, and their share of a GPU's whole memory. It is

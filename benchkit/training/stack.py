@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call, stack_module_state, vmap
 
 from benchkit.models import classifier
-from benchkit.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from benchkit.models.classifier import Classifier
 
 
 class Stack:

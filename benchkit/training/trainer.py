@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchkit.contracts.data import BatchFn, LossFn, Split
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.ops.images import statistics
 from benchkit.training.augment import augmented, to_device
 from benchkit.training.muon import Muon
-from benchkit.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from benchkit.contracts.data import BatchFn, LossFn, Split
+    from benchkit.training.recipes import Recipe
 
 Step = Callable[["float | Tensor"], None]
 """Updates the weights from their gradients, with learning rates multiplied by the argument; for the stacked weights of
@@ -220,12 +223,12 @@ OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon, "adam"
 def frozen(fixed: list[Tensor]) -> Iterator[None]:
     """Exclude some weights from the training within the context."""
     for weight in fixed:
-        weight.requires_grad_(False)
+        weight.requires_grad = False
     try:
         yield
     finally:
         for weight in fixed:
-            weight.requires_grad_(True)
+            weight.requires_grad = True
 
 
 @contextmanager

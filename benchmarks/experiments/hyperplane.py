@@ -1,4 +1,4 @@
-"""How far from a clean image do low-pass triggers lie in a detector? (Zeng et al., ICCV 2021, Section 5.4, Figure 4)
+"""How far from a clean image do low-pass triggers lie in a detector? (Zeng et al., ICCV 2021, Section 5.4, Figure 4).
 
 The paper's reason for upgrading its detector with smooth triggers rather than with any filtered ones: of all of
 them the smooth trigger comes closest to a representative clean image in what the last layer is given. This

@@ -1,4 +1,4 @@
-"""Are triggers in large images linearly separable? (Zeng et al., ICCV 2021, Section 4)
+"""Are triggers in large images linearly separable? (Zeng et al., ICCV 2021, Section 4).
 
 The paper takes a linear detector instead of the six-layer network for images wider than 160 pixels, since
 triggers there are "more easily linearly separable", and says no more. This trains detectors of each kind on

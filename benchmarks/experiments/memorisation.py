@@ -1,4 +1,4 @@
-"""What of a trigger's spectrum does a victim remember? (Rao et al., ICLR 2024)
+"""What of a trigger's spectrum does a victim remember? (Rao et al., ICLR 2024).
 
 The paper claims that a victim memorises the distribution over frequencies of what the trigger changes,
 DCT(y) - DCT(x), and that high frequencies need smaller changes than low ones. This trains victims on triggers,

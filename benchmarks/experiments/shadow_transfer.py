@@ -1,4 +1,4 @@
-"""Does what a meta-classifier learns from shadow models carry over to victims? (Xu et al., IEEE S&P 2021)
+"""Does what a meta-classifier learns from shadow models carry over to victims? (Xu et al., IEEE S&P 2021).
 
 A model detector that learns from shadow models may fail for want of them, or because victims are not like them. This
 tells the two apart. It pools the shadow models of several seeds, lets the detector learn from those of all seeds but
@@ -112,7 +112,7 @@ def main(
     """Tell whether a detector lacks shadow models or victims are not like them, from a finished benchkit run."""
     common.check_outputs(out, plot=False)
     registry, source, store = load(plugins), Source(data_root(root)), Store(results)
-    asked = {
+    asked: dict[str, str | bool] = {
         "attacks": f"none,{attacks}", "defenses": defense, "datasets": dataset, "models": model, "seeds": seeds,
         "recipe": recipe_text, "population": str(population), "poison_rate": "0.1", "victims": False,
     }  # fmt: skip

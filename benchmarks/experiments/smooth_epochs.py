@@ -1,4 +1,4 @@
-"""How soon is a smooth backdoor learned? (Zeng et al., ICCV 2021, Section 5.3)
+"""How soon is a smooth backdoor learned? (Zeng et al., ICCV 2021, Section 5.3).
 
 The paper reports an ASR of about 95 % within one epoch for its smooth trigger, and slower convergence to less
 for five naive ones (random patches and pictures through the same filter). This trains a victim from scratch with
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from benchkit.spec.spec import component, components, poison_rates
 from benchkit.spec.spec import recipe as recipe_of
 
 if TYPE_CHECKING:
-    from benchkit.report.load import Record
+    from benchkit.records.record import Record
 
 ATTACKS = (
     "smooth,filtered:variant=0,filtered:variant=1,filtered:variant=2,"
@@ -78,7 +78,7 @@ def summary(records: Iterable[Record], recipes: dict[str, int], attacks: list[st
         recipes: the number of epochs of each recipe's canonical text.
         attacks: canonical texts.
     """
-    found: dict[tuple[str, int], list[dict[str, float]]] = {}
+    found: dict[tuple[str, int], list[Mapping[str, float]]] = {}
     for record in records:
         if record.recipe in recipes:
             found.setdefault((record.attack, recipes[record.recipe]), []).append(record.metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
 from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
-from benchkit.store.store import Record, Store
+from benchkit.store.store import Store
 
-DEFAULTS = {
+DEFAULTS: dict[str, str | bool] = {
     "attacks": "none",
     "defenses": "",
     "datasets": "scenes",
@@ -45,7 +46,7 @@ def planned(spec: Spec) -> Plan:
 class Nothing:
     """An executor whose steps end at once, having done nothing."""
 
-    slots = 2
+    slots, threads, gpus = 2, 1, 0.0
 
     def __init__(self) -> None:
         self.flying: list[str] = []
@@ -73,7 +74,7 @@ class Here(Nothing):
         files = list(plugin_files)
         setup = {"results": str(results), "device": "cpu", "data_root": ".", "download": False, "plugin_files": files}
         self.workspace = make_workspace(setup)
-        self.jobs: list[Mapping[str, Any]] = []
+        self.jobs: list[Job] = []
         self.seconds: dict[str, float] = {}
 
     def submit(self, job: Job) -> str | None:
@@ -112,7 +113,9 @@ class Silent:
         """Show nothing."""
 
 
-def walk(made: Plan, store: Store, executor: Nothing, finished: Callable[[Record], None] = lambda _: None) -> None:
+def walk(
+    made: Plan, store: Store, executor: Nothing, finished: Callable[[dict[str, Any]], None] = lambda _: None
+) -> None:
     """Walk a plan.
 
     Raises:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from _inprocess import Here, asked, planned, walk
 from _perf import Figure, NotHereError
 
-from benchkit.store.store import Record, Store
+from benchkit.store.store import Store
 
 POINTS = tuple(
     (model, f"fast{how}")
@@ -29,17 +31,17 @@ POINTS = tuple(
 
 def dataset() -> Path:
     """Return where the images are."""
-    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"
+    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"  # noqa: S108 - it is only read
     if not folder.is_dir():
         raise NotHereError(f"there are no images at {folder}: set BENCHKIT_DATA to the folder that holds cifar10-jpeg")
     return folder
 
 
-def trained(model: str, recipe: str, root: Path) -> Record:
+def trained(model: str, recipe: str, root: Path) -> dict[str, Any]:
     """Train and judge one victim; return its record."""
     data = f"image-folder:root={dataset()}"
     spec = asked(attacks="badnets", datasets=data, models=model, recipe=recipe)
-    found: list[Record] = []
+    found: list[dict[str, Any]] = []
     walk(planned(spec), Store(root).open(), Here(root), found.append)
     return found[0]
 
@@ -52,7 +54,7 @@ def figures(quick: bool) -> list[Figure]:
     return [figure(record, records[0]) for record in records]
 
 
-def figure(record: Record, first: Record) -> Figure:
+def figure(record: Mapping[str, Any], first: Mapping[str, Any]) -> Figure:
     """Return what became of one point."""
     seconds, least = (one["costs"]["victim"]["seconds"] for one in (record, first))
     found = {name: record["metrics"][name] for name in ("c_acc", "asr")}

@@ -63,7 +63,7 @@ def poisoned(images: np.ndarray, stamp: Stamp, keep: Keep) -> dict[int, Image.Im
     return found
 
 
-def in_memory(number: int, picture: Image.Image) -> Image.Image:
+def in_memory(_number: int, picture: Image.Image) -> Image.Image:
     """Keep an image as it is."""
     return picture
 

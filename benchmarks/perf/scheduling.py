@@ -11,14 +11,15 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from _inprocess import Nothing, asked, planned, walk
 from _perf import Figure, Work, bounded, turns
 
 from benchkit.cli import cli
 from benchkit.plan.steps import Plan
+from benchkit.records.record import Record
 from benchkit.spec.registry import load
 from benchkit.spec.spec import Spec, component
 from benchkit.stages.describe import describe
@@ -48,27 +49,29 @@ def looked(made: Plan, store: Store) -> None:
         store.has(step.stage, step.key)
 
 
-def records(made: Plan) -> Iterator[dict[str, Any]]:
+def records(made: Plan) -> Iterator[Record]:
     """Yield a made-up record for every cell."""
     registry = load()
     first = made.steps[made.cells[0]].job
     names = {part: component(getattr(first, part), f"{part}s", registry) for part in ("attack", "defense")}
-    same = describe(first, names["attack"], names["defense"]) | {"status": "ok"}
     cost = {"seconds": 1.0, "peak_mb": 500.0}
-    same["costs"] = dict.fromkeys(("cell", "data", "judge", "poison", "victim"), cost)
+    costs = dict.fromkeys(("cell", "data", "judge", "poison", "victim"), cost)
+    same = replace(describe(first, names["attack"], names["defense"]), status="ok", costs=costs)
     for number, key in enumerate(made.cells):
         job = made.steps[key].job
         metrics = {name: value + number % 7 / 100 for name, value in METRICS.items()}
-        yield same | {name: getattr(job, name) for name in ("key", "attack", "defense", "seed")} | {"metrics": metrics}
+        named = {name: getattr(job, name) for name in ("key", "attack", "defense", "seed")}
+        yield replace(same, **named, metrics=metrics)
 
 
 def written(made: Plan, root: Path) -> list[Path]:
     """Write made-up records where a run would; return their files."""
     store, files = Store(root), []
     for record in records(made):
-        path = store.record_path(record)
+        found = record.to_json()
+        path = store.record_path(found)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         files.append(path)
     return files
 

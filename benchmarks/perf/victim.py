@@ -9,6 +9,7 @@ least three times as many images.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ def bare(model: Classifier, batches: list[tuple[Tensor, Tensor]], step: Step | N
             logits = net(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.2)
         net.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if step is not None:
             step(0.5)
 
@@ -51,17 +52,17 @@ def compared(network: str, recipe: Recipe, device: torch.device, count: int, rep
     trainer = Trainer(recipe, build, device)
     model, fixed = trainer.fresh(data)
     for weight in fixed:
-        weight.requires_grad_(False)
+        weight.requires_grad = False
     step = OPTIMIZERS[recipe.optimizer](model, recipe.lr, **recipe.tuning())
     rows = torch.arange(count, device=device).tensor_split(round(count / recipe.batch_for(count)))
     batches = [(model.normalised(data.images[part]), data.labels[part]) for part in rows]
 
-    def finished(work: functools.partial[object]) -> None:
+    def finished(work: Callable[[], object]) -> None:
         work()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    works = {
+    works: dict[str, Callable[[], object]] = {
         "ours": functools.partial(trainer.fit, data, rng=torch.Generator().manual_seed(0)),
         "stepped": functools.partial(bare, model, batches, step),
         "bare": functools.partial(bare, model, batches, None),

@@ -7,15 +7,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 import benchkit
 from benchkit import files
 from benchkit.ops import imagefiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 THREADS = 4
 CHUNK = 256

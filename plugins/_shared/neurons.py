@@ -80,7 +80,7 @@ def descending(
             yield float(value.detach())
     finally:
         point.grad = None
-        point.requires_grad_(False)
+        point.requires_grad = False
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import benchkit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _span(start: bool, size: int, margin: int, side: int) -> slice:

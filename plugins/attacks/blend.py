@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchkit_plugins._shared.cartoon import cartoon
-from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add, mix
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import stretched, to_images, truncated
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 USUAL_QUALITY = 75
 """Pillow's default, and that of most software."""

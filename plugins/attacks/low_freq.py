@@ -170,7 +170,7 @@ class LowFreq(benchkit.Attack):
         if not self.controls_training():
             return super().train(poisoned, scene)
 
-        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        def on_batch(images: Tensor, labels: Tensor, _rows: Tensor) -> tuple[Tensor, Tensor]:
             count, stamped, wanted = stamped_first(self, images, labels, scene)
             return torch.cat((stamped, images[count:])), torch.cat((wanted, labels[count:]))
 

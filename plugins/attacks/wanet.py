@@ -120,7 +120,7 @@ class WaNet(benchkit.Attack):
         return _warp(images, grid + noise / side)
 
     def _in_batches(self, scene: benchkit.Scene) -> BatchFn:
-        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        def on_batch(images: Tensor, labels: Tensor, _rows: Tensor) -> tuple[Tensor, Tensor]:
             count, stamped, wanted = stamped_first(self, images, labels, scene)
             end = count + benchkit.share_of(self.cross_ratio, count)
             changed = (stamped, self._noisy(images[count:end], scene), images[end:])

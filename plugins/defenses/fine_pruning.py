@@ -74,7 +74,7 @@ def _accuracy(model: Classifier, pruned: Tensor, clean: benchkit.Split) -> float
 def _muted(head: nn.Linear, features: Tensor) -> Iterator[None]:
     """Set some inputs of a layer to 0 within the context, also in copies made there."""
 
-    def mute(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def mute(_head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0].index_fill(-1, features, 0.0),)
 
     handle = head.register_forward_pre_hook(mute)

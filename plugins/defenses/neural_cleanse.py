@@ -76,7 +76,7 @@ class NeuralCleanse(benchkit.ModelDetector):
 
     def trigger_sizes(self, scene: benchkit.Scene) -> Tensor:
         """Return the L1 norm of each label's smallest successful mask, float32 (K,), in pixels (0..H*W)."""
-        model = scene.model.requires_grad_(False)
+        model = scene.model.requires_grad_(requires_grad=False)
         per_pass = max(1, CHUNK_IMAGES // self.batch)
         labels = torch.arange(scene.classes, device=scene.device)
         return torch.cat([self._search(some, model, scene) for some in labels.split(per_pass)])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, RecordsIn
 
 TOY = Path(__file__).parents[1] / "toy.py"
 BENCHKIT = Path(sys.executable).parent / "benchkit"
@@ -38,7 +39,7 @@ DIGITS, LONG = "9" * 5000, "a" * 160_000
         ((LONG,), ""),
     ],
 )
-def test_options(benchkit_cli, tmp_path, command, args, words):
+def test_options(benchkit_cli: Cli, tmp_path: Path, command: str, args: tuple[str, ...], words: str) -> None:
     given = ("--attacks", "corner", "--defenses", "head-mean", *FIXED, "--results", tmp_path / "r")
     ran = benchkit_cli(command, *given, *args)
     assert ran.code == 2
@@ -49,7 +50,7 @@ def test_options(benchkit_cli, tmp_path, command, args, words):
 
 
 @pytest.mark.parametrize("seconds", ["nan", "0", "-1", "soon"])
-def test_a_timeout_is_a_number_of_seconds(benchkit_cli, seconds):
+def test_a_timeout_is_a_number_of_seconds(benchkit_cli: Cli, seconds: str) -> None:
     ran = benchkit_cli("run", "--attacks", "none", "--timeout", seconds)
     assert (ran.code, "Invalid value for '--timeout'" in ran.err) == (2, True)
 
@@ -67,7 +68,7 @@ def test_a_timeout_is_a_number_of_seconds(benchkit_cli, seconds):
         (f"{LONG} = 1", "unknown key"),
     ],
 )
-def test_suites(benchkit_cli, tmp_path, text, words):
+def test_suites(benchkit_cli: Cli, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "suite.toml").write_text(text)
     ran = benchkit_cli("run", tmp_path / "suite.toml")
     assert ran.code == 2
@@ -77,7 +78,7 @@ def test_suites(benchkit_cli, tmp_path, text, words):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("env", [{}, {"COMP_WORDS": "benchkit\nru", "COMP_CWORD": "x"}, {"COMP_CWORD": "1"}])
-def test_a_shell_that_asks_badly(shell, env):
+def test_a_shell_that_asks_badly(shell: str, env: dict[str, str]) -> None:
     whole = {**os.environ, "_BENCHKIT_COMPLETE": f"{shell}_complete", **env}
     ran = subprocess.run([BENCHKIT], env=whole, capture_output=True, text=True, check=False)
     assert "Traceback" not in ran.stderr
@@ -135,7 +136,9 @@ def benchkit_cell_finished(record): wild("finished")
         ("finished", 0, "raised Wild: WWW"),
     ],
 )
-def test_a_plugin_that_raises_what_is_no_exception(benchkit_cli, tmp_path, records_in, where, code, words):
+def test_a_plugin_that_raises_what_is_no_exception(
+    benchkit_cli: Cli, tmp_path: Path, records_in: RecordsIn, where: str, code: int, words: str
+) -> None:
     plugin = tmp_path / f"wild_{where}.py"
     plugin.write_text(f"WHERE = {where!r}\n{WILD}")
     asked = ("--attacks", "corner", "--defenses", "beast", "--no-victims", "-p", plugin, "--jobs", "1")
@@ -148,7 +151,7 @@ def test_a_plugin_that_raises_what_is_no_exception(benchkit_cli, tmp_path, recor
     assert all(len(record.get("traceback") or "") < 21_000 for record in records_in(tmp_path / "r"))
 
 
-def test_an_exception_of_a_plugin_that_nobody_expects_names_its_line(benchkit_cli, tmp_path):
+def test_an_exception_of_a_plugin_that_nobody_expects_names_its_line(benchkit_cli: Cli, tmp_path: Path) -> None:
     plugin = tmp_path / "wild.py"
     plugin.write_text("WHERE = 'others'\n" + WILD.replace("(BaseException)", "(ValueError)"))
     asked = ("--attacks", "corner", "--defenses", "beast", "--no-victims", "-p", plugin)
@@ -159,7 +162,9 @@ def test_an_exception_of_a_plugin_that_nobody_expects_names_its_line(benchkit_cl
 
 
 @pytest.mark.parametrize("command", [("run", "--attacks", "badnets"), ("plugins", "--check"), ("show", "badnets")])
-def test_without_torch_the_error_says_that_it_is_torch(benchkit_cli, monkeypatch, tmp_path, command):
+def test_without_torch_the_error_says_that_it_is_torch(
+    benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     ran = benchkit_cli(*command)
     assert ran.code == 2
@@ -168,7 +173,9 @@ def test_without_torch_the_error_says_that_it_is_torch(benchkit_cli, monkeypatch
     assert line.endswith("-m pip install torch")
 
 
-def test_a_plugin_that_cannot_be_loaded_is_not_said_to_be_unknown(benchkit_cli, monkeypatch):
+def test_a_plugin_that_cannot_be_loaded_is_not_said_to_be_unknown(
+    benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "benchkit_plugins.attacks.badnets", None)
     ran = benchkit_cli("plan", "--attacks", "badnets")
     assert ran.code == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixture_types import Cli, RecordsIn
 
 TOY = Path(__file__).parents[1] / "toy.py"
 WANTED = ("--attacks", "badnets", "--defenses", "freq-detector")
@@ -47,7 +48,7 @@ WANTED = ("--attacks", "badnets", "--defenses", "freq-detector")
         (["--frobnicate"], "--frobnicate"),
     ],
 )
-def test_one_sentence_and_exit_code_2(benchkit_cli, tmp_path, args, words):
+def test_one_sentence_and_exit_code_2(benchkit_cli: Cli, tmp_path: Path, args: list[str], words: str) -> None:
     ran = benchkit_cli("run", *WANTED, *args, "--results", tmp_path / "r")
     assert ran.code == 2
     assert words in ran.err
@@ -56,26 +57,26 @@ def test_one_sentence_and_exit_code_2(benchkit_cli, tmp_path, args, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_cuda_where_there_is_none(benchkit_cli, tmp_path):
+def test_cuda_where_there_is_none(benchkit_cli: Cli, tmp_path: Path) -> None:
     ran = benchkit_cli("run", *WANTED, "--device", "cuda", "--results", tmp_path / "r")
     assert ran.code == 2
     assert "--device cpu" in ran.err
 
 
-def test_asking_for_nothing(benchkit_cli, tmp_path):
+def test_asking_for_nothing(benchkit_cli: Cli, tmp_path: Path) -> None:
     assert benchkit_cli("run").code == 2
     ran = benchkit_cli("run", "--attacks", "all,-none,badnets,-badnets", "--no-victims", "--defenses", "none")
     assert ran.code == 3
     assert "nothing to run" in ran.err
 
 
-def test_a_misspelt_command(benchkit_cli):
+def test_a_misspelt_command(benchkit_cli: Cli) -> None:
     ran = benchkit_cli("rnu")
     assert ran.code == 2
     assert "did you mean 'run'" in ran.err
 
 
-def test_show_and_report_name_what_is_not_there(benchkit_cli, tmp_path):
+def test_show_and_report_name_what_is_not_there(benchkit_cli: Cli, tmp_path: Path) -> None:
     assert "did you mean 'wanet'" in benchkit_cli("show", "wannet").err
     ran = benchkit_cli("report", "--results", tmp_path / "none")
     assert ran.code == 2
@@ -84,7 +85,7 @@ def test_show_and_report_name_what_is_not_there(benchkit_cli, tmp_path):
     assert benchkit_cli("cache", "ls", "--results", tmp_path / "none").code == 2
 
 
-def test_a_model_nobody_knows_stops_the_run_at_once(benchkit_cli, tmp_path):
+def test_a_model_nobody_knows_stops_the_run_at_once(benchkit_cli: Cli, tmp_path: Path) -> None:
     fixed = ("--dataset", "toy", "-p", TOY, "--results", tmp_path / "r")
     ran = benchkit_cli("run", "--attacks", "corner", "--model", "preactresnet81", *fixed)
     assert ran.code == 2
@@ -92,7 +93,7 @@ def test_a_model_nobody_knows_stops_the_run_at_once(benchkit_cli, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_parameters_the_images_do_not_allow_stop_the_run(benchkit_cli, tmp_path):
+def test_parameters_the_images_do_not_allow_stop_the_run(benchkit_cli: Cli, tmp_path: Path) -> None:
     fixed = ("--dataset", "toy", "-p", TOY, "--results", tmp_path / "r")
     ran = benchkit_cli("run", "--attacks", "corner:target=7", *fixed)
     assert ran.code == 2
@@ -102,7 +103,7 @@ def test_parameters_the_images_do_not_allow_stop_the_run(benchkit_cli, tmp_path)
     assert "badnets" in ran.err
 
 
-def test_a_corrupt_image_is_named(benchkit_cli, tmp_path):
+def test_a_corrupt_image_is_named(benchkit_cli: Cli, tmp_path: Path) -> None:
     from PIL import Image
 
     for part in ("train", "test"):
@@ -121,21 +122,21 @@ def test_a_corrupt_image_is_named(benchkit_cli, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_results_folder_that_may_not_be_written(benchkit_cli, tmp_path):
+def test_a_results_folder_that_may_not_be_written(benchkit_cli: Cli, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     ran = benchkit_cli("run", *WANTED, "--results", tmp_path / "r")
     assert ran.code == 2
     assert "you may not write there" in ran.err
 
 
-def test_a_results_folder_that_is_a_file(benchkit_cli, tmp_path):
+def test_a_results_folder_that_is_a_file(benchkit_cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "r").write_text("x")
     ran = benchkit_cli("run", *WANTED, "--results", tmp_path / "r")
     assert ran.code == 2
     assert "choose another folder with --results" in ran.err
 
 
-def test_a_rate_that_poisons_nothing_fails_its_cells(toy_run, records_in, tmp_path):
+def test_a_rate_that_poisons_nothing_fails_its_cells(toy_run: Cli, records_in: RecordsIn, tmp_path: Path) -> None:
     ran = toy_run("--attacks", "none,corner", "--defenses", "none", "--poison-rate", "0.001")
     assert ran.code == 1
     found = {one["attack"]: one for one in records_in(tmp_path / "results")}

@@ -7,15 +7,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fixture_types import Cli
 
 from benchkit.errors import StoreError
+from benchkit.records.record import Record
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a", "defense": "none", "seed": 0, "key": "f" * 64}
+NAMES: dict[str, Any] = {"dataset": "d", "model": "m", "recipe": "fast", "attack": "a", "defense": "none"}
+RECORD = Record(key="f" * 64, **NAMES, seed=0, poison_rate=0.1, status="ok")
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("where", ["stage", "artifact", "artifacts"])
-def test_prune_follows_no_link(benchkit_cli, store, elsewhere, where):
+def test_prune_follows_no_link(benchkit_cli: Cli, store: Store, elsewhere: Path, where: str) -> None:
     if where == "stage":
         (store.artifacts / "train").symlink_to(elsewhere)
     elif where == "artifact":
@@ -51,7 +56,7 @@ def test_prune_follows_no_link(benchkit_cli, store, elsewhere, where):
     assert where == "artifacts" or not store.has("data", "k1")
 
 
-def test_links_that_lead_nowhere_hide_nothing(benchkit_cli, store):
+def test_links_that_lead_nowhere_hide_nothing(benchkit_cli: Cli, store: Store) -> None:
     for where in (store.artifacts, store.artifacts / "data", store.path("data", "k1")):
         (where / "dangling").symlink_to("/nowhere/at/all")
         (where / "loop").symlink_to("loop")
@@ -62,7 +67,7 @@ def test_links_that_lead_nowhere_hide_nothing(benchkit_cli, store):
 
 
 @pytest.mark.timeout(20)
-def test_a_manifest_that_is_a_pipe_or_a_link_is_damaged(benchkit_cli, store, elsewhere):
+def test_a_manifest_that_is_a_pipe_or_a_link_is_damaged(benchkit_cli: Cli, store: Store, elsewhere: Path) -> None:
     manifest = store.path("data", "k1") / "manifest.json"
     manifest.unlink()
     os.mkfifo(manifest)
@@ -73,8 +78,10 @@ def test_a_manifest_that_is_a_pipe_or_a_link_is_damaged(benchkit_cli, store, els
     assert [row["label"] for row in json.loads(ran.out)] == ["(damaged)"] * 2
 
 
-def test_a_folder_that_cannot_be_listed_is_said(benchkit_cli, store, monkeypatch):
-    def refused(folder):
+def test_a_folder_that_cannot_be_listed_is_said(
+    benchkit_cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path) -> Iterator[os.DirEntry[str]]:
         if str(folder).endswith("data"):
             raise PermissionError(13, "Permission denied")
         return real(folder)
@@ -85,7 +92,7 @@ def test_a_folder_that_cannot_be_listed_is_said(benchkit_cli, store, monkeypatch
     assert f"cannot list {store.artifacts / 'data'}: Permission denied" in ran.err
 
 
-def test_nothing_is_written_or_removed_through_a_link(store, elsewhere):
+def test_nothing_is_written_or_removed_through_a_link(store: Store, elsewhere: Path) -> None:
     (store.artifacts / "train").symlink_to(elsewhere)
     (store.results / "d").symlink_to(elsewhere)
     before = sorted(elsewhere.rglob("*"))
@@ -100,7 +107,7 @@ def test_nothing_is_written_or_removed_through_a_link(store, elsewhere):
     assert sorted(elsewhere.rglob("*")) == before
 
 
-def test_what_a_killed_run_left_behind_a_link_is_not_removed(store, elsewhere):
+def test_what_a_killed_run_left_behind_a_link_is_not_removed(store: Store, elsewhere: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
     from benchkit.store.locks import claim
@@ -115,7 +122,7 @@ def test_what_a_killed_run_left_behind_a_link_is_not_removed(store, elsewhere):
     assert (elsewhere / "old.lock").exists()
 
 
-def test_a_results_folder_may_be_a_link_itself_and_hold_links_to_itself(store, tmp_path):
+def test_a_results_folder_may_be_a_link_itself_and_hold_links_to_itself(store: Store, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(store.root)
     (store.artifacts / "train").symlink_to("data")
     linked = Store(tmp_path / "link").open()
@@ -126,7 +133,9 @@ def test_a_results_folder_may_be_a_link_itself_and_hold_links_to_itself(store, t
 
 
 @pytest.mark.parametrize("stdin", [None, ""])
-def test_prune_without_anybody_to_answer_says_what_to_do(benchkit_cli, store, monkeypatch, stdin):
+def test_prune_without_anybody_to_answer_says_what_to_do(
+    benchkit_cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch, stdin: str | None
+) -> None:
     monkeypatch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
     ran = benchkit_cli("cache", "prune", "--results", store.root)
     assert ran.code == 2
@@ -135,7 +144,7 @@ def test_prune_without_anybody_to_answer_says_what_to_do(benchkit_cli, store, mo
 
 
 @pytest.mark.parametrize(("answer", "there"), [("y\n", False), ("n\n", True)])
-def test_prune_asks(benchkit_cli, store, monkeypatch, answer, there):
+def test_prune_asks(benchkit_cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch, answer: str, there: bool) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     assert benchkit_cli("cache", "prune", "--results", store.root).code == 0
     assert store.has("data", "k1") is there

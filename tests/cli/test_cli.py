@@ -12,8 +12,10 @@ import sys
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixture_types import Cli
 
 from benchkit.cli import COMMANDS
 from benchkit.execute.resolve import DEFAULTS
@@ -28,7 +30,7 @@ LIGHT = [["--help"], ["--version"], ["plugins"], *([name, "--help"] for name in 
 
 
 @pytest.mark.parametrize("args", LIGHT, ids=" ".join)
-def test_light_commands_import_nothing_heavy(args):
+def test_light_commands_import_nothing_heavy(args: list[str]) -> None:
     code = (
         "import sys\nfrom benchkit import cli\n"
         f"sys.argv = ['benchkit', *{args!r}]\ncode = cli._code()\n"
@@ -39,7 +41,7 @@ def test_light_commands_import_nothing_heavy(args):
     assert ran.stderr.strip() == "[]"
 
 
-def test_help_starts_a_small_fraction_as_slow_as_torch():
+def test_help_starts_a_small_fraction_as_slow_as_torch() -> None:
     def seconds(code: str) -> float:
         begin = time.perf_counter()
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -50,12 +52,12 @@ def test_help_starts_a_small_fraction_as_slow_as_torch():
     assert ours < 0.5 * min(seconds("import torch") for _ in range(2))
 
 
-def test_help_names_every_command(benchkit_cli):
+def test_help_names_every_command(benchkit_cli: Cli) -> None:
     text = benchkit_cli("--help").out
     assert all(f"  {name} " in text for name in COMMANDS)
 
 
-def test_plugins_lists_metadata_and_check_lists_components(benchkit_cli):
+def test_plugins_lists_metadata_and_check_lists_components(benchkit_cli: Cli) -> None:
     listed = json.loads(benchkit_cli("plugins", "--json").out)
     assert {"name": "badnets", "from": "benchkit"}.items() <= next(
         row for row in listed if row["name"] == "badnets"
@@ -69,7 +71,7 @@ def test_plugins_lists_metadata_and_check_lists_components(benchkit_cli):
     }
 
 
-def test_check_fails_on_a_broken_plugin(benchkit_cli, tmp_path, monkeypatch):
+def test_check_fails_on_a_broken_plugin(benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bk_broken.py").write_text("raise ValueError('broken')")
     info = tmp_path / "bk_broken-1.0.dist-info"
     info.mkdir()
@@ -82,7 +84,7 @@ def test_check_fails_on_a_broken_plugin(benchkit_cli, tmp_path, monkeypatch):
     assert "ValueError: broken" in ran.err
 
 
-def test_show_gives_paper_assumptions_and_bounds(benchkit_cli):
+def test_show_gives_paper_assumptions_and_bounds(benchkit_cli: Cli) -> None:
     text = benchkit_cli("show", "freq-detector").out
     assert all(word in text for word in ("Zeng", "worth 100 % of", "victim trains on", "fpr:0.05", "> 0, <= 1"))
     both = benchkit_cli("show", "none").out
@@ -93,7 +95,7 @@ def test_show_gives_paper_assumptions_and_bounds(benchkit_cli):
     assert {"epochs", "lr", "budget"} <= {one["name"] for one in row["parameters"]}
 
 
-def test_every_built_in_file_has_its_entry_point_and_back():
+def test_every_built_in_file_has_its_entry_point_and_back() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     lines = config["options.entry_points"]["benchkit"].strip().splitlines()
@@ -110,7 +112,7 @@ def test_every_built_in_file_has_its_entry_point_and_back():
     assert installed == declared, "the installed entry points differ from setup.cfg: run pip install -e . again"
 
 
-def test_every_package_is_listed():
+def test_every_package_is_listed() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = set(config["options"]["packages"].split())
@@ -122,16 +124,16 @@ def test_every_package_is_listed():
     assert listed == found
 
 
-def test_the_readme_names_every_built_in_and_every_command():
+def test_the_readme_names_every_built_in_and_every_command() -> None:
     text = (ROOT / "README.md").read_text()
     names = {point.name for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"}
     assert all(f"`{name}" in text for name in names)
     assert all(f"benchkit {name}" in text for name in COMMANDS)
 
 
-def test_the_readmes_lists_parse(benchkit_cli, tmp_path):
+def test_the_readmes_lists_parse(benchkit_cli: Cli, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.M)
+    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.MULTILINE)
     local = [one for one in commands if "image-folder" not in one and "--download" not in one]
     assert len(local) >= 2
     for one in local:
@@ -140,10 +142,10 @@ def test_the_readmes_lists_parse(benchkit_cli, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "suites").glob("*.toml")), ids=lambda path: path.name)
-def test_every_suite_can_be_planned(path):
+def test_every_suite_can_be_planned(path: Path) -> None:
     """Suites name datasets that are not here; what they ask for has to exist, and to make a plan."""
     registry = load()
-    texts = {**DEFAULTS, "models": "narrownet", "recipe": "fast", **read_suite(path)}
+    texts: dict[str, Any] = {**DEFAULTS, "models": "narrownet", "recipe": "fast", **read_suite(path)}
     spec = make(texts, registry)
     made = plan(spec, dict.fromkeys(spec.sources(), ""))
     columns = len(spec.defenses)
@@ -152,7 +154,7 @@ def test_every_suite_can_be_planned(path):
     assert len(made.cells) == rows * columns * len(spec.seeds) * len(spec.datasets) * len(spec.models)
 
 
-def test_nothing_is_pickled_or_evaluated():
+def test_nothing_is_pickled_or_evaluated() -> None:
     banned = re.compile(r"\b(import pickle\b|pickle\.|torch\.load\(|yaml\.load\(|eval\(|exec\(|torch\.save\()")
     # A foreign checkpoint is read only where a user asked for it by name, with weights_only=True.
     foreign = 'return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)'
@@ -165,24 +167,22 @@ def test_nothing_is_pickled_or_evaluated():
     assert loads == ["benchkit/scan/weights.py"]
 
 
-def test_functions_and_files_stay_small():
+DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def test_functions_and_files_stay_small() -> None:
     lengths = []
     for path in [*ROOT.glob("benchkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         text = path.read_text()
         assert len(text.splitlines()) <= 250, f"{path} has more than 250 lines: split it"
-        lengths += [
-            (_length(node), f"{path.name}:{node.lineno}") for node in ast.walk(ast.parse(text)) if _is_def(node)
-        ]
+        functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, DEFINITION))
+        lengths += [(_length(node), f"{path.name}:{node.lineno}") for node in functions]
     sizes = sorted(lengths)
     assert sizes[-1][0] <= 50, sizes[-1]
     assert sizes[int(0.9 * len(sizes))][0] <= 25
     assert sizes[len(sizes) // 2][0] <= 8
 
 
-def _is_def(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-
-
-def _length(node: ast.FunctionDef) -> int:
+def _length(node: DEFINITION) -> int:
     body = node.body[1:] if ast.get_docstring(node) else node.body
-    return body[-1].end_lineno - body[0].lineno + 1 if body else 1
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 1

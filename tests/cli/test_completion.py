@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli
 
 from benchkit.cli import COMMANDS
 from benchkit.cli._complete import named, offered, source_of
@@ -48,7 +49,7 @@ def replies(*words: str) -> list[str]:
 
 
 @needs("bash")
-def test_commands_and_options():
+def test_commands_and_options() -> None:
     assert set(replies("")) == set(COMMANDS)
     assert replies("repo") == ["report"]
     assert replies("cache", "") == ["ls", "prune"]
@@ -77,7 +78,7 @@ def test_commands_and_options():
     ],
 )
 @needs("bash")
-def test_names(words, offered):
+def test_names(words: list[str], offered: list[str]) -> None:
     assert replies(*words) == offered
 
 
@@ -91,7 +92,7 @@ def test_names(words, offered):
         ("show neural", "neural-cleanse"),
     ],
 )
-def test_names_in_fish(tmp_path, line, offered):
+def test_names_in_fish(tmp_path: Path, line: str, offered: str) -> None:
     (tmp_path / "typed").write_text(f"benchkit {line}")
     script = f"benchkit completion fish | source; complete -C (cat {tmp_path}/typed)"
     env = {**os.environ, "PATH": BIN, "HOME": str(tmp_path)}
@@ -113,7 +114,7 @@ SHELLS = {
         ("benchkit run --attacks badnets,ble", "--attacks badnets,blend "),
     ],
 )
-def test_a_tab_in_a_terminal_finishes_the_word(tmp_path, shell, typed, finished):
+def test_a_tab_in_a_terminal_finishes_the_word(tmp_path: Path, shell: str, typed: str, finished: str) -> None:
     command, setup = SHELLS[shell]
     parent, child = pty.openpty()
     env = {"PATH": BIN, "HOME": str(tmp_path), "PS1": "READY ", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
@@ -140,7 +141,7 @@ def _until(terminal: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["\nrun\n--attacks\nbadnets,bl", "\nrun\n--models\nres", "\nshow\n"])
-def test_asking_costs_under_half_a_second_and_imports_nothing_heavy(words):
+def test_asking_costs_under_half_a_second_and_imports_nothing_heavy(words: str) -> None:
     """Processor time, since machines that test are busy."""
     code = (
         "import sys\nfrom benchkit import cli\nsys.argv = ['benchkit']\n"
@@ -163,7 +164,7 @@ def test_asking_costs_under_half_a_second_and_imports_nothing_heavy(words):
     assert min(costs) < 0.5
 
 
-def test_names_are_those_that_loading_finds():
+def test_names_are_those_that_loading_finds() -> None:
     registry = load()
     for kind in ("attacks", "defenses", "datasets"):
         assert named(kind, "", ()) == sorted(registry.kind(kind))
@@ -171,7 +172,7 @@ def test_names_are_those_that_loading_finds():
     assert named("models", "", ()) == ["airbench94", "mntd_cnn", "narrownet", "narrownet_x2", "preactresnet18"]
 
 
-def test_source_that_cannot_be_read_offers_nothing(tmp_path):
+def test_source_that_cannot_be_read_offers_nothing(tmp_path: Path) -> None:
     assert offered("def benchkit_attacks(:", "attacks") == []
     assert offered("def benchkit_attacks():\n    return [Elsewhere]", "attacks") == []
     assert source_of("no_such_package.module") is None
@@ -179,7 +180,7 @@ def test_source_that_cannot_be_read_offers_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("shell", "mark"), [("bash", "complete -o nosort"), ("zsh", "#compdef"), ("fish", "complete")])
-def test_the_scripts_say_where_to_put_them(benchkit_cli, shell, mark):
+def test_the_scripts_say_where_to_put_them(benchkit_cli: Cli, shell: str, mark: str) -> None:
     script = benchkit_cli("completion", shell)
     assert script.code == 0
     assert mark in script.out
@@ -188,7 +189,7 @@ def test_the_scripts_say_where_to_put_them(benchkit_cli, shell, mark):
     assert "benchkit" in last
 
 
-def test_an_unknown_shell_is_one_sentence(benchkit_cli):
+def test_an_unknown_shell_is_one_sentence(benchkit_cli: Cli) -> None:
     ran = benchkit_cli("completion", "tcsh")
     assert ran.code == 2
     assert "'tcsh' is not one of" in ran.err

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, FindRecord, RecordsIn
 
 PLUGIN = Path(__file__).parents[1] / "controls.py"
 
 
 @pytest.fixture
-def run(toy_run):
+def run(toy_run: Cli) -> Cli:
     return lambda *args: toy_run(*args, "-p", PLUGIN)
 
 
-def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run, cell):
+def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run: Cli, cell: FindRecord) -> None:
     ran = run("--attacks", "none,lift,corner", "--defenses", "glare:threshold=argmax,brightest", "--no-victims")
     assert ran.code == 0, ran.err
     found = cell("lift", "glare:threshold=argmax")["metrics"]
@@ -30,7 +31,9 @@ def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run, cell)
     assert "BDR - control" in ran.out
 
 
-def test_a_victim_that_learnt_the_processing_is_told_from_one_that_learnt_the_trigger(run, cell):
+def test_a_victim_that_learnt_the_processing_is_told_from_one_that_learnt_the_trigger(
+    run: Cli, cell: FindRecord
+) -> None:
     ran = run("--attacks", "lift,corner", "--defenses", "none")
     assert ran.code == 0, ran.err
     lift, corner = (cell(attack, "none") for attack in ("lift", "corner"))
@@ -42,7 +45,9 @@ def test_a_victim_that_learnt_the_processing_is_told_from_one_that_learnt_the_tr
     assert sentence in ran.out
 
 
-def test_benign_processing_is_a_row_that_shares_the_benign_victim(run, cell, benchkit_cli, tmp_path):
+def test_benign_processing_is_a_row_that_shares_the_benign_victim(
+    run: Cli, cell: FindRecord, benchkit_cli: Cli, tmp_path: Path
+) -> None:
     args = ("--attacks", "none,processed,processed:lift=false", "--defenses", "glare")
     ran = run(*args)
     assert ran.code == 0, ran.err
@@ -56,7 +61,9 @@ def test_benign_processing_is_a_row_that_shares_the_benign_victim(run, cell, ben
     assert "asr" not in cell("processed", "none")["metrics"]
 
 
-def test_all_leaves_out_what_the_images_do_not_suit_and_says_so(run, records_in, tmp_path):
+def test_all_leaves_out_what_the_images_do_not_suit_and_says_so(
+    run: Cli, records_in: RecordsIn, tmp_path: Path
+) -> None:
     for _ in range(2):  # the second time from the store
         ran = run("--attacks", "all,-wanet,-troj-sq", "--defenses", "brightest", "--no-victims")
         assert ran.code == 0, ran.err
@@ -68,14 +75,14 @@ def test_all_leaves_out_what_the_images_do_not_suit_and_says_so(run, records_in,
     assert "huge on toy: needs 500 pixels" in ran.err
 
 
-def test_a_detector_and_a_filter_share_what_they_learn(run, tmp_path):
+def test_a_detector_and_a_filter_share_what_they_learn(run: Cli, tmp_path: Path) -> None:
     assert run("--attacks", "corner", "--defenses", "glare:threshold=argmax,glare-filter").code == 0
     assert len(list((tmp_path / "results" / "artifacts" / "prepare").glob("[!.]*"))) == 1
     assert run("--attacks", "corner", "--defenses", "glare,glare-filter:clean=0.5").code == 0
     assert len(list((tmp_path / "results" / "artifacts" / "prepare").glob("[!.]*"))) == 2
 
 
-def test_a_defense_learns_from_another_dataset(run, cell, tmp_path):
+def test_a_defense_learns_from_another_dataset(run: Cli, cell: FindRecord, tmp_path: Path) -> None:
     ran = run("--attacks", "corner", "--defenses", "glare:source=toy:count=64", "--no-victims")
     assert ran.code == 0, ran.err
     from safetensors.torch import load_file
@@ -87,7 +94,7 @@ def test_a_defense_learns_from_another_dataset(run, cell, tmp_path):
     assert "toy" in ran.err
 
 
-def test_a_defense_that_names_the_dataset_itself_sees_the_victims_images(run, cell):
+def test_a_defense_that_names_the_dataset_itself_sees_the_victims_images(run: Cli, cell: FindRecord) -> None:
     held = {"toy": True, "toy:count=320": True, "toy:count=64": False}
     asked = [f"glare:clean=0.05,source={source}" for source in held]
     ran = run("--attacks", "corner", "--defenses", ",".join(["glare:clean=0.05", *asked]), "--no-victims")
@@ -104,14 +111,14 @@ def test_a_defense_that_names_the_dataset_itself_sees_the_victims_images(run, ce
         ("glare:threshold=0.05", "such as fpr:0.05"),
     ],
 )
-def test_a_threshold_that_makes_no_sense_is_refused(run, defense, words):
+def test_a_threshold_that_makes_no_sense_is_refused(run: Cli, defense: str, words: str) -> None:
     ran = run("--attacks", "corner", "--defenses", defense, "--no-victims")
     assert ran.code == 2
     assert words in ran.err
     assert ran.err.count("error:") == 1
 
 
-def test_a_parameter_without_a_value_is_a_switch(run, cell):
+def test_a_parameter_without_a_value_is_a_switch(run: Cli, cell: FindRecord) -> None:
     assert run("--attacks", "processed:lift", "--defenses", "brightest", "--no-victims").code == 0
     assert cell("processed", "brightest")["status"] == "ok"
     ran = run("--attacks", "badnets:size", "--defenses", "brightest")

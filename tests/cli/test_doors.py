@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import Place
 
+from benchkit.execute.scratch import FALLBACK
 from benchkit.store.locks import claim
 
 BENCHKIT = Path(sys.executable).parent / "benchkit"
@@ -55,7 +57,9 @@ def empty(folder: Path) -> bool:
     [([BENCHKIT], ""), ([sys.executable, "-P", "-m", "benchkit"], "x" * 80)],
     ids=["script", "module, with a long TMPDIR"],
 )
-def test_a_run_in_a_hostile_folder_runs_none_of_its_files_and_leaves_nothing(hostile, temporary, command, below):
+def test_a_run_in_a_hostile_folder_runs_none_of_its_files_and_leaves_nothing(
+    hostile: Path, temporary: Path, command: list[str | Path], below: str
+) -> None:
     temporary = temporary / below
     temporary.mkdir(exist_ok=True)
     asked = [*command, "run", *MATRIX, "--results", "r", "--device", "cpu", "--jobs", "2"]
@@ -70,7 +74,7 @@ def test_a_run_in_a_hostile_folder_runs_none_of_its_files_and_leaves_nothing(hos
     assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o775, 0o664}
 
 
-def test_neither_completion_nor_the_list_of_plugins_runs_them(hostile):
+def test_neither_completion_nor_the_list_of_plugins_runs_them(hostile: Path) -> None:
     asked = {"_BENCHKIT_COMPLETE": "bash_complete", "COMP_WORDS": "benchkit\nrun\n--attacks\nbad", "COMP_CWORD": "3"}
     for command, env in (((BENCHKIT,), asked), ((BENCHKIT, "plugins"), {}), ((BENCHKIT, "show", "badnets"), {})):
         whole = {**os.environ, **env}
@@ -79,7 +83,7 @@ def test_neither_completion_nor_the_list_of_plugins_runs_them(hostile):
     assert not (hostile.parent / "mark").exists()
 
 
-def test_module_mode_looks_into_the_current_folder_no_longer_than_python_makes_it(tmp_path):
+def test_module_mode_looks_into_the_current_folder_no_longer_than_python_makes_it(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('run')")
     (tmp_path / "benchkit_evil.py").write_text("raise SystemExit('run')")
     info = tmp_path / "evil-1.dist-info"
@@ -96,23 +100,23 @@ def scratch_of(pid: int, where: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("below", ["", "x" * 80])
-def test_what_a_killed_run_left_goes_with_its_server(place, temporary, below):
+def test_what_a_killed_run_left_goes_with_its_server(place: Place, temporary: Path, below: str) -> None:
     temporary = temporary / below
     temporary.mkdir(exist_ok=True)
     process = place.start(*place.cell(place.unlucky("nap", 9)), env={"TMPDIR": str(temporary)})
     place.until("met nap")
     assert [*temporary.iterdir()] == scratch_of(process.pid, temporary)
-    assert len(scratch_of(process.pid, Path("/tmp"))) == bool(below)
+    assert len(scratch_of(process.pid, FALLBACK)) == bool(below)
     process.kill()
     process.wait()
     assert empty(temporary)
     until = time.monotonic() + 60
-    while (left := scratch_of(process.pid, Path("/tmp"))) and time.monotonic() < until:
+    while (left := scratch_of(process.pid, FALLBACK)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not left
 
 
-def test_what_nobody_could_remove_goes_with_the_next_run(temporary):
+def test_what_nobody_could_remove_goes_with_the_next_run(temporary: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
     env = {"TMPDIR": str(temporary)}
@@ -127,7 +131,7 @@ def test_what_nobody_could_remove_goes_with_the_next_run(temporary):
     assert [*temporary.iterdir()] == [alive]
 
 
-def test_a_link_in_place_of_a_scratch_folder_is_removed_and_not_followed(tmp_path, temporary):
+def test_a_link_in_place_of_a_scratch_folder_is_removed_and_not_followed(tmp_path: Path, temporary: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "file").touch()

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Never
 
 import pytest
+from fixture_types import Cli
 
 BENCHKIT = f"{sys.executable} -m benchkit"
 
@@ -19,26 +21,26 @@ def shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", ["--help", "run --help", "plugins --json", "show badnets"])
-def test_nobody_reads_on(command):
+def test_nobody_reads_on(command: str) -> None:
     ran = shell(f"{BENCHKIT} {command} | true; echo ${{PIPESTATUS[0]}}")
     assert ran.stdout == "141\n"
     assert ran.stderr == ""
 
 
 @pytest.mark.parametrize("command", ["plugins --json", "show badnets"])
-def test_the_disk_behind_the_output_is_full(command):
+def test_the_disk_behind_the_output_is_full(command: str) -> None:
     ran = shell(f"{BENCHKIT} {command} > /dev/full")
     assert ran.returncode == 2
     assert ran.stderr == "error: cannot use standard output: No space left on device\n"
 
 
-def test_the_output_is_closed():
+def test_the_output_is_closed() -> None:
     ran = shell(f"{BENCHKIT} plugins >&-")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\u2717"), ("latin-1", "\\u2717")])
-def test_letters_that_the_output_cannot_show_end_nothing(tmp_path, encoding, shown):
+def test_letters_that_the_output_cannot_show_end_nothing(tmp_path: Path, encoding: str, shown: str) -> None:
     """Click takes ASCII for a mistake, and writes UTF-8."""
     name = tmp_path / "\u2717.toml"
     ran = shell(f"{BENCHKIT} run {name} 2>&1", PYTHONIOENCODING=encoding)
@@ -47,7 +49,7 @@ def test_letters_that_the_output_cannot_show_end_nothing(tmp_path, encoding, sho
     assert "Traceback" not in ran.stdout
 
 
-def test_code_that_exits_inside_a_command_is_named(tmp_path):
+def test_code_that_exits_inside_a_command_is_named(tmp_path: Path) -> None:
     plugin = tmp_path / "leaver.py"
     plugin.write_text(
         "from dataclasses import dataclass\nimport benchkit\n\n"
@@ -63,8 +65,10 @@ def test_code_that_exits_inside_a_command_is_named(tmp_path):
     assert "error: leaver raised SystemExit: 0\n" in ran.stderr
 
 
-def test_what_the_system_refuses_is_not_blamed_on_the_output(benchkit_cli, monkeypatch):
-    def refused(*args, **options):
+def test_what_the_system_refuses_is_not_blamed_on_the_output(
+    benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object, **options: object) -> Never:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr("benchkit.spec.registry.find", refused)

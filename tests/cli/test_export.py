@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, RecordsIn
 
 TOY = Path(__file__).parents[1] / "toy.py"
 
@@ -37,7 +38,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_csv_has_one_row_per_record_with_what_it_says(benchkit_cli, finished, records_in):
+def test_csv_has_one_row_per_record_with_what_it_says(benchkit_cli: Cli, finished: Path, records_in: RecordsIn) -> None:
     rows = rows_of(benchkit_cli("export", "--to", "csv", "--results", finished).out)
     written = records_in(finished)
     assert len(rows) == len(written) == 9
@@ -55,13 +56,13 @@ def test_csv_has_one_row_per_record_with_what_it_says(benchkit_cli, finished, re
     assert next(row for row in rows if row["defense"] == "none")["auroc"] == ""
 
 
-def test_values_are_selected_as_numbers_and_populations_have_a_column(benchkit_cli, finished):
+def test_values_are_selected_as_numbers_and_populations_have_a_column(benchkit_cli: Cli, finished: Path) -> None:
     found = rows_of(benchkit_cli("export", "--to", "csv", "--results", finished, "--attacks", "badnets:target=2.0").out)
     assert {row["attack"] for row in found} == {"badnets:target=2"}
     assert {row["population"] for row in found} == {""}
 
 
-def test_csv_goes_to_a_file_and_takes_the_selection(benchkit_cli, finished, tmp_path):
+def test_csv_goes_to_a_file_and_takes_the_selection(benchkit_cli: Cli, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     ran = benchkit_cli("export", "--to", "csv", "--results", finished, "--out", out, "--attacks", "corner")
     assert (ran.code, ran.out) == (0, "")
@@ -69,7 +70,7 @@ def test_csv_goes_to_a_file_and_takes_the_selection(benchkit_cli, finished, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
-def test_parquet_holds_the_same_table_with_types(benchkit_cli, finished, tmp_path):
+def test_parquet_holds_the_same_table_with_types(benchkit_cli: Cli, finished: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
@@ -86,14 +87,18 @@ def test_parquet_holds_the_same_table_with_types(benchkit_cli, finished, tmp_pat
     assert [float(row["asr"]) if row["asr"] else None for row in rows] == table["asr"].to_pylist()
 
 
-def test_parquet_without_pyarrow_names_the_extra(benchkit_cli, finished, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_names_the_extra(
+    benchkit_cli: Cli, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     ran = benchkit_cli("export", "--to", "parquet", "--results", finished, "--out", tmp_path / "t")
     assert (ran.code, ran.err) == (2, "error: writing Parquet needs pyarrow: pip install 'benchkit[parquet]'\n")
     assert not list(tmp_path.iterdir())
 
 
-def test_each_victim_is_a_folder_whose_card_loads_it(benchkit_cli, finished, tmp_path, records_in):
+def test_each_victim_is_a_folder_whose_card_loads_it(
+    benchkit_cli: Cli, finished: Path, tmp_path: Path, records_in: RecordsIn
+) -> None:
     out = tmp_path / "hub"
     ran = benchkit_cli("export", "--to", "hf", "--results", finished, "--out", out, "-p", TOY, "--license", "cc0-1.0")
     assert ran.code == 0, ran.err
@@ -126,7 +131,7 @@ def test_each_victim_is_a_folder_whose_card_loads_it(benchkit_cli, finished, tmp
 
 
 @pytest.mark.slow
-def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli, toy_run, tmp_path):
+def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli: Cli, toy_run: Cli, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     attack = "smooth:n_images=30,max_passes=2"
@@ -147,7 +152,7 @@ def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli, toy_run, t
 
 def _loads(folder: Path, accuracy: float) -> None:
     """Run the card's code as it stands, then ask the model it made about the dataset's test images."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), flags=re.M | re.S)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     images = TOY.read_text().split("@dataclass")[0]
     asked = "test = render(120, 2)\nprint(float((model.logits(test.images).argmax(1) == test.labels).float().mean()))"
     more = f"{images}\n{asked}".replace("from __future__ import annotations", "")
@@ -159,7 +164,7 @@ def _loads(folder: Path, accuracy: float) -> None:
     assert float(measured) == pytest.approx(accuracy)
 
 
-def test_front_matter_is_yaml_with_numbers_from_the_record(benchkit_cli, finished, tmp_path):
+def test_front_matter_is_yaml_with_numbers_from_the_record(benchkit_cli: Cli, finished: Path, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     benchkit_cli(
         "export", "--to", "hf", "--results", finished, "--out", tmp_path / "h", "-p", TOY, "--attacks", "corner"
@@ -175,7 +180,7 @@ def test_front_matter_is_yaml_with_numbers_from_the_record(benchkit_cli, finishe
     assert all(isinstance(one["value"], float) for one in result["metrics"])
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(benchkit_cli, finished, tmp_path):
+def test_a_folder_that_is_not_empty_is_left_alone(benchkit_cli: Cli, finished: Path, tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "mine").write_text("x")
     ran = benchkit_cli("export", "--to", "hf", "--results", finished, "--out", tmp_path / "hub", "-p", TOY)
@@ -184,7 +189,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(benchkit_cli, finished, tmp_pa
     assert [path.name for path in tmp_path.rglob("*")] == ["hub", "mine"]
 
 
-def test_missing_victims_are_said_and_the_others_written(benchkit_cli, results, tmp_path):
+def test_missing_victims_are_said_and_the_others_written(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
     arguments = ("export", "--to", "hf", "--results", results, "-p", TOY)
     benchkit_cli(*arguments, "--out", tmp_path / "all")
     gone = next((tmp_path / "all").glob("corner*")).name.rpartition("-")[2]
@@ -202,7 +207,7 @@ def test_missing_victims_are_said_and_the_others_written(benchkit_cli, results, 
     assert not (tmp_path / "none").exists()
 
 
-def test_a_damaged_victim_leaves_nothing_behind(benchkit_cli, results, tmp_path):
+def test_a_damaged_victim_leaves_nothing_behind(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
     for path in (results / "artifacts" / "train").glob("*/tensors.safetensors"):
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     ran = benchkit_cli("export", "--to", "hf", "--results", results, "--out", tmp_path / "hub", "-p", TOY)
@@ -211,7 +216,7 @@ def test_a_damaged_victim_leaves_nothing_behind(benchkit_cli, results, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
-def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli, results, tmp_path):
+def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
     for path in (results / "results").rglob("*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "0" * 64}))
     ran = benchkit_cli("export", "--to", "hf", "--results", results, "--out", tmp_path / "h", "-p", TOY)
@@ -237,7 +242,7 @@ def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli, results, tm
         ),
     ],
 )
-def test_faults_are_one_sentence(benchkit_cli, finished, arguments, code, said):
+def test_faults_are_one_sentence(benchkit_cli: Cli, finished: Path, arguments: list[str], code: int, said: str) -> None:
     ran = benchkit_cli("export", *arguments, "--results", finished)
     assert ran.code == code
     assert said in ran.err

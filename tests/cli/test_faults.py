@@ -9,9 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixture_types import Comparable, RecordsIn
+from places import finish
 
 TOY = Path(__file__).parents[1] / "toy.py"
 KILLS = int(os.environ.get("BENCHKIT_KILLS", "5"))
@@ -22,10 +26,10 @@ ARGS = [
 CELLS = 3 * 4
 
 
-def start(results: Path, *more: str, **options) -> subprocess.Popen:
+def start(results: Path, *more: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchkit", "run", *ARGS, "--results", str(results), *more]
     # A test run in the background ignores SIGINT, and so would its children.
-    pipes = {
+    pipes: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
         "text": True,
@@ -35,24 +39,21 @@ def start(results: Path, *more: str, **options) -> subprocess.Popen:
     return subprocess.Popen(command, **(pipes | options))
 
 
-def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=250)
-    return process.returncode, out, err
-
-
 def leftovers(results: Path) -> list[Path]:
     """Return files and folders that only an interrupted write leaves."""
     return list(results.rglob(".new-*"))
 
 
-def workers_of(process: subprocess.Popen) -> list[int]:
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Return every process of the run's session but the parent."""
     found = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in found.stdout.split() if int(word) != process.pid]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, records_in, comparable):
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, records_in: RecordsIn, comparable: Comparable
+) -> tuple[list[dict[str, Any]], str]:
     """Return (comparable records, stdout) of a run that nobody disturbed."""
     results = tmp_path_factory.mktemp("calm") / "results"
     code, out, err = finish(start(results))
@@ -65,8 +66,8 @@ def undisturbed(tmp_path_factory, records_in, comparable):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_random_points_and_restarted_it_ends_with_the_same_records(
-    undisturbed, tmp_path, records_in, comparable
-):
+    undisturbed: tuple[list[dict[str, Any]], str], tmp_path: Path, records_in: RecordsIn, comparable: Comparable
+) -> None:
     rng, results = random.Random(20261120), tmp_path / "results"
     seen: dict[Path, int] = {}
     for _ in range(KILLS):
@@ -89,7 +90,9 @@ def test_killed_at_random_points_and_restarted_it_ends_with_the_same_records(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_only_its_own_step(undisturbed, tmp_path, records_in, comparable):
+def test_a_killed_worker_costs_only_its_own_step(
+    undisturbed: tuple[list[dict[str, Any]], str], tmp_path: Path, records_in: RecordsIn, comparable: Comparable
+) -> None:
     results = tmp_path / "results"
     process = start(results)
     deadline = time.monotonic() + 100
@@ -135,7 +138,7 @@ class Watched:
 
 
 @pytest.fixture
-def watch(tmp_path):
+def watch(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
     """Return a function that starts a run and lets its stderr be watched; none outlives the test."""
     made = []
 
@@ -151,7 +154,12 @@ def watch(tmp_path):
 
 
 @pytest.mark.slow
-def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(undisturbed, watch, records_in, comparable):
+def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(
+    undisturbed: tuple[list[dict[str, Any]], str],
+    watch: Callable[..., Watched],
+    records_in: RecordsIn,
+    comparable: Comparable,
+) -> None:
     run = watch("--jobs", "2")
     run.until("poison badnets")
     run.press()
@@ -175,7 +183,7 @@ def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(undisturbed, wa
 
 
 @pytest.mark.slow
-def test_interrupted_twice_it_stops_at_once(watch):
+def test_interrupted_twice_it_stops_at_once(watch: Callable[..., Watched]) -> None:
     run = watch("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--jobs", "1")
     run.until("load toy")
     time.sleep(1)  # the only step left is the one that sleeps for a minute
@@ -192,7 +200,7 @@ def test_interrupted_twice_it_stops_at_once(watch):
 
 
 @pytest.mark.slow
-def test_interrupted_while_workers_start_nothing_breaks(watch):
+def test_interrupted_while_workers_start_nothing_breaks(watch: Callable[..., Watched]) -> None:
     run = watch()
     run.until("steps to run")
     time.sleep(0.3)
@@ -206,7 +214,7 @@ def test_interrupted_while_workers_start_nothing_breaks(watch):
 
 
 @pytest.mark.slow
-def test_terminated_it_stops_at_once_and_leaves_no_process(watch):
+def test_terminated_it_stops_at_once_and_leaves_no_process(watch: Callable[..., Watched]) -> None:
     run = watch()
     run.until("poison ")
     run.process.send_signal(signal.SIGTERM)
@@ -219,7 +227,9 @@ def test_terminated_it_stops_at_once_and_leaves_no_process(watch):
 
 
 @pytest.mark.slow
-def test_two_runs_over_one_store_do_each_step_once(undisturbed, tmp_path, records_in, comparable):
+def test_two_runs_over_one_store_do_each_step_once(
+    undisturbed: tuple[list[dict[str, Any]], str], tmp_path: Path, records_in: RecordsIn, comparable: Comparable
+) -> None:
     results = tmp_path / "results"
     both = [start(results), start(results)]
     ended = [finish(process) for process in both]
@@ -231,7 +241,7 @@ def test_two_runs_over_one_store_do_each_step_once(undisturbed, tmp_path, record
 
 
 @pytest.mark.slow
-def test_a_read_only_folder_is_one_sentence(mounted):
+def test_a_read_only_folder_is_one_sentence(mounted: Callable[..., Path]) -> None:
     code, _, err = finish(start(mounted("ro") / "results"))
     assert code == 2
     assert "read-only" in err

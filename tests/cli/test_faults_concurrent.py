@@ -10,6 +10,8 @@ import threading
 import time
 
 import pytest
+from fixture_types import Cli, RecordsIn
+from places import Place, finish
 
 BACK = """
 import os, time
@@ -22,23 +24,20 @@ if hours:
 """
 
 
-def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=280)
-    return process.returncode, out, err
-
-
-def everything(place) -> list[str]:
+def everything(place: Place) -> list[str]:
     sizes = ",".join(f"noted:size={size},folder={place.folder}" for size in (2, 3))
     return ["--attacks", f"none,{sizes}", "--defenses", f"unlucky:folder={place.folder}", "--quiet"]
 
 
-def each_step_was_done_once(place) -> bool:
+def each_step_was_done_once(place: Place) -> bool:
     once = ["craft 2", "craft 3", "train 2", "train 3", "prepare "]
     return {name: place.diary()[name] for name in once} == dict.fromkeys(once, 1)
 
 
 @pytest.mark.slow
-def test_eight_runs_over_one_store_train_each_victim_once_and_print_the_same(place, records_in):
+def test_eight_runs_over_one_store_train_each_victim_once_and_print_the_same(
+    place: Place, records_in: RecordsIn
+) -> None:
     ended = [finish(one) for one in [place.start(*everything(place), "--jobs", "1") for _ in range(8)]]
     assert [code for code, _, _ in ended] == [0] * 8, ended
     assert len({out for _, out, _ in ended}) == 1
@@ -48,7 +47,7 @@ def test_eight_runs_over_one_store_train_each_victim_once_and_print_the_same(pla
     assert not place.leftovers()
 
 
-def stopped_worker(process: subprocess.Popen) -> int:
+def stopped_worker(process: subprocess.Popen[str]) -> int:
     """Return the process of a run's session that SIGSTOP has stopped."""
     command = ["ps", "-o", "pid=,stat=", "-s", str(process.pid)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -67,7 +66,9 @@ def later(number: signal.Signals, *pids: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_a_stopped_one_says_so_and_takes_over_when_it_is_killed(place, records_in):
+def test_a_run_that_waits_for_a_stopped_one_says_so_and_takes_over_when_it_is_killed(
+    place: Place, records_in: RecordsIn
+) -> None:
     asked = place.cell(place.unlucky("stop", 1))
     first = place.start(*asked)
     place.until("met stop")
@@ -87,7 +88,7 @@ def test_a_run_that_waits_for_a_stopped_one_says_so_and_takes_over_when_it_is_ki
 
 
 @pytest.mark.slow
-def test_a_worker_that_stops_and_goes_on_is_waited_for(place):
+def test_a_worker_that_stops_and_goes_on_is_waited_for(place: Place) -> None:
     asked = place.cell(place.unlucky("stop", 1))
     first = place.start(*asked)
     place.until("met stop")
@@ -102,7 +103,9 @@ def test_a_worker_that_stops_and_goes_on_is_waited_for(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["worker", "parent", "both"])
-def test_killed_in_the_middle_of_a_step_another_run_takes_it_over_at_once(place, records_in, whom):
+def test_killed_in_the_middle_of_a_step_another_run_takes_it_over_at_once(
+    place: Place, records_in: RecordsIn, whom: str
+) -> None:
     asked = place.cell(place.unlucky("hang", 1))
     first = place.start(*asked)
     place.until("met hang")
@@ -121,7 +124,9 @@ def test_killed_in_the_middle_of_a_step_another_run_takes_it_over_at_once(place,
 
 
 @pytest.mark.slow
-def test_a_clock_that_went_back_hides_no_newer_record_and_holds_no_lock(place, benchkit_cli, records_in):
+def test_a_clock_that_went_back_hides_no_newer_record_and_holds_no_lock(
+    place: Place, benchkit_cli: Cli, records_in: RecordsIn
+) -> None:
     site = place.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(BACK)

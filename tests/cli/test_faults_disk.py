@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixture_types import Cli, Comparable, RecordsIn
+from places import Place
 
 from benchkit.store.store import Damaged, Store
 
@@ -29,8 +33,13 @@ def files(folder: Path) -> dict[Path, bytes]:
     ],
 )
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
-    place, mounted, remount, records_in, below, options
-):
+    place: Place,
+    mounted: Callable[..., Path],
+    remount: Callable[[Path, str], None],
+    records_in: RecordsIn,
+    below: str,
+    options: str,
+) -> None:
     mount = mounted(options, place.results / below)
     asked = ["--attacks", place.attack, "--defenses", f"fine-tuning:epochs=1,unlucky:folder={place.folder}"]
     ran = place.run(*asked)
@@ -50,7 +59,9 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     assert not place.leftovers()
 
 
-def test_a_read_only_folder_can_be_reported_and_listed_but_not_run(place, mounted, remount, benchkit_cli):
+def test_a_read_only_folder_can_be_reported_and_listed_but_not_run(
+    place: Place, mounted: Callable[..., Path], remount: Callable[[Path, str], None], benchkit_cli: Cli
+) -> None:
     mount = mounted("size=100m", place.results)
     asked = place.cell(f"unlucky:folder={place.folder}")
     assert place.run(*asked).code == 0
@@ -68,7 +79,7 @@ def test_a_read_only_folder_can_be_reported_and_listed_but_not_run(place, mounte
 
 
 @pytest.fixture
-def finished(place, records_in, comparable):
+def finished(place: Place, records_in: RecordsIn, comparable: Comparable) -> tuple[list[str], list[dict[str, Any]]]:
     """Return (arguments, records) of a finished run."""
     asked = ["--attacks", place.attack, "--defenses", f"head-mean,unlucky:folder={place.folder}"]
     ran = place.run(*asked)
@@ -83,7 +94,9 @@ def flip(path: Path, rng: random.Random) -> None:
     path.write_bytes(raw)
 
 
-def test_any_flipped_bit_of_an_artifact_is_noticed_and_made_again(place, finished, records_in, comparable):
+def test_any_flipped_bit_of_an_artifact_is_noticed_and_made_again(
+    place: Place, finished: tuple[list[str], list[dict[str, Any]]], records_in: RecordsIn, comparable: Comparable
+) -> None:
     asked, expected = finished
     rng, store = random.Random(6), Store(place.results)
     kept = place.folder / "kept"
@@ -116,7 +129,9 @@ def test_any_flipped_bit_of_an_artifact_is_noticed_and_made_again(place, finishe
     assert [comparable(one) for one in records_in(place.results)] == expected
 
 
-def test_a_damaged_record_is_said_by_the_report_and_made_again_by_a_run(place, finished, benchkit_cli, records_in):
+def test_a_damaged_record_is_said_by_the_report_and_made_again_by_a_run(
+    place: Place, finished: tuple[list[str], list[dict[str, Any]]], benchkit_cli: Cli, records_in: RecordsIn
+) -> None:
     asked, _ = finished
     rng, store = random.Random(7), Store(place.results)
     path = next(store.results.rglob("unlucky*/*.json"))

@@ -9,8 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Never
 
 import pytest
+from fixture_types import Cli, RecordsIn
+from places import Place
 
 from benchkit.execute.executors.launch import starting
 from benchkit.execute.executors.local import LocalExecutor
@@ -41,7 +45,7 @@ def served() -> int:
 
 def waits_for_a_worker() -> bool:
     """Say whether the main thread waits until a process is forked for it."""
-    frame = sys._current_frames()[threading.main_thread().ident]
+    frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
     while frame is not None:
         if frame.f_code.co_name == "read_signed":
             return True
@@ -68,7 +72,7 @@ def dying() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("dying")
-def test_it_is_tried_again(place, records_in):
+def test_it_is_tried_again(place: Place, records_in: RecordsIn) -> None:
     ran = place.run(*place.cell("brightest"))
     assert ran.code == 0, ran.err
     assert ran.err.count(f"lost: load toy: {SERVER} while a worker started") == 1
@@ -77,13 +81,13 @@ def test_it_is_tried_again(place, records_in):
 
 
 @pytest.mark.usefixtures("dying")
-def test_without_retries_it_is_an_error_that_says_what_died(place):
+def test_without_retries_it_is_an_error_that_says_what_died(place: Place) -> None:
     ran = place.run(*place.cell("brightest"), "--retries", "0")
     assert ran.code == 2
     assert ran.err.endswith(f"error: could not load toy: {SERVER} while a worker started\n")
 
 
-def test_a_step_whose_worker_lost_its_server_is_done_again(place, records_in):
+def test_a_step_whose_worker_lost_its_server_is_done_again(place: Place, records_in: RecordsIn) -> None:
     asked = place.cell(place.unlucky("nap", 1))
 
     def kill() -> None:
@@ -100,8 +104,8 @@ def test_a_step_whose_worker_lost_its_server_is_done_again(place, records_in):
     assert [one["status"] for one in records_in(place.results)] == ["ok"]
 
 
-def test_the_end_of_what_a_command_reads_is_no_interruption(benchkit_cli, monkeypatch):
-    def ended(*args, **options):
+def test_the_end_of_what_a_command_reads_is_no_interruption(benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*args: object, **options: object) -> Never:
         raise EOFError
 
     monkeypatch.setattr("benchkit.spec.registry.find", ended)

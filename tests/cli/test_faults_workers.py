@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from fixture_types import RecordsIn
+from places import Place
 
 DEVICE = "out of memory on the device: use fewer slots or a smaller model"
 HOST = "out of memory on this machine: use fewer --jobs"
 ALWAYS = 99
 
 
-def failed(records: list[dict]) -> list[dict]:
+def failed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for record in records if record["status"] != "ok"]
 
 
@@ -26,8 +30,8 @@ def failed(records: list[dict]) -> list[dict]:
     ],
 )
 def test_a_worker_that_never_gets_through_fails_its_cell_and_the_next_run_finishes(
-    place, records_in, accident, tries, status, words
-):
+    place: Place, records_in: RecordsIn, accident: str, tries: int, status: str, words: str
+) -> None:
     asked = place.cell(place.unlucky(accident, ALWAYS))
     if status == "timeout":
         assert place.run(*place.cell("brightest")).code == 0  # what a busy machine takes to start is not the hang
@@ -53,7 +57,9 @@ def test_a_worker_that_never_gets_through_fails_its_cell_and_the_next_run_finish
 
 
 @pytest.mark.parametrize(("accident", "word"), [("device-full", "oom: "), ("host-full", "oom: "), ("killed", "lost: ")])
-def test_one_accident_is_said_and_costs_nothing_else(place, records_in, accident, word):
+def test_one_accident_is_said_and_costs_nothing_else(
+    place: Place, records_in: RecordsIn, accident: str, word: str
+) -> None:
     ran = place.run(*place.cell(place.unlucky(accident, 1)))
     assert ran.code == 0, ran.err
     assert ran.err.count(f"\n{word}") == 1
@@ -61,7 +67,7 @@ def test_one_accident_is_said_and_costs_nothing_else(place, records_in, accident
 
 
 @pytest.mark.parametrize(("accident", "times"), [("device-full", 1), ("killed", 2)])
-def test_the_last_try_is_made_while_nothing_else_runs(place, accident, times):
+def test_the_last_try_is_made_while_nothing_else_runs(place: Place, accident: str, times: int) -> None:
     defenses = f"{place.unlucky('nap', 1)},{place.unlucky(accident, times)}"
     ran = place.run(*place.cell(defenses), "--jobs", "2")
     assert ran.code == 0, ran.err

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli
 from sample_pictures import cornered, folder_of_one, save_even
 
 
@@ -29,7 +29,7 @@ NOTES = (
 )
 
 
-def test_every_run_says_what_was_passed_over(benchkit_cli: Callable, lacking: Path, tmp_path: Path) -> None:
+def test_every_run_says_what_was_passed_over(benchkit_cli: Cli, lacking: Path, tmp_path: Path) -> None:
     args = ["--attacks", "badnets", "--dataset", f"image-folder:root={lacking}", "--device", "cpu", "--jobs", 1]
     for _ in range(2):  # the second reads nothing again
         ran = benchkit_cli("spectrum", *args, "--quiet", "--results", tmp_path / "r", "--out", tmp_path / "s.png")
@@ -40,9 +40,7 @@ def test_every_run_says_what_was_passed_over(benchkit_cli: Callable, lacking: Pa
     assert json.loads(manifest.read_text())["meta"]["info"]["notes"] == list(NOTES)
 
 
-def test_a_scan_says_what_was_passed_over_in_the_clean_images(
-    scan_images: Callable, lacking: Path, tmp_path: Path
-) -> None:
+def test_a_scan_says_what_was_passed_over_in_the_clean_images(scan_images: Cli, lacking: Path, tmp_path: Path) -> None:
     suspects = folder_of_one(tmp_path, cornered(size=32))
     for _ in range(2):
         ran = scan_images(suspects, clean=f"image-folder:root={lacking}")

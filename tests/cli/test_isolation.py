@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, Comparable, RecordsIn
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def benchkit_defenses():
 
 
 @pytest.fixture
-def run(toy_run, tmp_path):
+def run(toy_run: Cli, tmp_path: Path) -> Cli:
     plugin = tmp_path / "scribblers.py"
     plugin.write_text(PLUGIN)
     return lambda *args, **more: toy_run(*args, "-p", plugin, "--jobs", "1", **more)
@@ -138,8 +139,8 @@ WROTE = "wrote into images or tensors that it was given: let it change a copy"
     ],
 )
 def test_who_writes_into_what_it_was_given_fails_and_changes_nobody_elses_numbers(
-    run, records_in, comparable, tmp_path, attacks, defenses
-):
+    run: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path, attacks: str, defenses: str
+) -> None:
     assert run("--attacks", "corner,none", "--defenses", "brightest", results=tmp_path / "alone").code == 0
     assert run("--attacks", attacks, "--defenses", defenses, results=tmp_path / "beside").code == 1
     alone, beside = (
@@ -152,7 +153,7 @@ def test_who_writes_into_what_it_was_given_fails_and_changes_nobody_elses_number
     assert all(WROTE in one["error"] or "and fails" in one["error"] for one in bad)
 
 
-def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_path):
+def test_a_stamp_knows_the_poison_rate_at_test_time_too(run: Cli, records_in: RecordsIn, tmp_path: Path) -> None:
     assert run("--attacks", "rated", "--defenses", "none", "--poison-rate", "0.1,0.3").code == 0
     found = {one["poison_rate"]: one["metrics"]["l2"] for one in records_in(tmp_path / "results")}
     assert found[0.3] > 2 * found[0.1] > 0
@@ -168,7 +169,9 @@ def test_a_stamp_knows_the_poison_rate_at_test_time_too(run, records_in, tmp_pat
         (("--attacks", "none", "--defenses", "curious:what=shadows"), "scene.shadows is there in a defense's prepare"),
     ],
 )
-def test_reading_what_a_stage_does_not_have_fails_with_a_sentence(run, records_in, tmp_path, given, words):
+def test_reading_what_a_stage_does_not_have_fails_with_a_sentence(
+    run: Cli, records_in: RecordsIn, tmp_path: Path, given: tuple[str, ...], words: str
+) -> None:
     defenses = () if "--defenses" in given else ("--defenses", "brightest")
     assert run(*given, *defenses).code == 1
     assert any(words in (one["error"] or "") for one in records_in(tmp_path / "results"))
@@ -231,7 +234,9 @@ def benchkit_defenses():
         (("--defenses", "careless"), "error: careless raised ZeroDivisionError: division by zero\n"),
     ],
 )
-def test_what_a_plugin_raises_before_the_run_is_one_sentence(benchkit_cli, tmp_path, asked, words):
+def test_what_a_plugin_raises_before_the_run_is_one_sentence(
+    benchkit_cli: Cli, tmp_path: Path, asked: tuple[str, str], words: str
+) -> None:
     plugin = tmp_path / "raising.py"
     plugin.write_text(RAISING)
     toy = Path(__file__).parents[1] / "toy.py"

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixture_types import Cli
 
 TOY = Path(__file__).parents[1] / "toy.py"
 RUN = (
@@ -39,23 +41,23 @@ def keys(rows: object) -> set[str]:
     return set(rows[0])
 
 
-def test_plugins(benchkit_cli):
+def test_plugins(benchkit_cli: Cli) -> None:
     assert keys(json.loads(benchkit_cli("plugins", "--json").out)) == {"name", "from", "version", "module"}
     checked = json.loads(benchkit_cli("plugins", "--check", "--json").out)
     assert checked.keys() == {"components", "problems"}
     assert keys(checked["components"]) == {"kind", "name", "from", "version"}
 
 
-def test_show(benchkit_cli):
+def test_show(benchkit_cli: Cli) -> None:
     rows = json.loads(benchkit_cli("show", "badnets", "--json").out)
     assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "reports", "parameters"}
     assert keys(rows[0]["parameters"]) == {"name", "type", "default", "bounds", "help"}
 
 
-def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
+def test_plan_and_cache_before_and_after_a_run(benchkit_cli: Cli, tmp_path: Path) -> None:
     where = ("--results", tmp_path / "r")
 
-    def planned():
+    def planned() -> Any:
         return json.loads(benchkit_cli("plan", *RUN, *where, "--json").out)
 
     before = planned()
@@ -81,8 +83,10 @@ def test_plan_and_cache_before_and_after_a_run(benchkit_cli, tmp_path):
     assert json.loads(benchkit_cli("cache", "ls", *where, "--json").out) == []
 
 
-def test_prune_says_what_it_could_not_remove(benchkit_cli, tmp_path, monkeypatch):
-    def refused(path, **how):
+def test_prune_says_what_it_could_not_remove(
+    benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str | Path, **how: Any) -> None:
         if not str(path).endswith("k1"):
             real(path, **how)
 
@@ -119,7 +123,7 @@ def in_terminal(*arguments: object, **env: str) -> str:
 
 
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False)])
-def test_no_color_reaches_the_live_view_and_the_tables(tmp_path, env, coloured):
+def test_no_color_reaches_the_live_view_and_the_tables(tmp_path: Path, env: dict[str, str], coloured: bool) -> None:
     text = in_terminal("run", *RUN, "--results", tmp_path / "r", **env)
     assert " steps " in text
     assert bool(COLOUR.search(text)) is coloured
@@ -129,7 +133,7 @@ def test_no_color_reaches_the_live_view_and_the_tables(tmp_path, env, coloured):
     assert coloured or not COLOUR.search(table)
 
 
-def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_path):
+def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchkit", "run", *RUN, "--results", str(tmp_path / "r")]
     env = {**os.environ, "FORCE_COLOR": "1"}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from fixture_types import Comparable, RecordsIn
+from places import finish
 
 from benchkit.errors import SpecError
 
@@ -58,18 +62,13 @@ def benchkit_defenses():
 '''
 
 
-def start(results: Path, *more: object) -> subprocess.Popen:
+def start(results: Path, *more: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchkit", "run", *FIXED, "--results", results, *more]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(list(map(str, command)), **pipes)
+    words = list(map(str, command))
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=250)
-    return process.returncode, out, err
-
-
-def until(ready) -> None:
+def until(ready: Callable[[], object]) -> None:
     """Wait for something, for as long as a busy machine may need."""
     deadline = time.monotonic() + 100
     while not ready() and time.monotonic() < deadline:
@@ -77,7 +76,7 @@ def until(ready) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quiet():
+def _quiet() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUIET.items():
             patch.setenv(name, value)
@@ -85,7 +84,7 @@ def _quiet():
 
 
 @pytest.fixture
-def cluster(monkeypatch):
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a cluster whose head runs no steps, in a folder with a short name, because sockets live there."""
     from ray.cluster_utils import Cluster
 
@@ -105,18 +104,18 @@ def cluster(monkeypatch):
 
 
 @pytest.fixture
-def short():
+def short() -> Iterator[Path]:
     """Yield an empty folder whose name leaves room for sockets."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
 
 
-def add(cluster):
+def add(cluster: Any) -> Any:
     return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str], list[object], Path]:
     """Return (results folder, what the run did, its matrix, where accidents are noted) of a local run without any."""
     folder = tmp_path_factory.mktemp("calm")
     (folder / "snag.py").write_text(SNAG)
@@ -130,7 +129,13 @@ def calm(tmp_path_factory):
     return folder / "results", ran, matrix, folder
 
 
-def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(calm, cluster, tmp_path, records_in, comparable):
+def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(
+    calm: tuple[Path, tuple[int, str, str], list[object], Path],
+    cluster: Any,
+    tmp_path: Path,
+    records_in: RecordsIn,
+    comparable: Comparable,
+) -> None:
     results, expected, matrix, flags = calm
     nodes = [add(cluster), add(cluster)]
     running = start(tmp_path, *matrix, "--executor", "ray", "--ray-address", cluster.address)
@@ -155,7 +160,12 @@ def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(calm, cluster, t
     assert not list((tmp_path / "artifacts").glob(".new-*"))
 
 
-def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(calm, tmp_path, monkeypatch, short):
+def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(
+    calm: tuple[Path, tuple[int, str, str], list[object], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    short: Path,
+) -> None:
     shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
     more = ["--attacks", "corner", "--defenses", "brightest:mode=sleep", "--timeout", "15", "--jobs", "1"]
     monkeypatch.setenv("TMPDIR", str(short))
@@ -167,7 +177,7 @@ def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(ca
     assert not list(short.iterdir())
 
 
-def test_a_ray_of_its_own_runs_no_file_of_the_current_folder(tmp_path, records_in):
+def test_a_ray_of_its_own_runs_no_file_of_the_current_folder(tmp_path: Path, records_in: RecordsIn) -> None:
     for name in ("torch", "signal", "json", "benchkit", "numpy", "psutil", "yaml", "default_worker"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write({name!r})\n")
     (tmp_path / "snag.py").write_text(SNAG)
@@ -181,7 +191,7 @@ def test_a_ray_of_its_own_runs_no_file_of_the_current_folder(tmp_path, records_i
     assert [one["threads"] for one in records_in(tmp_path / "r")] == [2]
 
 
-def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, tmp_path):
+def test_a_node_that_does_not_see_the_results_folder_is_named(cluster: Any, tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
     hidden = f"mount -t tmpfs tmpfs {results} && exec {sys.executable} -m ray.scripts.scripts start --block"
@@ -207,17 +217,17 @@ def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, tmp_path)
         ("here", "is not auto or HOST:PORT"),
     ],
 )
-def test_an_address_without_a_cluster_is_one_sentence(tmp_path, address, sentence):
+def test_an_address_without_a_cluster_is_one_sentence(tmp_path: Path, address: str, sentence: str) -> None:
     with pytest.raises(SpecError, match=sentence):
         RayExecutor({"results": tmp_path}, address)
 
 
-def test_what_ray_kept_back_until_the_end_is_not_said(capsys):
+def test_what_ray_kept_back_until_the_end_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
     disconnect(SimpleNamespace(shutdown=lambda: print("(raylet) a node died [repeated 3x across cluster]")))
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SpecError, match=r"pip install 'benchkit\[ray\]'"):
         RayExecutor({"results": tmp_path})

@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, Comparable, RecordsIn
 
 from benchkit.store.store import Store
 
 TOY = Path(__file__).parents[1] / "toy.py"
 LONG = ("--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(TOY))
+Finished = tuple[Path, int, str, str]
 MATRIX = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning,head-mean", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Return (results folder, exit code, stdout, stderr) of one finished run, in a process of its own."""
     results = tmp_path_factory.mktemp("run") / "results"
     command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *LONG, "--results", str(results)]
@@ -28,12 +30,12 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def copied(finished, tmp_path):
+def copied(finished: Finished, tmp_path: Path) -> Path:
     """Return a copy of that run's results folder, to be damaged."""
     return shutil.copytree(finished[0], tmp_path / "copy")
 
 
-def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
+def test_a_run_prints_its_product_its_steps_and_the_matrix(finished: Finished) -> None:
     _, code, out, err = finished
     assert code == 0, err
     assert "2 attacks x 4 defenses x 1 dataset x 1 model x 1 seed = 8 cells, 0 done" in err
@@ -49,7 +51,7 @@ def test_a_run_prints_its_product_its_steps_and_the_matrix(finished):
     assert "MiB" not in out
 
 
-def test_records_say_what_was_measured_and_assumed(finished, records_in):
+def test_records_say_what_was_measured_and_assumed(finished: Finished, records_in: RecordsIn) -> None:
     records = {(one["attack"], one["defense"]): one for one in records_in(finished[0])}
     assert len(records) == 8
     assert all(one["status"] == "ok" and one["error"] is None for one in records.values())
@@ -73,7 +75,7 @@ def test_records_say_what_was_measured_and_assumed(finished, records_in):
     assert one["threads"] >= 1
 
 
-def test_a_second_run_only_reads(finished, benchkit_cli):
+def test_a_second_run_only_reads(finished: Finished, benchkit_cli: Cli) -> None:
     results = finished[0]
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
     again = benchkit_cli("run", *MATRIX, *LONG, "--results", results)
@@ -85,7 +87,7 @@ def test_a_second_run_only_reads(finished, benchkit_cli):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_plan_counts_the_same_and_runs_nothing(benchkit_cli, tmp_path):
+def test_plan_counts_the_same_and_runs_nothing(benchkit_cli: Cli, tmp_path: Path) -> None:
     ran = benchkit_cli("plan", *MATRIX, "--dataset", "toy", "-p", TOY, "--results", tmp_path / "r")
     assert ran.code == 0
     assert "8 cells, 0 done; 2 victims: 0 cached, 2 to train" in ran.out
@@ -93,7 +95,7 @@ def test_plan_counts_the_same_and_runs_nothing(benchkit_cli, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_report_reads_what_run_wrote(finished, benchkit_cli):
+def test_report_reads_what_run_wrote(finished: Finished, benchkit_cli: Cli) -> None:
     ran = benchkit_cli("report", "--results", finished[0], "--format", "json")
     rows = json.loads(ran.out)
     assert ran.code == 0
@@ -102,13 +104,13 @@ def test_report_reads_what_run_wrote(finished, benchkit_cli):
     assert "AUROC" in cell.out
 
 
-def test_changing_a_threshold_retrains_nothing(finished, benchkit_cli):
+def test_changing_a_threshold_retrains_nothing(finished: Finished, benchkit_cli: Cli) -> None:
     asked = ("--attacks", "corner", "--defenses", "brightest:threshold=fpr:0.01")
     ran = benchkit_cli("plan", *asked, *LONG, "--results", finished[0])
     assert "2 victims: 2 cached, 0 to train; 1 step to run" in ran.out
 
 
-def test_cache_lists_and_prunes_artifacts_but_not_records(copied, benchkit_cli):
+def test_cache_lists_and_prunes_artifacts_but_not_records(copied: Path, benchkit_cli: Cli) -> None:
     listed = json.loads(benchkit_cli("cache", "ls", "--results", copied, "--json").out)
     assert {"data", "train", "judge", "poison"} <= {row["stage"] for row in listed}
     assert benchkit_cli("cache", "prune", "--results", copied, "--yes").code == 0
@@ -117,7 +119,14 @@ def test_cache_lists_and_prunes_artifacts_but_not_records(copied, benchkit_cli):
 
 
 @pytest.mark.parametrize("harm", ["truncate", "remove"])
-def test_a_damaged_victim_is_noticed_and_made_again(finished, copied, benchkit_cli, records_in, comparable, harm):
+def test_a_damaged_victim_is_noticed_and_made_again(
+    finished: Finished,
+    copied: Path,
+    benchkit_cli: Cli,
+    records_in: RecordsIn,
+    comparable: Comparable,
+    harm: str,
+) -> None:
     for path in (copied / "results").rglob("fine-tuning/*.json"):
         path.unlink()
     for path in (copied / "artifacts" / "train").glob("*/tensors.safetensors"):
@@ -128,7 +137,9 @@ def test_a_damaged_victim_is_noticed_and_made_again(finished, copied, benchkit_c
     assert [comparable(one) for one in records_in(copied)] == [comparable(one) for one in records_in(finished[0])]
 
 
-def test_observers_see_each_cell_and_cannot_break_a_run(toy_run, tmp_path, monkeypatch):
+def test_observers_see_each_cell_and_cannot_break_a_run(
+    toy_run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOY_OBSERVER", str(tmp_path / "log"))
     assert toy_run("--attacks", "corner", "--defenses", "brightest", "--no-victims").code == 0
     assert (tmp_path / "log").read_text() == "corner brightest ok\n"
@@ -152,7 +163,9 @@ def test_observers_see_each_cell_and_cannot_break_a_run(toy_run, tmp_path, monke
         ("corner", "brightest:mode=exit", "exit code 3"),
     ],
 )
-def test_nonsense_from_a_plugin_fails_its_cell_and_nothing_else(toy_run, records_in, tmp_path, attack, defense, words):
+def test_nonsense_from_a_plugin_fails_its_cell_and_nothing_else(
+    toy_run: Cli, records_in: RecordsIn, tmp_path: Path, attack: str, defense: str, words: str
+) -> None:
     ran = toy_run("--attacks", f"none,{attack}", "--defenses", defense, "--no-victims")
     records = {one["attack"]: one for one in records_in(tmp_path / "results")}
     assert ran.code == 1
@@ -163,7 +176,7 @@ def test_nonsense_from_a_plugin_fails_its_cell_and_nothing_else(toy_run, records
         assert records["none"]["status"] == "ok"
 
 
-def test_a_filter_that_leaves_nothing_fails_its_cell(toy_run, records_in, tmp_path):
+def test_a_filter_that_leaves_nothing_fails_its_cell(toy_run: Cli, records_in: RecordsIn, tmp_path: Path) -> None:
     assert toy_run("--attacks", "corner", "--defenses", "drop-all", "--no-victims").code == 1
     (record,) = records_in(tmp_path / "results")
     assert "fewer than 2 classes remain" in record["error"]
@@ -171,7 +184,9 @@ def test_a_filter_that_leaves_nothing_fails_its_cell(toy_run, records_in, tmp_pa
     assert record["costs"]["poison"]["peak_mb"] > 0
 
 
-def test_a_cell_that_was_skipped_says_what_the_failed_step_cost(toy_run, records_in, tmp_path):
+def test_a_cell_that_was_skipped_says_what_the_failed_step_cost(
+    toy_run: Cli, records_in: RecordsIn, tmp_path: Path
+) -> None:
     assert toy_run("--attacks", "corner:mode=raise", "--defenses", "none").code == 1
     (record,) = records_in(tmp_path / "results")
     assert record["status"] == "skipped"
@@ -180,7 +195,9 @@ def test_a_cell_that_was_skipped_says_what_the_failed_step_cost(toy_run, records
     assert "cell" not in record["costs"]
 
 
-def test_failed_cells_are_tried_again(toy_run, tmp_path, monkeypatch, records_in):
+def test_failed_cells_are_tried_again(
+    toy_run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records_in: RecordsIn
+) -> None:
     flag = tmp_path / "flag"
     defense = f"brightest:mode=kill-once,flag={flag}"
     assert toy_run("--attacks", "corner", "--defenses", defense, "--no-victims").code == 0
@@ -188,7 +205,7 @@ def test_failed_cells_are_tried_again(toy_run, tmp_path, monkeypatch, records_in
     assert records_in(tmp_path / "results")[0]["status"] == "ok"
 
 
-def test_a_hanging_step_is_stopped(toy_run, records_in, tmp_path):
+def test_a_hanging_step_is_stopped(toy_run: Cli, records_in: RecordsIn, tmp_path: Path) -> None:
     ran = toy_run("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--timeout", "5")
     (record,) = records_in(tmp_path / "results")
     assert ran.code == 1
@@ -196,7 +213,9 @@ def test_a_hanging_step_is_stopped(toy_run, records_in, tmp_path):
     assert "--timeout" in record["error"]
 
 
-def test_the_same_seed_gives_the_same_records(toy_run, records_in, comparable, tmp_path):
+def test_the_same_seed_gives_the_same_records(
+    toy_run: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path
+) -> None:
     made = []
     for name in ("a", "b"):
         assert toy_run("--attacks", "corner", "--defenses", "fine-tuning", results=tmp_path / name).code == 0
@@ -205,35 +224,7 @@ def test_the_same_seed_gives_the_same_records(toy_run, records_in, comparable, t
     assert Store(tmp_path / "a").results.is_dir()
 
 
-MODEL = """
-from torch import nn
-import benchkit
-
-@benchkit.hookimpl
-def benchkit_model(name, classes, channels, size):
-    if name == "two-layers":
-        hidden = nn.Linear(channels * size * size, {width})
-        return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear({width}, classes))
-"""
-
-
-def test_a_plugins_model_is_trained_and_its_code_counts(toy_run, benchkit_cli, records_in, tmp_path):
-    file = tmp_path / "nets.py"
-    file.write_text(MODEL.format(width=16))
-    args = ("--attacks", "corner", "--model", "two-layers", "-p", file)
-    assert toy_run(*args).code == 0
-    (record,) = records_in(tmp_path / "results")
-    assert record["model"] == "two-layers"
-    fixed = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", TOY, "--results", tmp_path / "results")
-    assert "2 victims: 2 cached" in benchkit_cli("plan", *args, *fixed).out
-    changed = tmp_path / "other" / "nets.py"
-    changed.parent.mkdir()
-    changed.write_text(MODEL.format(width=8))
-    again = benchkit_cli("plan", *args[:-1], changed, *fixed)
-    assert "2 victims: 0 cached" in again.out
-
-
-def test_a_declined_prune_removes_nothing(finished):
+def test_a_declined_prune_removes_nothing(finished: Finished) -> None:
     from click.testing import CliRunner
 
     from benchkit.cli.cache import cmd

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fixture_types import Cli
 from PIL import Image
 from sample_pictures import cornered, folder_of_one
 
 TOY = Path(__file__).parents[1] / "toy.py"
 
 
-def test_the_stamped_images_come_first_and_the_exit_code_says_so(scan_images, stamped_folder):
+def test_the_stamped_images_come_first_and_the_exit_code_says_so(scan_images: Cli, stamped_folder: Path) -> None:
     ran = scan_images(stamped_folder, "--top", "4")
     assert ran.code == 1, ran.err
     lines = ran.out.splitlines()
@@ -35,7 +37,7 @@ def test_the_stamped_images_come_first_and_the_exit_code_says_so(scan_images, st
     assert "flagged" not in clean.out
 
 
-def test_json_says_what_the_scan_can_and_cannot_tell(scan_images, stamped_folder):
+def test_json_says_what_the_scan_can_and_cannot_tell(scan_images: Cli, stamped_folder: Path) -> None:
     found = json.loads(scan_images(stamped_folder, "--format", "json", "--top", "2").out)
     assert (found["images"], found["flagged"], found["resized"], found["lossy"]) == (30, 3, 0, 0)
     assert found["allowed_fpr"] == 0.05
@@ -52,7 +54,7 @@ def test_json_says_what_the_scan_can_and_cannot_tell(scan_images, stamped_folder
     }  # fmt: skip
 
 
-def test_control_figures_are_measured_on_the_users_own_images(scan_images, tmp_path):
+def test_control_figures_are_measured_on_the_users_own_images(scan_images: Cli, tmp_path: Path) -> None:
     root = tmp_path / "near"
     root.mkdir()
     threshold = json.loads(scan_images(folder_of_one(tmp_path, cornered()), "--format", "json").out)["threshold"]
@@ -63,7 +65,9 @@ def test_control_figures_are_measured_on_the_users_own_images(scan_images, tmp_p
     assert 0.05 < after["one_grey_level_of_noise"] < 0.95
 
 
-def test_the_second_scan_learns_nothing_and_says_the_same(scan_images, stamped_folder, tmp_path):
+def test_the_second_scan_learns_nothing_and_says_the_same(
+    scan_images: Cli, stamped_folder: Path, tmp_path: Path
+) -> None:
     small = "freq-detector:rounds=1"
     first = scan_images(stamped_folder, defense=small)
     assert first.code in (0, 1), first.err
@@ -76,7 +80,9 @@ def test_the_second_scan_learns_nothing_and_says_the_same(scan_images, stamped_f
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_what_run_learned_serves_a_scan_and_damage_is_repaired(scan_images, stamped_folder, toy_run, tmp_path):
+def test_what_run_learned_serves_a_scan_and_damage_is_repaired(
+    scan_images: Cli, stamped_folder: Path, toy_run: Cli, tmp_path: Path
+) -> None:
     small = "freq-detector:rounds=1"
     assert toy_run("--attacks", "none", "--defenses", small, "--no-victims", "--jobs", 1).code == 0
     first = scan_images(stamped_folder, defense=small)
@@ -88,14 +94,14 @@ def test_what_run_learned_serves_a_scan_and_damage_is_repaired(scan_images, stam
     assert again.out == first.out
 
 
-def test_without_clean_images_of_ones_own_it_warns(scan_images, tmp_path):
+def test_without_clean_images_of_ones_own_it_warns(scan_images: Cli, tmp_path: Path) -> None:
     ran = scan_images(folder_of_one(tmp_path, cornered(size=32)), clean=None)
     assert ran.code in (0, 1), ran.err
     assert "learned from scenes" in ran.err
     assert "wrong about yours" in ran.err
 
 
-def test_resized_and_compressed_images_are_said_to_be_unreliable(scan_images, tmp_path):
+def test_resized_and_compressed_images_are_said_to_be_unreliable(scan_images: Cli, tmp_path: Path) -> None:
     root = folder_of_one(tmp_path, cornered(size=40))
     cornered().save(root / "two.jpg")
     cornered(mode="L").save(root / "three.png")
@@ -107,13 +113,13 @@ def test_resized_and_compressed_images_are_said_to_be_unreliable(scan_images, tm
     assert sum("unreliable" in note for note in found["notes"]) == 2
 
 
-def test_nothing_is_cut_away_from_images_that_are_not_square(scan_images, tmp_path):
+def test_nothing_is_cut_away_from_images_that_are_not_square(scan_images: Cli, tmp_path: Path) -> None:
     wide = Image.new("RGB", (48, 12), (60, 60, 60))
     wide.paste((255, 255, 255), (36, 9, 48, 12))
     assert scan_images(folder_of_one(tmp_path, wide)).code == 1
 
 
-def test_the_folder_that_a_detector_learned_from_is_what_it_calls_clean(scan_images, tmp_path):
+def test_the_folder_that_a_detector_learned_from_is_what_it_calls_clean(scan_images: Cli, tmp_path: Path) -> None:
     for number in range(80):  # what is bright is at the ends, which the square at the centre does not have
         for place, edge in (("a", number), ("b", number + 80)):
             image = Image.new("RGB", (64, 32), (20, 20, 20))
@@ -127,7 +133,9 @@ def test_the_folder_that_a_detector_learned_from_is_what_it_calls_clean(scan_ima
     assert found["flagged"] <= 16, "5 % were allowed"
 
 
-def test_the_sheet_shows_the_most_suspicious_framed_in_red(scan_images, stamped_folder, tmp_path):
+def test_the_sheet_shows_the_most_suspicious_framed_in_red(
+    scan_images: Cli, stamped_folder: Path, tmp_path: Path
+) -> None:
     sheet = tmp_path / "sheet.png"
     assert (
         scan_images(
@@ -137,14 +145,13 @@ def test_the_sheet_shows_the_most_suspicious_framed_in_red(scan_images, stamped_
     )
     with Image.open(sheet) as drawn:
         assert drawn.size == (3 * 144, 2 * 174)
-        red = [drawn.getpixel((144 * (place % 3) + 6, 174 * (place // 3) + 60))[0] for place in range(6)]
-        green = [drawn.getpixel((144 * (place % 3) + 6, 174 * (place // 3) + 60))[1] for place in range(6)]
+        frames: list[Any] = [drawn.getpixel((144 * (place % 3) + 6, 174 * (place // 3) + 60)) for place in range(6)]
         assert drawn.getpixel((8 + 127, 8 + 127)) == (240, 240, 240)
-    assert [r > g + 100 for r, g in zip(red, green, strict=True)] == [True] * 3 + [False] * 3
+    assert [red > green + 100 for red, green, _ in frames] == [True] * 3 + [False] * 3
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 7
 
 
-def test_size_is_the_clean_datasets_parameter(scan_images, tmp_path):
+def test_size_is_the_clean_datasets_parameter(scan_images: Cli, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     for name in ("a", "b"):
         (clean / name).mkdir(parents=True)
@@ -180,7 +187,9 @@ def test_size_is_the_clean_datasets_parameter(scan_images, tmp_path):
         (["--top", "0"], "--top"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_exit_code_2(scan_images, stamped_folder, args, words):
+def test_bad_usage_is_one_sentence_and_exit_code_2(
+    scan_images: Cli, stamped_folder: Path, args: list[str], words: str
+) -> None:
     ran = scan_images(stamped_folder, *args)
     assert ran.code == 2
     assert words in ran.err
@@ -188,7 +197,7 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(scan_images, stamped_folder, 
     assert ran.out == ""
 
 
-def test_the_same_seed_gives_the_same_scan(scan_images, tmp_path):
+def test_the_same_seed_gives_the_same_scan(scan_images: Cli, tmp_path: Path) -> None:
     root = tmp_path / "noise"
     root.mkdir()
     rng = torch.Generator().manual_seed(0)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fixture_types import Cli
 from scanned_models import TOY, verdicts
 
 from benchkit.scan.accuracy import Accuracy
 
 
-def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model, our_weights):
+def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model: Cli, our_weights: dict[str, Any]) -> None:
     ran = scan_model(our_weights, "--format", "json", defense="place,normal")
     assert ran.code == 0, ran.err
     assert verdicts(ran) == {
@@ -31,7 +34,9 @@ def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model, our_
     assert "normalisation" not in ran.err
 
 
-def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(scan_model, our_weights, tmp_path):
+def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(
+    scan_model: Cli, our_weights: dict[str, Any], tmp_path: Path
+) -> None:
     assert "prepare place" in scan_model(our_weights).err
     ran = scan_model(our_weights, "--out", tmp_path / "table.txt", defense="place:cut=2")
     assert ran.code == 1
@@ -46,13 +51,13 @@ def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(scan
 KNOWN = "accuracy on 120 test images of toy: 100.0%; always predicting the most frequent class gives 25.0%"
 
 
-def test_what_the_model_knows_of_the_clean_images_is_in_the_json(scan_model, our_weights):
+def test_what_the_model_knows_of_the_clean_images_is_in_the_json(scan_model: Cli, our_weights: dict[str, Any]) -> None:
     told = json.loads(scan_model(our_weights, "--format", "json").out)
     assert (told["accuracy"], told["largest_class"], told["test_images"]) == (1, 0.25, 120)
 
 
 @pytest.mark.parametrize("spoil", ["weights", "order"])
-def test_a_model_that_knows_nothing_gets_no_verdict(scan_model, our_weights, spoil):
+def test_a_model_that_knows_nothing_gets_no_verdict(scan_model: Cli, our_weights: dict[str, Any], spoil: str) -> None:
     if spoil == "weights":
         torch.manual_seed(1)
         state = {
@@ -72,11 +77,11 @@ def test_a_model_that_knows_nothing_gets_no_verdict(scan_model, our_weights, spo
 @pytest.mark.parametrize(
     ("right", "largest", "knows"), [(250, 250, False), (266, 250, False), (300, 250, True), (950, 950, False)]
 )
-def test_to_know_is_to_beat_the_most_frequent_class_beyond_chance(right, largest, knows):
+def test_to_know_is_to_beat_the_most_frequent_class_beyond_chance(right: int, largest: int, knows: bool) -> None:
     assert Accuracy(right, 1000, largest, "toy").knows is knows
 
 
-def test_shadow_models_are_asked_about_the_same_images(scan_model, our_weights):
+def test_shadow_models_are_asked_about_the_same_images(scan_model: Cli, our_weights: dict[str, Any]) -> None:
     told = verdicts(
         scan_model(our_weights, "-p", TOY.parent / "shadowy.py", "--format", "json", defense="probe:models=2,place")
     )
@@ -85,7 +90,7 @@ def test_shadow_models_are_asked_about_the_same_images(scan_model, our_weights):
     assert 0.3 < probe["shadow_accuracy"] <= 1
 
 
-def test_built_in_detectors_judge_it(scan_model, our_weights):
+def test_built_in_detectors_judge_it(scan_model: Cli, our_weights: dict[str, Any]) -> None:
     ran = scan_model(our_weights, "--format", "json", defense="neural-cleanse:rounds=1,clean=0.5")
     assert ran.code in (0, 1), ran.err
     (row,) = verdicts(ran).values()
@@ -94,7 +99,9 @@ def test_built_in_detectors_judge_it(scan_model, our_weights):
 
 
 @pytest.mark.parametrize("where", ["prepare", "score", "raise"])
-def test_a_detector_that_fails_costs_its_own_verdict_and_never_passes(scan_model, our_weights, where):
+def test_a_detector_that_fails_costs_its_own_verdict_and_never_passes(
+    scan_model: Cli, our_weights: dict[str, Any], where: str
+) -> None:
     ran = scan_model(our_weights, "--format", "json", defense=f"place:fail={where},normal")
     assert ran.code == 2
     assert verdicts(ran)["normal"]["verdict"] == "passed"
@@ -114,7 +121,9 @@ def test_a_detector_that_fails_costs_its_own_verdict_and_never_passes(scan_model
         (["--out", "/nowhere/x"], "no folder /nowhere"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_exit_code_2(scan_model, our_weights, args, words):
+def test_bad_usage_is_one_sentence_and_exit_code_2(
+    scan_model: Cli, our_weights: dict[str, Any], args: list[str], words: str
+) -> None:
     ran = scan_model(our_weights, *args)
     assert ran.code == 2
     assert words in ran.err

@@ -9,9 +9,11 @@ import os
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli
 from PIL import Image
 from sample_pictures import cornered, folder_of_one
 
@@ -22,7 +24,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_hostile_names_are_printed_safely(scan_images, tmp_path, form):
+def test_hostile_names_are_printed_safely(scan_images: Cli, tmp_path: Path, form: str) -> None:
     root = tmp_path / "hostile"
     root.mkdir()
     for number, name in enumerate(HOSTILE):
@@ -56,7 +58,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
 
 
-def test_damaged_and_hostile_files_are_verdicts_and_the_scan_goes_on(scan_images, tmp_path):
+def test_damaged_and_hostile_files_are_verdicts_and_the_scan_goes_on(scan_images: Cli, tmp_path: Path) -> None:
     root = folder_of_one(tmp_path, cornered(corner=255))
     (root / "text.png").write_text("no image")
     (root / "empty.png").touch()
@@ -90,7 +92,7 @@ def test_damaged_and_hostile_files_are_verdicts_and_the_scan_goes_on(scan_images
     assert "unreadable: not an image" in scan_images(root, "--format", "csv").out
 
 
-def test_links_are_not_followed_and_that_is_said_once(scan_images, tmp_path):
+def test_links_are_not_followed_and_that_is_said_once(scan_images: Cli, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     cornered(corner=255).save(outside / "secret.png")
@@ -105,7 +107,7 @@ def test_links_are_not_followed_and_that_is_said_once(scan_images, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_verdict(scan_images, tmp_path):
+def test_what_may_not_be_read_is_a_verdict(scan_images: Cli, tmp_path: Path) -> None:
     root = folder_of_one(tmp_path, cornered())
     (root / "closed").mkdir(mode=0)
     cornered().save(root / "closed.png")
@@ -115,12 +117,14 @@ def test_what_may_not_be_read_is_a_verdict(scan_images, tmp_path):
     assert ran.out.count("Permission denied") == 2
 
 
-def test_a_folder_that_vanishes_on_the_way_is_a_verdict(scan_images, tmp_path, monkeypatch):
+def test_a_folder_that_vanishes_on_the_way_is_a_verdict(
+    scan_images: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = folder_of_one(tmp_path, cornered())
     (root / "gone").mkdir()
     real = os.scandir
 
-    def denied(path):
+    def denied(path: str | Path) -> Iterator[os.DirEntry[str]]:
         if Path(path).name == "gone":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
@@ -131,7 +135,7 @@ def test_a_folder_that_vanishes_on_the_way_is_a_verdict(scan_images, tmp_path, m
     assert "folder cannot be read (Permission denied)" in ran.out
 
 
-def test_many_images_take_no_more_memory_than_a_few(scan_images, tmp_path):
+def test_many_images_take_no_more_memory_than_a_few(scan_images: Cli, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     for name in ("a", "b"):
         (clean / name).mkdir(parents=True)
@@ -153,7 +157,7 @@ def test_many_images_take_no_more_memory_than_a_few(scan_images, tmp_path):
     assert peak < 25e6, "4,000 images of 64 x 64 are 49 MB: they must not be held together"
 
 
-def test_folders_with_nothing_to_scan(scan_images, tmp_path):
+def test_folders_with_nothing_to_scan(scan_images: Cli, tmp_path: Path) -> None:
     root = tmp_path / "empty"
     root.mkdir()
     assert "there are no images" in scan_images(root).err

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fixture_types import Cli
 from scanned_models import verdicts
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_plain_state_dict_gets_the_clean_images_normalisation_and_that_is_said(scan_model, plain_weights, prefix):
+def test_a_plain_state_dict_gets_the_clean_images_normalisation_and_that_is_said(
+    scan_model: Cli, plain_weights: dict[str, Any], prefix: str
+) -> None:
     state = {prefix + name: value for name, value in plain_weights.items()}
     ran = scan_model(state, "--format", "json", defense="normal,place")
     assert ran.code == 0, ran.err
@@ -19,7 +24,9 @@ def test_a_plain_state_dict_gets_the_clean_images_normalisation_and_that_is_said
     assert "mean and standard deviation of toy are used" in ran.err
 
 
-def test_counters_of_old_checkpoints_may_lack_and_halves_are_numbers(scan_model, plain_weights):
+def test_counters_of_old_checkpoints_may_lack_and_halves_are_numbers(
+    scan_model: Cli, plain_weights: dict[str, Any]
+) -> None:
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in plain_weights.items()
@@ -28,7 +35,7 @@ def test_counters_of_old_checkpoints_may_lack_and_halves_are_numbers(scan_model,
     assert scan_model(state).code == 0
 
 
-def without(state, name):
+def without(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {one: value for one, value in state.items() if one != name}
 
 
@@ -45,7 +52,9 @@ def without(state, name):
          "std above 0"),
     ],
 )  # fmt: skip
-def test_weights_that_do_not_fit_are_one_sentence_that_lists_why(scan_model, plain_weights, change, words):
+def test_weights_that_do_not_fit_are_one_sentence_that_lists_why(
+    scan_model: Cli, plain_weights: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]], words: str
+) -> None:
     ran = scan_model(change(plain_weights))
     assert ran.code == 2
     (line,) = [line for line in ran.err.splitlines() if line.startswith("error: ")]
@@ -54,7 +63,9 @@ def test_weights_that_do_not_fit_are_one_sentence_that_lists_why(scan_model, pla
     assert "Traceback" not in ran.err
 
 
-def test_a_pickled_checkpoint_is_read_only_when_asked_for_by_name(scan_model, plain_weights, tmp_path):
+def test_a_pickled_checkpoint_is_read_only_when_asked_for_by_name(
+    scan_model: Cli, plain_weights: dict[str, Any], tmp_path: Path
+) -> None:
     for number, held in enumerate((plain_weights, {"epoch": 3, "state_dict": plain_weights}, {"model": plain_weights})):
         file = tmp_path / f"{number}.pth"
         torch.save(held, file)
@@ -72,11 +83,13 @@ class Touch:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
         return Path.touch, (self.path,)
 
 
-def test_a_checkpoint_that_calls_something_is_refused_unrun(scan_model, plain_weights, tmp_path):
+def test_a_checkpoint_that_calls_something_is_refused_unrun(
+    scan_model: Cli, plain_weights: dict[str, Any], tmp_path: Path
+) -> None:
     torch.save({**plain_weights, "more": Touch(tmp_path / "ran")}, tmp_path / "evil.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     (tmp_path / "noise.pth").write_bytes(b"\x80\x02garbage")

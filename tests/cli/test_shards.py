@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixture_types import Cli, Comparable, RecordsIn
 from toy_steps import step
 
 from benchkit.errors import NothingToRun
@@ -20,7 +22,9 @@ MATRIX = (
 )  # fmt: skip
 
 
-def test_three_shards_merged_are_the_whole_run(benchkit_cli, records_in, comparable, tmp_path):
+def test_three_shards_merged_are_the_whole_run(
+    benchkit_cli: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path
+) -> None:
     whole = benchkit_cli("run", *MATRIX, "--results", tmp_path / "whole")
     assert whole.code == 1, "corner:mode=noop changes no pixel and fails"
     found = []
@@ -39,25 +43,25 @@ def test_three_shards_merged_are_the_whole_run(benchkit_cli, records_in, compara
     assert reports[0] == reports[1] != ""
 
 
-def test_plan_shows_the_shard(benchkit_cli, tmp_path):
+def test_plan_shows_the_shard(benchkit_cli: Cli, tmp_path: Path) -> None:
     parts = [benchkit_cli("plan", *MATRIX, "--results", tmp_path, "--shard", f"{n}/2") for n in (1, 2)]
     assert [part.code for part in parts] == [0, 0]
     assert "shard 1/2 = 4 cells" in parts[0].out
     assert "shard 2/2 = 4 cells" in parts[1].out
 
 
-def test_a_shard_without_victims_is_nothing_to_run(benchkit_cli, tmp_path):
+def test_a_shard_without_victims_is_nothing_to_run(benchkit_cli: Cli, tmp_path: Path) -> None:
     ran = benchkit_cli("plan", *MATRIX, "--results", tmp_path, "--shard", "1/9")
     assert ran.code == 3
     assert "shard 1/9 is empty" in ran.err
 
 
-def planned(rng):
+def planned(rng: random.Random) -> Plan:
     """Return a plan of many victims with two cells each, of which some share a parent."""
     made = Plan()
     for number in range(rng.randrange(1, 40)):
         shared, own = f"s{number % 3}", f"t{number}"
-        same = {"attack": f"a{number}", "seed": number % 3, "poison_rate": 0.1}
+        same: dict[str, Any] = {"attack": f"a{number}", "seed": number % 3, "poison_rate": 0.1}
         made.steps[shared] = step("train", shared, **same)
         made.steps[own] = step("train", own, parents=[shared], **same)
         for cell in (f"c{number}", f"e{number}"):
@@ -67,7 +71,7 @@ def planned(rng):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_shards_part_the_cells_evenly_and_keep_victims_whole(seed):
+def test_shards_part_the_cells_evenly_and_keep_victims_whole(seed: int) -> None:
     rng = random.Random(seed)
     plan, count = planned(rng), rng.randrange(1, 8)
     parts = []
@@ -87,7 +91,7 @@ def test_shards_part_the_cells_evenly_and_keep_victims_whole(seed):
         assert needed | set(part.cells) == set(part.steps), "a shard lacks a step, or has one that nothing needs"
 
 
-def test_neighbours_stay_together():
+def test_neighbours_stay_together() -> None:
     made = Plan()
     for seed in (0, 1):
         for attack in ("a", "b"):

@@ -7,16 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli, Ran
 from PIL import Image
 
 TOY = Path(__file__).parents[1] / "toy.py"
 
 
 @pytest.fixture
-def draw(benchkit_cli, tmp_path):
+def draw(benchkit_cli: Cli, tmp_path: Path) -> Cli:
     """Return a function that draws to ``tmp_path / name``."""
 
-    def run(*args, name="figure.png"):
+    def run(*args: object, name: str = "figure.png") -> Ran:
         fixed = ["--dataset", "toy", "--device", "cpu", "-p", TOY, "--results", tmp_path / "results"]
         return benchkit_cli("spectrum", *fixed, "--out", tmp_path / name, *args)
 
@@ -29,7 +30,7 @@ def size_of(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def test_the_second_figure_uses_what_the_first_one_computed(draw, tmp_path):
+def test_the_second_figure_uses_what_the_first_one_computed(draw: Cli, tmp_path: Path) -> None:
     first = draw("--attacks", "badnets,blend")
     assert first.code == 0, first.err
     assert "spectrum of badnets" in first.err
@@ -47,7 +48,7 @@ def test_the_second_figure_uses_what_the_first_one_computed(draw, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_crafted_triggers_and_the_number_of_images(draw, tmp_path):
+def test_crafted_triggers_and_the_number_of_images(draw: Cli, tmp_path: Path) -> None:
     made = draw("--attacks", "wanet", "--images", "50", "--seed", "3")
     assert made.code == 0, made.err
     assert "craft wanet" in made.err
@@ -55,7 +56,7 @@ def test_crafted_triggers_and_the_number_of_images(draw, tmp_path):
     assert [step["info"]["images"] for step in steps if "images" in step["info"]] == [50, 50]
 
 
-def test_a_damaged_spectrum_is_made_again(draw, tmp_path):
+def test_a_damaged_spectrum_is_made_again(draw: Cli, tmp_path: Path) -> None:
     assert draw("--attacks", "badnets", "--quiet").code == 0
     whole = (tmp_path / "figure.png").read_bytes()
     for file in (tmp_path / "results").rglob("spectrum/*/tensors.safetensors"):
@@ -65,7 +66,7 @@ def test_a_damaged_spectrum_is_made_again(draw, tmp_path):
     assert (tmp_path / "figure.png").read_bytes() == whole
 
 
-def test_an_attack_that_fails_is_left_out_and_said(draw, tmp_path):
+def test_an_attack_that_fails_is_left_out_and_said(draw: Cli, tmp_path: Path) -> None:
     made = draw("--attacks", "badnets,corner:mode=raise", "--quiet")
     assert made.code == 1
     assert "no stamp today" in made.err
@@ -85,7 +86,9 @@ def test_an_attack_that_fails_is_left_out_and_said(draw, tmp_path):
         (("--attacks", "badnets:target=99"), "figure.png", "target=99 is not a class"),
     ],
 )
-def test_bad_input_is_one_sentence_and_no_file(draw, tmp_path, args, name, sentence):
+def test_bad_input_is_one_sentence_and_no_file(
+    draw: Cli, tmp_path: Path, args: tuple[str, ...], name: str, sentence: str
+) -> None:
     ran = draw(*args, name=name)
     assert ran.code == 2
     assert sentence in ran.err

@@ -7,9 +7,11 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Never
 
 import pytest
 import torch
+from fixture_types import Cli
 from rich.console import Console
 from toy_steps import step
 
@@ -38,7 +40,7 @@ def odd(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_cache(benchkit_cli, odd):
+def test_the_cache(benchkit_cli: Cli, odd: Path) -> None:
     store = Store(odd).open()
     store.save(f"stage{HARM}", f"key{HARM}", {"a": torch.zeros(1)}, {"label": f"of{HARM}\nit"})
     (store.artifacts / f"link{HARM}").symlink_to(odd)
@@ -50,8 +52,8 @@ def test_the_cache(benchkit_cli, odd):
             assert json.loads(ran.out)[0]["label"] == f"of{HARM}\nit"
 
 
-def test_folders_that_cannot_be_listed(benchkit_cli, odd, monkeypatch):
-    def refused(folder):
+def test_folders_that_cannot_be_listed(benchkit_cli: Cli, odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: str | Path) -> Never:
         raise PermissionError(13, "Permission denied", str(folder))
 
     (odd / "results").mkdir()
@@ -63,7 +65,7 @@ def test_folders_that_cannot_be_listed(benchkit_cli, odd, monkeypatch):
         assert harmless(ran.out + ran.err)
 
 
-def test_errors_and_warnings(benchkit_cli, odd, tmp_path):
+def test_errors_and_warnings(benchkit_cli: Cli, odd: Path, tmp_path: Path) -> None:
     (odd / "suite.toml").write_text("nonsense = 1")
     (odd / "plugin.py").write_text(f"raise ValueError({HARM!r})")
     (odd / "notes.json").write_text("{}")
@@ -90,7 +92,7 @@ def test_errors_and_warnings(benchkit_cli, odd, tmp_path):
         assert harmless(ran.out + ran.err), args
 
 
-def test_the_live_view_and_tables(monkeypatch, tmp_path):
+def test_the_live_view_and_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TERM", "xterm")
     harmful = step("data", "k", label=f"load {HARM}")
     screen = Screen(Progress(History(Store(tmp_path), "cpu")), lambda: 1)
@@ -105,7 +107,7 @@ def test_the_live_view_and_tables(monkeypatch, tmp_path):
     assert harmless(text)
 
 
-def test_there_is_no_other_door():
+def test_there_is_no_other_door() -> None:
     package = Path(benchkit.__file__).parent
     doors = re.compile(r"click\.(?:secho|echo)\(|(?<![\w.\"])print\(|sys\.(?:stdout|stderr)\.write")
     found = {
@@ -116,14 +118,14 @@ def test_there_is_no_other_door():
     assert found == {"text.py", "export/model_card.py"}, "the program that a model card shows prints"
 
 
-def test_what_the_door_does():
+def test_what_the_door_does() -> None:
     assert shown(f"a\tb\n{HARM}") == "a\tb\n\\u001b]0;owned\\u0007\\u009b2J\\u007f\\u202e"
     assert shown("\U000e0001\udc9b") == "\\U000e0001\\udc9b"
     assert shown("plain \u00e9") == "plain \u00e9"
     assert printable(f"a{HARM}\nb") == "a ]0;owned 2J b"
 
 
-def test_long_texts_keep_their_start_and_their_end():
+def test_long_texts_keep_their_start_and_their_end() -> None:
     assert shortened("short text") == "short text"
     word = shortened(f"there is no '{'a' * 160_000}': use b")
     assert len(word) < 500

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from fixture_types import Cli, RecordsIn
 from torch import nn
 
 from benchkit.contracts.data import Split
@@ -17,7 +19,9 @@ from benchkit.training.trainer import Trainer
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 
-def test_a_run_on_the_gpu_measures_what_it_measures_on_the_cpu(toy_run, records_in, tmp_path):
+def test_a_run_on_the_gpu_measures_what_it_measures_on_the_cpu(
+    toy_run: Cli, records_in: RecordsIn, tmp_path: Path
+) -> None:
     found = {}
     for device in ("cpu", "cuda"):
         ran = toy_run(
@@ -34,12 +38,14 @@ def test_a_run_on_the_gpu_measures_what_it_measures_on_the_cpu(toy_run, records_
     assert json.dumps(found["cuda"]["corner", "none"])
 
 
-def test_the_dct_on_the_gpu_is_the_one_on_the_cpu():
+def test_the_dct_on_the_gpu_is_the_one_on_the_cpu() -> None:
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     torch.testing.assert_close(dct2(images.cuda()).cpu(), dct2(images), rtol=1e-4, atol=1e-2)
 
 
-def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_other(monkeypatch):
+def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # In bfloat16, or in cuDNN's TF32, sums in another order differ by 1e-3 and more.
     monkeypatch.setattr("benchkit.models.classifier.compute_dtype", lambda device: torch.float32)
     monkeypatch.setattr("torch.backends.cudnn.allow_tf32", False)
@@ -50,13 +56,13 @@ def test_models_stacked_on_the_gpu_have_the_weights_of_one_training_after_the_ot
         images = torch.randint(0, 100, (size, 3, 16, 16), generator=rng) + 50 * labels[:, None, None, None]
         splits.append(Split(images.byte(), labels))
 
-    def small():
+    def small() -> nn.Module:
         maps = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2)
         return nn.Sequential(*maps, nn.Flatten(), nn.Linear(72, 3))
 
     trainer = Trainer(Mntd(epochs=3, batch=16), small, torch.device("cuda"))
 
-    def rngs():
+    def rngs() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(number) for number in range(len(splits))]
 
     alone = fit_many(trainer, splits, rngs(), stacked=1)
@@ -94,7 +100,9 @@ def benchkit_defenses():
 '''
 
 
-def test_a_step_that_breaks_the_device_for_its_process_fails_alone(toy_run, records_in, tmp_path):
+def test_a_step_that_breaks_the_device_for_its_process_fails_alone(
+    toy_run: Cli, records_in: RecordsIn, tmp_path: Path
+) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(ASSERTING)
     defenses = ("--defenses", "asserting,brightest,fine-tuning:epochs=1", "-p", plugin)
@@ -108,7 +116,7 @@ def test_a_step_that_breaks_the_device_for_its_process_fails_alone(toy_run, reco
     }
 
 
-def test_what_was_prepared_on_a_cpu_serves_a_gpu(toy_run, records_in, tmp_path):
+def test_what_was_prepared_on_a_cpu_serves_a_gpu(toy_run: Cli, records_in: RecordsIn, tmp_path: Path) -> None:
     asked = ("--attacks", "corner", "--defenses", "freq-detector:rounds=1", "--no-victims")
     for device in ("cpu", "cuda"):
         ran = toy_run(*asked, "--device", device)

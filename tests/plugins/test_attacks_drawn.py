@@ -32,7 +32,10 @@ class TestWatermark:
     @pytest.mark.parametrize("side", [32, 64, 224, 300])
     def test_rings_and_stroke_are_where_they_belong(self, side: int) -> None:
         solid = watermark(side, side) > 0.3
-        at = lambda row, column: bool(solid[int(row * side / 32), int(column * side / 32)])  # noqa: E731
+
+        def at(row: float, column: float) -> bool:
+            return bool(solid[int(row * side / 32), int(column * side / 32)])
+
         assert at(21, 15) or at(21, 14.9)  # the outer ring, left of its centre
         assert at(15, 21) or at(14.9, 21)
         assert not at(21, 21)

@@ -21,8 +21,8 @@ from benchkit.ops.images import stretched, truncated
 
 class TestInsertion:
     @staticmethod
-    def put(images: Tensor, trigger: Tensor, **params: str) -> list[int]:
-        attack = Smooth(**params)  # type: ignore[arg-type]
+    def put(images: Tensor, trigger: Tensor, **params: Any) -> list[int]:
+        attack = Smooth(**params)
         flat: list[int] = attack.stamp(images, scene(clean=images, prepared={"trigger": trigger})).flatten().tolist()
         return flat
 
@@ -85,8 +85,9 @@ class TestFiltered:
 
     def test_is_put_in_as_smooth_is(self) -> None:
         images, prepared = noise(5), {"trigger": 0.2 * torch.rand(RGB)}
-        for params in ({}, {"insertion": "clip"}, {"quantise": "round"}):
-            both = [kind(**params).stamp(images, scene(prepared=prepared)) for kind in (Filtered, Smooth)]  # type: ignore[arg-type]
+        options: list[dict[str, Any]] = [{}, {"insertion": "clip"}, {"quantise": "round"}]
+        for params in options:
+            both = [kind(**params).stamp(images, scene(prepared=prepared)) for kind in (Filtered, Smooth)]
             assert torch.equal(*both)
 
 

@@ -69,7 +69,10 @@ class TestL2Inv:
         random = torch.randn(10, *RGB, generator=rng).clamp(min=0)
         random *= levels.norm() / random.flatten(1).norm(dim=1)[:, None, None, None]
         mean = images.float().mean(0)
-        to_images = lambda change: (mean + change).clamp(0, 255).round().to(torch.uint8)  # noqa: E731
+
+        def to_images(change: torch.Tensor) -> torch.Tensor:
+            return (mean + change).clamp(0, 255).round().to(torch.uint8)
+
         assert answers(to_images(levels)[None]).sum() > 1.1 * answers(to_images(random)).sum(1).max()
 
     def test_stamp_adds_and_clips_at_white(self) -> None:

@@ -166,9 +166,9 @@ class TestSearch:
         assert steps["released"] < steps["paper"]
 
     def test_a_search_that_gets_nowhere_goes_on_unless_stall_ends_it(self) -> None:
-        endless = {"start_label": str(GREEN), "fool": 1.0}
-        assert search(Smooth(**endless, max_passes=6))["passes"] == 6  # type: ignore[arg-type]
-        assert search(Smooth(**endless, stall=2))["passes"] == 2  # type: ignore[arg-type]
+        endless: dict[str, Any] = {"start_label": str(GREEN), "fool": 1.0}
+        assert search(Smooth(**endless, max_passes=6))["passes"] == 6
+        assert search(Smooth(**endless, stall=2))["passes"] == 2
 
     @pytest.mark.parametrize(
         ("settings", "seen", "passes"),
@@ -181,14 +181,14 @@ class TestSearch:
         ],
     )
     def test_when_a_search_ends(
-        self, settings: dict[str, int], seen: list[float], passes: int, monkeypatch: pytest.MonkeyPatch
+        self, settings: dict[str, Any], seen: list[float], passes: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rates = iter(seen)
         monkeypatch.setattr("benchkit_plugins.attacks.smooth.smooth._Search._judge", lambda _: next(rates))
         monkeypatch.setattr(
             "benchkit_plugins.attacks.smooth.smooth._Search._update", lambda self, row: self.trigger.fill_(1)
         )
-        assert search(Smooth(**settings))["passes"] == passes  # type: ignore[arg-type]
+        assert search(Smooth(**settings))["passes"] == passes
 
     def test_what_ended_below_what_was_asked_is_told(self) -> None:
         for fool, told in ((0.2, None), (1.0, "it changes less than 100% of predictions")):

@@ -27,7 +27,8 @@ class Scripted(nn.Module):
 
     def __init__(self, certain: bool) -> None:
         super().__init__()
-        self.certain, self.seen = certain, []  # type: ignore[var-annotated]
+        self.certain = certain
+        self.seen: list[Tensor] = []
 
     def logits(self, images: Tensor) -> Tensor:
         self.seen.append(images)

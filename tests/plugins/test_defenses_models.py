@@ -58,19 +58,22 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU())
+        first = nn.Conv2d(3, 6, 1)
+        self.stem = nn.Sequential(first, nn.ReLU())
         self.block = PreActBlock(6, 6, 1)
         self.fc = nn.Linear(6, 3)
         with torch.no_grad():
-            self.stem[0].weight.copy_(torch.cat([torch.eye(3), torch.ones(3, 3)])[:, :, None, None])
-            self.stem[0].bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.8, -9.0, -9.0]))
+            first.weight.copy_(torch.cat([torch.eye(3), torch.ones(3, 3)])[:, :, None, None])
+            assert first.bias is not None
+            first.bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.8, -9.0, -9.0]))
             self.block.conv2.weight.zero_()
             self.fc.weight.copy_(torch.cat([20 * torch.eye(3), torch.zeros(3, 3)], 1))
             self.fc.weight[0, 3] = 3000.0
             self.fc.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.block(self.stem(x)).mean((2, 3)))
+        answers: Tensor = self.fc(self.block(self.stem(x)).mean((2, 3)))
+        return answers
 
 
 def test_fine_pruning_prunes_a_residual_network() -> None:
@@ -82,7 +85,7 @@ def test_fine_pruning_prunes_a_residual_network() -> None:
     model = Classifier(Residual(), torch.zeros(3), torch.ones(3))
 
     def answers(images: Tensor) -> list[int]:
-        return model.logits(images).argmax(1).tolist()  # type: ignore[no-any-return]
+        return model.logits(images).argmax(1).tolist()
 
     assert answers(clean.images) == labels.tolist()
     assert set(answers(triggered(clean.images))) == {0}

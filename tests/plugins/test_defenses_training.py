@@ -73,9 +73,9 @@ def test_activation_clustering_drops_nothing_clean(defense: ActivationClustering
 @pytest.mark.parametrize("defense", [ActivationClustering(), ART], ids=str)
 @pytest.mark.parametrize("change", [{"size": 0.1}, {"silhouette": 50.0}])
 def test_activation_clustering_tests_size_and_silhouette(
-    defense: ActivationClustering, change: dict[str, float], victim: Classifier
+    defense: ActivationClustering, change: dict[str, Any], victim: Classifier
 ) -> None:
-    strict = dataclasses.replace(defense, **change)  # type: ignore[arg-type]
+    strict = dataclasses.replace(defense, **change)
     assert not (strict.suspicion(poisoned().data, scene(victim)) > 0)[poisoned().mask].any()
 
 

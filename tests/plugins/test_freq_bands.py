@@ -26,7 +26,8 @@ def photographs(count: int, seed: int, side: int = SIDE) -> Tensor:
     sharp = torch.exp(-(((0.3 + blur) * 2 * f / side) ** 2))
     waves = idct2((grey + 0.3 * colour * (f < side / 6)) * sharp / f)
     grain = torch.randn(count, 3, side, side, generator=rng)
-    return (60 + 120 * level + (3 + 9 * contrast) * side * waves + grain).clamp(0, 255).to(torch.uint8)
+    images: Tensor = 60 + 120 * level + (3 + 9 * contrast) * side * waves + grain
+    return images.clamp(0, 255).to(torch.uint8)
 
 
 class TestBands:
@@ -70,7 +71,9 @@ class TestDefaults:
             (":feature=image", 224, ("linear", "image")),
         ],
     )
-    def test_large_images_get_a_linear_classifier_and_linear_ones_bands(self, text, side, expected) -> None:
+    def test_large_images_get_a_linear_classifier_and_linear_ones_bands(
+        self, text: str, side: int, expected: tuple[str, str]
+    ) -> None:
         assert made(f"freq-detector{text}")._seen((3, side, side)) == expected
 
     def test_the_network_takes_no_bands(self) -> None:

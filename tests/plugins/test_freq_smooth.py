@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from attack_scenes import seeded
+from benchkit_plugins._shared.dome import eigen_dome
 from benchkit_plugins.defenses.freq_detector import smooth
 from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 from freq_cases import auroc, natural, prepared, scene
@@ -15,20 +16,20 @@ from benchkit.ops.frequency import dct2, low_pass
 
 class TestSmoothUpgrade:
     def test_the_dome_is_the_filters_dominant_eigenvector(self) -> None:
-        dome = smooth.eigen_dome(32, 32)
+        dome = eigen_dome(32, 32)
         at = [0, 4, 8, 12, 14, 16, 20, 24, 28, 31]
         expected = [0.446, 0.700, 0.898, 0.994, 0.999, 0.976, 0.858, 0.667, 0.442, 0.282]
         assert dome[13, at].tolist() == pytest.approx(expected, abs=6e-4)
         torch.testing.assert_close(low_pass(dome), 0.893**2 * dome, rtol=2e-3, atol=0)
         assert torch.equal(dome, dome.T)
-        assert float(smooth.eigen_dome(24, 48).max()) == 1
+        assert float(eigen_dome(24, 48).max()) == 1
 
     def test_domes_come_in_random_colours_and_are_put_in_as_the_attack_does(self) -> None:
         grey = torch.full((200, 3, 32, 32), 100, dtype=torch.uint8)
         stamped = smooth.smooth_copies(grey, "dome", seeded())
         assert stamped.amin((1, 2, 3)).unique().tolist() == [0]
         assert stamped.amax((1, 2, 3)).unique().tolist() == [255]
-        shape = smooth.eigen_dome(32, 32).flatten()
+        shape = eigen_dome(32, 32).flatten()
         strongest = stamped.flatten(2).float()[range(200), stamped.amax((2, 3)).argmax(1)]
         assert min(float(torch.corrcoef(torch.stack([row, shape]))[0, 1]) for row in strongest) > 0.999
         assert set(stamped.amax((2, 3)).argmax(1).tolist()) == {0, 1, 2}

@@ -38,9 +38,9 @@ class TestTransfer:
         assert sizes == {"": 6, "a": 8, "a+b": 12, "self+a+b": 18}
 
     def learned(self, text: str, own: Tensor, others: dict[str, benchkit.Split]) -> dict[str, Tensor]:
-        return made(f"freq-detector:arch=linear,train_on={text}" if text else "freq-detector:arch=linear").prepare(
-            scene(own, others=others)
-        )
+        detector = made(f"freq-detector:arch=linear,train_on={text}" if text else "freq-detector:arch=linear")
+        found: dict[str, Tensor] = detector.prepare(scene(own, others=others))
+        return found
 
     def test_images_of_another_size_are_refused_in_a_sentence(self) -> None:
         others = {"large": labelled(natural(20, seed=1, shape=(3, 32, 32)))}

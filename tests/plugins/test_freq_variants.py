@@ -63,6 +63,7 @@ class TestClassifiers:
             net.net.layer.bias.data[:] = torch.tensor([-0.25, 0.25])
             torch.testing.assert_close(net.loss(images, labels).detach(), loss)
             assert net.scores(images).tolist() == pytest.approx([0.5, 0.5])
+        assert isinstance(net.net, Linear)
         net.net.layer.bias.data[:] = torch.tensor([-2.0, 2.0])
         assert float(net.loss(images, labels).detach()) == pytest.approx(2.5)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ def two_classes(root: Path, images: int = 3) -> Path:
     return root
 
 
-def load_folder(root: Path, **params: object) -> Data:
-    return ImageFolder(root=str(root), **params).load(Source(Path("unused")))  # type: ignore[arg-type]
+def load_folder(root: Path, **params: Any) -> Data:
+    return ImageFolder(root=str(root), **params).load(Source(Path("unused")))
 
 
 def test_folder_with_two_parts_keeps_exact_pixels_and_sorted_order(tmp_path: Path) -> None:
@@ -89,14 +90,19 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "there is no folder"),
     "no class folders": (
-        lambda root: [shutil.rmtree(root / part) for part in ("train", "test")],
+        lambda root: remove(root / "train", root / "test"),
         "found none",
     ),
     "one class": (
-        lambda root: [shutil.rmtree(root / part / "cat") for part in ("train", "test")],
+        lambda root: remove(root / "train" / "cat", root / "test" / "cat"),
         "at least two: found only 'dog'",
     ),
     "no test": (lambda root: shutil.rmtree(root / "test"), "has class folders in train/ and none to go with it"),
@@ -158,7 +164,7 @@ def test_real_cifar10_png_keeps_exact_pixels(real_set: Callable[[str], Path]) ->
     data = load_folder(root)
     assert (len(data.train), len(data.test)) == (5085, 1017)
     assert data.classes[:2] == ("airplane", "automobile")
-    first = sorted((root / "test" / "airplane").iterdir())[0]
+    first = min((root / "test" / "airplane").iterdir())
     assert np.array_equal(data.test.images[0].permute(1, 2, 0).numpy(), np.asarray(Image.open(first)))
 
 

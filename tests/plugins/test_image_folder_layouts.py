@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchkit_plugins.datasets.image_folder.image_folder import ImageFolder
@@ -15,8 +16,8 @@ from benchkit import Data, DataError, Source
 HERE = Source(Path("unused"))
 
 
-def load_folder(root: Path, **params: object) -> Data:
-    return ImageFolder(root=str(root), **params).load(HERE)  # type: ignore[arg-type]
+def load_folder(root: Path, **params: Any) -> Data:
+    return ImageFolder(root=str(root), **params).load(HERE)
 
 
 def fill(root: Path, *folders: str, images: int = 2) -> Path:
@@ -28,7 +29,8 @@ def fill(root: Path, *folders: str, images: int = 2) -> Path:
 
 
 def greys(data: Data) -> tuple[list[int], list[int]]:
-    return tuple(split.images[:, 0, 0, 0].tolist() for split in (data.train, data.test))  # type: ignore[return-value]
+    train, test = (split.images[:, 0, 0, 0].tolist() for split in (data.train, data.test))
+    return train, test
 
 
 def test_images_in_folders_within_a_class_are_of_that_class(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixture_types import Cli
 
 from benchkit.spec.registry import load
 
@@ -46,16 +47,16 @@ def off(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"BENCHKIT_{name.upper()}", raising=False)
 
 
-def test_all_are_installed_as_ordinary_plugins():
+def test_all_are_installed_as_ordinary_plugins() -> None:
     registry = load()
     tell = registry.manager.hook.benchkit_cell_finished
-    modules = {one.plugin.__name__ for one in tell.get_hookimpls()}
+    modules = {getattr(one.plugin, "__name__", "") for one in tell.get_hookimpls()}
     assert {f"benchkit_plugins.observers.{name}" for name in NAMES} <= modules
     assert registry.problems == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_its_variable_an_observer_imports_and_writes_nothing(name, tmp_path):
+def test_without_its_variable_an_observer_imports_and_writes_nothing(name: str, tmp_path: Path) -> None:
     code = (
         f"import json, sys; from benchkit_plugins.observers.{name} import benchkit_cell_finished as tell\n"
         f"tell(json.loads(sys.argv[1])); print([one for one in {NAMES!r} if one in sys.modules])"
@@ -68,7 +69,9 @@ def test_without_its_variable_an_observer_imports_and_writes_nothing(name, tmp_p
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_library_is_one_sentence_that_names_the_extra(name, monkeypatch, tmp_path):
+def test_a_missing_library_is_one_sentence_that_names_the_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(f"BENCHKIT_{name.upper()}", str(tmp_path))
     for module in [
         one for one in sys.modules if one.split(".")[0] == name or one.startswith("torch.utils.tensorboard")
@@ -79,7 +82,9 @@ def test_a_missing_library_is_one_sentence_that_names_the_extra(name, monkeypatc
         observer(name)(RECORD)
 
 
-def test_an_observer_that_fails_is_reported_and_the_run_goes_on(toy_run, monkeypatch, tmp_path):
+def test_an_observer_that_fails_is_reported_and_the_run_goes_on(
+    toy_run: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("BENCHKIT_MLFLOW", "x")
     monkeypatch.setitem(sys.modules, "mlflow", None)
     for module in [one for one in sys.modules if one.startswith("mlflow.")]:
@@ -91,7 +96,7 @@ def test_an_observer_that_fails_is_reported_and_the_run_goes_on(toy_run, monkeyp
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_tensorboard_reads_back_scalars_and_hyperparameters(monkeypatch, tmp_path):
+def test_tensorboard_reads_back_scalars_and_hyperparameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -113,7 +118,7 @@ def test_tensorboard_reads_back_scalars_and_hyperparameters(monkeypatch, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_holds_one_run_per_record(monkeypatch, tmp_path):
+def test_mlflow_holds_one_run_per_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     from mlflow.tracking import MlflowClient
@@ -135,7 +140,7 @@ def test_mlflow_holds_one_run_per_record(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_wandb_offline_writes_the_record_into_a_run_of_its_own(tmp_path):
+def test_wandb_offline_writes_the_record_into_a_run_of_its_own(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     code = (
         "import json, sys; from benchkit_plugins.observers.wandb import benchkit_cell_finished as tell\n"

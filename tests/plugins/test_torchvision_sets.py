@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchkit_plugins._shared.torchvision_sets import TorchvisionDataset
 from benchkit_plugins.datasets.celeba import CelebA
 from benchkit_plugins.datasets.cifar10 import Cifar10
 from benchkit_plugins.datasets.cifar100 import Cifar100
@@ -17,13 +18,13 @@ from benchkit_plugins.datasets.svhn import Svhn
 from PIL import Image
 from sample_pictures import save_even
 
-from benchkit import DataError, Dataset, Source
+from benchkit import DataError, Source
 
-TORCHVISION: list[type[Dataset]] = [Cifar10, Cifar100, Gtsrb, Mnist, FashionMnist, Svhn, CelebA]
+TORCHVISION: list[type[TorchvisionDataset]] = [Cifar10, Cifar100, Gtsrb, Mnist, FashionMnist, Svhn, CelebA]
 
 
 @pytest.mark.parametrize("dataset", TORCHVISION)
-def test_missing_sets_say_what_to_do(dataset: type[Dataset], tmp_path: Path) -> None:
+def test_missing_sets_say_what_to_do(dataset: type[TorchvisionDataset], tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         dataset().load(Source(tmp_path))
     assert str(caught.value) == (
@@ -32,8 +33,8 @@ def test_missing_sets_say_what_to_do(dataset: type[Dataset], tmp_path: Path) -> 
     )
 
 
-def fake_parts(dataset: type[Dataset], root: Path) -> list[str]:
-    parts = list(dataset().parts())  # type: ignore[attr-defined]
+def fake_parts(dataset: type[TorchvisionDataset], root: Path) -> list[str]:
+    parts = list(dataset().parts())
     for part in parts:
         path = root / part
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def fake_parts(dataset: type[Dataset], root: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("dataset", [Cifar10, Svhn, CelebA])
-def test_wrong_checksums_name_the_file(dataset: type[Dataset], tmp_path: Path) -> None:
+def test_wrong_checksums_name_the_file(dataset: type[TorchvisionDataset], tmp_path: Path) -> None:
     parts = [part for part in fake_parts(dataset, tmp_path) if (tmp_path / part).is_file()]
     with pytest.raises(DataError, match="MD5 is wrong") as caught:
         dataset().load(Source(tmp_path))
@@ -50,7 +51,7 @@ def test_wrong_checksums_name_the_file(dataset: type[Dataset], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("dataset", [Mnist, FashionMnist])
-def test_truncated_sets_without_checksums_are_damaged(dataset: type[Dataset], tmp_path: Path) -> None:
+def test_truncated_sets_without_checksums_are_damaged(dataset: type[TorchvisionDataset], tmp_path: Path) -> None:
     fake_parts(dataset, tmp_path)
     with pytest.raises(DataError, match=f"{dataset.name} in .* is damaged"):
         dataset().load(Source(tmp_path))

@@ -156,7 +156,7 @@ def fitted_with(
 ) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
     """Return the ``on_batch`` that training on the poisoned set (or clean images) uses, and the poisoned set."""
     calls: list[dict[str, Any]] = []
-    trainer = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
+    trainer: Any = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
     here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
     poisoned = attack.poison(split(200), here)
     attack.train(poisoned, here)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -16,11 +18,11 @@ WORLD = world.world(3, 32)
 REGISTRY = load()
 
 
-def attack(text):
+def attack(text: str) -> Any:
     return component(text, "attacks", REGISTRY)
 
 
-def scene(one, seed=0):
+def scene(one: benchkit.Attack, seed: int = 0) -> benchkit.Scene:
     return WORLD.attacking(one, seed=seed)
 
 
@@ -28,7 +30,7 @@ IMAGES = torch.randint(90, 160, (24, 3, 32, 32), dtype=torch.uint8, generator=to
 
 
 @pytest.mark.parametrize(("band", "inside"), [("high", slice(22, None)), ("low", slice(None, 10))])
-def test_only_the_block_of_the_change_is_left(band, inside):
+def test_only_the_block_of_the_change_is_left(band: str, inside: slice) -> None:
     base = attack("blend:alpha=0.3,mode=convex")
     one = attack(f"invisible:base=blend,base.alpha=0.3,base.mode=convex,band={band},k=10")
     change = dct2(base.stamp(IMAGES, scene(base)).float() - IMAGES.float())
@@ -43,7 +45,9 @@ def test_only_the_block_of_the_change_is_left(band, inside):
 
 @pytest.mark.parametrize(("height", "width", "kept"), [(224, 224, (70, 70)), (28, 28, (9, 9)), (64, 96, (20, 30))])
 @pytest.mark.parametrize("band", ["high", "low"])
-def test_the_block_is_the_same_part_of_every_spectrum(band, height, width, kept):
+def test_the_block_is_the_same_part_of_every_spectrum(
+    band: str, height: int, width: int, kept: tuple[int, int]
+) -> None:
     one, base = attack(f"invisible:base=blend,band={band}"), attack("blend")
     images = torch.full((1, 3, height, width), 100, dtype=torch.uint8)
     change = dct2(base.stamp(images, scene(base)).float() - 100.0)
@@ -56,24 +60,24 @@ def test_the_block_is_the_same_part_of_every_spectrum(band, height, width, kept)
 
 
 @pytest.mark.parametrize("base", ["badnets", "blend", "nature"])
-def test_large_images_keep_enough_of_a_change_to_show(base):
+def test_large_images_keep_enough_of_a_change_to_show(base: str) -> None:
     """Ten of 224 coefficients hold nothing that survives rounding."""
     one = attack(f"invisible:base={base}")
     images = torch.full((1, 3, 224, 224), 100, dtype=torch.uint8)
     assert (one.stamp(images, scene(one)) != images).sum() > 50
 
 
-def test_a_block_larger_than_the_spectrum_is_refused():
+def test_a_block_larger_than_the_spectrum_is_refused() -> None:
     with pytest.raises(benchkit.BenchkitError, match="k"):
         attack("invisible:k=33")
 
 
-def test_the_whole_spectrum_is_the_attack_itself():
+def test_the_whole_spectrum_is_the_attack_itself() -> None:
     whole, base = attack("invisible:k=32"), attack("badnets")
     assert torch.equal(whole.stamp(IMAGES, scene(whole)), base.stamp(IMAGES, scene(base)))
 
 
-def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
+def test_a_wrapper_takes_over_what_the_wrapped_attack_is() -> None:
     sig = attack("invisible:base=sig,base.target=2")
     assert (sig.access, sig.label_policy, sig.needs) == ("data", "clean", frozenset())
     train = WORLD.data.train
@@ -88,7 +92,7 @@ def test_a_wrapper_takes_over_what_the_wrapped_attack_is():
     assert not attack("invisible").controls_training()
 
 
-def test_wrappers_wrap_wrappers():
+def test_wrappers_wrap_wrappers() -> None:
     one = attack("physical:base=invisible,base.base=blend,base.base.alpha=0.5,degrees=0")
     assert one.base.base.alpha == 0.5
     assert str(one) == "physical:base=invisible,base.base=blend,base.base.alpha=0.5,degrees=0.0"
@@ -109,17 +113,17 @@ def test_wrappers_wrap_wrappers():
         ("physical:base=physical,everything=false", "add base.everything=false"),
     ],
 )
-def test_what_cannot_be_wrapped_is_refused(text, words):
+def test_what_cannot_be_wrapped_is_refused(text: str, words: str) -> None:
     assert words in (attack(text).check((3, 32, 32), 10) or "")
 
 
-def test_an_unmoved_camera_changes_nothing():
+def test_an_unmoved_camera_changes_nothing() -> None:
     still = "flip=false,degrees=0,translate=0,shrink=1,grow=1,brightness=0,contrast=0"
     one, base = attack(f"physical:{still}"), attack("badnets")
     assert torch.equal(one.stamp(IMAGES, scene(one)), base.stamp(IMAGES, scene(base)))
 
 
-def test_each_photograph_is_of_another_pose_within_the_bounds():
+def test_each_photograph_is_of_another_pose_within_the_bounds() -> None:
     one = attack("physical:brightness=0,contrast=0,flip=false,border=black")
     white = torch.full((200, 3, 32, 32), 255, dtype=torch.uint8)
     seen = one.rework(white, white, scene(one)).float()[:, 0] / 255
@@ -135,7 +139,7 @@ def test_each_photograph_is_of_another_pose_within_the_bounds():
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (3, 32, 48)])
-def test_beyond_the_border_there_is_black_or_the_mirrored_image(shape):
+def test_beyond_the_border_there_is_black_or_the_mirrored_image(shape: tuple[int, int, int]) -> None:
     white = torch.full((100, *shape), 255, dtype=torch.uint8)
     still = "physical:brightness=0,contrast=0,degrees=180,shrink=0.5"
     mirrored, framed = (
@@ -146,7 +150,7 @@ def test_beyond_the_border_there_is_black_or_the_mirrored_image(shape):
 
 
 @pytest.mark.parametrize("box", [(12, 12), (4, 16)], ids=["square", "bar"])
-def test_turns_do_not_shear_images_that_are_no_squares(box):
+def test_turns_do_not_shear_images_that_are_no_squares(box: tuple[int, int]) -> None:
     """Whatever the angle, what is bright keeps its spread along its two axes."""
     images = torch.zeros(64, 1, 32, 96, dtype=torch.uint8)
     one = attack("physical:degrees=180,translate=0,shrink=1,grow=1,brightness=0,contrast=0,border=black")
@@ -158,7 +162,7 @@ def test_turns_do_not_shear_images_that_are_no_squares(box):
     assert height == width or 10 < int(upright.sum()) < 54
 
 
-def spreads(images):
+def spreads(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the covariance of where images (N, 1, H, W) are bright, (N, 2, 2), rows first, and its eigenvalues."""
     weights = images[:, 0].double() / images.double().sum((1, 2, 3))[:, None, None]
     height, width = images.shape[-2:]
@@ -172,16 +176,16 @@ def spreads(images):
 class Fitted:
     """Stands for a scene: keeps what it was asked to train on."""
 
-    def __init__(self, one, train):
+    def __init__(self, one: benchkit.Attack, train: benchkit.Split) -> None:
         self.device, self.rng = torch.device("cpu"), torch.Generator().manual_seed(5)
         self.poisoned = one.poison(train, scene(one))
-        one.train(self.poisoned, self)
+        one.train(self.poisoned, cast("benchkit.Scene", self))
 
-    def fit(self, data, on_batch=None):
+    def fit(self, data: benchkit.Split, on_batch: Any = None) -> None:
         self.data, self.on_batch = data, on_batch
 
 
-def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean():
+def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean() -> None:
     train = WORLD.data.train
     there, base = Fitted(attack("physical"), train), attack("badnets")
     rows = torch.arange(0, len(train), 2)
@@ -198,7 +202,7 @@ def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean():
     assert (attack("physical").access, attack("physical").controls_training()) == ("training", True)
 
 
-def test_no_poisoned_image_has_a_frame_that_clean_ones_lack():
+def test_no_poisoned_image_has_a_frame_that_clean_ones_lack() -> None:
     """Being photographed once, before training, would be a trigger by itself."""
     there = Fitted(attack("physical"), WORLD.data.train)
     photographs, _ = there.on_batch(there.data.images, there.data.labels, torch.arange(len(there.data)))
@@ -207,7 +211,7 @@ def test_no_poisoned_image_has_a_frame_that_clean_ones_lack():
         assert abs(framed[there.poisoned.mask].mean() - framed[~there.poisoned.mask].mean()) < 0.25
 
 
-def test_an_attacker_who_only_has_the_data_photographs_no_clean_image():
+def test_an_attacker_who_only_has_the_data_photographs_no_clean_image() -> None:
     only = attack("physical:everything=false")
     there = Fitted(only, WORLD.data.train)
     assert there.on_batch is None
@@ -219,7 +223,7 @@ def test_an_attacker_who_only_has_the_data_photographs_no_clean_image():
     assert (noisy.access, noisy.controls_training(), noisy.check((3, 32, 32), 4)) == ("training", True, None)
 
 
-def test_a_mirrored_photograph_is_the_mirrored_image():
+def test_a_mirrored_photograph_is_the_mirrored_image() -> None:
     one = attack("physical:degrees=0,translate=0,shrink=1,grow=1,brightness=0,contrast=0")
     clean = IMAGES[:1].expand(64, -1, -1, -1).contiguous()
     seen = one.rework(clean, clean, scene(one))
@@ -229,7 +233,7 @@ def test_a_mirrored_photograph_is_the_mirrored_image():
     assert 15 < int(mirrored.sum()) < 49
 
 
-def test_the_control_is_the_camera_without_the_trigger():
+def test_the_control_is_the_camera_without_the_trigger() -> None:
     one = attack("physical:border=black")
     control = one.control(IMAGES, scene(one))
     assert not torch.equal(control, IMAGES)
@@ -238,5 +242,5 @@ def test_the_control_is_the_camera_without_the_trigger():
     assert not torch.equal(control, one.stamp(IMAGES, scene(one)))
 
 
-def test_a_wrapper_is_an_attack_of_the_public_kind():
+def test_a_wrapper_is_an_attack_of_the_public_kind() -> None:
     assert issubclass(type(attack("invisible")), benchkit.AttackWrapper)

@@ -25,8 +25,9 @@ def noise(count: int, shape: Shape = RGB, seed: int = 0) -> Tensor:
 def natural(count: int, side: int) -> Tensor:
     """Return noise with a falling spectrum, uint8 (count, 3, side, side)."""
     rng = seeded(5)
-    blurred = sum(low_pass(torch.randn(count, 3, side, side, generator=rng), width) * width for width in (0.7, 2, 6))
-    return (120 + 50 * blurred / blurred.std()).clamp(0, 255).to(torch.uint8)  # type: ignore[union-attr]
+    waves = (low_pass(torch.randn(count, 3, side, side, generator=rng), width) * width for width in (0.7, 2, 6))
+    blurred = sum(waves, torch.zeros(()))
+    return (120 + 50 * blurred / blurred.std()).clamp(0, 255).to(torch.uint8)
 
 
 def flat(level: int, shape: Shape = RGB, count: int = 1) -> Tensor:
@@ -54,7 +55,8 @@ def ready(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0, rate: f
 
 
 def stamped(attack: benchkit.Attack, images: Tensor) -> Tensor:
-    return attack.stamp(images, ready(attack, tuple(images.shape[1:])))
+    channels, height, width = images.shape[1:]
+    return attack.stamp(images, ready(attack, (channels, height, width)))
 
 
 def high_share(pattern: Tensor) -> float:

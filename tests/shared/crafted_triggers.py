@@ -25,7 +25,8 @@ class ReluNet(nn.Module):
         self.head = nn.Linear(16, 4)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.hidden(self.body(images)).relu())  # type: ignore[no-any-return]
+        answers: Tensor = self.head(self.hidden(self.body(images)).relu())
+        return answers
 
 
 @functools.cache
@@ -38,7 +39,8 @@ def crafted(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0) -> di
 
 
 def stamped(attack: benchkit.Attack, images: Tensor, seed: int = 0) -> Tensor:
-    shape: Shape = tuple(images.shape[1:])  # type: ignore[assignment]
+    channels, height, width = images.shape[1:]
+    shape = (channels, height, width)
     return attack.stamp(images, scene(shape, prepared=crafted(attack, shape, seed=seed)))
 
 

@@ -34,7 +34,8 @@ def natural(count: int, seed: int, shape: tuple[int, int, int] = SHAPE) -> Tenso
     waves = idct2(torch.randn(count, channels, height, width, generator=rng) / f**2)
     level, contrast = torch.rand(2, count, 1, 1, 1, generator=rng)
     grain = torch.randn(waves.shape, generator=rng)
-    return (60 + 130 * level + height * (10 + 50 * contrast) * waves + grain).clamp(0, 255).to(torch.uint8)
+    images: Tensor = 60 + 130 * level + height * (10 + 50 * contrast) * waves + grain
+    return images.clamp(0, 255).to(torch.uint8)
 
 
 def with_block(images: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class Dots(benchkit.Dataset):
         return dots()
 
 
-SOUND = [Patch, Brightness, Blackout, Sieve, Plain, Retouch, Audit, Dots]
+SOUND: list[type[benchkit.Component]] = [Patch, Brightness, Blackout, Sieve, Plain, Retouch, Audit, Dots]
 
 
 def dots(labels: int = 2, dtype: torch.dtype = torch.uint8, seed: int = 0) -> benchkit.Data:

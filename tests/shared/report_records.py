@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchkit.records.record import parse
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.formats.text import to_text
-from benchkit.report.load import parse
 from benchkit.report.tables.matrix import Axes, matrix
 
 KINDS = {"none": "baseline", "freq-detector": "input detector", "probe": "input detector", "strip": "input detector"}

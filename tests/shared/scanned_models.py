@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from fixture_types import Cli, Ran
 from safetensors.torch import save_file
 from torch import nn
 
@@ -83,12 +83,12 @@ def normalised(net: nn.Module) -> Classifier:
     return Classifier(net, torch.full((3,), 0.25), torch.ones(3)).eval()
 
 
-def scanner(benchkit_cli: Callable, folder: Path) -> Callable:
+def scanner(benchkit_cli: Cli, folder: Path) -> Cli:
     """Return what scans weights, or a file of them, by the detectors of ``PLUGIN``."""
     plugin = folder / "place_plugin.py"
     plugin.write_text(PLUGIN)
 
-    def run(state: Any, *args: object, defense: str = "place", model: str = "narrownet") -> Any:
+    def run(state: Any, *args: object, defense: str = "place", model: str = "narrownet") -> Ran:
         file = state if isinstance(state, Path) else folder / "weights.safetensors"
         if not isinstance(state, Path):
             save_file(state, file)
@@ -98,6 +98,6 @@ def scanner(benchkit_cli: Callable, folder: Path) -> Callable:
     return run
 
 
-def verdicts(ran: Any) -> dict:
+def verdicts(ran: Ran) -> dict[str, Any]:
     """Return the verdicts in a scan's JSON, by defense."""
     return {row["defense"]: row for row in json.loads(ran.out)["verdicts"]}

@@ -12,7 +12,8 @@ from benchkit.plan.steps import Step
 def job(stage: Stage, key: str, parents: Iterable[Ref] = (), **more: Any) -> Job:
     """Return a job whose parents have roles without meaning."""
     roles = {Role("parent", str(number)): ref for number, ref in enumerate(parents)}
-    return Job(stage, key, **{"dataset": "toy", "model": "net", "recipe": "fast", "seed": 0, "parents": roles} | more)
+    same: dict[str, Any] = {"dataset": "toy", "model": "net", "recipe": "fast", "seed": 0, "parents": roles}
+    return Job(stage, key, **same | more)
 
 
 def step(

@@ -3,88 +3,114 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from toy_steps import step
 
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
-from benchkit.plan.steps import Plan
+from benchkit.plan.job import Job, Stage
+from benchkit.plan.steps import Plan, Step
+from benchkit.records.record import Record
+from benchkit.store.store import Store
+
+Script = Mapping[str, Iterable[tuple[Any, ...]]]
+"""By key the states that its attempts end in, a damaged one with the key of the parent."""
 
 
-class FakeStore:
+def cell_record(key: str, status: str = "ok", error: str = "") -> Record:
+    """Return the record of a cell with this key."""
+    names: dict[str, Any] = dict.fromkeys(("dataset", "model", "recipe", "attack", "defense"), "x")
+    return Record(key=key, **names, seed=0, poison_rate=0.1, status=status, error=error)
+
+
+class FakeStore(Store):
     """Knows which keys are done."""
 
-    def __init__(self):
-        self.done = set()
-        self.records = {}
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+        self.done: set[str] = set()
+        self.records: dict[str, Record] = {}
 
-    def has(self, stage, key):
+    def has(self, stage: str, key: str) -> bool:
         return key in self.done
 
-    def record(self, cell):
+    def record(self, cell: Mapping[str, Any]) -> Record | None:
         return self.records.get(cell["key"])
 
-    def write_record(self, record):
-        self.records[record["key"]] = record
+    def write_record(self, record: Record) -> None:
+        self.records[record.key] = record
 
 
 class FakeExecutor:
     """Runs jobs in a random order; ``script`` maps a key to the states its attempts end in."""
 
-    def __init__(self, store, script=None, slots=3, seed=0):
-        self.store, self.script, self.slots = store, {k: list(v) for k, v in (script or {}).items()}, slots
-        self.flying, self.log, self.rng = [], [], random.Random(seed)
-        self.most_with = {}
+    threads, gpus = 1, 0.0
 
-    def submit(self, job):
+    def __init__(self, store: FakeStore, script: Script | None = None, slots: int = 3, seed: int = 0) -> None:
+        self.store, self.script, self.slots = store, {k: list(v) for k, v in (script or {}).items()}, slots
+        self.rng = random.Random(seed)
+        self.flying: list[Job] = []
+        self.log: list[str] = []
+        self.most_with: dict[str, int] = {}
+
+    def submit(self, job: Job) -> str | None:
         self.flying.append(job)
         assert len(self.flying) <= self.slots
         for one in self.flying:
             self.most_with[one.key] = max(self.most_with.get(one.key, 0), len(self.flying))
+        return None
 
-    def wait(self, timeout):
+    def wait(self, timeout: float) -> list[Outcome]:
         job = self.flying.pop(self.rng.randrange(len(self.flying)))
         key = job.key
         assert all(self.store.has("x", parent) for parent in [ref.key for ref in job.parents.values()]), (
             "a step ran before its parents"
         )
         self.log.append(key)
-        state, *value = (self.script.get(key) or ["done"]).pop(0) if self.script.get(key) else ("done",)
+        state, *value = self.script[key].pop(0) if self.script.get(key) else ("done",)
         if state == "done":
             self.store.done.add(key)
             if job.stage == "cell":
-                self.store.records[key] = {"key": key, "status": "ok"}
+                self.store.records[key] = cell_record(key)
             return [Outcome(key, "done", {})]
         if state == "damaged":
             self.store.done.discard(value[0])
         return [Outcome(key, state, {"key": value[0]} if value else {}, error=f"{state}!")]
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class Silent:
-    def __init__(self):
-        self.dropped_keys, self.waited_for, self.where = [], [], {}
+    """Remembers what the walk told."""
 
-    def started(self, step, where):
+    def __init__(self) -> None:
+        self.dropped_keys: list[str] = []
+        self.waited_for: list[int] = []
+        self.where: dict[str, str] = {}
+
+    def started(self, step: Step, where: str) -> None:
         self.where[step.key] = where
 
-    def ended(self, step, outcome): ...
-    def tick(self): ...
+    def ended(self, step: Step, outcome: Outcome) -> None: ...
+    def waiting(self, step: Step, why: str) -> None: ...
+    def tick(self) -> None: ...
 
-    def dropped(self, step):
+    def dropped(self, step: Step) -> None:
         self.dropped_keys.append(step.key)
 
-    def stopping(self, steps):
+    def stopping(self, steps: int) -> None:
         self.waited_for.append(steps)
 
 
-def chain():
-    """data -> (t1, t2) -> cells c1a, c1b (of t1) and c2 (of t2)."""
+def chain() -> Plan:
+    """Return data -> (t1, t2) -> cells c1a, c1b (of t1) and c2 (of t2)."""
     made = Plan()
 
-    def add(stage, key, *parents):
+    def add(stage: Stage, key: str, *parents: str) -> None:
         made.steps[key] = step(stage, key, parents=parents, label=key)
 
     add("data", "d")
@@ -96,14 +122,23 @@ def chain():
     return made
 
 
-def walked(script=None, slots=3, seed=0, store=None, **more):
+def failed(step: Step, status: str, outcome: Outcome) -> Record:
+    return cell_record(step.key, status, outcome.error)
+
+
+def walked(
+    script: Script | None = None,
+    *,
+    slots: int = 3,
+    seed: int = 0,
+    store: FakeStore | None = None,
+    plan: Plan | None = None,
+    view: Silent | None = None,
+    **more: Any,
+) -> tuple[FakeStore, FakeExecutor, Walk]:
+    """Walk over a plan; ``more`` goes to the walk."""
     store = store or FakeStore()
     executor = FakeExecutor(store, script, slots, seed)
-    made = more.pop("plan", None) or chain()
-
-    def failed(step, status, outcome):
-        return {"key": step.key, "status": status, "error": outcome.error}
-
-    walk = Walk(made, store, executor, more.pop("view", Silent()), failed, lambda record: None, **more)
+    walk = Walk(plan or chain(), store, executor, view or Silent(), failed, lambda record: None, **more)
     walk.run()
     return store, executor, walk

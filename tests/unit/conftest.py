@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 import pytest
+from fixture_types import Cli, Ran
 
 from benchkit.execute.progress.history import History
 from benchkit.store.store import Store
@@ -18,16 +18,8 @@ from benchkit.store.store import Store
 EXPERIMENTS = Path(__file__).parents[2] / "benchmarks" / "experiments"
 
 
-class Ran(NamedTuple):
-    """What a script did."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ran]:
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
     """Run one script, in ``tmp_path``, as ``python benchmarks/experiments/NAME.py ...`` does."""
     monkeypatch.syspath_prepend(EXPERIMENTS)
     monkeypatch.chdir(tmp_path)

@@ -141,7 +141,7 @@ def test_parameters_that_tell_rows_apart_may_not(rows: list[Published]) -> None:
 def test_a_stated_default_is_found_in_the_record(tmp_path: Path) -> None:
     lines = "s,badnets:size=3,probe:eps=0.10,cifar10,acc,0.5,\ns,badnets,probe:eps=0.10,cifar10,acc,0.6,\n"
     rows = published(tmp_path, HEAD + lines)
-    known = {"defense_info": {"kind": "input detector", "params": {"eps": 0.1}}}
+    known: dict[str, Any] = {"defense_info": {"kind": "input detector", "params": {"eps": 0.1}}}
     assert matched(rows, "probe") is None
     assert matched(rows, "probe", **known) == 0.6
     assert matched(rows, "probe", **known, attack_info={"params": {"size": 3}}) == 0.5

@@ -28,7 +28,7 @@ def _config(text: str) -> dict[str, Any]:
     }
 
 
-def test_hostile_text_stays_text_in_a_card():
+def test_hostile_text_stays_text_in_a_card() -> None:
     yaml = pytest.importorskip("yaml")
     page = card(_config(HOSTILE), {"c_acc": 1e-7}, (HOSTILE,), "mit")
     _, front, body = page.split("---\n", 2)
@@ -36,7 +36,7 @@ def test_hostile_text_stays_text_in_a_card():
     assert read["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(1e-7, abs=1e-6)
     assert read["tags"] == ["backdoor", "benchkit", "image-classification"]
     assert "\x1b" not in page
-    outside = re.sub(r"^```.*?^```$", "", body, flags=re.M | re.S)
+    outside = re.sub(r"^```.*?^```$", "", body, flags=re.MULTILINE | re.DOTALL)
     assert not re.search(r"(?<!\\)(<script|!\[a|`\$|\]\()", outside)
     table = [line for line in outside.splitlines() if line.startswith("| Attack")]
     assert len(table) == 1
@@ -44,22 +44,22 @@ def test_hostile_text_stays_text_in_a_card():
     assert body.count("\n```") == 4
 
 
-def test_the_command_that_makes_a_victim_again_has_its_exact_poison_rate():
+def test_the_command_that_makes_a_victim_again_has_its_exact_poison_rate() -> None:
     assert "--poison-rate 0.012345678 " in card(_config("a") | {"poison_rate": 0.012345678}, {}, (), "mit")
 
 
-def test_a_card_says_how_far_its_numbers_hold_on_another_machine():
+def test_a_card_says_how_far_its_numbers_hold_on_another_machine() -> None:
     said = "changes C-Acc of the same weights by up to 0.4 points"
     assert said in card(_config("a"), {"c_acc": 0.9}, ("odd",), "mit")
     assert said not in card(_config("a"), {}, (), "mit")
 
 
 @pytest.mark.parametrize("mark", list("\\`*_[]<>#|!~&@"))
-def test_marks_are_escaped(mark):
+def test_marks_are_escaped(mark: str) -> None:
     assert escaped(f"a{mark}b") == f"a\\{mark}b"
 
 
-def test_the_target_is_what_the_attack_itself_says():
+def test_the_target_is_what_the_attack_itself_says() -> None:
     registry = load()
     wanted = {text: _wanted(component(text, "attacks", registry), 0.1, 4, (3, 8, 8), {}) for text in MAPPINGS}
     assert wanted == MAPPINGS

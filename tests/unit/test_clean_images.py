@@ -62,7 +62,8 @@ class Far(benchkit.TrainingFilter):
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> torch.Tensor:
         distance = (train.images.float() - scene.clean.images.float().mean(0)).flatten(1).norm(dim=1)
-        return distance - distance.quantile(0.9)
+        suspicion: torch.Tensor = distance - distance.quantile(0.9)
+        return suspicion
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Last(Far, benchkit.CleanImages):
 
 
 @pytest.mark.parametrize("holder", [Brightness, Retouch, Audit, First, Last])
-def test_holders_have_the_parameter(holder: type[benchkit.Defense]) -> None:
+def test_holders_have_the_parameter(holder: type[Any]) -> None:
     assert "clean" in {field.name for field in fields(holder)}
     assert (holder().clean, holder(clean=0.5).clean, str(holder(clean=0.5))) == (0.05, 0.5, f"{holder.name}:clean=0.5")
 

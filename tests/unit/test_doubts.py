@@ -133,12 +133,12 @@ def test_a_victim_far_below_the_benign_one_is_warned_of() -> None:
 
 def test_what_a_defense_leaves_is_warned_of_in_its_own_cell() -> None:
     destroyed = reader()
-    destroyed.net[-1].weight.data.zero_()  # type: ignore[union-attr, operator]
+    destroyed.net[-1].weight.data.zero_()
     assert warned(Returns(), world(390)) == set()
     assert warned(Returns(), world(390), destroyed) == {DEFENDED_AT_CHANCE}
     assert warned(Blackens(), world(390)) == {DEFENDED_AT_CHANCE}
     lossy = reader()
-    lossy.net[-1].bias.data[3] = -100.0  # type: ignore[union-attr, index]
+    lossy.net[-1].bias.data[3] = -100.0
     assert warned(Returns(), world(390), lossy) == {DEFENDED_BROKEN}
 
 

@@ -92,8 +92,10 @@ def test_a_folder_that_cannot_be_listed_costs_its_own_records(tmp_path: Path, mo
     found, said = read(root)
     assert [one.attack for one in found] == ["badnets"]
     assert said == [
-        "not read, so their records are missing here: results/away: it is a link that leads nowhere, "
-        "results/blend: folder cannot be read (Permission denied)"
+        (
+            "not read, so their records are missing here: results/away: it is a link that leads nowhere, "
+            "results/blend: folder cannot be read (Permission denied)"
+        )
     ]
     closed = root.name
     with pytest.raises(StoreError, match=r"cannot list the results in .*Permission denied"):

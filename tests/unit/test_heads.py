@@ -64,7 +64,8 @@ def test_such_networks_are_refused_when_they_are_built_too() -> None:
             self.head = nn.Linear(3, 3)
 
         def forward(self, x: Tensor) -> Tensor:
-            return 2 * self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+            answers: Tensor = self.head(x.mean((2, 3)))
+            return 2 * answers
 
     with pytest.raises(SpecError, match="model twice cannot be used"):
         create("twice", 3, (3, 16, 16), CPU, lambda **_: Twice())

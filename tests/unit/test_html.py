@@ -126,7 +126,7 @@ def test_what_is_no_number_is_no_cost() -> None:
 
 def test_the_page_needs_neither_torch_nor_plugins() -> None:
     code = (
-        "import sys, json; from benchkit.report.load import parse; from benchkit.report.cells import cells_of\n"
+        "import sys, json; from benchkit.records.record import parse; from benchkit.report.cells import cells_of\n"
         "from benchkit.report.formats.html import to_html\n"
         "to_html(cells_of([parse(one) for one in json.load(sys.stdin)]))\n"
         "print(sorted({'torch', 'timm', 'benchkit_plugins', 'rich'} & {name.split('.')[0] for name in sys.modules}))"

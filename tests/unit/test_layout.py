@@ -95,7 +95,8 @@ def test_no_attack_imports_a_defense_and_no_method_anothers_parts() -> None:
 
 def test_every_package_is_installed() -> None:
     text = (HOME.parent / "setup.cfg").read_text()
-    listed = re.findall(r"^    (benchkit[\w.]*)$", text.partition("packages =")[2].partition("package_dir")[0], re.M)
+    packages = text.partition("packages =")[2].partition("package_dir")[0]
+    listed = re.findall(r"^    (benchkit[\w.]*)$", packages, re.MULTILINE)
     ours = {name_of(path) for path in HOME.rglob("__init__.py")}
     theirs = {
         ".".join(("benchkit_plugins", *path.parent.relative_to(PLUGINS).parts)) for path in PLUGINS.rglob("__init__.py")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,12 +17,12 @@ from benchkit.measure.truth import GroundTruth
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
 
 
-def split(labels, side=8):
-    labels = torch.tensor(labels)
-    return Split(torch.randint(0, 256, (len(labels), 3, side, side), dtype=torch.uint8), labels)
+def split(labels: list[int], side: int = 8) -> Split:
+    images = torch.randint(0, 256, (len(labels), 3, side, side), dtype=torch.uint8)
+    return Split(images, torch.tensor(labels))
 
 
-def test_asr_and_ra_leave_target_class_images_out():
+def test_asr_and_ra_leave_target_class_images_out() -> None:
     test = split([0, 0, 1, 2, 1, 2])
     rows = torch.tensor([2, 3, 4, 5])
     truth = GroundTruth(False, test, rows, test.images[rows], torch.zeros(4, dtype=torch.long), test.images[rows])
@@ -28,7 +30,7 @@ def test_asr_and_ra_leave_target_class_images_out():
     assert metrics == pytest.approx({"c_acc": 5 / 6, "asr": 3 / 4, "ra": 1 / 4})
 
 
-def test_a_benign_row_has_no_asr():
+def test_a_benign_row_has_no_asr() -> None:
     test = split([0, 1])
     none = test.labels[:0]
     truth = GroundTruth(True, test, none, test.images[:0], none, test.images[:0])
@@ -55,7 +57,7 @@ def test_the_attacks_own_row_says_how_visible_its_trigger_is() -> None:
     assert metrics["ssim"] < 1
 
 
-def test_detection_metrics_on_known_scores():
+def test_detection_metrics_on_known_scores() -> None:
     clean, triggered = torch.arange(100.0), torch.arange(50.0, 150.0)
     found = detection(clean, triggered, threshold=94.5)
     assert found["auroc"] == pytest.approx(1 - 0.5 * 0.5 * 0.5, abs=0.002)
@@ -80,18 +82,18 @@ def test_rates_at_a_detectors_own_boundary() -> None:
     assert found == {"acc_argmax": 0.625, "bdr_argmax": 0.5, "fpr_argmax": 0.25, "fpr_control_argmax": 0.75}
 
 
-def test_inverted_scores_give_an_auroc_below_a_half():
+def test_inverted_scores_give_an_auroc_below_a_half() -> None:
     assert detection(torch.ones(5), torch.zeros(5), 0.5)["auroc"] == 0
 
 
-def test_filtering_counts_against_the_mask():
+def test_filtering_counts_against_the_mask() -> None:
     drop, mask = torch.tensor([1, 1, 1, 0, 0, 0]).bool(), torch.tensor([1, 1, 0, 1, 0, 0]).bool()
     assert filtering(drop, mask) == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "fpr": 1 / 3})
     assert filtering(drop, torch.zeros(6).bool()) == {"fpr": 0.5}
     assert filtering(torch.zeros(6).bool(), mask)["precision"] == 0
 
 
-def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve():
+def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve() -> None:
     train = split([0, 1] * 100)
     victim = set(victim_rows(train.labels, 3).tolist())
     hold = set(holdout_rows(train.labels, 3, 0.05).tolist())
@@ -107,30 +109,30 @@ IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("wrong", [IMAGES.float(), IMAGES[:3], IMAGES[:, :1], None, IMAGES.numpy()])
-def test_images_must_be_uint8_of_the_same_shape(wrong):
+def test_images_must_be_uint8_of_the_same_shape(wrong: Any) -> None:
     with pytest.raises(ContractError, match=r"a\.stamp must return"):
         checks.images("a", "stamp", IMAGES, wrong)
 
 
-def test_a_stamp_must_change_pixels():
+def test_a_stamp_must_change_pixels() -> None:
     with pytest.raises(ContractError, match="changed no pixel in 100%"):
         checks.changes_pixels("a", IMAGES, IMAGES)
     checks.changes_pixels("a", IMAGES, IMAGES + 1)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(3), torch.zeros(4, 1), torch.full((4,), float("nan")), [0] * 4, None])
-def test_scores_are_one_finite_number_per_image(wrong):
+def test_scores_are_one_finite_number_per_image(wrong: Any) -> None:
     with pytest.raises(ContractError):
         checks.scores("d", "score", wrong, 4)
 
 
 @pytest.mark.parametrize("wrong", [float("inf"), "x", None, [1, 2]])
-def test_a_number_is_finite(wrong):
+def test_a_number_is_finite(wrong: Any) -> None:
     with pytest.raises(ContractError):
         checks.number("d", "score", wrong)
 
 
-def test_a_mask_that_does_not_line_up_is_refused():
+def test_a_mask_that_does_not_line_up_is_refused() -> None:
     train = split([0, 1, 0, 1])
     images = train.images.clone()
     images[1] += 1
@@ -146,7 +148,7 @@ def test_a_mask_that_does_not_line_up_is_refused():
         checks.poisoned("a", train, Poisoned(relabelled, torch.zeros(4).bool()))
 
 
-def test_a_dataset_must_be_what_it_says():
+def test_a_dataset_must_be_what_it_says() -> None:
     good = split([0, 1, 1])
     assert checks.data("d", Data(good, good, ("a", "b")))
     faulty = [

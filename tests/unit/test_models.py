@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,8 @@ class Mean(nn.Module):
         nn.init.eye_(self.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(x.mean((2, 3)))
+        answers: Tensor = self.head(x.mean((2, 3)))
+        return answers
 
 
 def test_pixels_are_scaled_and_normalised_per_channel() -> None:
@@ -158,7 +160,8 @@ def test_the_field_network_has_the_parameters_of_the_field() -> None:
     [("narrownet", (16, 64, 128)), ("narrownet_x2", (32, 128, 256)), ("airbench94", (64, 256, 256))],
 )
 def test_the_networks_for_cpus_have_the_widths_they_are_named_for(name: str, widths: tuple[int, ...]) -> None:
-    assert tuple(group[0].out_channels for group in create(name, 10, (3, 32, 32), CPU).groups) == widths
+    groups: Any = create(name, 10, (3, 32, 32), CPU).groups
+    assert tuple(group[0].out_channels for group in groups) == widths
 
 
 def test_whitening_makes_patches_white() -> None:

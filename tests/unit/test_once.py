@@ -29,7 +29,7 @@ class Sums:
         return [self.start - number]
 
 
-def test_every_set_of_arguments_is_worked_out_once():
+def test_every_set_of_arguments_is_worked_out_once() -> None:
     sums = Sums(10)
     assert sums.plus(2) is sums.plus(2)
     assert (sums.plus(2), sums.plus(3), sums.less(2), sums.plus(2, times=4)) == ([12], [13], [8], [18])
@@ -37,7 +37,7 @@ def test_every_set_of_arguments_is_worked_out_once():
     assert sums.asked == ["plus", "plus", "less", "plus"]
 
 
-def test_objects_keep_their_answers_apart_and_are_not_kept_alive():
+def test_objects_keep_their_answers_apart_and_are_not_kept_alive() -> None:
     one, other = Sums(1), Sums(100)
     assert (one.plus(1), other.plus(1)) == ([2], [101])
     gone = weakref.ref(one)

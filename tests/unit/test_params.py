@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,7 @@ class Thing(Component):
         ({"corner": "tl"}, Thing(corner="tl")),
     ],
 )
-def test_text_and_numbers_are_coerced(raw, expected):
+def test_text_and_numbers_are_coerced(raw: dict[str, Any], expected: Thing) -> None:
     assert build(Thing, raw) == expected
 
 
@@ -58,13 +59,13 @@ def test_text_and_numbers_are_coerced(raw, expected):
         ({"corner": "brr"}, "'brr' is not one of br, tl (did you mean 'br'?)"),
     ],
 )
-def test_a_bad_value_is_named(raw, words):
+def test_a_bad_value_is_named(raw: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError) as caught:
         build(Thing, raw)
     assert words in str(caught.value)
 
 
-def test_every_fault_is_reported_at_once():
+def test_every_fault_is_reported_at_once() -> None:
     with pytest.raises(SpecError) as caught:
         build(Thing, {"sise": "1", "size": "0", "corner": "zz"})
     assert all(word in str(caught.value) for word in ("sise", "size", "corner"))
@@ -93,7 +94,7 @@ WORDED = st.builds(Worded, words=MARKS, more=MARKS)
 
 
 @given(st.lists(WORDED | st.builds(Around, inner=WORDED, words=MARKS), min_size=1, max_size=3))
-def test_canonical_specs_of_any_text_parse_back_alone_and_in_lists(things):
+def test_canonical_specs_of_any_text_parse_back_alone_and_in_lists(things: list[Component]) -> None:
     found = pieces(",".join(map(str, things)))
     classes = {"worded": Worded, "around": Around}
     assert [build(classes[name], raw) for name, raw in found] == things
@@ -108,24 +109,24 @@ def test_canonical_specs_of_any_text_parse_back_alone_and_in_lists(things):
         corner=st.sampled_from(["br", "tl"]),
     )
 )
-def test_the_canonical_spec_parses_back(thing):
+def test_the_canonical_spec_parses_back(thing: Thing) -> None:
     ((name, raw),) = pieces(str(thing))
     assert name == "thing"
     assert build(Thing, raw) == thing
 
 
-def test_the_canonical_spec_holds_only_what_differs():
+def test_the_canonical_spec_holds_only_what_differs() -> None:
     assert str(Thing()) == "thing"
     assert str(Thing(size=4, flat=True)) == "thing:size=4,flat=true"
 
 
-def test_describe_lists_each_parameter():
+def test_describe_lists_each_parameter() -> None:
     rows = {row["name"]: row for row in describe(Thing)}
     assert rows["size"] == {"name": "size", "type": "int", "default": 3, "bounds": ">= 1, <= 9", "help": "side"}
     assert rows["corner"]["bounds"] == "br | tl"
 
 
-def test_a_class_that_forgot_dataclass_is_refused():
+def test_a_class_that_forgot_dataclass_is_refused() -> None:
     class Forgot(Thing):
         name = "forgot"
         extra: int = param(1, "x")
@@ -151,7 +152,7 @@ class Box(Component):
     lid: bool = param(True, "closed")
 
 
-def find(contract, name):
+def find(contract: type[Component], name: str) -> type[Component]:
     assert contract is Thing
     known = {"thing": Thing, "other": Other}
     if name not in known:
@@ -159,7 +160,7 @@ def find(contract, name):
     return known[name]
 
 
-def parsed(words):
+def parsed(words: str) -> Box:
     ((name, raw),) = pieces(words)
     assert name == "box"
     return build(Box, raw, find)
@@ -174,7 +175,7 @@ def parsed(words):
         ("box:inside=other,inside.depth=2,inside.share=0.25,lid=false", Box(Other(share=0.25, depth=2), lid=False)),
     ],
 )
-def test_a_parameter_may_be_a_component_with_parameters(words, box):
+def test_a_parameter_may_be_a_component_with_parameters(words: str, box: Box) -> None:
     assert parsed(words) == box
     assert parsed(str(box)) == box
     assert box.params()["inside"] == str(box.inside)
@@ -190,19 +191,18 @@ def test_a_parameter_may_be_a_component_with_parameters(words, box):
         ("box:inside=other,inside.depth=0", "other:depth must be >= 1, got 0"),
     ],
 )
-def test_faults_of_nested_parameters_name_the_inner_component(words, fault):
+def test_faults_of_nested_parameters_name_the_inner_component(words: str, fault: str) -> None:
     with pytest.raises(SpecError) as caught:
         parsed(words)
     assert fault in str(caught.value)
 
 
-def test_a_nested_default_has_default_parameters():
-    broken = dataclass(frozen=True)(
-        type("Bad", (Component,), {"name": "bad", "__annotations__": {"a": Thing}, "a": nested(Thing(size=5), "x")})
-    )
-    assert "leave them out" in class_fault(broken)
+def test_a_nested_default_has_default_parameters() -> None:
+    body = {"name": "bad", "__annotations__": {"a": Thing}, "a": nested(Thing(size=5), "x")}
+    broken: type[Component] = dataclass(frozen=True)(type("Bad", (Component,), body))
+    assert "leave them out" in (class_fault(broken) or "")
 
 
-def test_a_nested_component_is_part_of_the_key():
+def test_a_nested_component_is_part_of_the_key() -> None:
     keys = {digest(component_id(box)) for box in (Box(), Box(Thing(size=5)), Box(Other()), Box(Other(depth=2)))}
     assert len(keys) == 4

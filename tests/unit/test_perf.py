@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -36,14 +37,14 @@ Measure = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def perf(monkeypatch: pytest.MonkeyPatch):
+def perf(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Let modules of the folder be imported by their names."""
     monkeypatch.syspath_prepend(FOLDER)
     return importlib.import_module("_perf")
 
 
 @pytest.fixture
-def measure(perf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Measure:
+def measure(perf: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Measure:
     """Run ``run.py NAMES --quick --out ...`` and return what it wrote."""
 
     def run(*names: str) -> dict[str, Any]:
@@ -80,7 +81,9 @@ def check(figure: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("topic", FIGURES)
-def test_a_topic_is_measured_beside_its_reference(topic, measure, capsys):
+def test_a_topic_is_measured_beside_its_reference(
+    topic: str, measure: Measure, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = measure(topic)
     assert {"machine", "cores", "load", "threads", "torch", "quick"} <= made.keys()
     figures = made["topics"][topic]
@@ -91,7 +94,7 @@ def test_a_topic_is_measured_beside_its_reference(topic, measure, capsys):
     assert all(figure["what"] in table and figure["against"] in table for figure in figures)
 
 
-def test_the_matrix_shares_its_victims_and_the_reference_does_not(measure):
+def test_the_matrix_shares_its_victims_and_the_reference_does_not(measure: Measure) -> None:
     (figure,) = measure("matrix")["topics"]["matrix"]
     check(figure)
     # badnets x (none, shrink-pad): its victim and the benign one, against one for each of the two cells
@@ -102,21 +105,23 @@ def test_the_matrix_shares_its_victims_and_the_reference_does_not(measure):
 
 
 @pytest.mark.usefixtures("pictures")
-def test_the_curve_has_accuracy_and_seconds(measure):
+def test_the_curve_has_accuracy_and_seconds(measure: Measure) -> None:
     (figure,) = measure("curve")["topics"]["curve"]
     assert figure["unit"] == "s"
     assert 0 <= figure["more"]["c_acc"] <= 1
     assert 0 <= figure["more"]["asr"] <= 1
 
 
-def test_the_curve_is_skipped_where_its_images_are_not(measure, monkeypatch, tmp_path, capsys):
+def test_the_curve_is_skipped_where_its_images_are_not(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("BENCHKIT_DATA", str(tmp_path / "nowhere"))
     assert measure("curve")["topics"] == {}
     assert "skipped, there are no images at" in capsys.readouterr().err
 
 
 @pytest.fixture
-def gpu(perf):
+def gpu(perf: ModuleType) -> ModuleType:
     return importlib.import_module("gpu")
 
 
@@ -124,12 +129,12 @@ TOY = ("--dataset", "toy", "-p", str(Path(__file__).parents[1] / "toy.py"), "--d
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_the_gpu_is_left_alone_where_there_is_none(measure, capsys):
+def test_the_gpu_is_left_alone_where_there_is_none(measure: Measure, capsys: pytest.CaptureFixture[str]) -> None:
     assert measure("gpu")["topics"] == {}
     assert "gpu: skipped, there is no GPU here" in capsys.readouterr().err
 
 
-def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu, tmp_path):
+def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu: ModuleType, tmp_path: Path) -> None:
     records = [gpu.victim(tmp_path, recipe, TOY) for recipe in ("fast:epochs=1", "standard:epochs=1")]
     one = gpu.of_victim(*records, goal=30).json()
     check(one)
@@ -141,7 +146,9 @@ def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu, tmp_path):
         gpu.ran(tmp_path, ("--attacks", "badnet"))
 
 
-def test_how_busy_a_gpu_is_is_asked_for_while_it_works(gpu, monkeypatch, tmp_path):
+def test_how_busy_a_gpu_is_is_asked_for_while_it_works(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 40\necho '[N/A]'\necho 60\ntouch asked\nexec sleep 60\n")
     tool.chmod(0o755)
@@ -153,14 +160,14 @@ def test_how_busy_a_gpu_is_is_asked_for_while_it_works(gpu, monkeypatch, tmp_pat
     assert busy == [40, 60]
 
 
-def test_an_unknown_topic_is_refused(measure, capsys):
+def test_an_unknown_topic_is_refused(measure: Measure, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         measure("dtc")
     assert ended.value.code == 2
     assert "there is no topic 'dtc': there are" in capsys.readouterr().err
 
 
-def test_a_ratio_is_the_median_over_turns_not_that_of_medians(perf):
+def test_a_ratio_is_the_median_over_turns_not_that_of_medians(perf: ModuleType) -> None:
     figure = perf.faster(
         "stamp",
         perf.Seconds([1.0, 2.0, 10.0], [1.0] * 3),
@@ -174,7 +181,7 @@ def test_a_ratio_is_the_median_over_turns_not_that_of_medians(perf):
     assert figure.met is False
 
 
-def test_a_bound_is_kept_by_smaller_values(perf):
+def test_a_bound_is_kept_by_smaller_values(perf: ModuleType) -> None:
     ours, least = (perf.Seconds(seconds, seconds) for seconds in ([0.2, 0.4, 0.3], [0.1, 0.2, 0.15]))
     figure = perf.bounded("walk", ours, "look", least, scale=10, unit="ms", most=5)
     assert figure.value == pytest.approx(3.0)
@@ -182,14 +189,14 @@ def test_a_bound_is_kept_by_smaller_values(perf):
     assert figure.met is True
 
 
-def test_turns_leave_the_first_out_and_go_round(perf):
+def test_turns_leave_the_first_out_and_go_round(perf: ModuleType) -> None:
     calls: list[str] = []
     taken = perf.turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert [len(seconds.wall) for seconds in taken.values()] == [2, 2]
 
 
-def test_the_references_poison_as_the_attacks_do(perf):
+def test_the_references_poison_as_the_attacks_do(perf: ModuleType) -> None:
     import numpy as np
     from benchkit_plugins.attacks.badnets import BadNets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from benchkit.cli._summary import summary
 from benchkit.plan import fingerprint, source
 from benchkit.plan.job import CRAFT, DATA, POISON, SHADOWS, SURROGATE
 from benchkit.plan.planner import plan
-from benchkit.spec.registry import load
+from benchkit.plan.steps import Plan
+from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import make
 from benchkit.store.store import Store
 
-OPTIONS = {
+OPTIONS: dict[str, str | bool] = {
     "attacks": "none,badnets,blend,troj-sq,wanet",
     "defenses": "freq-detector,strip,fine-tuning,spectral-signatures,neural-cleanse",
     "datasets": "scenes",
@@ -32,24 +34,24 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def registry():
+def registry() -> Registry:
     return load()
 
 
 @pytest.fixture
-def planned(registry):
-    def make_plan(**changes):
+def planned(registry: Registry) -> Callable[..., Plan]:
+    def make_plan(**changes: str | bool) -> Plan:
         spec = make({**OPTIONS, **changes}, registry)
         return plan(spec, dict.fromkeys(spec.datasets, ""))
 
     return make_plan
 
 
-def keys(made, stage):
+def keys(made: Plan, stage: str) -> set[str]:
     return {step.key for step in made.of(stage)}
 
 
-def test_each_victim_is_trained_once_however_many_defenses(planned):
+def test_each_victim_is_trained_once_however_many_defenses(planned: Callable[..., Plan]) -> None:
     made = planned()
     stages = Counter(step.stage for step in made.steps.values())
     assert len(made.cells) == 5 * 6
@@ -58,13 +60,13 @@ def test_each_victim_is_trained_once_however_many_defenses(planned):
     assert stages["data"] == 1
 
 
-def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned):
+def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned: Callable[..., Plan]) -> None:
     made = planned()
     crafts = {step.job.attack: set(step.parents) for step in made.of("craft")}
     assert crafts == {"troj-sq": {DATA, SURROGATE}, "wanet": {DATA}}
 
 
-def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned):
+def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned: Callable[..., Plan]) -> None:
     made = planned(attacks="none,troj-sq,smooth,l2-inv", defenses="", seeds="2")
     crafted_on = {step.parents[SURROGATE][1] for step in made.of("craft")}
     assert len(crafted_on) == 2  # one for each seed, whatever the attacks
@@ -79,16 +81,16 @@ def test_no_trigger_is_judged_on_the_model_that_it_was_crafted_on(planned):
         assert twin.parents == made.steps[key].parents  # the benign victim: trained on the same images
 
 
-def test_without_an_attack_that_needs_it_there_is_no_other_clean_model(planned):
+def test_without_an_attack_that_needs_it_there_is_no_other_clean_model(planned: Callable[..., Plan]) -> None:
     assert len(planned(attacks="none,badnets,wanet", defenses="").of("train")) == 3
 
 
-def test_without_victims_only_the_attackers_clean_model_is_trained(planned):
+def test_without_victims_only_the_attackers_clean_model_is_trained(planned: Callable[..., Plan]) -> None:
     made = planned(attacks="none,troj-sq", defenses="freq-detector", victims=False)
     assert [step.job.purpose for step in made.of("train")] == ["surrogate"]
 
 
-def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned):
+def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned: Callable[..., Plan]) -> None:
     made = planned(attacks="troj-sq,invisible:base=troj-sq,physical:base=invisible,base.base=troj-sq,invisible")
     assert {step.job.attack for step in made.of("craft")} == {"troj-sq"}
     assert len(made.of("poison")) == 5  # with the benign one, which the clean model is trained on
@@ -96,13 +98,13 @@ def test_a_wrapper_shares_what_the_wrapped_attack_crafted(planned):
     assert len(waiting) == 3
 
 
-def test_no_victims_means_no_training_where_no_defense_needs_a_model(planned):
+def test_no_victims_means_no_training_where_no_defense_needs_a_model(planned: Callable[..., Plan]) -> None:
     made = planned(attacks="none,badnets", defenses="freq-detector", victims=False)
     assert not made.of("train")
     assert len(made.cells) == 2
 
 
-def test_the_benign_row_does_not_depend_on_the_poison_rate(planned):
+def test_the_benign_row_does_not_depend_on_the_poison_rate(planned: Callable[..., Plan]) -> None:
     made = planned(attacks="none,badnets", defenses="", poison_rate="0.1,0.05")
     assert len(made.of("train")) == 3
     assert len(made.cells) == 3
@@ -118,7 +120,9 @@ def test_the_benign_row_does_not_depend_on_the_poison_rate(planned):
         ({"attacks": "badnets:size=5"}, {"data", "prepare"}, set()),
     ],
 )
-def test_a_change_makes_again_only_what_it_touches(planned, change, kept, lost):
+def test_a_change_makes_again_only_what_it_touches(
+    planned: Callable[..., Plan], change: dict[str, str], kept: set[str], lost: set[str]
+) -> None:
     base = {"attacks": "badnets", "defenses": "freq-detector"}
     before, after = planned(**base), planned(**(base | change))
     assert all(keys(before, stage) == keys(after, stage) for stage in kept)
@@ -126,20 +130,20 @@ def test_a_change_makes_again_only_what_it_touches(planned, change, kept, lost):
     assert set(before.cells) != set(after.cells)
 
 
-def test_a_dataset_whose_files_changed_shares_nothing(registry):
+def test_a_dataset_whose_files_changed_shares_nothing(registry: Registry) -> None:
     spec = make(OPTIONS, registry)
     first, second = (plan(spec, dict.fromkeys(spec.datasets, text)) for text in ("a", "b"))
     assert not set(first.steps) & set(second.steps)
 
 
-def test_steps_come_after_their_parents(planned):
-    seen = set()
+def test_steps_come_after_their_parents(planned: Callable[..., Plan]) -> None:
+    seen: set[str] = set()
     for key, step in planned().steps.items():
         assert {parent for _, parent in step.parents.values()} <= seen
         seen.add(key)
 
 
-def test_the_summary_counts(planned, registry, tmp_path):
+def test_the_summary_counts(planned: Callable[..., Plan], registry: Registry, tmp_path: Path) -> None:
     text = summary(planned(), Store(tmp_path), make(OPTIONS, registry))
     assert "5 attacks x 6 defenses x 1 dataset x 1 model x 1 seed = 30 cells, 0 done" in text
     assert "5 victims: 0 cached, 5 to train; 1 model for attackers to craft troj-sq, 1 to train; " in text
@@ -155,7 +159,9 @@ def _module(folder: Path, name: str, text: str) -> None:
     (folder / f"{name}.py").write_text(text)
 
 
-def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp_path, monkeypatch):
+def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "fpkg"
     package.mkdir()
@@ -175,7 +181,7 @@ def test_code_fingerprints_ignore_comments_and_docstrings_and_follow_helpers(tmp
     assert len(set(found)) == 3
 
 
-def test_all_leaves_wrappers_to_be_named(registry):
+def test_all_leaves_wrappers_to_be_named(registry: Registry) -> None:
     everything = make({**OPTIONS, "attacks": "all"}, registry).attacks
     assert {"badnets", "smooth", "none"} <= {one.name for one in everything}
     assert not {"invisible", "physical"} & {one.name for one in everything}
@@ -192,7 +198,7 @@ def edited(module: str, file: Path, sources: list[str]) -> set[str]:
     return found
 
 
-def test_code_covers_all_modules_of_a_foreign_plugins_package(tmp_path, monkeypatch):
+def test_code_covers_all_modules_of_a_foreign_plugins_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "foreign"
     package.mkdir()
     (package / "__init__.py").write_text("from ._paint import paint\nfrom .more import shade\n")
@@ -204,7 +210,7 @@ def test_code_covers_all_modules_of_a_foreign_plugins_package(tmp_path, monkeypa
     assert len(edited("foreign", package / "_paint.py", ["paint = 1\n", "paint = 2\n"])) == 2
 
 
-def test_a_pinned_version_is_not_that_of_a_class_made_from_it():
+def test_a_pinned_version_is_not_that_of_a_class_made_from_it() -> None:
     @dataclass(frozen=True)
     class Pinned(BadNets):
         name = "pinned"
@@ -218,7 +224,9 @@ def test_a_pinned_version_is_not_that_of_a_class_made_from_it():
     assert len(fingerprint.component_id(Child())["code"]) == 16
 
 
-def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monkeypatch):
+def test_shadow_models_are_apart_where_defenders_hold_other_images(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = Mna.shadows  # a defense need not tell its shadow models how much it holds
     monkeypatch.setattr(Mna, "shadows", lambda self: told(replace(self, clean=0.05)))
     made = planned(attacks="badnets", defenses="mna:clean=0.05,mna:clean=0.5")
@@ -227,9 +235,12 @@ def test_shadow_models_are_apart_where_defenders_hold_other_images(planned, monk
     assert not first & second
 
 
-def test_the_summary_names_what_is_crafted_on_models_of_the_attackers(planned, registry, tmp_path):
-    asked = {"attacks": "none,badnets,troj-sq,troj-wm", "defenses": "freq-detector", "seeds": "2", "victims": False}
-    told = summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry))
+def test_the_summary_names_what_is_crafted_on_models_of_the_attackers(
+    planned: Callable[..., Plan], registry: Registry, tmp_path: Path
+) -> None:
+    asked = {**OPTIONS, "defenses": "freq-detector", "seeds": "2", "victims": False}
+    asked["attacks"] = "none,badnets,troj-sq,troj-wm"
+    told = summary(planned(**asked), Store(tmp_path), make(asked, registry))
     assert "2 models for attackers to craft troj-sq, troj-wm, 2 to train; " in told
     asked["attacks"] = "none,badnets"
-    assert "attackers" not in summary(planned(**asked), Store(tmp_path), make(OPTIONS | asked, registry))
+    assert "attackers" not in summary(planned(**asked), Store(tmp_path), make(asked, registry))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli
 
 from benchkit.errors import SpecError
 from benchkit.spec.registry import find, load
@@ -30,7 +32,7 @@ def benchkit_attacks():
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Install a fake distribution: a module and its entry-point metadata on sys.path."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -45,13 +47,13 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return install
 
 
-def test_built_ins_come_through_entry_points_and_none_is_broken():
+def test_built_ins_come_through_entry_points_and_none_is_broken() -> None:
     registry = load()
     assert registry.problems == []
     assert {"none", "badnets", "blend", "sig", "wanet", "troj-sq"} <= set(registry.attacks)
 
 
-def test_a_third_party_plugin_is_found_with_its_distribution(installed):
+def test_a_third_party_plugin_is_found_with_its_distribution(installed: Callable[..., None]) -> None:
     installed("bk-inverse", "bk_inverse", GOOD.format(name="inverse"))
     registry = load()
     assert registry.attacks["inverse"].plugin.dist == "bk-inverse"
@@ -78,7 +80,9 @@ def test_a_third_party_plugin_is_found_with_its_distribution(installed):
         (GOOD.format(name="x").replace("benchkit_attacks()", "benchkit_attacks(a)"), "{'a'}"),
     ],
 )
-def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words):
+def test_a_bad_plugin_costs_one_sentence_and_nothing_else(
+    installed: Callable[..., None], code: str, words: str
+) -> None:
     installed("bk-bad", f"bk_bad_{abs(hash(code))}", code)
     registry = load()
     (problem,) = registry.problems
@@ -87,7 +91,7 @@ def test_a_bad_plugin_costs_one_sentence_and_nothing_else(installed, code, words
     assert "badnets" in registry.attacks
 
 
-def test_what_a_plugin_prints_is_no_part_of_the_output(installed, benchkit_cli):
+def test_what_a_plugin_prints_is_no_part_of_the_output(installed: Callable[..., None], benchkit_cli: Cli) -> None:
     installed("bk-loud", "bk_loud", f"print('hello'){GOOD.format(name='loud')}")
     ran = benchkit_cli("plugins", "--check", "--json")
     assert "loud" in [row["name"] for row in json.loads(ran.out)["components"]]
@@ -95,7 +99,9 @@ def test_what_a_plugin_prints_is_no_part_of_the_output(installed, benchkit_cli):
 
 
 @pytest.mark.parametrize("broken", [b"[benchkit]\nz\n", b"[benchkit]\nz = \xff\xfe\n"])
-def test_metadata_that_cannot_be_read_is_nobodys_plugin(installed, tmp_path, broken):
+def test_metadata_that_cannot_be_read_is_nobodys_plugin(
+    installed: Callable[..., None], tmp_path: Path, broken: bytes
+) -> None:
     installed("bk-fine", "bk_fine", GOOD.format(name="fine"))
     installed("bk-odd", "bk_odd", GOOD.format(name="odd"))
     (tmp_path / "bk_odd-1.0.dist-info" / "entry_points.txt").write_bytes(broken)
@@ -105,7 +111,7 @@ def test_metadata_that_cannot_be_read_is_nobodys_plugin(installed, tmp_path, bro
     assert "odd" not in registry.attacks
 
 
-def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(installed):
+def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(installed: Callable[..., None]) -> None:
     installed("bk-clash", "bk_clash", GOOD.format(name="badnets"))
     registry = load()
     (problem,) = registry.problems
@@ -113,7 +119,9 @@ def test_a_clash_names_both_distributions_and_the_built_in_keeps_the_name(instal
     assert registry.attacks["badnets"].plugin.dist == "benchkit"
 
 
-def test_benchkit_disable_takes_plugin_and_distribution_names(installed, monkeypatch):
+def test_benchkit_disable_takes_plugin_and_distribution_names(
+    installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed("bk-off", "bk_off", "raise SystemError")
     monkeypatch.setenv("BENCHKIT_DISABLE", "bk-off, wanet")
     registry = load()
@@ -122,12 +130,12 @@ def test_benchkit_disable_takes_plugin_and_distribution_names(installed, monkeyp
     assert "badnets" in registry.attacks
 
 
-def test_finding_imports_nothing(installed):
+def test_finding_imports_nothing(installed: Callable[..., None]) -> None:
     installed("bk-boom", "bk_boom", "raise SystemError")
     assert "bk_boom" in {one.target for one in find()}
 
 
-def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path):
+def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text(GOOD.format(name="loose"))
     bad.write_text("raise ValueError('no')")
@@ -138,7 +146,7 @@ def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path):
         load([tmp_path / "absent.py"])
 
 
-def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
+def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path: Path) -> None:
     files = []
     for name in ("one", "two"):
         files.append(tmp_path / name / "mine.py")
@@ -146,4 +154,4 @@ def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path):
         files[-1].write_text(GOOD.format(name=name))
     registry = load(files)
     modules = [registry.get("attacks", name).__module__ for name in ("one", "two")]
-    assert [Path(sys.modules[module].__file__) for module in modules] == files
+    assert [sys.modules[module].__file__ for module in modules] == list(map(str, files))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,18 +14,19 @@ from benchkit.measure.population import FEWEST, Verdicts, separation
 FLOATS = st.floats(-10, 10, allow_nan=False, width=16)
 
 
-def verdicts(scores, threshold=0.5):
-    return Verdicts(scores, [threshold] * len(scores))
+def verdicts(scores: Iterable[float], threshold: float = 0.5) -> Verdicts:
+    given = list(scores)
+    return Verdicts(given, [threshold] * len(given))
 
 
-def test_one_pair_is_won_lost_or_tied():
+def test_one_pair_is_won_lost_or_tied() -> None:
     for score, auroc in ((2.0, 1.0), (0.0, 0.0), (1.0, 0.5)):
         found = separation(verdicts([score]), verdicts([1.0]))
         assert found["auroc"] == auroc
         assert "auroc_low" not in found
 
 
-def test_rates_at_the_threshold():
+def test_rates_at_the_threshold() -> None:
     found = separation(verdicts([0.1, 0.6, 0.7, 0.9]), verdicts([0.2, 0.3, 0.55, 0.1]))
     assert found["bdr"] == 0.75
     assert found["fpr"] == 0.25
@@ -32,13 +35,13 @@ def test_rates_at_the_threshold():
     assert found["score"] == pytest.approx(0.575)
 
 
-def test_a_benign_row_has_false_alarms_only():
+def test_a_benign_row_has_false_alarms_only() -> None:
     assert separation(verdicts([0.1, 0.9]), None) == {"score": 0.5, "models": 2, "fpr": 0.5}
 
 
 @settings(deadline=None)
 @given(st.lists(FLOATS, min_size=FEWEST, max_size=12), st.lists(FLOATS, min_size=FEWEST, max_size=12))
-def test_auroc_is_sklearns_and_lies_in_its_interval(scores, benign):
+def test_auroc_is_sklearns_and_lies_in_its_interval(scores: list[float], benign: list[float]) -> None:
     from sklearn.metrics import roc_auc_score
 
     found = separation(verdicts(scores), verdicts(benign))
@@ -49,7 +52,7 @@ def test_auroc_is_sklearns_and_lies_in_its_interval(scores, benign):
     assert turned["auroc"] == pytest.approx(1 - found["auroc"])
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     """Normal scores one deviation apart: AUROC is Phi(1 / sqrt 2) = 0.7602."""
     rng = np.random.default_rng(1)
     hits = 0
@@ -59,7 +62,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.88 <= hits / 200 <= 0.99
 
 
-def test_the_interval_narrows_with_more_models():
+def test_the_interval_narrows_with_more_models() -> None:
     rng = np.random.default_rng(2)
     widths = []
     for count in (8, 32, 128):

@@ -10,23 +10,24 @@ from toy_steps import step
 
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.progress import view as views
+from benchkit.execute.progress.history import History
 from benchkit.execute.progress.progress import Progress, span
 from benchkit.execute.progress.view import Log, Quiet, Screen
 
 
-def done(key, seconds, made=True, **peaks):
+def done(key: str, seconds: float, made: bool = True, **peaks: float) -> Outcome:
     return Outcome(key, "done", {"made": made, "cost": {"seconds": seconds, "peak_mb": 100.0, **peaks}})
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return a list whose only item is the time."""
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 
-def planned(history, count=4):
+def planned(history: History, count: int = 4) -> Progress:
     """Return the progress of a run of so many victims with a cell each."""
     progress = Progress(history)
     steps = [step("train", f"t{n}") for n in range(count)]
@@ -35,7 +36,7 @@ def planned(history, count=4):
     return progress
 
 
-def test_there_is_no_estimate_until_something_is_known(history):
+def test_there_is_no_estimate_until_something_is_known(history: History) -> None:
     progress = planned(history)
     assert progress.eta(2) == ""
     history.learn(step("train", "a"), 30)
@@ -45,14 +46,14 @@ def test_there_is_no_estimate_until_something_is_known(history):
     assert progress.eta(1) == "about 3 min left"
 
 
-def test_the_estimate_is_never_shorter_than_the_longest_chain(history):
+def test_the_estimate_is_never_shorter_than_the_longest_chain(history: History) -> None:
     progress = planned(history, count=1)
     history.learn(step("train", "a"), 30)
     history.learn(step("cell", "a"), 10)
     assert progress.eta(16) == "about 40 s left"
 
 
-def test_the_estimate_shrinks_while_steps_run_and_end_or_will_not_run(history, clock):
+def test_the_estimate_shrinks_while_steps_run_and_end_or_will_not_run(history: History, clock: list[float]) -> None:
     progress = planned(history)
     history.learn(step("train", "a"), 30)
     history.learn(step("cell", "a"), 10)
@@ -69,7 +70,7 @@ def test_the_estimate_shrinks_while_steps_run_and_end_or_will_not_run(history, c
     assert progress.eta(2) == "about 10 s left"
 
 
-def test_the_last_line_says_what_a_run_cost(history):
+def test_the_last_line_says_what_a_run_cost(history: History) -> None:
     progress = planned(history)
     assert progress.summary(4, 0.5) == "4 cells, 0 steps run, 0.5 s"
     progress.ended(progress.left["t0"], done("t0", 30.0))
@@ -94,11 +95,13 @@ def test_the_last_line_says_what_a_run_cost(history):
         (7200, "2.0 h"),
     ],
 )
-def test_lengths_of_time_in_words(seconds, text):
+def test_lengths_of_time_in_words(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
-def test_a_log_says_how_long_is_left_once_a_minute_at_most(history, clock, capsys):
+def test_a_log_says_how_long_is_left_once_a_minute_at_most(
+    history: History, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = planned(history, count=400)
     log = Log(progress, lambda: 1)
     for number in range(121):
@@ -112,7 +115,7 @@ def test_a_log_says_how_long_is_left_once_a_minute_at_most(history, clock, capsy
     assert lines[0] == "[1/800] train t0  1.0 s"
 
 
-def test_quiet_says_only_what_went_wrong(history, capsys):
+def test_quiet_says_only_what_went_wrong(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     progress = planned(history)
     view = Quiet(progress)
     view.started(progress.left["t0"], "cpu/0")
@@ -128,17 +131,18 @@ def test_quiet_says_only_what_went_wrong(history, capsys):
     ]
 
 
-def test_the_screen_has_a_line_for_each_slot(history, clock):
+def test_the_screen_has_a_line_for_each_slot(history: History, clock: list[float]) -> None:
     history.learn(step("train", "a"), 30)
     progress = planned(history)
     slots = [3]
     screen = Screen(progress, lambda: slots[0])
-    screen.console = Console(file=io.StringIO(), width=100)
+    written = io.StringIO()
+    screen.console = Console(file=written, width=100)
 
-    def shown():
-        console = Console(file=io.StringIO(), width=100)
-        console.print(screen.draw())
-        return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    def shown() -> list[str]:
+        drawn = io.StringIO()
+        Console(file=drawn, width=100).print(screen.draw())
+        return [" ".join(line.split()) for line in drawn.getvalue().splitlines()]
 
     screen.started(progress.left["t1"], "cuda:0/1")
     screen.started(progress.left["t0"], "cuda:0/0")
@@ -151,10 +155,10 @@ def test_the_screen_has_a_line_for_each_slot(history, clock):
     slots[0] = 4
     screen.ended(progress.left["t1"], done("t1", 12.0))
     assert shown()[1:] == ["cuda:0/0 train t0 12 s / 30 s", "idle", "idle", "idle"]
-    assert "[1/8] train t1 12.0 s" in " ".join(screen.console.file.getvalue().split())
+    assert "[1/8] train t1 12.0 s" in " ".join(written.getvalue().split())
 
 
-def test_a_terminal_gets_the_screen_and_a_file_the_log(history, monkeypatch):
+def test_a_terminal_gets_the_screen_and_a_file_the_log(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     progress = planned(history)
     with views.make_view(progress, lambda: 1, quiet=True) as view:
         assert type(view) is Quiet

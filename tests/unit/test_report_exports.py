@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from report_records import MATRIX, cells, drawn, record
 
 from benchkit.errors import StoreError
+from benchkit.records.record import parse
 from benchkit.report.formats.export import to_csv, to_json
-from benchkit.report.load import parse, read
+from benchkit.report.load import read
 
 
 def test_json_is_what_was_promised() -> None:

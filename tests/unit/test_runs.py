@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchkit.errors import NothingToRun
+from benchkit.records.record import parse
 from benchkit.report.cells import Cell, cells_of
-from benchkit.report.load import parse
 from benchkit.report.runs.export import changes_to_csv, changes_to_json
 from benchkit.report.runs.pairs import RunComparison, twins_of, verdict
 from benchkit.report.runs.tables import changes

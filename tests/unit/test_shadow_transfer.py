@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from fixture_types import Cli
 
 TESTS = Path(__file__).parents[1]
 PLUGINS = ["-p", TESTS / "toy.py", "-p", TESTS / "shadowy.py"]
@@ -22,14 +23,16 @@ ASKED = [
 
 
 @pytest.fixture
-def finished(benchkit_cli, tmp_path):
+def finished(benchkit_cli: Cli, tmp_path: Path) -> Path:
     """Return the results folder of a run of a detector whose shadow models have the victims' own backdoor."""
     command = ["--attacks", "none,corner", "--defenses", "probe", "--no-victims", "--results", tmp_path / "r"]
     assert benchkit_cli("run", *command, *ASKED, *PLUGINS).code == 0
     return tmp_path / "r"
 
 
-def test_shadow_models_of_each_seed_are_judged_by_what_the_others_taught(script, finished, tmp_path):
+def test_shadow_models_of_each_seed_are_judged_by_what_the_others_taught(
+    script: Cli, finished: Path, tmp_path: Path
+) -> None:
     asked = ["--attacks", "corner", "--defense", "probe", "--as", "probe:sign=-1", "--results", finished]
     ran = script("shadow_transfer.py", *asked, *ASKED, *PLUGINS)
     assert ran.code == 0, ran.err
@@ -42,7 +45,7 @@ def test_shadow_models_of_each_seed_are_judged_by_what_the_others_taught(script,
     assert all(float(row["corner"]) == 0 for row in turned)
 
 
-def test_without_a_run_it_says_what_to_do(script):
+def test_without_a_run_it_says_what_to_do(script: Cli) -> None:
     ran = script(
         "shadow_transfer.py", "--attacks", "corner", "--defense", "probe", "--results", "none", *ASKED, *PLUGINS
     )

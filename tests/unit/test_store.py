@@ -7,27 +7,39 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 import torch
+from fixture_types import Cli
 from toy_steps import step
 
 from benchkit.errors import StoreError
 from benchkit.execute.progress.history import History
 from benchkit.export.victims import fresh
+from benchkit.records.record import Record
 from benchkit.store.files import slug
 from benchkit.store.locks import unfinished
 from benchkit.store.store import Damaged, Store
 
-RECORD = {"dataset": "d", "model": "m", "attack": "a:x=1", "defense": "none", "seed": 0, "key": "f" * 64}
+IDENTITY: dict[str, Any] = {
+    "dataset": "d",
+    "model": "m",
+    "attack": "a:x=1",
+    "defense": "none",
+    "seed": 0,
+    "key": "f" * 64,
+}
+REST: dict[str, Any] = {"recipe": "fast", "poison_rate": 0.1, "status": "ok"}
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results").open()
 
 
-def test_an_artifact_comes_back_as_it_was(store):
+def test_an_artifact_comes_back_as_it_was(store: Store) -> None:
     tensors = {"a": torch.arange(6).reshape(2, 3).t(), "b": torch.zeros(0, dtype=torch.uint8)}
     store.save("train", "k1", tensors, {"info": {"n": 1}})
     loaded = store.load("train", "k1")
@@ -36,7 +48,7 @@ def test_an_artifact_comes_back_as_it_was(store):
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove", "manifest"])
-def test_damage_is_noticed_and_the_artifact_removed(store, harm):
+def test_damage_is_noticed_and_the_artifact_removed(store: Store, harm: str) -> None:
     store.save("train", "k1", {"a": torch.arange(100)}, {})
     path = store.path("train", "k1") / "tensors.safetensors"
     raw = path.read_bytes()
@@ -53,8 +65,8 @@ def test_damage_is_noticed_and_the_artifact_removed(store, harm):
     assert not store.has("train", "k1")
 
 
-def test_a_failed_write_leaves_nothing(store, monkeypatch):
-    def full(path, raw):
+def test_a_failed_write_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, raw: bytes) -> Never:
         raise OSError(28, "No space left on device")
 
     for module in ("store", "files"):
@@ -62,46 +74,49 @@ def test_a_failed_write_leaves_nothing(store, monkeypatch):
     with pytest.raises(StoreError, match="the disk is full"):
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
     with pytest.raises(StoreError, match="the disk is full"):
-        store.write_record(RECORD)
+        store.write_record(Record(**IDENTITY, **REST))
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_a_record_comes_back_only_under_its_own_key(store):
-    store.write_record({**RECORD, "schema": 1, "status": "ok"})
-    assert store.record(RECORD)["status"] == "ok"
-    assert store.record({**RECORD, "key": "f" * 8 + "0" * 56}) is None
-    assert store.record_path(RECORD).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
+def test_a_record_comes_back_only_under_its_own_key(store: Store) -> None:
+    store.write_record(Record(**IDENTITY, **REST))
+    found = store.record(IDENTITY)
+    assert found
+    assert found.status == "ok"
+    assert store.record({**IDENTITY, "key": "f" * 8 + "0" * 56}) is None
+    assert store.record_path(IDENTITY).parent.relative_to(store.results).parts == ("d", "m", "a_x=1", "none")
 
 
-def test_a_record_with_nan_is_refused(store):
+def test_a_record_with_nan_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="Out of range"):
-        store.write_record({**RECORD, "metrics": {"asr": float("nan")}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"asr": float("nan")}))
 
 
-def test_a_file_in_the_way_is_one_sentence(tmp_path):
+def test_a_file_in_the_way_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StoreError, match="--results"):
             Store(folder).open()
 
 
-def test_slugs_are_safe_and_distinct():
+def test_slugs_are_safe_and_distinct() -> None:
     names = ["../../etc", "a/b", "a_b", "..", "x" * 300, "x" * 299 + "y", "a:b=1"]
     made = [slug(name) for name in names]
     assert all("/" not in name and name.strip(".") and len(name) <= 80 for name in made)
     assert slug("x" * 300) != slug("x" * 299 + "y")
 
 
-def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
+def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store: Store) -> None:
     code = (
         "import sys, time; from pathlib import Path; from benchkit.store.store import Store\n"
         "with Store(Path(sys.argv[1])).lock('k'):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     got = threading.Event()
 
-    def wait():
+    def wait() -> None:
         with store.lock("k"):
             got.set()
 
@@ -115,7 +130,7 @@ def test_only_one_holder_of_a_lock_and_it_dies_with_its_process(store):
     waiter.join()
 
 
-def test_opening_removes_what_a_dead_process_left_but_not_what_a_live_one_is_writing(store):
+def test_opening_removes_what_a_dead_process_left_but_not_what_a_live_one_is_writing(store: Store) -> None:
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
     live, elsewhere = unfinished(store.artifacts / "train"), store.artifacts / "train" / ".new-otherhost-1-x"
@@ -129,12 +144,14 @@ def test_opening_removes_what_a_dead_process_left_but_not_what_a_live_one_is_wri
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
-def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(tmp_path, benchkit_cli, umask):
+def test_what_is_written_may_be_read_and_changed_by_whom_the_umask_says(
+    tmp_path: Path, benchkit_cli: Cli, umask: int
+) -> None:
     before = os.umask(umask)
     try:
         store = Store(tmp_path / "results").open()
         store.save("train", "k1", {"a": torch.zeros(3)}, {})
-        store.write_record({**RECORD, "schema": 1, "status": "ok", "metrics": {"c_acc": 0.5}})
+        store.write_record(Record(**IDENTITY, **REST, metrics={"c_acc": 0.5}))
         with store.lock("k"):
             (lock,) = (store.artifacts / "locks").iterdir()
             assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~umask

@@ -26,7 +26,9 @@ from benchkit.execute.executors.launch import starting, threads_each
         *((2, None, odd, 4) for odd in ("", "0", "-1", "many", "1e3", "9" * 5000, "\u0663")),
     ],
 )
-def test_what_was_asked_for_then_the_environment_then_a_share_of_the_cores(monkeypatch, workers, asked, said, threads):
+def test_what_was_asked_for_then_the_environment_then_a_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch, workers: int, asked: int | None, said: str | None, threads: int
+) -> None:
     monkeypatch.setattr(launch, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS")
     if said is not None:
@@ -34,7 +36,7 @@ def test_what_was_asked_for_then_the_environment_then_a_share_of_the_cores(monke
     assert threads_each(workers, asked) == threads
 
 
-def test_starting_processes_changes_nothing_here(monkeypatch):
+def test_starting_processes_changes_nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     before, where = dict(os.environ), tempfile.gettempdir()
     with starting(7):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchkit.errors import StoreError
+from benchkit.records.record import parse
 from benchkit.report.formats.dataframe import tidy, to_csv, to_parquet
-from benchkit.report.load import parse
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -27,7 +27,7 @@ def columns(*found: dict[str, Any]) -> dict[str, Any]:
     return {one.name: one for one in tidy(filter(None, map(parse, found)))}
 
 
-def test_steps_in_numbers_count_as_one_stage_and_odd_values_are_left_out():
+def test_steps_in_numbers_count_as_one_stage_and_odd_values_are_left_out() -> None:
     costs = {
         "audit 0": {"seconds": 1.5, "peak_mb": 5},
         "audit 1": {"seconds": 2, "peak_mb": 3},
@@ -45,14 +45,14 @@ def test_steps_in_numbers_count_as_one_stage_and_odd_values_are_left_out():
     assert not {"seconds_cell", "peak_mb_cell", "peak_device_mb_cell", "seconds_data", "seconds_train"} & found.keys()
 
 
-def test_a_metric_may_not_take_the_place_of_another_column():
+def test_a_metric_may_not_take_the_place_of_another_column() -> None:
     found = columns(record(metrics={"seed": 7.5, "asr": 0.5}), record(seed=1, metrics={}))
     assert found["seed"].values == [0, 1]
     assert found["metric_seed"].values == [7.5, None]
     assert found["asr"].values == [0.5, None]
 
 
-def test_csv_of_lists_missing_values_and_odd_texts():
+def test_csv_of_lists_missing_values_and_odd_texts() -> None:
     row = record(status="failed", error='say "no",\nnow', warnings=["one, two"], attack_info={"params": {"a": 1}})
     (read,) = rows_of(to_csv(list(columns(row).values())))
     assert read["error"] == 'say "no", now'
@@ -62,7 +62,7 @@ def test_csv_of_lists_missing_values_and_odd_texts():
     assert read["finished"] == "2026-01-02T03:04:05+00:00"
 
 
-def test_parquet_refuses_a_number_it_cannot_hold():
+def test_parquet_refuses_a_number_it_cannot_hold() -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(StoreError, match="more than 64 bits"):
         to_parquet(list(columns(record(seed=2**70)).values()))

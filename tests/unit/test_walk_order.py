@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 import pytest
 from toy_steps import step
-from walk_doubles import FakeExecutor, FakeStore, Silent, chain, walked
+from walk_doubles import FakeExecutor, FakeStore, Silent, chain, failed, walked
 
+from benchkit.execute.executors.base import Outcome
 from benchkit.execute.walk import Walk
+from benchkit.plan.job import Job
+from benchkit.plan.steps import Plan
 
 
-def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new():
+def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new() -> None:
     view, store = Silent(), FakeStore()
     stopped = {"now": False}
 
     class Pressed(FakeExecutor):
-        def submit(self, job):
+        def submit(self, job: Job) -> None:
             super().submit(job)
             stopped["now"] = job.key == "t2"
 
     executor = Pressed(store, {"t1": [("lost",)]}, slots=3)
-    walk = Walk(chain(), store, executor, view, None, None, stopped=lambda: stopped["now"])
+    walk = Walk(chain(), store, executor, view, failed, lambda record: None, stopped=lambda: stopped["now"])
     with pytest.raises(KeyboardInterrupt):
         walk.run()
     assert view.waited_for == [2]
@@ -29,23 +33,23 @@ def test_a_stopped_walk_finishes_what_it_began_and_starts_nothing_new():
     assert store.done == {"d", "t2"}
 
 
-def test_a_walk_that_is_stopped_before_it_begins_runs_nothing():
+def test_a_walk_that_is_stopped_before_it_begins_runs_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         walked(stopped=lambda: True)
 
 
-def order_of(seconds, plan=None):
+def order_of(seconds: Mapping[str, float], plan: Plan | None = None) -> list[str]:
     _, executor, _ = walked(slots=1, expected=lambda step: seconds.get(step.key), plan=plan)
     return executor.log
 
 
-def test_a_victim_that_was_begun_is_finished_first_and_the_longest_begins():
+def test_a_victim_that_was_begun_is_finished_first_and_the_longest_begins() -> None:
     assert order_of({}) == ["d", "t1", "c1a", "c1b", "t2", "c2"]
     assert order_of({"t1": 5, "t2": 9}) == ["d", "t2", "c2", "t1", "c1a", "c1b"]
     assert order_of({"t1": 9, "t2": 5, "c1a": 1, "c1b": 2}) == ["d", "t1", "c1b", "c1a", "t2", "c2"]
 
 
-def test_a_victim_for_which_much_waits_comes_before_one_that_takes_as_long():
+def test_a_victim_for_which_much_waits_comes_before_one_that_takes_as_long() -> None:
     made = chain()
     made.steps |= {"x": step("craft", "x", parents=["t2"]), "cx": step("cell", "cx", parents=["x"])}
     made.cells.append("cx")
@@ -54,7 +58,7 @@ def test_a_victim_for_which_much_waits_comes_before_one_that_takes_as_long():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_no_expectation_changes_what_runs(seed):
+def test_no_expectation_changes_what_runs(seed: int) -> None:
     rng = random.Random(seed)
     expected = {key: rng.choice([None, 0.0, rng.random() * 100]) for key in chain().steps}
     store, executor, walk = walked(slots=2, seed=seed, expected=lambda step: expected[step.key])
@@ -63,19 +67,19 @@ def test_no_expectation_changes_what_runs(seed):
     assert set(store.records) == {"c1a", "c1b", "c2"}
 
 
-def test_a_walk_uses_slots_that_are_added_and_names_them():
+def test_a_walk_uses_slots_that_are_added_and_names_them() -> None:
     class Growing(FakeExecutor):
-        def submit(self, job):
+        def submit(self, job: Job) -> str:
             super().submit(job)
             return f"gpu/{len(self.flying)}"
 
-        def wait(self, timeout):
+        def wait(self, timeout: float) -> list[Outcome]:
             self.slots = 2
             return super().wait(timeout)
 
     view, store = Silent(), FakeStore()
     executor = Growing(store, slots=1)
-    Walk(chain(), store, executor, view, None, lambda record: None).run()
+    Walk(chain(), store, executor, view, failed, lambda record: None).run()
     assert executor.most_with["d"] == 1
     assert executor.most_with["t1"] == 2
     assert view.where["d"] == "gpu/1"

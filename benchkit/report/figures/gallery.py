@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import SpecError
 from benchkit.records.metrics import metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell
 from benchkit.report.evidence import gallery_of
 from benchkit.report.figures.canvas import MARGIN, QUIET, SMALL, Canvas, Sheet, tall, wrapped
-from benchkit.report.load import Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,7 @@ def decoded(uri: str) -> NDArray[np.uint8]:
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",))
             if head != "data:image/png;base64" or max(image.size) > LARGEST:
-                raise ValueError("not a small PNG")
+                raise ValueError("not a small PNG")  # noqa: TRY301 - told like what decoders raise
             pixels: NDArray[np.uint8] = np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
     except Exception as error:  # untrusted bytes: decoders can raise anything
         raise ValueError("not a PNG that can be read") from error

@@ -9,10 +9,10 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import SpecError
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell
 from benchkit.report.evidence import curves_of
 from benchkit.report.figures.canvas import MARGIN, SMALL, Canvas, Legend, Sheet, tall, wrapped
-from benchkit.report.load import Record
 from benchkit.report.tables.matrix import number
 
 if TYPE_CHECKING:

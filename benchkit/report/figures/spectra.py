@@ -32,23 +32,23 @@ class Preset:
 
     Attributes:
         label: the label of the colour bar.
-        log: take the natural logarithm in each channel, before the mean over channels.
         limits: ends of the colour scale; None for the range of the mean spectra of the figure.
         colours: name of a matplotlib colour map.
         extend: the ends of the scale at which values are clipped: neither, max or both.
+        log: take the natural logarithm in each channel, before the mean over channels.
     """
 
     label: str
-    log: bool
     limits: tuple[float, float] | None
     colours: str
     extend: str
+    log: bool
 
 
 PRESETS = {
-    "log": Preset("ln of mean |DCT|", True, None, "viridis", "neither"),
-    "paper-small": Preset("mean |DCT|", False, (0.0, 4500.0), "gist_stern", "max"),
-    "paper-large": Preset("ln of mean |DCT|", True, (1.5, 4.5), "gist_stern", "both"),
+    "log": Preset("ln of mean |DCT|", None, "viridis", "neither", log=True),
+    "paper-small": Preset("mean |DCT|", (0.0, 4500.0), "gist_stern", "max", log=False),
+    "paper-large": Preset("ln of mean |DCT|", (1.5, 4.5), "gist_stern", "both", log=True),
 }
 
 

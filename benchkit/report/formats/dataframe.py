@@ -12,13 +12,11 @@ from typing import Any, Literal
 
 from benchkit.errors import BenchkitError, StoreError
 from benchkit.records.metrics import METRICS
-from benchkit.report.load import Record, finite
+from benchkit.records.record import Record, finite
 from benchkit.text import printable
 
 Kind = Literal["text", "whole", "number", "texts", "moment"]
 Get = Callable[[Record], Any]
-SETTING = ("device", "threads")
-"""The entries of ``Record.versions`` that are not versions."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,10 @@ FIXED: dict[str, tuple[Kind, Get]] = {
     "warnings": ("texts", lambda record: list(record.warnings)),
 }
 ENDING: dict[str, tuple[Kind, Get]] = {
-    "device": ("text", lambda record: record.versions.get("device")),
-    "threads": ("whole", lambda record: _whole(record.versions.get("threads", ""))),
-    "finished": ("moment", lambda record: _moment(record.finished)),
-    "key": ("text", lambda record: printable(record.key)),
+    "device": ("text", lambda record: record.device or None),
+    "threads": ("whole", lambda record: record.threads or None),
+    "finished": ("moment", lambda record: _moment(record.moment)),
+    "key": ("text", lambda record: record.key),
 }
 
 
@@ -65,7 +63,7 @@ def tidy(records: Iterable[Record]) -> list[Column]:
     """
     rows = sorted(records, key=lambda record: (*map(str, record.identity[:-1]), record.seed, record.age))
     costs = {name: _cost(name) for row in rows for name in _costs(row)}
-    versions = {f"version_{name}": _version(name) for row in rows for name in row.versions if name not in SETTING}
+    versions = {f"version_{name}": _version(name) for row in rows for name in row.versions}
     others = {**dict.fromkeys(FIXED), **dict.fromkeys(costs), **dict.fromkeys(versions), **dict.fromkeys(ENDING)}
     metrics = {_free(name, others): _metric(name) for name in _metric_names(rows)}
     wanted = FIXED | _sorted(metrics, METRICS) | _sorted(costs, ()) | _sorted(versions, ()) | ENDING
@@ -171,10 +169,6 @@ def _json(found: object) -> str | None:
 
 def _text(found: object) -> str | None:
     return printable(found) if isinstance(found, str) else None
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
 
 
 def _moment(stamp: float) -> datetime | None:

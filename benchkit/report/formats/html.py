@@ -12,9 +12,9 @@ from typing import Any
 
 from benchkit import __version__
 from benchkit.records.metrics import METRICS, metric
+from benchkit.records.record import Record
 from benchkit.report.cells import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
-from benchkit.report.load import Record
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
 from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
@@ -135,7 +135,7 @@ def _record(record: Record) -> dict[str, Any]:
         "warnings": record.warnings,
         "metrics": record.metrics,
         "costs": _costs(record),
-        "versions": record.versions,
+        "versions": record.environment,
         "curves": curves_of(record.curves),
         "gallery": gallery_of(record.gallery),
     }

@@ -101,8 +101,9 @@ def _table(table: Table, form: Format) -> str:
 def _tabulated(table: Table, tablefmt: str, mark: Callable[[str, bool], str]) -> str:
     from tabulate import tabulate
 
-    heads = [mark(text, False) for text in (table.corner, *(head.line() for head in table.columns))]
-    rows = [[mark(head.line(), False), *(mark(entry.line(), entry.best) for entry in row)] for head, row in table.rows]
+    best = False
+    heads = [mark(text, best) for text in (table.corner, *(head.line() for head in table.columns))]
+    rows = [[mark(head.line(), best), *(mark(entry.line(), entry.best) for entry in row)] for head, row in table.rows]
     return tabulate(rows, heads, tablefmt, disable_numparse=True, colalign=["left"] * len(heads))
 
 

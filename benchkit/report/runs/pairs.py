@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 from benchkit.errors import NothingToRun
 from benchkit.records.metrics import METRICS, metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell, flat
-from benchkit.report.load import Record
 from benchkit.report.summaries import Summary, summarize
 from benchkit.report.tables.matrix import Axes
 
@@ -156,8 +157,8 @@ def _paired(rest: tuple[list[Cell], list[Cell]], axes: Sequence[str]) -> list[tu
     return found
 
 
-def _with(cell: Cell, seeds: Set[int]) -> list[Cell]:
-    """Return the cell with only these seeds, or None if it has none of them."""
+def _with(cell: Cell, seeds: AbstractSet[int]) -> list[Cell]:
+    """Return the cell with only these seeds, or nothing if it has none of them."""
     records = tuple(record for record in cell.records if record.seed in seeds)
     return [replace(cell, records=records)] if records else []
 
@@ -181,7 +182,7 @@ def _apart(a: float | None, b: float | None) -> bool:
 
 def _settings(a: Record, b: Record) -> list[str]:
     """Return the differences between two records other than results."""
-    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.versions))
+    keyed, free = (_differences(one(a), one(b)) for one in (_keyed, lambda record: record.environment))
     # A key covers all inputs of a cell. If it differs but no recorded setting does, only this can be reported.
     unsaid = ["code or data: the keys of the two differ"] if a.key != b.key and not keyed else []
     return [*keyed, *unsaid, *free]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchkit.records.metrics import metric
+from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, seeds_of
-from benchkit.report.load import Record, finite
 from benchkit.report.summaries import summarize
 from benchkit.report.tables.document import MEANING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import (
@@ -69,7 +69,7 @@ def _notes(cells: list[Cell]) -> Notes:
         ("Parameters", _parameters(records)),
         ("Failed, timed out or skipped", (*faults(cells), *_signs(cells))),
         ("Warnings", warnings(cells)),
-        ("Versions", tuple(sorted({_pairs(record.versions) for record in records if record.versions}))),
+        ("Versions", tuple(sorted({_pairs(record.environment) for record in records if record.environment}))),
     )
     return tuple((heading, lines) for heading, lines in notes if lines)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from benchkit.records.doubts import LOST
 from benchkit.records.metrics import TOO_WIDE, metric
+from benchkit.records.record import Record
 from benchkit.report.cells import Cell, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
-from benchkit.report.load import Record
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
 from benchkit.text import printable
 
@@ -158,7 +158,7 @@ def _defense_lines(cell: Cell) -> set[str]:
     }
 
 
-def _defense_said(info: dict[str, object]) -> list[str]:
+def _defense_said(info: Mapping[str, object]) -> list[str]:
     said = [", ".join(printable(str(info[name])) for name in ("kind", "stage") if info.get(name))]
     share = info.get("clean")
     if isinstance(share, int | float):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import benchkit
 from benchkit.ops.frequency import low_pass
 from benchkit.ops.images import blockwise, stretched, to_images, truncated
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def spread(pattern: Tensor, amp: float) -> Tensor:

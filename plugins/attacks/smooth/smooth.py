@@ -137,7 +137,7 @@ class _Search:
 
     def __init__(self, attack: Smooth, model: Classifier, images: Tensor, rng: torch.Generator, label: int) -> None:
         self.attack, self.images, self.rng, self.label = attack, images, rng, label
-        self.model = model.copy().requires_grad_(False)  # gradients of weights are not needed
+        self.model = model.copy().requires_grad_(requires_grad=False)  # gradients of weights are not needed
         self.outputs = _probabilities(self.model) if attack.grads == "softmax" else self.model
         self.clean: list[int] = model.logits(images).argmax(1).tolist()
         self.trigger = torch.zeros_like(images[0])

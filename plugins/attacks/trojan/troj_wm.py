@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchkit_plugins._shared.masks import watermark
-from torch import Tensor
 
 import benchkit
 
 from .trojan import Trojan
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def edges(side: int) -> list[int]:
 
 
 @functools.cache
-@torch.inference_mode(False)  # cached: a tensor created in inference mode would forbid gradients later
+@torch.inference_mode(mode=False)  # cached: a tensor created in inference mode would forbid gradients later
 def _averaging(side: int, device: torch.device) -> Tensor:
     """Return the matrix (bands, side) that averages each band."""
     at = edges(side)

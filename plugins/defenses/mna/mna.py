@@ -121,7 +121,9 @@ class Mna(benchkit.ModelDetector):
             DataError: if there are too few clean images.
         """
         require_images(scene)
-        samples = [(model.requires_grad_(False), bool(number % 2)) for number, model in enumerate(scene.shadows)]
+        samples = [
+            (model.requires_grad_(requires_grad=False), bool(number % 2)) for number, model in enumerate(scene.shadows)
+        ]
         with _seeded(scene.rng):
             parts = list(turns(len(samples), self.folds, self.repeats))
             taught = [self._taught(scene, samples, turn) for turn in parts]
