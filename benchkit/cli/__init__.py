@@ -173,7 +173,7 @@ def _failed(error: BenchkitError) -> int:
 
 
 def _stopped(how: str, code: int) -> int:
-    kept = ": what was finished is kept; the same command goes on from there" if sys.argv[1:2] in RESUMED_BY else ""
+    kept = ": finished steps are kept; the same command continues from there" if sys.argv[1:2] in RESUMED_BY else ""
     warn(f"{how}{kept}")
     return code
 
@@ -188,7 +188,7 @@ def _escaped(error: BaseException) -> int:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{place.filename}:{place.lineno}"
     what = f"{describe_error(error)} at {where}"
-    warn(f"error: a plugin ended the program ({what}): mend it, or do without it (BENCHKIT_DISABLE)")
+    warn(f"error: a plugin ended the program ({what}): fix it, or switch it off with BENCHKIT_DISABLE")
     return 2
 
 

@@ -53,4 +53,4 @@ def say_faults(faults: Sequence[tuple[Record, str]]) -> None:
     for record, fault in faults[:NAMED]:
         warn(f"warning: {record.file}: {printable(fault)}, and was left out")
     if len(faults) > NAMED:
-        warn(f"warning: likewise in {len(faults) - NAMED} more files")
+        warn(f"warning: the same in {len(faults) - NAMED} more files")

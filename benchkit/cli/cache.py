@@ -88,7 +88,7 @@ def _agreed(question: str) -> bool:
     except (click.Abort, RuntimeError, ValueError, OSError) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise
-        raise SpecError("nobody answers here: say --yes to remove them without being asked") from None
+        raise SpecError("there is no terminal to ask: use --yes to remove them without a question") from None
 
 
 def _artifacts(results: Path) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
     nargs=2,
     type=click.Path(path_type=Path),
     metavar="RUN_A RUN_B",
-    help="Instead: the cells whose numbers differ between two results folders, and what else does.",
+    help="Compare two results folders instead: the cells whose numbers or settings differ.",
 )
 def cmd(
     *,
@@ -87,9 +87,9 @@ def cmd(
         raise SpecError("--as says what our datasets count as in published numbers: name their file with --against")
     axes: dict[str, object] = {"--rows": rows, "--cols": cols}
     if against is not None:
-        _leave_out("--against has rows, columns and cells of its own", axes | {"--cell": cell})
+        _leave_out("--against sets rows, columns and cells itself", axes | {"--cell": cell})
     if cell:
-        _leave_out("--cell shows all there is of one cell", axes | {"--metric": metric})
+        _leave_out("--cell shows all metrics of one cell", axes | {"--metric": metric})
     if form == "html" and (rows or cols or against):
         raise SpecError(
             "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
@@ -170,7 +170,7 @@ def _leave_out(why: str, others: dict[str, object]) -> None:
 def _compare_only(form: str, others: dict[str, object]) -> None:
     """Refuse options that have no effect with ``--compare``."""
     asked = click.get_current_context().get_parameter_source("results") is not ParameterSource.DEFAULT
-    _leave_out("--compare names both folders and has a table of its own", {"--results": asked, **others})
+    _leave_out("--compare names both folders and sets the table itself", {"--results": asked, **others})
     if form == "html":
         raise SpecError("--format html is a page of attacks x defenses: use html-table with --compare")
 

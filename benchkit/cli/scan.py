@@ -25,13 +25,13 @@ FORMATS = ("table", "json", "csv")
 OUT = click.Path(path_type=Path, dir_okay=False)
 
 COMMON = [
-    click.option("--seed", type=SEED, default=0, show_default=True, help="Of all that is random."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all random choices."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
     click.option("--out", type=OUT, metavar="FILE", help="Write to this file."),
     click.option("--jobs", type=COUNT, metavar="N",
                  help="Processes that prepare detectors.  [default: one per core or GPU]"),
     threads_option,
-    click.option("--quiet", is_flag=True, help="No progress; only what was found, warnings and errors."),
+    click.option("--quiet", is_flag=True, help="No progress; only results, warnings and errors."),
 ]  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
     required=True,
     metavar="DATASET",
     shell_complete=listed("datasets"),
-    help="Clean images of the classes that the model tells apart, in their order.",
+    help="Clean images of the classes of the model, in the same order.",
 )
 @click.option("--defense", "--defenses", required=True, metavar="LIST", shell_complete=listed("defenses"),
               help="Model detectors, such as neural-cleanse.")  # fmt: skip
@@ -184,10 +184,9 @@ def _decoded(asked: Request, options: dict[str, Any]) -> Any:
     from benchkit.plan.steps import Plan
     from benchkit.scan.prepare import prepare
 
-    key = asked.plan.cells[0]
-    only = Plan({key: asked.plan.steps[key]}, [key])
-    prepare(replace(asked, plan=only), _means(options))
-    return replace(asked.plan.steps[key].job, parents={DATA: Ref("data", key)})
+    step = asked.plan.steps[asked.plan.cells[0]]
+    prepare(replace(asked, plan=Plan({step.key: step}, [step.key])), _means(options))
+    return replace(step.job, parents={DATA: Ref("data", step.key)})
 
 
 def _means(options: dict[str, Any]) -> ExecutionOptions:

@@ -51,7 +51,7 @@ NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims
     metavar="N",
     help="Test images to average over, at most.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Which images, which triggers.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the images and triggers.")
 @click.option("--jobs", type=COUNT, metavar="N", help="Worker processes.  [default: one per core or GPU]")
 @threads_option
 @click.option("--quiet", is_flag=True, help="No progress; only warnings and errors.")

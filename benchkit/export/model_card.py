@@ -23,9 +23,9 @@ SHOWN = {
 }
 """The metrics of a record that the card shows, all fractions."""
 ROUNDING = (
-    "Convolutions run in bfloat16 where the machine has instructions for it, and in float32 elsewhere. Other rounding "
-    "moves C-Acc of the same weights by up to 0.4 points, and ASR with it: on another kind of machine expect these "
-    "numbers to that, and not to the digit."
+    "Convolutions run in bfloat16 if the machine has instructions for it, otherwise in float32. This rounding changes "
+    "C-Acc of the same weights by up to 0.4 points, and ASR similarly: on another kind of machine, expect differences "
+    "of that size."
 )
 HF_TYPES = {"c_acc": "accuracy", "asr": "attack_success_rate"}
 
@@ -193,7 +193,7 @@ def _measured(metrics: Mapping[str, float], warnings: Sequence[str]) -> str:
         f"| {SHOWN[name][0]} | {100 * metrics[name]:.2f} % | {SHOWN[name][1]} |" for name in SHOWN if name in metrics
     ]
     if not rows:
-        return "There is no record of what this very model does: `benchkit run` measures it."
+        return "There is no record of this model: `benchkit run` measures it."
     table = ["| metric | value | meaning |", "|---|---|---|", *rows]
     return "\n".join([*table, "", ROUNDING, "", *(f"- Note: {escaped(text)}" for text in warnings)]).rstrip()
 

@@ -116,8 +116,8 @@ def left_out(gone: list[Victim], root: Path) -> str:
     names = "; ".join(map(str, gone[:FIRST])) + ("; ..." if len(gone) > FIRST else "")
     count = "1 victim is" if len(gone) == 1 else f"{len(gone)} victims are"
     return (
-        f"{count} not among the artifacts of {root} (removed, never trained, or of other code or other dataset "
-        f"files, see --data-root, than today's): {names}; the benchkit run that made the records trains them again"
+        f"{count} not among the artifacts of {root} (removed, never trained, or trained with other code or other "
+        f"dataset files than now, see --data-root): {names}; the benchkit run that made the records trains them again"
     )
 
 

@@ -63,7 +63,7 @@ def _ignored_line(ignored: list[str]) -> list[str]:
 
 def _unread_line(unread: list[str]) -> list[str]:
     """Return a note about unread folders and files that may hold records."""
-    return [f"not looked into, so records there are missing here: {_some(unread)}"] if unread else []
+    return [f"not read, so their records are missing here: {_some(unread)}"] if unread else []
 
 
 def _some(names: list[str]) -> str:

@@ -38,7 +38,7 @@ def select(records: Sequence[Record], asked: Mapping[str, str | None], numbers: 
         wanted_seeds = _seeds(numbers, {record.seed for record in records})
         chosen = [record for record in chosen if record.seed in wanted_seeds]
     if not chosen:
-        raise NothingToRun("no record is of all that was asked for: ask for less, or run it")
+        raise NothingToRun("no record matches the whole request: select less, or run it")
     return chosen
 
 

@@ -38,7 +38,7 @@ class Accuracy(Known):
         """Return it as a sentence."""
         return (
             f"accuracy on {self.images} test images of {self.dataset}: {self.share:.1%}; "
-            f"always naming the most frequent class comes to {self.largest / self.images:.1%}"
+            f"always predicting the most frequent class gives {self.largest / self.images:.1%}"
         )
 
 
@@ -62,8 +62,8 @@ def accuracy(task: Task, model: Classifier) -> Accuracy:
     found = Accuracy(right, len(test), int(test.labels.bincount().max()), task.job.dataset)
     if not found.knows:
         raise DataError(
-            f"no verdict is possible: {found.said()}, and a detector's score of a model that is no better means "
-            "nothing (are architecture, normalisation and order of the classes those it was trained with?)"
+            f"no verdict is possible: {found.said()}, and the score of a model that is no better means nothing "
+            "(check that architecture, normalisation and order of classes are those of its training)"
         )
     return found
 

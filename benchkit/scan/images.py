@@ -217,7 +217,7 @@ def require_input_detector(defense: object) -> InputDetector:
         raise SpecError(f"{defense.name} does not score images (it is: {kind}): use an input detector: freq-detector")
     if "model" in defense.needs:
         raise SpecError(
-            f"{defense.name} judges images by a model's answers, and a scan of images has no model: "
-            "use an input detector that needs none: freq-detector"
+            f"{defense.name} needs the predictions of a model, and a scan of images has none: "
+            "use an input detector without a model: freq-detector"
         )
     return defense

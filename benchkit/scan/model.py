@@ -105,7 +105,7 @@ def suspect(task: Task, path: Path, pickled: bool) -> tuple[Classifier, list[str
     what = f"{task.job.model} for {len(task.data.classes)} classes of {sides} images, as in {task.job.dataset}"
     model, guessed, said = classifier(found, task.network(), clean, what)
     note = (
-        f"the weights say nothing of normalisation: mean and deviation of {task.job.dataset} were taken, and every "
+        f"the weights contain no normalisation: mean and standard deviation of {task.job.dataset} are used, and every "
         "score is wrong if the model was trained with others"
     )
     return model, [*said, *([note] if guessed else [])]
@@ -143,12 +143,12 @@ def notes(verdicts: list[Verdict]) -> list[str]:
     few = [one.shadows for one in verdicts if one.shadows]
     if few:
         said.append(
-            f"a place among {min(few)} benign shadow models is known to one in {min(few) + 1} at best, and only if the "
-            "model was trained as they were"
+            f"a rank among {min(few)} benign shadow models has a resolution of one in {min(few) + 1} at best, and is "
+            "valid only for a model trained as they were"
         )
     said.append(
-        "a flag is a reason to look closer, not proof, and a model that passes is not proven clean: how often each "
-        "detector errs on models like yours, benchkit run --population measures"
+        "a flag is a reason to look closer, not proof, and a model that passes is not proven clean: "
+        "benchkit run --population measures how often each detector is wrong on models like yours"
     )
     return said
 

@@ -80,7 +80,7 @@ def task_of(asked: Request, workspace: Workspace, number: int) -> Task | None:
 
 def failed(defense: Defense) -> BenchkitError:
     """Return the error for a defense whose preparation failed; the reason was already reported."""
-    return BenchkitError(f"{defense} could not be prepared, as said above: nothing was scanned with it")
+    return BenchkitError(f"{defense} could not be prepared (see above): nothing was scanned with it")
 
 
 def workspace_of(asked: Request) -> Workspace:

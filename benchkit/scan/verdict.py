@@ -28,13 +28,13 @@ def _finding(found: Scan, asked: Asked) -> list[str]:
     expected = found.allowed * found.images
     after = ", ".join(f"{found.controls[name]:.1%} after {said}" for name, said in SPOKEN.items())
     told = (
-        f"{found.flagged} of {found.images} images are above the threshold {found.threshold:.4g}, which lets "
-        f"{found.allowed:.1%} of clean images like those of {asked['clean']} raise a false alarm: about {expected:.1f} "
-        "here if all were clean"
+        f"{found.flagged} of {found.images} images are above the threshold {found.threshold:.4g}, which "
+        f"{found.allowed:.1%} of clean images like those of {asked['clean']} exceed: expect about {expected:.1f} false "
+        "alarms here if all are clean"
     )
     control = (
         f"of {found.sampled} of these images {found.controls['as_they_are']:.1%} are flagged as they are, {after}: "
-        "where harmless processing is flagged, a flag cannot be told from it"
+        "if harmless processing is flagged, a flag may come from it"
     )
     return [told, control]
 
@@ -43,7 +43,7 @@ def _limits(found: Scan, asked: Asked) -> list[str]:
     said = []
     if not asked["named"]:
         said.append(
-            f"the detector learned from {asked['clean']}, since --clean names nothing else: a detector that learned "
+            f"the detector learned from {asked['clean']}, the default of --clean: a detector that learned from "
             "other kinds of images is wrong about yours"
         )
     if found.resized:

@@ -121,9 +121,7 @@ def _require_uncompressed(file: BinaryIO, where: str) -> None:
     size = file.seek(0, 2)
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
-        raise DataError(
-            f"{where} is compressed, or larger inside than outside, as torch.save writes no checkpoint: save it again"
-        )
+        raise DataError(f"{where} is compressed, or its content is larger than the file: save it again with torch.save")
 
 
 def _zipped_pickles(file: BinaryIO) -> Iterator[Any]:

@@ -160,7 +160,7 @@ def population(text: str, defenses: Iterable[Defense]) -> int:
         raise SpecError(f"a population of {text} is too large: ask for {MOST_MODELS} models or fewer")
     if int(text) and not any(one.kind == "model detector" for one in defenses):
         raise SpecError(
-            f"a population of {text} is for model detectors to judge, and none was asked for: "
+            f"a population of {text} needs a model detector: "
             "name one, such as neural-cleanse, or leave it out (--population 0)"
         )
     return int(text)

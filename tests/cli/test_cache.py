@@ -139,7 +139,7 @@ def test_prune_without_anybody_to_answer_says_what_to_do(
     monkeypatch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
     ran = benchkit_cli("cache", "prune", "--results", store.root)
     assert ran.code == 2
-    assert "error: nobody answers here: say --yes to remove them without being asked" in ran.err
+    assert "error: there is no terminal to ask: use --yes to remove them without a question" in ran.err
     assert store.has("data", "k1")
 
 

@@ -49,4 +49,4 @@ def test_a_row_poisoned_less_than_asked_and_its_victim_at_chance_are_told(toy_ru
     assert line.startswith("| corner (poisoned 7")
     assert line.count("!") == 2
     assert "**" not in line
-    assert "not the 90 % that was asked for" in ran.out
+    assert "not the requested 90 %" in ran.out

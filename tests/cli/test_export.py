@@ -238,7 +238,7 @@ def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli: Cli, result
         (
             ["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning"],
             3,
-            "no record is of all",
+            "no record matches",
         ),
     ],
 )

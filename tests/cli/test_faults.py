@@ -171,7 +171,7 @@ def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(
     assert steps in (1, 2)
     assert "press Ctrl-C again to stop at once" in after
     assert after.count("\n[") == steps, "not every step in flight was finished, or another was begun"
-    assert "goes on from there" in after
+    assert "continues from there" in after
     assert "Traceback" not in err
     assert run.nobody_is_left()
     made = len(list((run.results / "artifacts").glob("*/[!.]*/manifest.json"))) + len(records_in(run.results))
@@ -194,7 +194,7 @@ def test_interrupted_twice_it_stops_at_once(watch: Callable[..., Watched]) -> No
     code, err = run.ended()
     assert code == 130, err
     assert time.monotonic() - begun < 25, "the sleeping step was waited for"
-    assert "goes on from there" in err
+    assert "continues from there" in err
     assert "Traceback" not in err
     assert run.nobody_is_left()
 
@@ -207,7 +207,7 @@ def test_interrupted_while_workers_start_nothing_breaks(watch: Callable[..., Wat
     run.press()
     code, err = run.ended()
     assert code == 130, err
-    assert "goes on from there" in err
+    assert "continues from there" in err
     assert "Traceback" not in err
     assert "died" not in err
     assert run.nobody_is_left()
@@ -220,7 +220,7 @@ def test_terminated_it_stops_at_once_and_leaves_no_process(watch: Callable[..., 
     run.process.send_signal(signal.SIGTERM)
     code, err = run.ended()
     assert code == 143, err
-    assert "goes on from there" in err
+    assert "continues from there" in err
     assert "finishing" not in err
     assert "Traceback" not in err
     assert run.nobody_is_left()

@@ -89,7 +89,7 @@ def test_a_damaged_record_is_told_by_its_file_and_left_out(
     [
         (("gallery", "--attacks", "badnet"), 2, "did you mean 'badnets'?"),
         (("roc", "--defenses", "none"), 3, "holds a ROC curve: input detectors such as strip have one"),
-        (("roc", "--attacks", "blend,-blend"), 3, "no record is of all that was asked for"),
+        (("roc", "--attacks", "blend,-blend"), 3, "no record matches the whole request"),
         (("gallery", "--results", "nowhere"), 2, "there is no results folder at nowhere"),
         (("gallery", "--out", "a.jpeg"), 2, "name a file that ends in .png, .svg, .pdf"),
     ],

@@ -157,7 +157,7 @@ def test_a_victim_alone_has_one_drawn_target_for_poison_and_test(
 def test_a_population_that_nobody_judges_is_refused(run: Cli, tmp_path: Path) -> None:
     ran = run("--attacks", "corner", "--defenses", "brightest", "--population", "6")
     assert ran.code == 2
-    assert "a population of 6 is for model detectors to judge, and none was asked for" in ran.err
+    assert "a population of 6 needs a model detector" in ran.err
     assert not (tmp_path / "results" / "artifacts" / "train").exists()
 
 

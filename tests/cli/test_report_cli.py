@@ -160,7 +160,7 @@ def test_ours_beside_what_was_published(results: Path, published: Path) -> None:
     done = call("--results", results, "--against", published, "--as", "cifar10")
     assert (done.exit_code, done.stderr) == (0, "")
     assert markdown_rows(done.stdout) == [["attack", "strip (AUROC)"], ["badnets", "75.0 / 80 / -5.0"]]
-    assert "- Doe: 1 of its 2 numbers set against ours" in done.stdout
+    assert "- Doe: 1 of its 2 numbers compared with ours" in done.stdout
     assert "- scenes counts as cifar10" in done.stdout
 
 
@@ -188,7 +188,7 @@ def test_the_comparison_in_each_format(results: Path, published: Path, tmp_path:
         (["--as", "cifar10"], "name their file with --against"),
         (["--cell", "badnets", "strip", "--metric", "asr"], "leave out --metric"),
         (["--cell", "badnets", "strip", "--rows", "model", "--cols", "attack"], "leave out --rows and --cols"),
-        (["--cell", "badnets", "strip", "--format", "csv", "--metric", "auroc"], "--cell shows all there is"),
+        (["--cell", "badnets", "strip", "--format", "csv", "--metric", "auroc"], "--cell shows all metrics"),
     ],
 )
 def test_a_comparison_that_cannot_be(

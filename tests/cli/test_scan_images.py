@@ -28,7 +28,7 @@ def test_the_stamped_images_come_first_and_the_exit_code_says_so(scan_images: Cl
     assert "passed" in lines[5]
     assert len(lines) == 6
     assert "3 of 30 images are above the threshold" in ran.err
-    assert "about 1.5 here if all were clean" in ran.err
+    assert "expect about 1.5 false alarms here if all are clean" in ran.err
     assert "not proven clean" in ran.err
     for file in stamped_folder.rglob("*7.png"):
         file.unlink()
@@ -166,7 +166,7 @@ def test_size_is_the_clean_datasets_parameter(scan_images: Cli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--defense", "strip"], "needs none: freq-detector"),
+        (["--defense", "strip"], "without a model: freq-detector"),
         (["--defense", "fine-tuning"], "does not score images (it is: model repair)"),
         (["--defense", "neural-cleanse"], "it is: model detector"),
         (["--defense", "freq-detektor"], "did you mean 'freq-detector'"),

@@ -29,7 +29,7 @@ def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model: Cli,
             "benign_shadows_below": None, "benign_shadows": None, "shadow_accuracy": None, "error": None,
         },
     }  # fmt: skip
-    assert "among 5 benign shadow models is known to one in 6 at best" in ran.err
+    assert "among 5 benign shadow models has a resolution of one in 6 at best" in ran.err
     assert "not proven clean" in ran.err
     assert "normalisation" not in ran.err
 
@@ -48,7 +48,7 @@ def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(
     assert list(row.values()) == ["place:cut=2.0", "flagged", "2.5", "2.0", "3", "5", "", "", "1.0", "0.25"]
 
 
-KNOWN = "accuracy on 120 test images of toy: 100.0%; always naming the most frequent class comes to 25.0%"
+KNOWN = "accuracy on 120 test images of toy: 100.0%; always predicting the most frequent class gives 25.0%"
 
 
 def test_what_the_model_knows_of_the_clean_images_is_in_the_json(scan_model: Cli, our_weights: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ def test_a_plain_state_dict_gets_the_clean_images_normalisation_and_that_is_said
     assert ran.code == 0, ran.err
     assert verdicts(ran)["place"]["score"] == 2.5
     assert 0.25 < verdicts(ran)["normal"]["score"] < 0.4
-    assert "mean and deviation of toy were taken" in ran.err
+    assert "mean and standard deviation of toy are used" in ran.err
 
 
 def test_counters_of_old_checkpoints_may_lack_and_halves_are_numbers(

@@ -77,20 +77,20 @@ GOLDEN = r"""
 
 - ACC (%, higher is better): share of right verdicts, over as many clean as triggered test images
 - BDR (%, higher is better): backdoor detection rate, the share of triggered inputs flagged
-- difference, in percentage points: ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer
+- difference, in percentage points: ours minus published, as shown: published numbers with the digits of their file, ours with at least as many
 - ✗ failed, · not run, or not published
-- BDR at the published FPR is not told where no record holds a ROC curve: badnets x probe
-- Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
+- BDR at the published FPR is missing, since no record has a ROC curve: badnets x probe
+- Mean over 3 seeds; ± is its 95 % t-interval; (n=...) for fewer seeds
 
 **Published**
 
-- Doe, Table 1: 3 of its 6 numbers set against ours
-- Doe, Table 2: 0 of its 3 numbers set against ours
+- Doe, Table 1: 3 of its 6 numbers compared with ours
+- Doe, Table 2: 0 of its 3 numbers compared with ours
 - blend x probe on cifar10, BDR: misprinted
 
 **Matching**
 
-- a cell of ours is set against the published number with the same attack, defense and dataset; parameters that tell published numbers apart must be equal too, further parameters of ours, model, recipe and poison rate need not
+- a cell of ours is compared with the published number of the same attack, defense and dataset; parameters that distinguish published numbers must be equal too, our other parameters, model, recipe and poison rate need not
 - scenes:size=32 counts as cifar10
 
 **Failed, timed out or skipped**
@@ -233,7 +233,7 @@ def test_metrics_of_plugins_need_no_unit(tmp_path: Path) -> None:
     rows = published(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n", ["hours"])
     pair = compared(rows, record("badnets", "probe", metrics={"hours": 20.0})).pairs()[0]
     assert pair.difference == -10
-    assert "- difference: ours minus published, both" in to_text(
+    assert "- difference: ours minus published, as shown" in to_text(
         against(compared(rows, record("badnets", "probe", metrics={"hours": 20.0}))), "markdown"
     )
 

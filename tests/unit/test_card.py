@@ -49,7 +49,7 @@ def test_the_command_that_makes_a_victim_again_has_its_exact_poison_rate() -> No
 
 
 def test_a_card_says_how_far_its_numbers_hold_on_another_machine() -> None:
-    said = "moves C-Acc of the same weights by up to 0.4 points"
+    said = "changes C-Acc of the same weights by up to 0.4 points"
     assert said in card(_config("a"), {"c_acc": 0.9}, ("odd",), "mit")
     assert said not in card(_config("a"), {}, (), "mit")
 

@@ -76,7 +76,7 @@ def test_a_report_waits_for_no_pipe_and_reads_no_file_of_any_size(tmp_path: Path
     found, said = read(tmp_path)
     assert sorted(one.attack for one in found) == ["badnets", "blend"]
     assert "ignored 1 file that is not a benchkit record of schema 1: results/badnets/seed2-abc.json" in said[0]
-    assert said[1] == "not looked into, so records there are missing here: 2 that are neither a file nor a folder"
+    assert said[1] == "not read, so their records are missing here: 2 that are neither a file nor a folder"
 
 
 def test_a_folder_that_cannot_be_listed_costs_its_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_listed_costs_its_own_records(tmp_path: Path, mo
     assert [one.attack for one in found] == ["badnets"]
     assert said == [
         (
-            "not looked into, so records there are missing here: results/away: it is a link that leads nowhere, "
+            "not read, so their records are missing here: results/away: it is a link that leads nowhere, "
             "results/blend: folder cannot be read (Permission denied)"
         )
     ]

@@ -55,7 +55,7 @@ def test_bdr_is_read_off_the_curve_at_the_fpr_that_the_published_acc_implies(tmp
     assert "22.00 / 92.55 / -70.55 " in text
     assert "probe (BDR at the published FPR)" in text
     assert "58.36 / 92.55 / -34.19 (FPR 12.1)" in text
-    assert "(FPR x): the published one" in text
+    assert "(FPR x): the published FPR" in text
     assert "not told" not in text
 
 
@@ -76,11 +76,11 @@ def test_the_published_fpr_is_what_the_file_states_before_what_it_implies(
 
 def test_where_the_fpr_or_the_curve_is_not_known_it_is_said(tmp_path: Path) -> None:
     silent = told(compared(tmp_path, WIDE + bdr(), detector()))
-    assert "- BDR at the published FPR is not told where no FPR is published with it: badnets x probe" in silent
+    assert "- BDR at the published FPR is missing, since no FPR is published with it: badnets x probe" in silent
     assert "(FPR " not in silent
     for roc in (None, {"fpr": [0, 2], "tpr": [0, 1]}):
         flat = told(compared(tmp_path, WIDE + ACC + bdr(), detector(roc=roc)))
-        assert "- BDR at the published FPR is not told where no record holds a ROC curve: badnets x probe" in flat
+        assert "- BDR at the published FPR is missing, since no record has a ROC curve: badnets x probe" in flat
         assert "(FPR " not in flat
     assert "not told" not in told(compared(tmp_path, WIDE + ACC + bdr(), detector(), only="acc_argmax"))
 
@@ -106,7 +106,7 @@ def test_a_cell_that_was_made_otherwise_is_marked(tmp_path: Path) -> None:
     assert "58.36 / 92.55 / -34.19 (FPR 12.1) *" in text
     assert "60.00 / 90.23 / -30.23 |" in " ".join(text.split())  # that row does not say how it was made
     assert "- * probe: epochs=1, not 10; recipe fast, not standard as published" in text
-    assert "* made otherwise than the published number, see Matching" in text
+    assert "* not measured as the published number was, see Matching" in text
     alike = detector(params={"epochs": 10, "lr": 0.05}, recipe="standard")
     assert "*" not in told(compared(tmp_path, rows, alike)).replace("**", "")
     assert "epochs=not recorded, not 10" in told(compared(tmp_path, rows, detector()))

@@ -33,10 +33,10 @@ MARKDOWN = r"""
 - BDR - control (%, higher is better): BDR minus FPR control: what is owed to the trigger itself
 - AUROC (%, higher is better): chance that a triggered input (or a backdoored model) outscores a clean one; 50 is guessing
 - ✗ failed, ⏱ ran out of time, – skipped, · not run
-- Bold: best against that attack, by AUROC within its kind, by ASR among all that change what the model answers; never with a warning (but of crafting) or more than 10 points of C-Acc below the undefended or the benign model, nor where doing nothing, guessing or the processing alone does as well
-- Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of those may be no better than doing nothing; clearly: by more than both half intervals together (root of their summed squares): ± or \[low, high\] where shown, else the binomial one over the test images, or 5 points where a record does not count them
+- Bold: best against that attack, by AUROC within its kind, by ASR among all that change the model's predictions; never with a warning (except of crafting) or more than 10 points of C-Acc below the undefended or the benign model, nor if no defense, guessing or the processing alone is as good
+- Defenses not clearly worse than the best are bold, too; none is if these are all of them, or if one of these may be no better than no defense; clearly: by more than both half intervals together (root of their summed squares): ± or \[low, high\] if shown, else the binomial interval over the test images, or 5 points if a record does not give their number
 - ! carries a warning, see below
-- Mean over 3 seeds; ± is its 95 % t-interval; (n=...) where fewer seeds count
+- Mean over 3 seeds; ± is its 95 % t-interval; (n=...) for fewer seeds
 
 **Assumptions**
 

@@ -44,9 +44,9 @@ def test_bold_says_by_which_number() -> None:
         lines = [line for line in drawn(MATRIX, **view).splitlines() if line.startswith("- Bold: ")]
         return "".join(lines).removeprefix("- Bold: best against that attack, ")
 
-    answers = "among all that change what the model answers"
+    answers = "among all that change the model's predictions"
     assert bold().startswith(
-        f"by AUROC within its kind, by ASR {answers}; never with a warning (but of crafting) or more"
+        f"by AUROC within its kind, by ASR {answers}; never with a warning (except of crafting) or more"
     )
     assert bold(metric="asr").startswith(f"by ASR {answers}; never with")
     assert bold(metric="c_acc").startswith(f"by C-Acc {answers}; never with")
@@ -197,7 +197,7 @@ def test_a_row_that_was_poisoned_less_than_asked_says_so() -> None:
 
     text = drawn(found(0.9, 0.5))
     assert [line[0] for line in markdown_rows(text)[1:]] == ["badnets (poisoned 50.0 %)", "blend"]
-    assert "- badnets: 50.0 % of the training set was poisoned, not the 90 % that was asked for" in text
+    assert "- badnets: 50.0 % of the training set was poisoned, not the requested 90 %" in text
     # Below 20 % the margin is two points, or a fifth of the rate, for whole images: 4 of 46 are 8.7 %.
     for rate, near, short in ((0.1, 0.087, 0.0795), (0.01, 0.0085, 0.0075), (0.3, 0.271, 0.25)):
         assert "was poisoned" not in drawn(found(rate, near))

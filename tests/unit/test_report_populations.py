@@ -57,7 +57,7 @@ def test_one_pair_of_models_a_seed_has_neither_interval_nor_winner() -> None:
     found += [judged("other", 0.0, 1, k) for k in range(3)]
     text = drawn(found)
     assert markdown_rows(text)[1] == ["badnets", "66.7", "0.0"]
-    assert "- nc, other: over one backdoored and one benign model per seed, where an AUROC is 0, 50 or 100" in text
+    assert "- nc, other: over one backdoored and one benign model per seed: an AUROC is then 0, 50 or 100" in text
     assert "--population N" in text
     assert "±" not in text.partition("**Legend")[0]
     assert "Mean over 3 seeds; an interval is shown from" in text
@@ -100,7 +100,7 @@ def test_an_interval_over_half_the_scale_is_shown_as_such() -> None:
     wide = [record("badnets", "fine-pruning", k, metrics={"c_acc": 0.8, "asr": (k == 0) * 1.0}) for k in range(3)]
     text = drawn(wide)
     assert markdown_rows(text)[1] == ["badnets", "80.0 ± 0.0 / 33.3 ± >50"]
-    assert "± >50: an interval over half the scale; these seeds say nothing" in text
+    assert "± >50: an interval over half the scale; these seeds give no information" in text
     assert "half the scale" not in drawn(wide, metric="c_acc")
 
 

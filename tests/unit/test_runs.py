@@ -89,7 +89,7 @@ def test_what_differs_in_how_they_were_made_is_said_once() -> None:
     a = [record(attack, "strip") for attack in ("badnets", "blend")]
     b = [record(attack, "strip", recipe="standard", versions={"torch": "2.15"}) for attack in ("badnets", "blend")]
     b[0]["attack_info"] = {"benign": False, "params": {"size": 5}}
-    assert note(runs(a, b), "What differs in how they were made") == (
+    assert note(runs(a, b), "Differences in their settings") == (
         "recipe: fast -> standard (every cell)",
         "attack badnets, size: 3 -> 5 (badnets x strip)",
         "torch: 2.6 -> 2.15 (every cell)",
@@ -183,7 +183,7 @@ def test_a_difference_is_judged_by_the_interval_of_its_own_pairs() -> None:
     # The same spread between seeds, but every one of them moves alike.
     sure = runs(seeded("strip", "auroc", [0.9, 0.95, 0.85]), seeded("strip", "auroc", [0.86, 0.91, 0.82]))
     assert rows(sure)[0][3:] == ["86.3 ± 11.2", "-3.7 ± 1.4", "worse", "3"]
-    assert any("unclear where it holds 0" in line for line in note(sure, "Legend"))
+    assert any("unclear if it contains 0" in line for line in note(sure, "Legend"))
     (told,) = json.loads(changes_to_json(noisy))["cells"]
     assert told["metrics"]["auroc"]["for_the_defender"] == "unclear"
     lines = list(csv.DictReader(changes_to_csv(sure).splitlines()))

@@ -191,7 +191,7 @@ def compressed() -> bytes:
 
 
 HUGE = {
-    "compressed": (compressed, "is compressed, or larger inside than outside"),
+    "compressed": (compressed, "is compressed, or its content is larger than the file"),
     "a thing of any size": (lambda: zipped(pickle.dumps(Sized(), 2)), "far more than the weights"),
     "very many things": (lambda: zipped(b"\x80\x02(" + b"]" * 2**21 + b"l."), "far more than the weights"),
     "very many things, unzipped": (lambda: b"\x80\x02(" + b"]" * 2**21 + b"l.", "far more than the weights"),

@@ -221,6 +221,6 @@ def _line_in(spot: Axes, line: Line, look: dict[str, Any], begin: float) -> None
 
 
 def _caption(curves: Curves, begin: float) -> str:
-    several = f"Lines: mean over {curves.seeds} seeds at each FPR, (n=...) where fewer; bands: lowest to highest seed."
+    several = f"Lines: mean over {curves.seeds} seeds at each FPR, (n=...) for fewer; bands: lowest to highest seed."
     axis = f" The axis begins at {100 * begin:.2g} %, the lowest FPR above 0 that the records hold." if begin else ""
     return f"{several if curves.seeds > 1 else 'One seed.'} AUROC as in tables, in %. Grey dashes: guessing.{axis}"

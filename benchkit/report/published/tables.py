@@ -15,16 +15,16 @@ from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import faults, poisoned, seeds_line, some, warnings
 
-SHOWN = "ours minus published, both as shown: published numbers with the digits of their file, ours with no fewer"
+SHOWN = "ours minus published, as shown: published numbers with the digits of their file, ours with at least as many"
 OTHERWISE = "*"
 POINT = (
-    "(FPR x): the published one, which the file states or its ACC implies (ACC is the mean of BDR and 1 - FPR); a "
-    "difference of BDR between other FPR is one of thresholds, too"
+    "(FPR x): the published FPR, stated in the file or computed from its ACC (ACC is the mean of BDR and 1 - FPR); at "
+    "another FPR, a part of the difference of BDR is due to the threshold"
 )
 THREE = "ours / published / difference"
 RULE = (
-    "a cell of ours is set against the published number with the same attack, defense and dataset; parameters that "
-    "tell published numbers apart must be equal too, further parameters of ours, model, recipe and poison rate need not"
+    "a cell of ours is compared with the published number of the same attack, defense and dataset; parameters that "
+    "distinguish published numbers must be equal too, our other parameters, model, recipe and poison rate need not"
 )
 
 
@@ -111,7 +111,7 @@ def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), MISSING, ABSENT) if sign in entries)
     lines = [*(metric(name).legend() for name in names), f"difference{points}: {SHOWN}", signs]
     lines += [POINT] * ("(FPR " in entries) + _without_fpr(comparison)
-    lines += [f"{OTHERWISE} made otherwise than the published number, see Matching"] * (f" {OTHERWISE}" in entries)
+    lines += [f"{OTHERWISE} not measured as the published number was, see Matching"] * (f" {OTHERWISE}" in entries)
     cells = [cell for group in comparison.groups for cell in group.shown()]
     return (*(line for line in lines if line), *poisoned(cells), seeds_line(most))
 
@@ -128,8 +128,8 @@ def _without_fpr(comparison: Comparison) -> list[str]:
         if rate is not None and not has_curve(cell)
     ]
     said = {
-        "BDR at the published FPR is not told where no FPR is published with it": dict.fromkeys(silent),
-        "BDR at the published FPR is not told where no record holds a ROC curve": dict.fromkeys(flat),
+        "BDR at the published FPR is missing, since no FPR is published with it": dict.fromkeys(silent),
+        "BDR at the published FPR is missing, since no record has a ROC curve": dict.fromkeys(flat),
     }
     return [f"{words}: {some(list(names))}" for words, names in said.items() if names]
 
@@ -148,7 +148,7 @@ def _sources(comparison: Comparison) -> tuple[str, ...]:
     asked = Counter(row.source for row in comparison.asked)
     found = Counter(row.source for row in comparison.matched())
     return tuple(
-        f"{source}: {found[source]} of its {count} number{'s' * (count > 1)} set against ours"
+        f"{source}: {found[source]} of its {count} number{'s' * (count > 1)} compared with ours"
         for source, count in asked.items()
     )
 

@@ -29,13 +29,13 @@ def changes(runs: RunComparison, only: str | None = None) -> Report:
     names = dict.fromkeys(name for twin in twins for name in twin.shown(only))
     cells = [cell for twin in runs.twins for cell in (twin.a, twin.b)]
     entries = {entry.text for table in tables for _, row in table.rows for entry in row}
-    meaning = MEANING | {MISSING: "no two numbers to set against each other"}
+    meaning = MEANING | {MISSING: "no two numbers to compare"}
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), ABSENT, MISSING) if sign in entries)
     most = seeds_of(cells)
     legend = (*(metric(name).legend() for name in names), *_difference(names, most), signs, seeds_line(most))
     notes = (
         ("Runs", (*_counts(runs, twins, only), *_absent(runs, only))),
-        ("What differs in how they were made", _made(runs)),
+        ("Differences in their settings", _made(runs)),
         ("Legend", tuple(line for line in legend if line) if twins else ()),
         ("Only in A", _listed(runs.alone[0])),
         ("Only in B", _listed(runs.alone[1])),
@@ -105,12 +105,12 @@ def _signed(name: str, difference: Summary) -> str:
 def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
     points = ", in percentage points" if all(metric(name).percent for name in names) else ""
     interval = ", with the 95 % t-interval of those differences" if most >= 3 else ""
-    first = f"B - A{points}: mean of the differences under each seed that both have{interval}, rounded last"
+    first = f"B - A{points}: mean of the differences for each common seed{interval}, rounded last"
     if most < 3:
-        return first, "for the defender: nothing is said, since below three seeds a difference has no interval"
+        return first, "for the defender: no verdict, since a difference has no interval below three seeds"
     return first, (
-        "for the defender: better or worse where the interval of the difference leaves out 0, unclear where it "
-        "holds 0; below three seeds nothing is said"
+        "for the defender: better or worse if the interval of the difference excludes 0, unclear if it contains 0; "
+        "no verdict below three seeds"
     )
 
 
@@ -161,7 +161,7 @@ def _made(runs: RunComparison) -> tuple[str, ...]:
         for line in twin.settings():
             met[line].append(_where(twin.a))
     lines = (f"{line} ({_some(where, len(runs.twins))})" for line, where in met.items())
-    return tuple(lines) or ("nothing that the records tell",)
+    return tuple(lines) or ("none in the records",)
 
 
 def _some(where: Sequence[str], of: int) -> str:

@@ -16,16 +16,16 @@ from benchkit.text import printable
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
 NEVER = (
-    f"never with a warning (but of crafting) or more than {100 * LOST:g} points of C-Acc below the undefended or the "
-    "benign model, nor where doing nothing, guessing or the processing alone does as well"
+    f"never with a warning (except of crafting) or more than {100 * LOST:g} points of C-Acc below the undefended or "
+    "the benign model, nor if no defense, guessing or the processing alone is as good"
 )
 SHARED = (
-    "Who is not clearly worse than the best shares its place; nobody has it where that is all of them, or where one of "
-    "those may be no better than doing nothing"
+    "Defenses not clearly worse than the best are bold, too; none is if these are all of them, or if one of these may "
+    "be no better than no defense"
 )
 MARGIN = (
-    "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] where shown, "
-    f"else the binomial one over the test images, or {100 * LEAD:g} points where a record does not count them"
+    "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] if shown, "
+    f"else the binomial interval over the test images, or {100 * LEAD:g} points if a record does not give their number"
 )
 NO_IMAGES = "holds no clean images"
 _EVERY = ("target", "mapping")
@@ -54,7 +54,9 @@ def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
         ", ".join(f"{sign} {MEANING[sign]}" for sign in used): bool(used),
         **dict.fromkeys(leading(by), True),
         f"{WARNED} carries a warning, see below": any(entry.warnings for entry in entries),
-        f"± {TOO_WIDE}: an interval over half the scale; these seeds say nothing": any(TOO_WIDE in t for t in texts),
+        f"± {TOO_WIDE}: an interval over half the scale; these seeds give no information": any(
+            TOO_WIDE in t for t in texts
+        ),
         "[low, high]: 95 % bootstrap interval over the models of the one seed, not over seeds": any(
             "[" in t for t in texts
         ),
@@ -66,7 +68,7 @@ def leading(by: list[str]) -> tuple[str, ...]:
     """Return by which of these metrics an entry is bold, and among which others."""
     parts = [
         f"by {metric(name).title} "
-        + ("among all that change what the model answers" if name in OF_THE_MODEL else "within its kind")
+        + ("among all that change the model's predictions" if name in OF_THE_MODEL else "within its kind")
         for name in by
     ]
     return (f"Bold: best against that attack, {', '.join(parts)}; {NEVER}", f"{SHARED}; {MARGIN}") if by else ()
@@ -77,7 +79,7 @@ def poisoned(cells: Iterable[Cell]) -> list[str]:
     known = metric("poisoned")
     return list(dict.fromkeys(
         f"{cell.axis('attack')}: {known.text(cell.row.poisoned)} % of the training set was poisoned, not the "
-        f"{100 * cell.row.asked:g} % that was asked for"
+        f"requested {100 * cell.row.asked:g} %"
         for cell in cells
         if cell.row.poisoned is not None and cell.row.asked is not None
     ))  # fmt: skip
@@ -101,7 +103,7 @@ def populations(cells: Iterable[Cell]) -> list[str]:
 def _models(size: int) -> str:
     if size > 1:
         return f"over {size} backdoored and {size} benign models per seed"
-    alone = "over one backdoored and one benign model per seed, where an AUROC is 0, 50 or 100 and ± would say nothing"
+    alone = "over one backdoored and one benign model per seed: an AUROC is then 0, 50 or 100, without ±"
     return f"{alone}; benchkit run --population N judges N of each"
 
 
@@ -115,7 +117,7 @@ def seeds_line(most: int, intervals: bool = True) -> str:
     if most == 1:
         return "One seed; an interval is shown from three seeds on"
     interval = "± is its 95 % t-interval" if most >= 3 and intervals else "an interval is shown from three seeds on"
-    return f"Mean over {most} seeds; {interval}; (n=...) where fewer seeds count"
+    return f"Mean over {most} seeds; {interval}; (n=...) for fewer seeds"
 
 
 def assumptions(cells: Iterable[Cell]) -> tuple[str, ...]:
