@@ -30,7 +30,7 @@ from benchkit.contracts.shadows import Shadows
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
 from benchkit.protocol import share_of
-from benchkit.report.results import Results
+from benchkit.report.formats.results import Results
 
 __version__ = "0.1.0"
 API_VERSION = 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchkit.execute.request import RETRIES
 from benchkit.params.component import Component
-from benchkit.report.results import Results
+from benchkit.report.formats.results import Results
 
 if TYPE_CHECKING:
     from benchkit.execute.request import ExecutionOptions, Request
@@ -122,7 +122,7 @@ def report(
         SpecError: when something that was asked for is in no record.
         NothingToRun: when no record is left.
     """
-    from benchkit.report.results import read_records
+    from benchkit.report.load import read_records
     from benchkit.report.select import chosen
     from benchkit.spec.values import as_text
 

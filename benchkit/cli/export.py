@@ -12,8 +12,7 @@ from benchkit.cli._records import selecting
 from benchkit.errors import SpecError, StoreError
 from benchkit.execute.resolve import data_root, model_code
 from benchkit.records.record import Record
-from benchkit.report.load import newest
-from benchkit.report.results import read_records
+from benchkit.report.load import newest, read_records
 from benchkit.report.select import chosen
 from benchkit.text import hand_out, warn
 

@@ -13,9 +13,9 @@ from click.core import ParameterSource
 from benchkit.cli._records import results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.records.metrics import METRICS
-from benchkit.report import print_report
 from benchkit.report.cells import AXES, Cell, cells_of, known_metric
-from benchkit.report.results import read_records
+from benchkit.report.formats.printing import print_report
+from benchkit.report.load import read_records
 from benchkit.report.tables.matrix import Axes, matrix
 from benchkit.text import hand_out, printable
 

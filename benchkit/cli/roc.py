@@ -8,7 +8,7 @@ import click
 
 from benchkit.cli._records import out_option, say_faults, selecting
 from benchkit.report.cells import cells_of
-from benchkit.report.results import read_records
+from benchkit.report.load import read_records
 from benchkit.report.select import chosen
 from benchkit.text import warn
 

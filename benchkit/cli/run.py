@@ -105,7 +105,7 @@ def cmd(
 def _print(asked: Request) -> int:
     """Print the matrix of the request's cells; return the exit code."""
     from benchkit.execute.run import records_of
-    from benchkit.report import print_matrix
+    from benchkit.report.formats.printing import print_matrix
 
     records, cells = records_of(asked), len(asked.plan.cells)
     print_matrix(records)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, Ending, SpecError
 from benchkit.execute.executors.base import Executor, Outcome
+from benchkit.execute.executors.interrupts import Interrupts
 from benchkit.execute.executors.launch import cores
 from benchkit.execute.executors.local import LocalExecutor
 from benchkit.execute.executors.packing import ELASTIC, Packing
 from benchkit.execute.failures import failed_costs
-from benchkit.execute.interrupts import Interrupts
 from benchkit.execute.progress.history import History
 from benchkit.execute.progress.progress import Progress
-from benchkit.execute.progress.view import make_view
+from benchkit.execute.progress.view import ProgressView, make_view
 from benchkit.execute.suitability import drop_unsuitable, say_notes
-from benchkit.execute.walk import ProgressView, Walk
+from benchkit.execute.walk import Walk
 from benchkit.params.component import Component
 from benchkit.plan.steps import Plan, Step
 from benchkit.records.record import Record

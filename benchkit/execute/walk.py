@@ -7,11 +7,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from benchkit.errors import BenchkitError
 from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.order import Expected, Rank, ranks
+from benchkit.execute.progress.view import ProgressView
 from benchkit.execute.request import RETRIES
 from benchkit.plan.steps import Plan, Step
 from benchkit.records.record import Record
@@ -21,28 +22,6 @@ REPAIRS = 2
 """How often a step may find the same parent damaged; it is made again each time."""
 STATUS = {"error": "failed", "oom": "failed", "lost": "failed", "timeout": "timeout"}
 HEARTBEAT = 0.5
-
-
-class ProgressView(Protocol):
-    """An observer of a walk."""
-
-    def started(self, step: Step, where: str) -> None:
-        """A step was submitted to the executor, in the slot of this name ("" if slots have no names)."""
-
-    def ended(self, step: Step, outcome: Outcome) -> None:
-        """A step ended, successfully or not."""
-
-    def waiting(self, step: Step, why: str) -> None:
-        """A step waits for another run."""
-
-    def dropped(self, step: Step) -> None:
-        """A step will not run (again): it failed, or a step that it needs failed."""
-
-    def tick(self) -> None:
-        """Called every half second."""
-
-    def stopping(self, steps: int) -> None:
-        """Ctrl-C was pressed; ``steps`` running steps are finished."""
 
 
 class Walk:

@@ -7,10 +7,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchkit import files
-from benchkit.errors import StoreError
+from benchkit.errors import NothingToRun, StoreError
 from benchkit.files import Passed, walk
 from benchkit.records.record import SCHEMA, Record, parse
-from benchkit.text import printable
+from benchkit.text import printable, warn
+
+
+def read_records(results: Path) -> list[Record]:
+    """Read every record below a folder, and warn of what was ignored.
+
+    Raises:
+        StoreError, NothingToRun: each in one sentence.
+    """
+    records, warnings = read(results)
+    for line in warnings:
+        warn(f"warning: {line}")
+    if not records:
+        raise NothingToRun(f"{results} holds no results: fill it with benchkit run")
+    return records
 
 
 def read(folder: Path) -> tuple[list[Record], list[str]]:

@@ -8,8 +8,7 @@ from benchkit.errors import NothingToRun, SpecError, did_you_mean
 from benchkit.params.component import text
 from benchkit.params.grammar import pieces, seeds
 from benchkit.records.record import Record
-from benchkit.report.published.matching import same
-from benchkit.report.published.numbers import part_of
+from benchkit.report.parts import part_of, same
 
 SELECTED = ("attack", "defense", "dataset", "model")
 Params = Mapping[str, str]

@@ -87,7 +87,7 @@ def workspace_of(asked: Request) -> Workspace:
     """Return the workspace of this process."""
     import torch
 
-    from benchkit.execute.scratch import scratch
+    from benchkit.execute.executors.scratch import scratch
     from benchkit.stages.workspace import Workspace
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch()))  # torch always creates this folder

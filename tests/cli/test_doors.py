@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from places import Place
 
-from benchkit.execute.scratch import FALLBACK
+from benchkit.execute.executors.scratch import FALLBACK
 from benchkit.store.locks import claim
 
 BENCHKIT = Path(sys.executable).parent / "benchkit"
@@ -124,7 +124,7 @@ def test_what_nobody_could_remove_goes_with_the_next_run(temporary: Path) -> Non
     (dead / "pymp-1").mkdir(parents=True)
     alive = temporary / f"bk-{claim(os.getpid())}-x"
     alive.mkdir()
-    code = "from benchkit.execute.scratch import scratch; print(scratch().is_dir())"
+    code = "from benchkit.execute.executors.scratch import scratch; print(scratch().is_dir())"
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True)
     assert ran.stdout == "True\n"
@@ -139,7 +139,7 @@ def test_a_link_in_place_of_a_scratch_folder_is_removed_and_not_followed(tmp_pat
     gone.send_signal(signal.SIGKILL)
     gone.wait()
     (temporary / f"bk-{claim(gone.pid)}-x").symlink_to(kept)
-    code = "from benchkit.execute.scratch import scratch; scratch()"
+    code = "from benchkit.execute.executors.scratch import scratch; scratch()"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)}, check=True)
     assert [*temporary.iterdir()] == []
     assert (kept / "file").exists()

@@ -15,7 +15,7 @@ from report_records import cells, record
 from benchkit.errors import SpecError
 from benchkit.report.formats.export import pairs_to_csv, pairs_to_json
 from benchkit.report.formats.text import to_text
-from benchkit.report.operating import bdr_at
+from benchkit.report.published.operating import bdr_at
 from benchkit.report.published.pairs import Comparison, compare, stand_ins
 from benchkit.report.published.tables import against
 

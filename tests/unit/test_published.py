@@ -12,8 +12,9 @@ from report_records import cells, record
 
 from benchkit.errors import BenchkitError
 from benchkit.records.metrics import METRICS
-from benchkit.report.operating import published_fpr
-from benchkit.report.published.numbers import Published, part_of, read_published
+from benchkit.report.parts import part_of
+from benchkit.report.published.numbers import Published, read_published
+from benchkit.report.published.operating import published_fpr
 from benchkit.report.published.pairs import compare, stand_ins
 from benchkit.report.published.tables import against
 from benchkit.spec.registry import load

@@ -12,7 +12,7 @@ from table_rows import squeezed
 
 from benchkit.errors import NothingToRun
 from benchkit.records.record import parse
-from benchkit.report import print_matrix
+from benchkit.report.formats.printing import print_matrix
 from benchkit.report.formats.text import to_console, to_text
 from benchkit.report.tables.matrix import Axes, matrix
 

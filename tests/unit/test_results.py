@@ -14,7 +14,7 @@ from report_records import MATRIX, drawn, record
 import benchkit
 from benchkit.errors import NothingToRun, SpecError, StoreError
 from benchkit.records.record import parse
-from benchkit.report.results import Results
+from benchkit.report.formats.results import Results
 
 
 def results(*found: dict[str, Any]) -> Results:

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
-from benchkit.execute.scratch import for_sockets, scratch
+from benchkit.execute.executors.scratch import for_sockets, scratch
 
 ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1"}
 """What torch reads when it wakes up: large tensors lie in huge pages, because faulting in a copy of a data set by 4 KB

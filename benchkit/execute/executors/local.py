@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.execute.executors.base import Outcome
+from benchkit.execute.executors.interrupts import deaf_children
 from benchkit.execute.executors.launch import launch, starting, threads_each, without_main
 from benchkit.execute.executors.packing import Packing
-from benchkit.execute.interrupts import deaf_children
 from benchkit.plan.job import Job
 from benchkit.store.locks import myself
 from benchkit.store.store import Store

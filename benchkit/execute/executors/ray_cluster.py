@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import benchkit
 from benchkit.errors import BenchkitError, SpecError
 from benchkit.execute.executors.launch import before_torch, cores, masked
-from benchkit.execute.scratch import for_sockets
+from benchkit.execute.executors.scratch import for_sockets
 from benchkit.plan.job import Job
 from benchkit.store.locks import unfinished
 

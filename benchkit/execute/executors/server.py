@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchkit.execute.scratch import FALLBACK, PREFIX
+from benchkit.execute.executors.scratch import FALLBACK, PREFIX
 from benchkit.store.locks import claim
 
 PATIENCE = 10.0

@@ -10,13 +10,36 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchkit.execute.executors.base import Outcome
 from benchkit.execute.progress.progress import Progress, span
-from benchkit.execute.walk import ProgressView
 from benchkit.plan.steps import Step
 from benchkit.text import printable, shortened, warn
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+from typing import Protocol
+
+
+class ProgressView(Protocol):
+    """An observer of a walk."""
+
+    def started(self, step: Step, where: str) -> None:
+        """A step was submitted to the executor, in the slot of this name ("" if slots have no names)."""
+
+    def ended(self, step: Step, outcome: Outcome) -> None:
+        """A step ended, successfully or not."""
+
+    def waiting(self, step: Step, why: str) -> None:
+        """A step waits for another run."""
+
+    def dropped(self, step: Step) -> None:
+        """A step will not run (again): it failed, or a step that it needs failed."""
+
+    def tick(self) -> None:
+        """Called every half second."""
+
+    def stopping(self, steps: int) -> None:
+        """Ctrl-C was pressed; ``steps`` running steps are finished."""
+
 
 ETA_SECONDS = 60.0
 """Interval between estimates of the remaining time in a log."""

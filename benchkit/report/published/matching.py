@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from typing import Any
 
 from benchkit.params.component import Value, text
 from benchkit.report.cells import Cell
-from benchkit.report.published.numbers import MATCHED, Part, Published, part_of
+from benchkit.report.parts import Part, part_of, same
+from benchkit.report.published.numbers import MATCHED, Published
 
 
 @dataclass(frozen=True)
@@ -138,18 +138,3 @@ def _params(cell: Cell, axis: str) -> dict[str, str]:
     params = info.get("params")
     found: dict[str, Value] = params if isinstance(params, dict) else {}
     return {str(key): text(value) for key, value in found.items()}
-
-
-def same(published: str, ours: str | None) -> bool:
-    """Return whether two texts are the same value of a parameter, such as ``0.20`` and ``0.2``."""
-    if ours is None:
-        return False
-    # The order of combined datasets does not matter.
-    return sorted(published.split("+")) == sorted(ours.split("+")) or _number(published) == _number(ours)
-
-
-def _number(written: str) -> float:
-    try:
-        return float(written)
-    except ValueError:
-        return math.nan

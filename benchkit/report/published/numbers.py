@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.params.grammar import pieces
 from benchkit.records.metrics import metric
+from benchkit.report.parts import Part, part_of
 from benchkit.text import printable
 
 COLUMNS = ("source", "attack", "defense", "dataset", "metric", "value")
@@ -21,15 +21,6 @@ OPTIONAL = ("note", "fpr", "made_with", "recipe")
 MATCHED = ("attack", "defense", "dataset")
 MOST_DECIMALS = 6
 """Numbers with more decimals were not printed in a paper, but computed."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One component in a row or a record: its name, and the parameters in its text."""
-
-    text: str
-    name: str
-    stated: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,18 +53,6 @@ class Published:
     def place(self) -> tuple[str, ...]:
         """The cell and metric of the number; a file has one number for each."""
         return (*(self.part(axis).text for axis in MATCHED), self.metric)
-
-
-def part_of(written: str) -> Part:
-    """Split ``blend:alpha=0.2``; a text that is not one component becomes a name without parameters."""
-    try:
-        found = pieces(written)
-    except SpecError:
-        found = []
-    if len(found) != 1:
-        return Part(written, written)
-    (name, stated), *_ = found
-    return Part(written, name, {key.replace("-", "_"): value for key, value in stated.items()})
 
 
 def read_published(path: Path, known: Iterable[str]) -> list[Published]:

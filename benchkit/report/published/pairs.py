@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from benchkit.errors import NothingToRun, SpecError, did_you_mean
 from benchkit.records.metrics import METRICS
 from benchkit.report.cells import AXES, Cell
-from benchkit.report.operating import NAME, bdr_at, has_curve, published_fpr
+from benchkit.report.parts import part_of
 from benchkit.report.published.matching import Book
-from benchkit.report.published.numbers import MATCHED, Published, part_of
+from benchkit.report.published.numbers import MATCHED, Published
+from benchkit.report.published.operating import NAME, bdr_at, has_curve, published_fpr
 from benchkit.report.summaries import Summary
 
 Column = tuple[str, str]

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from benchkit.records.metrics import TOO_WIDE, metric
 from benchkit.report.cells import seeds_of
-from benchkit.report.operating import BDR, has_curve, published_fpr
 from benchkit.report.published.matching import Book
 from benchkit.report.published.numbers import decimals
+from benchkit.report.published.operating import BDR, has_curve, published_fpr
 from benchkit.report.published.pairs import SPLIT, Comparison, Group, Pair
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -93,21 +92,3 @@ class Results(Sequence["Record"]):
 
     def _repr_html_(self) -> str:
         return self._text("html-table") if self else html.escape(repr(self))
-
-
-def read_records(results: Path) -> list[Record]:
-    """Read every record below a folder, and warn of what was ignored.
-
-    Raises:
-        StoreError, NothingToRun: each in one sentence.
-    """
-    from benchkit.errors import NothingToRun
-    from benchkit.report.load import read
-    from benchkit.text import warn
-
-    records, warnings = read(results)
-    for line in warnings:
-        warn(f"warning: {line}")
-    if not records:
-        raise NothingToRun(f"{results} holds no results: fill it with benchkit run")
-    return records
