@@ -73,15 +73,6 @@ def test_datasets_say_what_is_missing(cls: Any, tmp_path: Path) -> None:
         cls().load(benchkit.Source(tmp_path))
 
 
-def test_every_plugin_file_has_an_entry_point_of_its_name() -> None:
-    files = {
-        f"benchkit_plugins.{path.parent.name}.{path.stem}"
-        for path in FOLDERS.glob("*/*.py")
-        if not path.stem.startswith("_")
-    }
-    assert files == {point.value for point in POINTS} - {"benchkit.components.baseline"}
-
-
 def test_every_entry_point_offers_a_component_of_its_name() -> None:
     components = {point.name for point in POINTS if ".observers." not in point.value}
     assert components <= {cls.name for cls in CLASSES}
