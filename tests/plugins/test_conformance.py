@@ -17,7 +17,6 @@ from benchkit.params.build import build
 from benchkit.testing.datasets import check_missing_files
 
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
-FOLDERS = Path(__file__).parents[2] / "plugins"
 DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
 QUICK: dict[str, dict[str, int]] = {
