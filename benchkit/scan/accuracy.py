@@ -63,7 +63,7 @@ def accuracy(task: Task, model: Classifier) -> Accuracy:
     if not found.knows:
         raise DataError(
             f"no verdict is possible: {found.said()}, and the score of a model that is no better means nothing "
-            "(check that architecture, normalisation and order of classes are those of its training)"
+            "(check that architecture, normalisation and order of the classes are those of its training)"
         )
     return found
 
