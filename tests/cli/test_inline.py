@@ -133,7 +133,7 @@ def test_a_breakpoint_has_the_terminal_and_leaving_it_ends_the_run(halting: Star
     out, err = halting("stop").communicate("p 'shape', images.shape\np self.how\nq\n", timeout=100)
     assert "('shape', torch.Size([" in out
     assert "'stop'" in out
-    assert "interrupted: what was finished is kept" in err
+    assert "interrupted: finished steps are kept" in err
     assert not leftovers(tmp_path / "results")
 
 
