@@ -68,13 +68,13 @@ def cover_rows(mask: Tensor, rate: float, rng: torch.Generator, among: Tensor | 
     return _drawn(~mask if among is None else among & ~mask, share_of(rate, len(mask)), rng)
 
 
-def _drawn(eligible: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Return the indices of ``count`` eligible rows (bool (N,)), int64, sorted; of all of them if there are fewer."""
+def _drawn(among: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return the indices of ``count`` rows among these (bool (N,)), int64, sorted; of all if there are fewer."""
     import torch
 
-    rows = eligible.nonzero().squeeze(1)
-    order = torch.randperm(len(rows), generator=rng).to(rows.device)
-    return rows[order[:count]].sort().values
+    eligible = among.nonzero().squeeze(1)
+    order = torch.randperm(len(eligible), generator=rng).to(eligible.device)
+    return eligible[order[:count]].sort().values
 
 
 def cutoff_at(clean_scores: Tensor, fpr: float) -> float:

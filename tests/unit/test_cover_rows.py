@@ -180,7 +180,6 @@ def another_each_time(self: Any, train: benchkit.Split, scene: Any) -> benchkit.
 
 
 CASES: list[Case] = [
-    ("attack cover-count", lambda: broken(Patch, poison=all_stamped), "makes 218 covers where its rate allows 0"),
     ("attack cover-count", lambda: broken(Half, poison=all_stamped), "makes 218 covers where its rate allows 0"),
     ("attack cover-count", lambda: broken(Half, poison=benchkit.Attack.poison), "makes no cover at a cover rate of 15"),
     ("attack poison-mask", lambda: broken(Half, poison=lambda *given: forgets(Half.poison(*given))), "does not name"),
