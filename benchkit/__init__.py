@@ -10,7 +10,7 @@ from __future__ import annotations
 from benchkit.api import report, run
 from benchkit.components.baseline import NoAttack
 from benchkit.components.wrapper import AttackWrapper
-from benchkit.contracts.attack import Attack
+from benchkit.contracts.attack import Attack, CoverImages
 from benchkit.contracts.data import Data, Poisoned, Source, Split
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import (
@@ -29,7 +29,7 @@ from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
-from benchkit.protocol import share_of
+from benchkit.protocol import cover_rows, poison_rows, share_of
 from benchkit.report.formats.results import Results
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ __all__ = [
     "CleanImages",
     "Component",
     "ContractError",
+    "CoverImages",
     "Data",
     "DataError",
     "Dataset",
@@ -62,9 +63,11 @@ __all__ = [
     "Thresholded",
     "TrainingFilter",
     "__version__",
+    "cover_rows",
     "hookimpl",
     "nested",
     "param",
+    "poison_rows",
     "report",
     "run",
     "share_of",

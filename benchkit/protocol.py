@@ -53,11 +53,28 @@ def poison_rows(labels: Tensor, wanted: Tensor, rate: float, rng: torch.Generato
         rate: share of the whole training set, 0..1; fewer rows where fewer are eligible.
         rng: a CPU generator.
     """
+    return _drawn(labels != wanted, share_of(rate, len(labels)), rng)
+
+
+def cover_rows(mask: Tensor, rate: float, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
+    """Return the rows that become covers: ``rate`` of all rows, rounded down, drawn from those that are not poisoned.
+
+    Args:
+        mask: the poisoned rows, bool (N,), as in ``Poisoned.mask``.
+        rate: share of the whole training set, 0..1; fewer rows where fewer are eligible.
+        rng: a CPU generator.
+        among: the rows that may become covers, bool (N,), such as those of some classes; by default all.
+    """
+    return _drawn(~mask if among is None else among & ~mask, share_of(rate, len(mask)), rng)
+
+
+def _drawn(among: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return the indices of ``count`` rows among these (bool (N,)), int64, sorted; of all if there are fewer."""
     import torch
 
-    eligible = (labels != wanted).nonzero().squeeze(1)
+    eligible = among.nonzero().squeeze(1)
     order = torch.randperm(len(eligible), generator=rng).to(eligible.device)
-    return eligible[order[: share_of(rate, len(labels))]].sort().values
+    return eligible[order[:count]].sort().values
 
 
 def cutoff_at(clean_scores: Tensor, fpr: float) -> float:

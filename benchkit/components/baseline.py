@@ -32,7 +32,8 @@ class NoAttack(Attack):
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
         """Return the training set unchanged."""
-        return Poisoned(train, train.labels.new_zeros(len(train)).bool())
+        none = train.labels.new_zeros(len(train)).bool()
+        return Poisoned(train, none, none)
 
 
 @dataclass(frozen=True)

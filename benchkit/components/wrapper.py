@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchkit.components.baseline import NoAttack
@@ -23,7 +23,7 @@ class AttackWrapper(Attack):
     """An attack on top of another one, its parameter ``base``: only ``rework`` is required.
 
     Everything else comes from the wrapped attack: access, labels, target, crafting (once for the attack and all its
-    wrappers), and the choice of poisoned images.
+    wrappers), and the choice of poisons and covers.
     """
 
     in_all = False
@@ -43,11 +43,11 @@ class AttackWrapper(Attack):
         return self.rework(images, self.base.control(images, scene), scene)
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Poison with the wrapped attack, and rework the changed images."""
+        """Poison with the wrapped attack, and rework the changed images, poisons and covers."""
         made = self.base.poison(train, scene)
-        rows = made.mask.nonzero().squeeze(1)
-        images = self.rework(train.images[rows], made.data.images[rows], scene)
-        return Poisoned.replacing(train, rows, images, made.data.labels[rows])
+        rows, images = made.changed.nonzero().squeeze(1), made.data.images.clone()
+        images[rows] = self.rework(train.images[rows], images[rows], scene)
+        return replace(made, data=Split(images, made.data.labels))
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
         """Train the victim as the wrapped attack does."""
@@ -91,6 +91,11 @@ class AttackWrapper(Attack):
     def label_policy(self) -> Literal["dirty", "clean", "none"]:  # type: ignore[override]
         """The label policy of the wrapped attack."""
         return self.base.label_policy
+
+    @property
+    def cover_rate(self) -> float:  # type: ignore[override]
+        """The cover rate of the wrapped attack."""
+        return self.base.cover_rate
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]

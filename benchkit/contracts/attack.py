@@ -37,6 +37,8 @@ class Attack(Component, ABC):
             applied to the whole test set before any use (for ``none``, it does nothing).
         adds_only: True if ``stamp`` only adds to pixels or replaces them. Then the clean image is the right control,
             however many pixels change; other stamps that change most pixels must define ``control``.
+        cover_rate: share of the training set that ``poison`` turns into covers: 0 unless it derives from
+            :class:`CoverImages`.
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
@@ -45,6 +47,8 @@ class Attack(Component, ABC):
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
     reports: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    # No annotation: a ClassVar would hide the parameter of the same name in a later base.
+    cover_rate = 0.0
 
     target: int = param(
         0, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=DRAWN
@@ -141,3 +145,22 @@ class Attack(Component, ABC):
         if self.target >= classes:
             return f"target={self.target} is not a class: this dataset has {classes} (0 to {classes - 1})"
         return None
+
+
+@dataclass(frozen=True)
+class CoverImages(Attack, ABC):
+    """The base of attacks with covers: training images that they change and whose label stays true.
+
+    Covers teach the victim what does not lead to the target: a part of the trigger, another trigger, or the trigger on
+    images of other classes. Such an attack defines ``poison``, which draws covers with ``benchkit.cover_rows`` and adds
+    them with ``Poisoned.covering``. They are no poisons: they do not count towards the poison rate. A wrapper with
+    covers of its own names this base first: ``class Mine(benchkit.CoverImages, benchkit.AttackWrapper)``.
+    """
+
+    cover_rate: float = param(
+        0.01,
+        "images that are changed and keep their true label (covers), as a share of the training set; 0: none",
+        ge=0,
+        le=1,
+        used_by_prepare=False,
+    )

@@ -99,23 +99,56 @@ def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dic
 
 
 def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
-    """Check that the poison mask matches the changed images. Raises ContractError."""
-    import torch
-
+    """Check that the masks of poisons and covers match the changed rows. Raises ContractError."""
     if not isinstance(returned, Poisoned):
         raise ContractError(f"{name}.poison must return benchkit.Poisoned, got {type(returned).__name__}")
     home = train.images.device
     images(name, "poison", train.images, returned.data.images)
-    made = Poisoned(returned.data.to(home), returned.mask.to(home))
-    if made.mask.dtype != torch.bool or made.mask.shape != (len(train),):
-        raise ContractError(f"{name}.poison must return a bool mask of shape ({len(train)},)")
-    pixels = (made.data.images != train.images).flatten(1).any(1)
-    outside = (pixels | (made.data.labels != train.labels)) & ~made.mask
-    if outside.any():
-        raise ContractError(f"{name}.poison changed {int(outside.sum())} rows that its mask does not name")
-    if made.mask.any() and pixels[made.mask].double().mean() < CHANGED:
-        raise ContractError(f"{name}.poison names rows in its mask whose pixels it did not change")
+    made = Poisoned(returned.data.to(home), returned.mask.to(home), returned.cover.to(home))
+    fault = _mask_fault(made, len(train)) or _row_fault(made, train)
+    if fault:
+        raise ContractError(f"{name}.poison {fault}")
     return made
+
+
+def _mask_fault(made: Poisoned, rows: int) -> str | None:
+    """Return what is wrong with the masks themselves, or None."""
+    import torch
+
+    for what, mask in (("mask", made.mask), ("cover mask", made.cover)):
+        if mask.dtype != torch.bool or mask.shape != (rows,):
+            return f"must return a bool {what} of shape ({rows},)"
+    both = int((made.mask & made.cover).sum())
+    return f"names {both} rows as poisons and as covers: draw covers with benchkit.cover_rows" if both else None
+
+
+def _row_fault(made: Poisoned, train: Split) -> str | None:
+    """Return how the changed rows differ from those that the masks name, or None."""
+    pixels = (made.data.images != train.images).flatten(1).any(1)
+    labels = made.data.labels != train.labels
+    outside, relabelled = int(((pixels | labels) & ~made.changed).sum()), int((labels & made.cover).sum())
+    if outside:
+        return f"changed {outside} rows that its mask does not name"
+    if relabelled:
+        return f"changed the labels of {relabelled} covers: a cover keeps its true label, and other rows are poisons"
+    for what, mask in (("mask", made.mask), ("cover mask", made.cover)):
+        if mask.any() and pixels[mask].double().mean() < CHANGED:
+            return f"names rows in its {what} whose pixels it did not change"
+    return None
+
+
+def covers(name: str, made: Poisoned, rate: float) -> None:
+    """Check that there are covers exactly if an attack has a cover rate above 0. Raises ContractError."""
+    count = int(made.cover.sum())
+    if count and not rate:
+        raise ContractError(
+            f"{name} made {count} covers at a cover rate of 0: derive it from benchkit.CoverImages, and use cover_rate"
+        )
+    if rate and not count:
+        raise ContractError(
+            f"{name} made a cover of none of {len(made.cover)} images at a cover rate of {rate:g}: "
+            "raise cover_rate, or set it to 0"
+        )
 
 
 def poisons(name: str, made: Poisoned, rate: float) -> None:

@@ -77,18 +77,33 @@ class Poisoned:
     """A poisoned training set: the images, and which of them the attacker changed.
 
     Attributes:
-        data: the whole training set, including poisoned images.
-        mask: bool (N,), True for poisoned images. Defenders never see it.
+        data: the whole training set, including poisons and covers.
+        mask: bool (N,), True for poisons: images that teach the model the backdoor. Defenders never see it.
+        cover: bool (N,), True for covers: images that the attacker changed and whose label stays true. No row is both
+            a poison and a cover. Defenders never see it.
     """
 
     data: Split
     mask: Tensor
+    cover: Tensor
+
+    @property
+    def changed(self) -> Tensor:
+        """The rows that the attacker changed, poisons and covers: bool (N,)."""
+        return self.mask | self.cover
 
     @classmethod
     def replacing(cls, train: Split, rows: Tensor, images: Tensor, labels: Tensor) -> Poisoned:
-        """Return ``train`` with ``rows`` (int64 (M,)) replaced by ``images`` and ``labels``."""
+        """Return ``train`` with poisons: ``rows`` (int64 (M,)) are replaced by ``images`` and ``labels``."""
         new_images, new_labels = train.images.clone(), train.labels.clone()
         new_images[rows], new_labels[rows] = images, labels
-        mask = new_labels.new_zeros(len(train)).bool()
+        none = new_labels.new_zeros(len(train)).bool()
+        mask = none.clone()
         mask[rows] = True
-        return cls(Split(new_images, new_labels), mask)
+        return cls(Split(new_images, new_labels), mask, none)
+
+    def covering(self, rows: Tensor, images: Tensor) -> Poisoned:
+        """Return this set with covers: ``rows`` (int64 (M,)) are replaced by ``images`` and keep their labels."""
+        new_images, cover = self.data.images.clone(), self.cover.clone()
+        new_images[rows], cover[rows] = images, True
+        return Poisoned(Split(new_images, self.data.labels), self.mask, cover)

@@ -109,11 +109,11 @@ def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, 
 
 
 def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Drop suspicious images, compare with the mask, retrain on the rest with the benchmark's recipe."""
+    """Drop suspicious images, compare with the masks, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
     raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
     drop = checks.scores(defense.name, "suspicion", raw, len(poisoned.data)) > 0
-    metrics = filtering(drop, poisoned.mask.cpu())
+    metrics = filtering(drop, poisoned.mask.cpu(), poisoned.cover.cpu())
     keep = (~drop).nonzero().squeeze(1).to(poisoned.data.labels.device)
     if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
         raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")

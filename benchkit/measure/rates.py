@@ -56,10 +56,14 @@ def at_argmax(clean: Tensor, triggered: Tensor, control: Tensor) -> Metrics:
     }
 
 
-def filtering(drop: Tensor, mask: Tensor) -> Metrics:
-    """Return precision and recall of dropping poisoned images (mask), and the share of dropped clean images."""
-    metrics = {"fpr": mean(drop[~mask])}
+def filtering(drop: Tensor, mask: Tensor, cover: Tensor) -> Metrics:
+    """Return precision and recall of dropping poisons (mask), and the shares of clean images and covers dropped.
+
+    Covers are neither poisons nor clean images: precision, recall and FPR leave them out. All are bool (N,).
+    """
+    metrics = {"fpr": mean(drop[~mask & ~cover])}
     if mask.any():
+        dropped = mask[drop & ~cover]
         metrics["recall"] = mean(drop[mask])
-        metrics["precision"] = mean(mask[drop]) if drop.any() else 0.0
-    return metrics
+        metrics["precision"] = mean(dropped) if len(dropped) else 0.0
+    return metrics | ({"cover_recall": mean(drop[cover])} if cover.any() else {})

@@ -44,7 +44,7 @@ class GroundTruth:
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
         control: uint8, the same images with the stamp's processing but without the trigger.
-        train: the training set of the defender, and the poison mask (for kinds that see the training set).
+        train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
         audited: the results of a model detector for this victim, or for a population like it.

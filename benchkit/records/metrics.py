@@ -147,8 +147,15 @@ _ALL = (
         True,
         "share of triggered test images that are accepted and end in the target class",
     ),
-    Metric("precision", "precision", "higher", True, "share of the dropped training images that were poisoned"),
+    Metric(
+        "precision",
+        "precision",
+        "higher",
+        True,
+        "share of the dropped training images that were poisoned, covers left out",
+    ),
     Metric("recall", "recall", "higher", True, "share of the poisoned training images that were dropped"),
+    Metric("cover_recall", "cover recall", "neither", True, "share of the attack's covers that were dropped"),
     Metric(
         "psnr", "PSNR", "neither", False, "how far triggered images are from clean ones, in dB; higher is less visible"
     ),
@@ -156,6 +163,13 @@ _ALL = (
     Metric("linf", "L-inf", "neither", False, "largest change of a pixel (0 to 1), mean over images"),
     Metric("l2", "L2", "neither", False, "Euclidean norm of the change of an image (pixels 0 to 1), mean over images"),
     Metric("poisoned", "poisoned", "neither", True, "share of the training set that was actually poisoned"),
+    Metric(
+        "covered",
+        "covered",
+        "neither",
+        True,
+        "share of the training set that are covers: changed by the attacker, with their true label",
+    ),
     Metric("models", "models", "neither", False, "backdoored models that a model detector judged, and as many benign"),
     Metric("score", "score", "neither", False, "a model detector's score, higher = more likely backdoored"),
     Metric(

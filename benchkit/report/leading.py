@@ -22,7 +22,7 @@ PARTS = {
 }
 """Metrics that are sums of two shares: the weight, and the two shares."""
 OVER_CLEAN = ("c_acc", "c_acc_after")
-OVER_ROWS = ("precision", "recall", "fpr")
+OVER_ROWS = ("precision", "recall", "cover_recall", "fpr")
 """Of a training filter, over training images."""
 Z = 1.959964
 """The 97.5 % quantile of the normal distribution."""

@@ -1,4 +1,4 @@
-"""The facts about a row that do not depend on the defense: doubts about its victim, C-Acc, the poisoned share."""
+"""The facts about a row that do not depend on the defense: doubts about its victim, C-Acc, poisons and covers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
 from benchkit.records.metrics import metric
-from benchkit.records.record import Record
+from benchkit.records.record import Record, finite
 from benchkit.report.summaries import Summary, summarize
 
 TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02
-"""The poisoned share is clearly below the rate if a tenth of the rate is missing, and also a fifth or two points."""
+"""A share is clearly below the requested one if a tenth of that is missing, and also a fifth or two points."""
 Setting = tuple[object, ...]
 
 
@@ -26,6 +26,8 @@ class Row:
         asr: of the undefended victim, if known.
         asked: the requested poison rate.
         poisoned: the poisoned share of the training set, if it is clearly below the requested rate.
+        covered: the share of covers in the training set, if there are any.
+        covers_asked: the requested cover rate, if the share of covers is clearly below it.
     """
 
     doubts: frozenset[str] = frozenset()
@@ -33,6 +35,8 @@ class Row:
     asr: Summary | None = None
     asked: float | None = None
     poisoned: float | None = None
+    covered: float | None = None
+    covers_asked: float | None = None
 
     def short(self) -> str:
         """Return the poisoned share as written in row heads, if it is below the requested rate."""
@@ -62,7 +66,7 @@ def _row(records: Sequence[Record], benign: Sequence[float]) -> Row:
     if asr and asr.mean < IMPLANTED:
         doubts |= {NOT_IMPLANTED}
     highest = max([*benign, *([c_acc.mean] if c_acc else [])], default=None)
-    return Row(frozenset(doubts), highest, asr, records[0].poison_rate, _poisoned(records))
+    return Row(frozenset(doubts), highest, asr, records[0].poison_rate, _poisoned(records), *_covered(records))
 
 
 def _undefended(records: Iterable[Record], name: str) -> Summary | None:
@@ -79,8 +83,20 @@ def _poisoned(records: Sequence[Record]) -> float | None:
     benign = any(record.attack_info.get("benign") is True for record in records)
     if benign or not asked or found is None:
         return None
+    return found.mean if _short(found.mean, asked) else None
+
+
+def _covered(records: Sequence[Record]) -> tuple[float | None, float | None]:
+    asked, found = records[0].attack_info.get("cover_rate"), _summary(records, "covered")
+    if found is None:
+        return None, None
+    return found.mean, asked if finite(asked) and _short(found.mean, asked) else None
+
+
+def _short(found: float, asked: float) -> bool:
+    """Return whether a share is clearly below the requested one."""
     # With a hundred images, rounding to whole images alone can remove a tenth of a low rate.
-    return found.mean if asked - found.mean > max(TENTH * asked, min(FIFTH * asked, POINTS)) else None
+    return asked - found > max(TENTH * asked, min(FIFTH * asked, POINTS))
 
 
 def _summary(records: Iterable[Record], name: str) -> Summary | None:

@@ -24,13 +24,20 @@ def make_craft(task: Task) -> Result:
 def make_poison(task: Task) -> Result:
     """Poison the training set; what changed is kept."""
     poisoned = poison(task, "poison")
-    rows = poisoned.mask.nonzero().squeeze(1)
-    changed, share = poisoned.data[rows], len(rows) / len(poisoned.data)
-    return {"rows": rows, "images": changed.images, "labels": changed.labels}, {"poisoned": share}
+    rows = poisoned.changed.nonzero().squeeze(1)
+    changed = poisoned.data[rows]
+    kept = {"rows": rows, "images": changed.images, "labels": changed.labels, "cover": poisoned.cover[rows]}
+    return kept, _shares(poisoned)
+
+
+def _shares(made: Poisoned) -> dict[str, float]:
+    """Return the share of the training set that is poisoned, and that of covers if there are any."""
+    counts = {"poisoned": int(made.mask.sum()), "covered": int(made.cover.sum())}
+    return {name: count / len(made.data) for name, count in counts.items() if count or name == "poisoned"}
 
 
 def make_train(task: Task) -> Result:
-    """Train a victim, or the clean model of attackers; how much of its set was poisoned stays with it."""
+    """Train a victim, or the clean model of attackers; how much of its set was changed stays with it."""
     attack = task.attack
     scene = attacker(task, task.job.purpose, fit=True)
     model = checks.model(attack.name, "train", attack.train(task.poisoned, scene))
@@ -41,12 +48,14 @@ def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
     """Let the attack of a step poison the training set; ``drawn`` stands in for what its craft step drew.
 
     Raises:
-        ContractError: when the result breaks its contract, or an attack that is not benign poisoned nothing.
+        ContractError: when the result breaks its contract, an attack that is not benign poisoned nothing, or there
+            are no covers at a cover rate above 0.
     """
     attack, train = task.attack, task.victim_train
     made = checks.poisoned(attack.name, train, attack.poison(train, attacker(task, purpose, drawn=drawn)))
     if not attack.benign:
         checks.poisons(attack.name, made, task.job.poison_rate or 0.0)
+    checks.covers(attack.name, made, attack.cover_rate)
     return made
 
 

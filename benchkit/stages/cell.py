@@ -46,8 +46,7 @@ def _verdicts(task: Task, kind: str) -> Verdicts:
 
 
 def _inherited(task: Task) -> dict[str, float]:
-    """Return what the attack's own steps found out: the share really poisoned, and what its crafting reports."""
-    infos = [task.info(role) for role in (POISON, VICTIM, JUDGE)]
-    poisoned = [info["poisoned"] for info in infos if "poisoned" in info]
-    reported = {CRAFTED + name: value for name, value in task.info(CRAFT).items()}
-    return ({"poisoned": poisoned[0]} if poisoned else {}) | reported
+    """Return what the attack's own steps found out: the shares really changed, and what its crafting reports."""
+    infos = [task.info(role) for role in (JUDGE, VICTIM, POISON)]
+    shares = {name: info[name] for info in infos for name in ("poisoned", "covered") if name in info}
+    return shares | {CRAFTED + name: value for name, value in task.info(CRAFT).items()}

@@ -53,6 +53,7 @@ def _attack_info(attack: Attack) -> dict[str, Any]:
         "benign": attack.benign,
         "needs": sorted(attack.needs),
         "params": attack.params(),
+        **({"cover_rate": attack.cover_rate} if attack.cover_rate else {}),
     }
 
 

@@ -114,7 +114,11 @@ class Task:
 
     def _poisoned(self) -> Poisoned:
         found = self.load(POISON)
-        return Poisoned.replacing(self.victim_train, found["rows"], found["images"], found["labels"])
+        rows = found["rows"]
+        made = Poisoned.replacing(self.victim_train, rows, found["images"], found["labels"])
+        cover = torch.zeros_like(made.mask)
+        cover[rows] = found["cover"]
+        return Poisoned(made.data, made.mask & ~cover, cover)
 
     def model(self, role: Role) -> Classifier:
         """Return a copy of the model that a ``train`` step left."""

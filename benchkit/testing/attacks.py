@@ -23,6 +23,7 @@ from benchkit.testing.common import (
     unchanged,
 )
 from benchkit.testing.poisoning import (
+    check_cover_count,
     check_poison_count,
     check_poison_labels,
     check_poison_mask,
@@ -204,6 +205,7 @@ CHECKS = (
     check_target_labels,
     check_poison_mask,
     check_poison_count,
+    check_cover_count,
     check_poison_labels,
     check_poison_repeats,
     check_train,

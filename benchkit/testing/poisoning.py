@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
+from benchkit.params.component import fields_of
 from benchkit.protocol import share_of
 from benchkit.testing.common import alike, copied, home, repeats, require, unchanged
 from benchkit.testing.world import RATE, World
 
 if TYPE_CHECKING:
-    from benchkit.contracts.attack import Attack
     from benchkit.contracts.data import Poisoned
 
 
 def check_poison_mask(attack: Attack) -> None:
-    """The mask marks exactly the changed images, and the input training set does not change."""
+    """The masks mark exactly the changed images, and the input training set does not change."""
     where = home(attack)
     train = copied(where.data.train)
-    checks.poisoned(attack.name, where.data.train, attack.poison(train, where.attacking(attack)))
+    checks.poisoned(attack.name, where.data.train, covering(attack).poison(train, where.attacking(attack)))
     require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
 
 
@@ -30,6 +32,17 @@ def check_poison_count(attack: Attack) -> None:
     else:
         require(count > 0, f"{attack.name}.poison poisons nothing at a rate of {RATE:.0%}")
         require(count <= most, f"{attack.name}.poison poisons {count} images where the rate allows {most}")
+
+
+def check_cover_count(attack: Attack) -> None:
+    """At least one image and at most the share ``cover_rate`` is a cover; none at a cover rate of 0, or without one."""
+    where = home(attack)
+    for asked in (0.0, RATE):
+        one, train = covering(attack, asked), copied(where.data.train)
+        count, most = int(one.poison(train, where.attacking(attack)).cover.sum()), share_of(one.cover_rate, len(train))
+        todo = "derive the attack from benchkit.CoverImages, and draw cover_rows at self.cover_rate"
+        require(count <= most, f"{attack.name}.poison makes {count} covers where its rate allows {most}: {todo}")
+        require(count > 0 or not most, f"{attack.name}.poison makes no cover at a cover rate of {asked:.0%}: {todo}")
 
 
 def check_poison_labels(attack: Attack) -> None:
@@ -56,10 +69,20 @@ def check_poison_repeats(attack: Attack) -> None:
     )
 
 
+def covering(attack: Attack, rate: float = RATE) -> Attack:
+    """Return an attack with this cover rate, its own or that of the attack it wraps; without one, it stays as it is."""
+    changes: dict[str, Any] = {
+        name: covering(one, rate) for name, one in attack.nested().items() if isinstance(one, Attack)
+    }
+    changes |= {"cover_rate": rate} if "cover_rate" in fields_of(type(attack)) else {}
+    return dataclasses.replace(attack, **changes)
+
+
 def poisoned_by(attack: Attack, where: World) -> Poisoned:
-    """Return a copy of a world's training set, poisoned by an attack."""
-    return attack.poison(copied(where.data.train), where.attacking(attack))
+    """Return a copy of a world's training set, poisoned by an attack, and with covers if it makes any."""
+    return covering(attack).poison(copied(where.data.train), where.attacking(attack))
 
 
 def _same_poison(first: Poisoned, second: Poisoned) -> bool:
-    return unchanged(first.data, second.data) and alike(first.mask, second.mask)
+    masks = alike(first.mask, second.mask) and alike(first.cover, second.cover)
+    return unchanged(first.data, second.data) and masks

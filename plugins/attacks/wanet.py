@@ -38,7 +38,8 @@ class WaNet(benchkit.Attack):
     bicubically to a flow; the image is sampled at ``(identity + s * flow / side) * grid_rescale``, clipped to the
     image. The attacker runs the training (section 3.3, noise mode): in every batch a share of ``cross_ratio`` times the
     poison rate is warped with the field plus fresh noise and keeps its true label, so that the victim learns this warp
-    and not any warp.
+    and not any warp. These images are drawn anew in every batch: they are no covers, which are fixed rows of the
+    poisoned set, and training filters do not see them.
 
     Interpolation blurs the image, whatever the field. The control is therefore the image warped along another field of
     the same strength and grid, also drawn once: a victim that classifies these as the target too has learned to

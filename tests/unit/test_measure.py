@@ -88,9 +88,17 @@ def test_inverted_scores_give_an_auroc_below_a_half() -> None:
 
 def test_filtering_counts_against_the_mask() -> None:
     drop, mask = torch.tensor([1, 1, 1, 0, 0, 0]).bool(), torch.tensor([1, 1, 0, 1, 0, 0]).bool()
-    assert filtering(drop, mask) == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "fpr": 1 / 3})
-    assert filtering(drop, torch.zeros(6).bool()) == {"fpr": 0.5}
-    assert filtering(torch.zeros(6).bool(), mask)["precision"] == 0
+    none = torch.zeros(6).bool()
+    assert filtering(drop, mask, none) == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "fpr": 1 / 3})
+    assert filtering(drop, none, none) == {"fpr": 0.5}
+    assert filtering(none, mask, none)["precision"] == 0
+
+
+def test_covers_are_neither_hits_nor_false_alarms_of_a_filter() -> None:
+    mask, cover = (torch.tensor(rows).bool() for rows in ([1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 0, 0]))
+    drop = torch.tensor([1, 0, 1, 1, 1, 0, 1, 0]).bool()
+    assert filtering(drop, mask, cover) == {"precision": 0.5, "recall": 0.5, "fpr": 0.5, "cover_recall": 0.75}
+    assert filtering(cover, mask, cover) == {"precision": 0.0, "recall": 0.0, "fpr": 0.0, "cover_recall": 1.0}
 
 
 def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve() -> None:
@@ -136,16 +144,17 @@ def test_a_mask_that_does_not_line_up_is_refused() -> None:
     train = split([0, 1, 0, 1])
     images = train.images.clone()
     images[1] += 1
-    good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]))
+    none = torch.zeros(4).bool()
+    good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]), none)
     checked = checks.poisoned("a", train, good)
     assert checked.data.images is good.data.images
     assert checked.mask is good.mask
     for mask in ([True, False, False, False], [True, True, True, True]):
         with pytest.raises(ContractError, match="mask"):
-            checks.poisoned("a", train, Poisoned(good.data, torch.tensor(mask)))
+            checks.poisoned("a", train, Poisoned(good.data, torch.tensor(mask), none))
     relabelled = Split(train.images, 1 - train.labels)
     with pytest.raises(ContractError, match="4 rows"):
-        checks.poisoned("a", train, Poisoned(relabelled, torch.zeros(4).bool()))
+        checks.poisoned("a", train, Poisoned(relabelled, none, none))
 
 
 def test_a_dataset_must_be_what_it_says() -> None:

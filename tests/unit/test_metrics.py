@@ -15,7 +15,7 @@ NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
     "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "asr_control", "psnr", "ssim", "linf", "l2",
-    "precision", "recall", "poisoned", "score", "seconds", "peak_mb", "peak_device_mb",
+    "precision", "recall", "cover_recall", "poisoned", "covered", "score", "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
 
@@ -45,6 +45,8 @@ def test_directions_are_the_defenders() -> None:
         "auroc_high",
         "models",
         "poisoned",
+        "covered",
+        "cover_recall",
         "score",
         "psnr",
         "ssim",

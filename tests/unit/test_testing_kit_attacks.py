@@ -70,6 +70,12 @@ def poisons_nothing(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Po
     return benchkit.Attack.poison(self, train, replace(scene, rate=0.0))
 
 
+def covers_without_a_rate(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
+    poisoned = benchkit.Attack.poison(self, train, scene)
+    rows = (~poisoned.mask).nonzero().squeeze(1)[:9]
+    return poisoned.covering(rows, self.stamp(train.images[rows], scene))
+
+
 def keeps_labels(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:
     poisoned = benchkit.Attack.poison(self, train, scene)
     return replace(poisoned, data=replace(poisoned.data, labels=train.labels))
@@ -169,6 +175,7 @@ CASES: list[Case] = [
     ("attack poison-count", lambda: broken(Patch, poison=poisons_twice_as_much), "the rate allows"),
     ("attack poison-count", lambda: broken(Patch, poison=poisons_nothing), "poisons nothing"),
     ("attack poison-count", lambda: broken(Patch, benign=True), "benign"),
+    ("attack cover-count", lambda: broken(Patch, poison=covers_without_a_rate), "9 covers where its rate allows 0"),
     ("attack poison-labels", lambda: broken(Patch, poison=keeps_labels), "label_policy = 'dirty'"),
     ("attack poison-labels", lambda: broken(Patch, label_policy="clean"), "label_policy = 'clean'"),
     ("attack poison-labels", lambda: broken(Patch, poison=poisons_the_target_class), "choose others"),

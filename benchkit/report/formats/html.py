@@ -17,7 +17,7 @@ from benchkit.report.cells import AXES, Cell, seeds_of
 from benchkit.report.evidence import curves_of, gallery_of
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
-from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, faults, poisoned, populations, warnings
+from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, changed, faults, populations, warnings
 from benchkit.report.tables.ranks import rankings
 from benchkit.text import printable
 
@@ -77,7 +77,7 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
         "scenes": [_scene(group, numbers, known) for group in groups],
         "faults": faults(cells),
         "warnings": warnings(cells),
-        "assumptions": (*assumptions(cells), *populations(cells), *poisoned(cells)),
+        "assumptions": (*assumptions(cells), *populations(cells), *changed(cells)),
         "leading": [f"{text[:1].upper()}{text[1:]}" for text in (NEVER, SHARED, MARGIN)],
     }
 

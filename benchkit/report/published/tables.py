@@ -13,7 +13,7 @@ from benchkit.report.published.operating import BDR, has_curve, published_fpr
 from benchkit.report.published.pairs import SPLIT, Comparison, Group, Pair
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
-from benchkit.report.tables.notes import faults, poisoned, seeds_line, some, warnings
+from benchkit.report.tables.notes import changed, faults, seeds_line, some, warnings
 
 SHOWN = "ours minus published, as shown: published numbers with the digits of their file, ours with at least as many"
 OTHERWISE = "*"
@@ -113,7 +113,7 @@ def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
     lines += [POINT] * ("(FPR " in entries) + _without_fpr(comparison)
     lines += [f"{OTHERWISE} not measured as the published number was, see Matching"] * (f" {OTHERWISE}" in entries)
     cells = [cell for group in comparison.groups for cell in group.shown()]
-    return (*(line for line in lines if line), *poisoned(cells), seeds_line(most))
+    return (*(line for line in lines if line), *changed(cells), seeds_line(most))
 
 
 def _without_fpr(comparison: Comparison) -> list[str]:

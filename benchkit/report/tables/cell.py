@@ -12,9 +12,9 @@ from benchkit.report.tables.document import MEANING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import (
     Notes,
     assumptions,
+    changed,
     fault_signs,
     faults,
-    poisoned,
     populations,
     seeds_line,
     warnings,
@@ -64,7 +64,7 @@ def _cost(cell: Cell, stage: str, name: str) -> str:
 def _notes(cells: list[Cell]) -> Notes:
     records = [record for cell in cells for record in cell.records]
     notes = (
-        ("Seeds", (*_seeds(cells), *populations(cells), *poisoned(cells), *_interval(cells))),
+        ("Seeds", (*_seeds(cells), *populations(cells), *changed(cells), *_interval(cells))),
         ("Assumptions", assumptions(cells)),
         ("Parameters", _parameters(records)),
         ("Failed, timed out or skipped", (*faults(cells), *_signs(cells))),

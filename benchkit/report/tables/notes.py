@@ -10,6 +10,7 @@ from benchkit.records.metrics import TOO_WIDE, metric
 from benchkit.records.record import Record
 from benchkit.report.cells import Cell, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
+from benchkit.report.rows import Row
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
 from benchkit.text import printable
 
@@ -38,7 +39,7 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
     if any(metric(name).percent for name in names):
         legend += populations(cells)
     notes = (
-        ("Legend", (*legend, *poisoned(cells), *_seeds(entries, most))),
+        ("Legend", (*legend, *changed(cells), *_seeds(entries, most))),
         ("Assumptions", assumptions(cells)),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
@@ -74,15 +75,21 @@ def leading(by: list[str]) -> tuple[str, ...]:
     return (f"Bold: best against that attack, {', '.join(parts)}; {NEVER}", f"{SHARED}; {MARGIN}") if by else ()
 
 
-def poisoned(cells: Iterable[Cell]) -> list[str]:
-    """Return the poisoned share of each row in which it is clearly below the requested rate."""
-    known = metric("poisoned")
-    return list(dict.fromkeys(
-        f"{cell.axis('attack')}: {known.text(cell.row.poisoned)} % of the training set was poisoned, not the "
-        f"requested {100 * cell.row.asked:g} %"
-        for cell in cells
-        if cell.row.poisoned is not None and cell.row.asked is not None
-    ))  # fmt: skip
+def changed(cells: Iterable[Cell]) -> list[str]:
+    """Return the poisoned share of each row in which it is clearly below the requested rate, and that of covers."""
+    return list(dict.fromkeys(f"{cell.axis('attack')}: {line}" for cell in cells for line in _changed(cell.row)))
+
+
+def _changed(row: Row) -> list[str]:
+    lines = []
+    if row.poisoned is not None and row.asked is not None:
+        share = metric("poisoned").text(row.poisoned)
+        lines.append(f"{share} % of the training set was poisoned, not the requested {100 * row.asked:g} %")
+    if row.covered is not None:
+        less = "" if row.covers_asked is None else f", not the requested {100 * row.covers_asked:g} %"
+        share = metric("covered").text(row.covered)
+        lines.append(f"{share} % of the training set are covers{less}: changed images that keep their true label")
+    return lines
 
 
 def fault_signs(cells: Iterable[Cell]) -> set[str]:
