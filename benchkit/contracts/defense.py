@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
+from benchkit.errors import ContractError
 from benchkit.params.component import Component, param
 from benchkit.protocol import cutoff_at
 
@@ -30,12 +31,14 @@ class Defense(Component, ABC):
         reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by the
             kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
+        has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
     """
 
     stage: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
+    has_victim: ClassVar[bool] = True
     # No annotation: a ClassVar of a kind would hide the parameter of the same name in a later base.
     clean = 0.0
 
@@ -45,6 +48,30 @@ class Defense(Component, ABC):
         The other methods get the tensors as ``scene.prepared``. Here the scene has no model and no ``fit``.
         """
         return {}
+
+    def fit(self, scene: Scene) -> Tensors:
+        """Learn what the other methods need of one victim: runs once per victim, and before all of them.
+
+        They get the tensors as ``scene.fitted``. The scene is that of the other methods: ``scene.model`` if the defense
+        declares it, ``scene.clean``, ``scene.prepared``, and ``scene.fit``, which trains classifiers. A defense without
+        ``scene.model`` runs it once for all victims. A model detector runs it for each model that it judges. It cannot
+        be overridden in a training filter or robust training: there is no victim yet.
+        """
+        return {}
+
+    def fits(self) -> bool:
+        """Return whether it learns from each victim.
+
+        Raises:
+            ContractError: if it overrides ``fit`` although it acts before there is a victim.
+        """
+        own = type(self).fit is not Defense.fit
+        if own and not self.has_victim:
+            raise ContractError(
+                f"{self.name}.fit would never run: a defense of its kind ({self.kind}) acts before there is a victim, "
+                "so learn in prepare(), or from the training set itself"
+            )
+        return own
 
     def other_datasets(self) -> tuple[str, ...]:
         """Return the datasets, as on the command line, whose training splits ``prepare`` gets as ``scene.others``."""
@@ -84,6 +111,7 @@ class Thresholded(CleanImages, ABC):
         "fpr:0.05",
         "fpr:X (X false alarms on the clean hold-out), or argmax (score 0, where the detector has a boundary)",
         used_by_prepare=False,
+        used_by_fit=False,
     )
 
     @abstractmethod
@@ -137,6 +165,7 @@ class TrainingFilter(Defense, ABC):
 
     stage: ClassVar[str] = "before training"
     kind: ClassVar[str] = "training filter"
+    has_victim: ClassVar[bool] = False
     reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod
@@ -150,6 +179,7 @@ class RobustTraining(Defense, ABC):
 
     stage: ClassVar[str] = "training"
     kind: ClassVar[str] = "robust training"
+    has_victim: ClassVar[bool] = False
     reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod

@@ -32,6 +32,10 @@ class Absent(Mapping[str, Any]):
 
 
 PREPARED = Absent("scene.prepared is what prepare() returns, and is not there while it runs: read it in other methods")
+FITTED = Absent(
+    "scene.fitted is what a defense's fit() returns, and is there in the methods that run after it alone: not in "
+    "prepare() or fit() itself, nor in a training filter or robust training, which act before there is a victim"
+)
 OTHERS = Absent("scene.others is there in a defense's prepare() alone: let prepare() return what you need of it")
 SHADOWS = cast(
     "Sequence[Classifier]",
@@ -73,6 +77,7 @@ class Scene:
             for a defense without clean images.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
         prepared: the result of the component's own ``prepare``, in every other method.
+        fitted: the result of a defense's own ``fit`` for this victim, in the methods that run after it.
         others: in ``prepare``, the training splits of the datasets that a defense requested, by their spec.
         shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
         rate: the value of ``poison_rate``, or None if there is none.
@@ -89,6 +94,7 @@ class Scene:
     trainer: Fitter | None = field(default=None, repr=False)
     others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
     shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
+    fitted: Tensors = field(default_factory=lambda: FITTED)
 
     @property
     def poison_rate(self) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchkit.contracts.data import Poisoned
     from benchkit.contracts.defense import Defense
+    from benchkit.contracts.scene import Scene
     from benchkit.models.classifier import Classifier
 
 
@@ -141,11 +142,19 @@ def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, trut
     return Measurement(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
 
 
+def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:
+    """Return what a defense learns from the victim in its scene, on the scene's device."""
+    learned = checks.tensors(defense.name, defense.fit(scene), "fit")
+    return {name: tensor.detach().to(scene.device) for name, tensor in learned.items()}
+
+
 def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
-    """Return a model detector's score and threshold for the victim in its scene."""
+    """Return a model detector's score and threshold for the victim in its scene, from which it may learn first."""
+    learned = fitted(defense, scene_for("fit")) if defense.fits() else {}
+    scored, cut = (replace(scene_for(purpose), fitted=learned) for purpose in ("score", "threshold"))
     return {
-        "score": checks.number(defense.name, "score", defense.score(scene_for("score"))),
-        "threshold": checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold"))),
+        "score": checks.number(defense.name, "score", defense.score(scored)),
+        "threshold": checks.number(defense.name, "cutoff", defense.cutoff(cut)),
     }
 
 

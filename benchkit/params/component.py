@@ -26,6 +26,7 @@ class Param:
     lt: float | None = None
     choices: tuple[Value, ...] | None = None
     used_by_prepare: bool = True
+    used_by_fit: bool = True
     auto: float | None = None
 
     def bounds(self) -> str:
@@ -64,16 +65,17 @@ def param(
     lt: float | None = None,
     choices: tuple[Value, ...] | None = None,
     used_by_prepare: bool = True,
+    used_by_fit: bool = True,
     auto: float | None = None,
 ) -> Any:
     """Declare one parameter of a component: a dataclass field with a default, a description and bounds.
 
     The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are converted to it; a
     float may also be written as a fraction (``1/3``). ``used_by_prepare=False`` states that ``prepare`` does not use
-    it, so that a change does not repeat ``prepare``. ``auto`` is a number outside the bounds with which the component
-    chooses the value itself.
+    it, so that a change does not repeat ``prepare``; ``used_by_fit=False`` states the same of a defense's ``fit``.
+    ``auto`` is a number outside the bounds with which the component chooses the value itself.
     """
-    meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, auto)
+    meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, used_by_fit, auto)
     return dataclasses.field(default=default, metadata={"param": meta})
 
 
@@ -139,6 +141,11 @@ class Component:
         """Return the parameters that ``prepare`` depends on."""
         meta = fields_of(type(self))
         return {name: value for name, value in self.params().items() if meta[name][2].used_by_prepare}
+
+    def fit_params(self) -> dict[str, Value]:
+        """Return the parameters that a defense's ``fit`` depends on."""
+        meta = fields_of(type(self))
+        return {name: value for name, value in self.params().items() if meta[name][2].used_by_fit}
 
 
 def text(value: Value) -> str:

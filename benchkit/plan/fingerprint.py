@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 from benchkit.hashing import digest
 from benchkit.params.component import Component
@@ -11,18 +11,27 @@ from benchkit.plan.reach import reached
 
 CONTRACTS = ("benchkit.contracts.", "benchkit.params.")
 """Folders whose classes count where a stage, or a plugin, calls their methods."""
+Method = Literal["prepare", "fit"]
+"""Methods of a component whose results are kept under keys of their own."""
 
 
-def component_id(component: Component, prepare: bool = False) -> dict[str, Any]:
+def component_id(component: Component, method: Method | None = None) -> dict[str, Any]:
     """Return what identifies a component in a key: name, parameters and code (or its pinned ``version``).
 
-    With ``prepare`` the parameters declared ``used_by_prepare=False`` are left out, and ``prepared_as`` is the name.
+    For the key of one method's result, the parameters that this method does not use are left out (``used_by_prepare``,
+    ``used_by_fit``). ``prepared_as`` is the name for ``prepare``.
     """
-    params: dict[str, Any] = dict(component.prepare_params() if prepare else component.params())
-    params |= {name: component_id(one, prepare) for name, one in component.nested().items() if name in params}
+    params = _params(component, method)
+    params |= {name: component_id(one, method) for name, one in component.nested().items() if name in params}
     code = type(component).__dict__.get("version") or code_of(*_lineage(type(component)))
-    shared = component.prepared_as if prepare else ""
+    shared = component.prepared_as if method == "prepare" else ""
     return {"name": shared or component.name, "params": params, "code": code}
+
+
+def _params(component: Component, method: Method | None) -> dict[str, Any]:
+    if method is None:
+        return dict(component.params())
+    return dict(component.prepare_params() if method == "prepare" else component.fit_params())
 
 
 def _lineage(cls: type[Component]) -> list[str]:

@@ -15,6 +15,7 @@ Stage = Literal[
     "judge",
     "shadows",
     "prepare",
+    "fit",
     "population",
     "audit",
     "spectrum",
@@ -50,6 +51,7 @@ class Role:
 
 
 DATA, CRAFT, POISON, PREPARE, JUDGE = Role("data"), Role("craft"), Role("poison"), Role("prepare"), Role("judge")
+FIT = Role("fit")
 VICTIM, BENIGN, SURROGATE, SUSPECTS = Role("victim"), Role("benign"), Role("surrogate"), Role("suspects")
 OTHER, SHADOWS, AUDIT, BENIGN_AUDIT = "other", "shadows", "audit", "benign audit"
 """Kinds of roles that come in numbers: the datasets a defense also learns from, shadow models, and audits."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from benchkit.components.baseline import NoAttack
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
-from benchkit.hashing import digest
-from benchkit.plan.fingerprint import component_id, identified, stage_code
+from benchkit.plan.fingerprint import component_id, identified
 from benchkit.plan.job import (
     AUDIT,
     BENIGN,
     BENIGN_AUDIT,
     CRAFT,
     DATA,
+    FIT,
     JUDGE,
     OTHER,
     POISON,
@@ -27,19 +25,14 @@ from benchkit.plan.job import (
     SURROGATE,
     SUSPECTS,
     VICTIM,
-    Job,
     Purpose,
     Ref,
     Role,
-    Stage,
 )
 from benchkit.plan.memoize import once
-from benchkit.plan.steps import Plan, Step, batches
+from benchkit.plan.part import Part
+from benchkit.plan.steps import Plan, batches
 from benchkit.spec.spec import Spec, recipe
-from benchkit.training.recipes import Recipe
-
-GOALS = ("cell", "spectrum")
-"""Stages whose steps are what a plan is made for."""
 
 
 def plan(
@@ -62,17 +55,8 @@ def plan(
     return made
 
 
-@dataclass
-class Planner:
-    """The part of a plan that shares a dataset, a model and a seed."""
-
-    plan: Plan
-    spec: Spec
-    dataset: Dataset
-    fingerprints: Mapping[Dataset, str]
-    model: str
-    model_code: Callable[[str], str]
-    seed: int
+class Planner(Part):
+    """Lays out the part of a plan that shares a dataset, a model and a seed."""
 
     def lay(self) -> None:
         """Add the steps of every cell: what is shared first, then one victim after the other."""
@@ -105,7 +89,7 @@ class Planner:
         if "model" in attack.needs:
             # A trigger does most to the model that it was crafted on: what it does to clean ones is asked of another.
             parents[SURROGATE] = self.train(NoAttack(), 0.0, "surrogate")
-        identity = {"attack": component_id(attack, prepare=True), "seed": self.seed}
+        identity = {"attack": component_id(attack, "prepare"), "seed": self.seed}
         return {CRAFT: self.add("craft", identity, parents, f"craft {attack}", attack=str(attack))}
 
     @once
@@ -144,7 +128,7 @@ class Planner:
         """Add a defense's attack-free step, if it has one; return it as a parent."""
         if type(defense).prepare is Defense.prepare:
             return {}
-        identity = {"defense": component_id(defense, prepare=True), "seed": self.seed}
+        identity = {"defense": component_id(defense, "prepare"), "seed": self.seed}
         others = dict(self.spec.others)
         wanted = {Role(OTHER, text): self.data(others[text]) for text in defense.other_datasets()}
         parents = {DATA: self.data(), **wanted, **self.shadows(defense)}
@@ -157,7 +141,7 @@ class Planner:
             return {}
         how = recipe(wanted.recipe).suited(self.dataset.mirror)
         net = self._net(wanted.model or self.model, how)
-        same = {"shadows": component_id(wanted, prepare=True), "clean": defense.clean, **net, "seed": self.seed}
+        same = {"shadows": component_id(wanted, "prepare"), "clean": defense.clean, **net, "seed": self.seed}
         job = {"defense": str(defense), "model": net["model"], "recipe": str(how)}
         parents = {DATA: self.data()}
         found = {}
@@ -166,6 +150,22 @@ class Planner:
             which = {"numbers": (first, end)}
             found[Role(SHADOWS, str(first))] = self.add("shadows", same | which, parents, label, **job, **which)
         return found
+
+    @once
+    def fit(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
+        """Add the step in which a defense learns from a victim, if it has one; return it as a parent.
+
+        One that sees no victim learns once for all. Model detectors learn in their audits, from each suspect.
+        """
+        if not defense.fits() or "audit" in defense.reads_steps:
+            return {}
+        attack = NoAttack() if attack.benign else attack
+        victim = {VICTIM: self.train(attack, rate)} if "model" in defense.needs else {}
+        parents = {DATA: self.data(), **victim, **self.prepare(defense)}
+        identity = {"defense": component_id(defense, "fit"), **self._net(), "seed": self.seed}
+        job = {"attack": str(attack), "poison_rate": rate} if victim else {}
+        label = f"fit {defense}" + (f" to {attack}" if victim else "")
+        return {FIT: self.add("fit", identity, parents, label, defense=str(defense), **job)}
 
     def suspects(self, attack: Attack, rate: float) -> list[Ref]:
         """Add the steps that train what a model detector judges: the victim, or a population of its like."""
@@ -212,7 +212,7 @@ class Planner:
     def cell(self, attack: Attack, rate: float, defense: Defense) -> None:
         """Add one cell and everything it reads."""
         parents = {DATA: self.data(), **self.craft(attack), **self.prepare(defense)}
-        parents |= self.shared(attack, rate, defense)
+        parents |= {**self.shared(attack, rate, defense), **self.fit(attack, rate, defense)}
         pair = {"attack": identified(attack), "defense": identified(defense)}
         identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}
         judged = (self.spec.population or 1) if "audit" in defense.reads_steps else 0
@@ -220,28 +220,3 @@ class Planner:
         learned = tuple(str(others[text]) for text in defense.other_datasets())
         job = {"attack": str(attack), "defense": str(defense), "poison_rate": rate}
         self.add("cell", identity, parents, f"{attack} x {defense}", **job, population=judged, others=learned)
-
-    def add(
-        self, stage: Stage, identity: Mapping[str, Any], parents: Mapping[Role, Ref], label: str, **own: Any
-    ) -> Ref:
-        """Add a step unless the plan has it, and return where its result will be; ``own`` are fields of its job."""
-        lineage = {str(role): key for role, (_, key) in parents.items()}
-        key = digest([stage, identity, lineage, stage_code(stage)])
-        if key not in self.plan.steps:
-            how = self.spec.recipe.suited(self.dataset.mirror)
-            shared: dict[str, Any] = {
-                "dataset": str(self.dataset),
-                "model": self.model,
-                "recipe": str(how),
-                "seed": self.seed,
-            }
-            job = Job(stage, key, parents=dict(parents), **(shared | own))
-            where = f" ({self.dataset.name}/{self.model}/seed {self.seed})" if parents else ""
-            self.plan.steps[key] = Step(job, label + where)
-            if stage in GOALS:
-                self.plan.cells.append(key)
-        return Ref(stage, key)
-
-    def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:
-        name, how = name or self.model, (how or self.spec.recipe).suited(self.dataset.mirror)
-        return {"model": name, "model_code": self.model_code(name), "recipe": identified(how)}

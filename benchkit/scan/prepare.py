@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError, SpecError, StoreError
-from benchkit.plan.job import DATA, PREPARE, Ref
+from benchkit.plan.job import DATA, FIT, PREPARE, Ref
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.store.files import write_atomic
@@ -31,8 +31,9 @@ UNPRINTABLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: Callable[[str], str]) -> Plan:
     """Plan only what detectors need: the first target is the clean dataset, followed by one per defense.
 
-    A target is the key of the defense's ``prepare``, or that of the dataset if it has none. The keys are those of
-    ``benchkit run``, so both commands share stored results.
+    A target is the key of the last step that the defense has of its own: ``fit``, or else ``prepare``, or that of the
+    dataset if it has none. The ``prepare`` steps behind targets follow. The keys are those of ``benchkit run``, so both
+    commands share stored results.
 
     Raises:
         SpecError: if the spec has more than one dataset or model.
@@ -44,7 +45,10 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
     (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
     planner = Planner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
     data = planner.data()
-    made.cells = [data[1], *(planner.prepare(one).get(PREPARE, data)[1] for one in spec.defenses)]
+    (attack,) = spec.attacks  # none: only a detector without a model has a step of its own to learn in, and no victim
+    own = [[*planner.prepare(one).values(), *planner.fit(attack, 0.0, one).values()] for one in spec.defenses]
+    targets = [refs[-1] if refs else data for refs in own]
+    made.cells = [key for _, key in (data, *targets, *(refs[0] for refs in own if len(refs) > 1))]
     return made
 
 
@@ -69,11 +73,12 @@ def prepare(asked: Request, means: ExecutionOptions) -> None:
 
 def task_of(asked: Request, workspace: Workspace, number: int) -> Task | None:
     """Return the step in which the defense of this number is used, or None where its preparation failed."""
-    data, target = asked.plan.cells[0], asked.plan.cells[1 + number]
-    step = asked.plan.steps[target]
-    if not asked.store.has(step.stage, target):
+    step = asked.plan.steps[asked.plan.cells[1 + number]]
+    if not asked.store.has(step.stage, step.key):
         return None
-    parents = {DATA: Ref("data", data)} | ({PREPARE: Ref("prepare", target)} if step.stage == "prepare" else {})
+    roles = {"data": DATA, "prepare": PREPARE, "fit": FIT}
+    found = {**step.parents, roles[step.stage]: Ref(step.stage, step.key)}
+    parents = {role: found[role] for role in roles.values() if role in found}
     used = replace(step.job, stage="scan", defense=str(asked.spec.defenses[number]), parents=parents)
     return workspace.task(used)
 

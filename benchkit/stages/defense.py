@@ -1,4 +1,4 @@
-"""A defense's steps that cells share: its preparation, and a model detector's scores."""
+"""A defense's steps that cells share: its preparation, what it learns of a victim, and a model detector's scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from benchkit.contracts import checks
 from benchkit.contracts.defense import ModelDetector
-from benchkit.measure.measure import audit
+from benchkit.measure.measure import audit, fitted
 from benchkit.plan.job import SHADOWS
 from benchkit.stages.cost import added
 from benchkit.stages.scenes import defender
@@ -21,8 +21,13 @@ def make_prepare(task: Task) -> Result:
     return tensors, {"shadows": added(learned_from)} if learned_from else {}
 
 
+def make_fit(task: Task) -> Result:
+    """Let a defense learn from one victim."""
+    return fitted(task.defense, defender(task, "fit")), {}
+
+
 def make_audit(task: Task) -> Result:
-    """Let a model detector score one victim, or some of a population."""
+    """Let a model detector learn from, and score, one victim, or some of a population."""
     defense = task.defense
     assert isinstance(defense, ModelDetector)
     verdicts = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]

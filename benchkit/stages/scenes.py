@@ -11,7 +11,7 @@ from benchkit.contracts.data import Split, Tensors
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.measure.truth import Stamped
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import CRAFT, DATA, PREPARE, VICTIM
+from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, VICTIM
 from benchkit.protocol import generator, holdout_rows
 from benchkit.stages.workspace import Task
 
@@ -55,15 +55,18 @@ def defender(
         ("defender", purpose),
         granted=granted,
         trainer=task.trainer if fit else None,
-        **_preparation(task),
+        **_learned(task, purpose),
     )
 
 
-def _preparation(task: Task) -> dict[str, Any]:
+def _learned(task: Task, purpose: str) -> dict[str, Any]:
     """Return what a defense learns from in ``prepare``, and what it learned in the stages after that."""
     if task.job.stage == "prepare":
         return {"shadows": task.shadows(), "others": task.others()}
-    return {} if task.job.stage == "shadows" else {"prepared": task.kept(PREPARE)}
+    if task.job.stage == "shadows":
+        return {}
+    fitted = {"fitted": task.kept(FIT)} if task.defense.has_victim and purpose != "fit" else {}
+    return {"prepared": task.kept(PREPARE), **fitted}
 
 
 def tested(task: Task) -> Split:

@@ -12,8 +12,6 @@ from benchkit.testing.common import (
     Check,
     Subject,
     alike,
-    check_prepare,
-    check_prepare_repeats,
     check_refusal,
     contract_checks,
     copied,
@@ -22,6 +20,7 @@ from benchkit.testing.common import (
     require,
     unchanged,
 )
+from benchkit.testing.learning import check_prepare, check_prepare_repeats
 from benchkit.testing.poisoning import (
     check_cover_count,
     check_poison_count,

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchkit.contracts import checks
 from benchkit.contracts.data import Split, Tensors
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
@@ -24,9 +23,11 @@ from benchkit.testing.world import World, worlds_for
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
     from benchkit.contracts.defense import Defense
+    from benchkit.contracts.scene import Scene
 
 Subject = Component | type[Component]
 T = TypeVar("T")
+C = TypeVar("C", bound=Component)
 
 
 class ConformanceError(AssertionError):
@@ -128,7 +129,7 @@ def check_spec_round_trip(component: Component) -> None:
         require(again == one, f"'{text}' reads back as '{again}': do not change parameters in __post_init__")
 
 
-def variations(component: Component) -> Iterator[Component]:
+def variations(component: C) -> Iterator[C]:
     """Yield the component, and one copy per parameter with another allowed value of it."""
     yield component
     for name, inner in component.nested().items():
@@ -162,25 +163,6 @@ def check_refusal(component: Attack | Defense) -> None:
         require(sentence, f"{component.name}.check must return None or one sentence, got {answer!r}")
 
 
-def check_prepare(component: Attack | Defense) -> None:
-    """``prepare`` returns named tensors that can be stored (safetensors)."""
-    from safetensors.torch import load, save
-
-    made_here = component.prepare(home(component).preparing(component))
-    tensors = checks.tensors(component.name, made_here)
-    again = load(save(tensors))
-    require(same(tensors, again), f"what {component.name}.prepare returns changes when it is stored")
-
-
-def check_prepare_repeats(component: Attack | Defense) -> None:
-    """``prepare`` draws only from ``scene.rng``."""
-    where = home(component)
-    require(
-        repeats(lambda: component.prepare(where.preparing(component)), same),
-        f"{component.name}.prepare differs between two runs with one seed: draw only from scene.rng",
-    )
-
-
 def home(component: Attack | Defense) -> World:
     """Return the smallest toy world that the component accepts."""
     accepted = worlds_for(component)
@@ -206,6 +188,15 @@ def copied(split: Split) -> Split:
 def unchanged(split: Split, before: Split) -> bool:
     """Return whether a split is unchanged."""
     return alike(split.images, before.images) and alike(split.labels, before.labels)
+
+
+def require_untouched(method: str, scene: Scene, where: World, *, model: bool = True) -> None:
+    """Require that a defender's clean images, and its ``model``, are as a world handed them out."""
+    untouched = scene.held is None or unchanged(scene.held, where.holdout)
+    require(untouched, f"{method} writes into scene.clean: clone it")
+    if model and scene.granted is not None:
+        fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
+        require(fixed, f"{method} changes scene.model: work on scene.model.copy()")
 
 
 def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:

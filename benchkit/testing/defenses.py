@@ -26,8 +26,6 @@ from benchkit.testing.common import (
     ConformanceError,
     Subject,
     alike,
-    check_prepare,
-    check_prepare_repeats,
     check_refusal,
     class_of,
     contract_checks,
@@ -35,10 +33,19 @@ from benchkit.testing.common import (
     home,
     repeats,
     require,
+    require_untouched,
     same,
     unchanged,
 )
-from benchkit.testing.world import CLASSES, World, worlds_for
+from benchkit.testing.learning import (
+    check_fit,
+    check_fit_leaves_what_it_is_given,
+    check_fit_parameters,
+    check_fit_repeats,
+    check_prepare,
+    check_prepare_repeats,
+)
+from benchkit.testing.world import CLASSES, World, fitted, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
@@ -106,7 +113,7 @@ def check_kind(cls: type[Defense]) -> None:
 
 
 def check_declared_needs(defense: Defense) -> None:
-    """``prepare`` and the method of the kind use only what the defense declares."""
+    """``prepare``, ``fit`` and the method of the kind use only what the defense declares."""
     where = home(defense)
     try:
         defense.prepare(where.preparing(defense))
@@ -130,18 +137,16 @@ def check_result_repeats(defense: Defense) -> None:
 
 
 def check_leaves_what_it_is_given(defense: Defense) -> None:
-    """The defense changes neither its input images nor the clean hold-out."""
+    """The defense changes neither its input images, nor the clean hold-out, nor what ``fit`` returned."""
     where = home(defense)
     given, scene = _given(defense, where), where.defending(defense)
     before = copied(given)
     _act(defense)[1](defense, given, scene)
     name = _act(defense)[0]
     require(unchanged(given, before), f"{name} writes into the images it is given: clone them")
-    untouched = scene.held is None or unchanged(scene.held, where.holdout)
-    require(untouched, f"{name} writes into scene.clean: clone it")
-    if scene.granted is not None and not isinstance(defense, ModelRepair):
-        fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
-        require(fixed, f"{name} changes scene.model: work on scene.model.copy()")
+    require_untouched(name, scene, where, model=not isinstance(defense, ModelRepair))
+    kept = not defense.has_victim or same(scene.fitted, fitted(defense, where))
+    require(kept, f"{name} writes into scene.fitted: clone it")
 
 
 def check_one_image(defense: Defense) -> None:
@@ -191,6 +196,10 @@ CHECKS = (
     check_prepare,
     check_prepare_repeats,
     check_declared_needs,
+    check_fit,
+    check_fit_repeats,
+    check_fit_parameters,
+    check_fit_leaves_what_it_is_given,
     check_result,
     check_result_repeats,
     check_leaves_what_it_is_given,

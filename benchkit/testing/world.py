@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from benchkit.contracts import checks
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors
 from benchkit.contracts.defense import Defense
@@ -134,11 +135,18 @@ class World:
         ready, trainer = dict(prepared(attack, self)), self.trainer if training else None
         return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
 
-    def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
-        """Return a defender's scene: a trainer, and the hold-out and the victim if they are declared."""
+    def fitting(self, defense: Defense, *, seed: int = 0) -> Scene:
+        """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
         model = self._granted(defense, lambda: self.victim)
         ready = dict(prepared(defense, self))
         return self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+
+    def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
+        """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""
+        scene = self.fitting(defense, seed=seed)
+        if not defense.has_victim:
+            return scene
+        return dataclasses.replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
 
     def _held(self, defense: Defense) -> Split | None:
         return self.holdout if defense.clean else None
@@ -181,6 +189,12 @@ def prepared(component: Attack | Defense, where: World) -> Tensors:
     maker = component.crafter() if isinstance(component, Attack) else component
     made = maker.prepare(where.preparing(maker))
     return {**made, **maker.draw(where.preparing(maker))} if isinstance(maker, Attack) else made
+
+
+@functools.lru_cache(maxsize=64)
+def fitted(defense: Defense, where: World) -> Tensors:
+    """Return the result of ``defense.fit`` for the victim of a world, computed once."""
+    return checks.tensors(defense.name, defense.fit(where.fitting(defense)), "fit") if defense.fits() else {}
 
 
 def worlds_for(component: Attack | Defense) -> list[World]:

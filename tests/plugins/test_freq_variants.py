@@ -141,8 +141,8 @@ class TestFilter:
     def test_both_share_one_training(self) -> None:
         for text in ("", ":arch=svm,tune=5"):
             detector, screen = made(f"freq-detector{text}"), made(f"freq-filter{text}")
-            assert component_id(detector, prepare=True) == component_id(screen, prepare=True)
+            assert component_id(detector, "prepare") == component_id(screen, "prepare")
             other = dataclasses.replace(screen, threshold="argmax")
-            assert component_id(other, prepare=True) == component_id(detector, prepare=True)
+            assert component_id(other, "prepare") == component_id(detector, "prepare")
         clean = natural(40, seed=1)
         assert alike(FreqDetector(rounds=1).prepare(scene(clean)), FreqFilter(rounds=1).prepare(scene(clean)))

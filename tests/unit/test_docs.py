@@ -19,6 +19,7 @@ import benchkit
 from benchkit import testing
 from benchkit.contracts import hookspecs
 from benchkit.testing.defenses import ACTS
+from benchkit.testing.world import world
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -77,6 +78,15 @@ def test_every_hook_is_shown_with_its_arguments(modules: list[ModuleType]) -> No
 def test_every_kind_of_defense_is_in_the_table() -> None:
     for kind in ACTS:
         assert f"| `{kind.__name__}` |" in PAGE
+
+
+def test_the_detector_that_fits_its_victim_finds_the_trigger_of_the_toy_world(modules: list[ModuleType]) -> None:
+    (module,) = [module for module in modules if hasattr(module, "Gram")]
+    where, detector = world(3, 16), module.Gram()
+    test = where.data.test
+    other = test.images[test.labels != 0]
+    clean, triggered = (detector.score(some, where.defending(detector)) for some in (other, where.triggered(other)))
+    assert (triggered > clean.max()).float().mean() > 0.9
 
 
 def test_first_attack_is_as_short_as_it_says() -> None:

@@ -27,11 +27,11 @@ from benchkit.stages import run
 from benchkit.stages.cell import make_cell
 from benchkit.stages.workspace import Task
 
-TOY = Path(__file__).parents[1] / "toy.py"
+PLUGINS = [Path(__file__).parents[1] / name for name in ("toy.py", "fitter.py")]
 HOME = Path(benchkit.__file__).parent
 OPTIONS: dict[str, str | bool] = {
     "attacks": "none,corner,wanet:k=2,troj-sq:steps=2,invisible:base=corner",
-    "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,"
+    "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,surprised,"
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
     "datasets": "toy",
     "models": "narrownet",
@@ -41,7 +41,7 @@ OPTIONS: dict[str, str | bool] = {
     "victims": True,
     "population": "0",
 }
-POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "head-mean", "population": "2"}
+POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2"}
 Function = tuple[str, str]
 MakeIt = Callable[[Task], Any]
 WithText = Callable[[str, str], AbstractContextManager[None]]
@@ -101,10 +101,10 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[Identity, set[Funct
     for stage, make_it in run.STAGES.items():
         patch.setitem(run.STAGES, stage, watch.around(stage, make_it))
     patch.setattr(run, "make_cell", watch.around("cell", make_cell))
-    registry = load([TOY])
+    registry = load(PLUGINS)
     results = str(tmp_path_factory.mktemp("results"))
-    setup = {"results": results, "device": "cpu", "data_root": ".", "download": False, "plugin_files": [str(TOY)]}
-    setup["plugins"] = [asdict(one) for one in find()]
+    setup = {"results": results, "device": "cpu", "data_root": ".", "download": False}
+    setup |= {"plugin_files": [*map(str, PLUGINS)], "plugins": [asdict(one) for one in find()]}
     workspace = make_workspace(setup)
     for options in (OPTIONS, OPTIONS | POPULATION):
         spec = make(options, registry)

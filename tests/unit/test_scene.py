@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from kit_plugins import Brightness, Patch
+from kit_plugins import Audit, Blackout, Brightness, Patch, Plain, Retouch, Sieve
 
 import benchkit
 from benchkit.testing.world import RATE, world
@@ -46,6 +46,23 @@ def test_nothing_is_prepared_while_it_is_being_prepared(component: Any, use: Cal
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize(
+    "scene",
+    [
+        WORLD.attacking(Patch()),
+        WORLD.preparing(Brightness()),
+        WORLD.fitting(Brightness()),
+        WORLD.defending(Sieve()),
+        WORLD.defending(Plain()),
+    ],
+    ids=["attack", "prepare", "fit", "filter", "training"],
+)
+def test_nothing_is_fitted_where_no_fit_came_before(scene: benchkit.Scene, use: Callable[[Any], Any]) -> None:
+    with pytest.raises(benchkit.ContractError, match=r"what a defense's fit\(\) returns"):
+        use(scene.fitted)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
 @pytest.mark.parametrize("name", ["others", "shadows"])
 @pytest.mark.parametrize("scene", [WORLD.attacking(Patch()), WORLD.defending(Brightness())], ids=["attack", "defense"])
 def test_what_defenses_learn_from_is_there_while_they_prepare(
@@ -60,3 +77,5 @@ def test_what_was_not_asked_for_is_empty_where_it_could_have_been() -> None:
     assert (dict(scene.others), list(scene.shadows)) == ({}, [])
     assert dict(WORLD.defending(Brightness()).prepared) == {}
     assert dict(WORLD.attacking(Patch()).prepared) == {}
+    for defense in (Brightness(), Blackout(), Retouch(), Audit()):
+        assert dict(WORLD.defending(defense).fitted) == {}

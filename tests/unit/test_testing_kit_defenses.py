@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,16 @@ def writes_into_clean(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images.float().mean((1, 2, 3))
 
 
+def writes_into_fitted(self: Any, images: Tensor, scene: Any) -> Tensor:
+    scene.fitted["level"] += 1
+    return images.float().mean((1, 2, 3))
+
+
+def fits(learn: Callable[[Any, Any], Any], base: type[Any] = Brightness, **more: Any) -> Callable[[], type[Any]]:
+    """Return what makes a plugin that learns from its victim like this."""
+    return lambda: broken(base, fit=learn, **more)
+
+
 CASES: list[Case] = [
     ("defense kind", lambda: broken(benchkit.Defense, name="x"), "exactly one of"),
     ("defense kind", lambda: broken(Brightness, needs={"model"}), "frozenset"),
@@ -64,6 +75,32 @@ CASES: list[Case] = [
         "scene.fit",
     ),
     ("defense prepare-repeats", lambda: broken(Brightness, **RNG_FREE), "only from scene.rng"),
+    ("defense fit", fits(lambda self, scene: [scene.rng]), "fit must return a dict of tensors"),
+    ("defense fit", fits(ODD["prepare"]), "contiguous"),
+    ("defense fit", fits(lambda self, scene: {"level": scene.model.head.bias}), "declare it"),
+    ("defense fit", fits(lambda self, scene: dict(scene.fitted)), "what a defense's fit.. returns"),
+    ("defense fit", fits(lambda self, scene: {}, Sieve), "acts before there is a victim"),
+    ("defense fit", fits(lambda self, scene: {}, Plain), r"\(robust training\) acts before"),
+    ("defense fit-repeats", fits(RNG_FREE["prepare"]), "only from scene.rng"),
+    ("defense fit-parameters", fits(lambda self, scene: {"level": torch.zeros(len(self.threshold))}), "used_by_fit"),
+    (
+        "defense fit-leaves-what-it-is-given",
+        fits(lambda self, scene: {"level": scene.clean.images.zero_()}),
+        "fit writes into scene.clean",
+    ),
+    (
+        "defense fit-leaves-what-it-is-given",
+        fits(lambda self, scene: {"level": scene.model.head.bias.data.zero_()}, needs=MODEL),
+        "fit changes scene.model",
+    ),
+    (
+        "defense fit-leaves-what-it-is-given",
+        fits(
+            lambda self, scene: {"level": scene.prepared["level"].zero_()},
+            prepare=lambda self, scene: {"level": torch.ones(1)},
+        ),
+        "fit writes into scene.prepared",
+    ),
     ("defense declared-needs", lambda: broken(Brightness, score=shrinks_the_model), "declare it"),
     (
         "defense declared-needs",
@@ -110,6 +147,11 @@ CASES: list[Case] = [
         "writes into the images",
     ),
     ("defense leaves-what-it-is-given", lambda: broken(Brightness, score=writes_into_clean), "scene.clean"),
+    (
+        "defense leaves-what-it-is-given",
+        fits(lambda self, scene: {"level": torch.ones(1)}, score=writes_into_fitted),
+        "writes into scene.fitted",
+    ),
     (
         "defense leaves-what-it-is-given",
         lambda: broken(Brightness, needs=MODEL, score=shrinks_the_model),
