@@ -19,6 +19,7 @@ from benchkit.contracts import checks
 from benchkit.contracts.data import Split, Tensors
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
+from benchkit.store.tensors import pack, unpack
 from benchkit.testing.world import World, worlds_for
 
 if TYPE_CHECKING:
@@ -164,11 +165,9 @@ def check_refusal(component: Attack | Defense) -> None:
 
 def check_prepare(component: Attack | Defense) -> None:
     """``prepare`` returns named tensors that can be stored (safetensors)."""
-    from safetensors.torch import load, save
-
     made_here = component.prepare(home(component).preparing(component))
     tensors = checks.tensors(component.name, made_here)
-    again = load(save(tensors))
+    again = unpack(pack(tensors))
     require(same(tensors, again), f"what {component.name}.prepare returns changes when it is stored")
 
 
