@@ -145,7 +145,7 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
     """Return a model detector's score and threshold for the victim in its scene."""
     return {
         "score": checks.number(defense.name, "score", defense.score(scene_for("score"))),
-        "threshold": checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold"))),
+        "threshold": checks.number(defense.name, "flags_above", defense.flags_above(scene_for("threshold"))),
     }
 
 
