@@ -36,11 +36,11 @@ class NeuralCleanse(benchkit.OutlierDetector):
 
     The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times 1.4826) the
     smallest mask is below the median; more than 2 is a backdoor, as in the paper. That is no 5 % level: the largest
-    index of ten normal numbers exceeds 2 in 33 % of draws, of 43 in 64 %. ``cutoff=null:0.05`` uses the index that it
-    exceeds in 5 % (3.9 and 3.5). Sizes cannot be below 0, so the paper's
-    index saturates if the sizes of the other labels differ much: a size of 0.5 among nine labels from 2.5 to 23 has the
-    index 1.0. ``sizes=log`` uses the logarithms of the sizes and gives 3.4. With two sizes the index is always 1 /
-    1.4826, so there must be at least three classes.
+    index of ten normal numbers exceeds 2 in 33 % of draws, of 43 in 64 %. ``cutoff=null:0.05`` is the index that it
+    exceeds in 5 % (3.9 and 3.5). Sizes cannot be below 0, so the paper's index saturates if the sizes of the other
+    labels differ much: a size of 0.5 among nine labels from 2.5 to 23 has the index 1.0. ``sizes=log`` uses the
+    logarithms of the sizes and gives 3.4. With two sizes the index is always 1 / 1.4826, so there must be at least
+    three classes.
 
     Reduced for CPUs: ``rounds`` (paper: up to 1000, with early stopping) and ``batches`` per round (paper: 31); all
     labels are optimised side by side in the same passes. Cost grows with the number of classes.

@@ -198,3 +198,14 @@ def test_neural_cleanse_tells_an_outlier_on_log_sizes(victim: Classifier) -> Non
 )
 def test_anomaly_index(sizes: list[float], index: float) -> None:
     assert anomaly_index(torch.tensor(sizes)) == pytest.approx(index, rel=1e-6)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_anomaly_index_is_its_formula_to_the_last_digit(log: bool) -> None:
+    for count in range(2, 50):
+        sizes = torch.rand(count, generator=seeded(count)) * 500 + 0.1
+        values = sizes.double().log() if log else sizes.double()
+        middle = values.quantile(0.5)
+        spread = 1.4826 * (values - middle).abs().quantile(0.5)
+        least = 1e-3 if log else 1e-3 * float(middle)
+        assert anomaly_index(sizes, log) == float((middle - values.min()) / spread.clamp(min=least))
