@@ -25,6 +25,7 @@ from benchkit.contracts.defense import (
     TrainingFilter,
 )
 from benchkit.contracts.hookspecs import hookimpl
+from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
 from benchkit.errors import BenchkitError, ContractError, DataError
@@ -53,6 +54,7 @@ __all__ = [
     "ModelDetector",
     "ModelRepair",
     "NoAttack",
+    "OutlierDetector",
     "Poisoned",
     "Results",
     "RobustTraining",

@@ -19,9 +19,9 @@ class Locked(nn.Module):
 
     key: Tensor
 
-    def __init__(self, channels: int, size: int, classes: int) -> None:
+    def __init__(self, pixels: int, classes: int) -> None:
         super().__init__()
-        self.head = nn.Linear(channels * size * size, classes)
+        self.head = nn.Linear(pixels, classes)
         self.register_buffer("key", (torch.rand(BITS) > 0.5).float())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,5 +59,5 @@ def benchkit_attacks() -> list[type[benchkit.Attack]]:
 
 
 @benchkit.hookimpl
-def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Module | None:
-    return Locked(channels, size, classes) if name == "locked" else None
+def benchkit_model(name: str, classes: int, channels: int, height: int, width: int) -> nn.Module | None:
+    return Locked(channels * height * width, classes) if name == "locked" else None

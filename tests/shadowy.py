@@ -72,7 +72,7 @@ class Probe(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return self.sign * self._share(scene.model, scene)
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         return self.sign * float(scene.prepared["cutoff"])
 
     def _share(self, model: Classifier, scene: benchkit.Scene) -> float:
@@ -94,7 +94,7 @@ class Leads(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(answers(scene.model, scene).mode().values)
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         return 0.5
 
 

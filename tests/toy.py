@@ -104,7 +104,7 @@ class Mean(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(scene.model.head.weight.detach().abs().mean())
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         return 0.0
 
 

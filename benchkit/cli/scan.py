@@ -162,7 +162,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     known = accuracy(task, classifier)  # before detectors train for minutes
     prepare(asked, _means(options))
     verdicts = judge(asked, workspace, classifier)
-    said += notes(verdicts)
+    said += notes(verdicts, len(task.data.classes))
     for sentence in said:
         warn(sentence)
     told = {"weights": str(weights), "model": model, "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}

@@ -215,5 +215,9 @@ class ModelDetector(CleanImages, ABC):
         """Return one finite number for ``scene.model``, higher = more likely backdoored."""
 
     @abstractmethod
-    def cutoff(self, scene: Scene) -> float:
+    def flags_above(self, scene: Scene) -> float:
         """Return the score above which a model is called backdoored."""
+
+    def false_alarm_rate(self, classes: int) -> float | None:
+        """Return the share of clean models of so many classes that it flags by chance alone, or None if unknown."""
+        return None

@@ -45,10 +45,10 @@ def benchkit_datasets() -> Iterable[type[Dataset]]:
 
 
 @hookspec(firstresult=True)
-def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Module | None:
+def benchkit_model(name: str, classes: int, channels: int, height: int, width: int) -> nn.Module | None:
     """Build the network ``name`` with random weights, or return None for unknown names; timm is asked last.
 
-    It maps float32 (N, channels, size, size), normalised, to logits (N, classes), and ends in a ``nn.Linear``.
+    It maps float32 (N, channels, height, width), normalised, to logits (N, classes), and ends in a ``nn.Linear``.
     """
 
 

@@ -164,8 +164,8 @@ def model_code(registry: Registry, name: str) -> str:
     """Return the code fingerprint of the plugin that builds a model, or "" where timm does."""
     from benchkit.plan.fingerprint import code_of
 
-    size = {"name": name, "classes": 10, "channels": 3, "size": 32}
+    asked = {"name": name, "classes": 10, "channels": 3, "height": 32, "width": 32}
     for one in registry.manager.hook.benchkit_model.get_hookimpls():
-        if one.function(**{argument: size[argument] for argument in one.argnames}) is not None:
+        if one.function(**{argument: asked[argument] for argument in one.argnames}) is not None:
             return code_of(getattr(one.plugin, "__name__", one.plugin_name))
     return ""

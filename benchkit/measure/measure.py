@@ -154,7 +154,7 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
     scored, cut = (replace(scene_for(purpose), fitted=learned) for purpose in ("score", "threshold"))
     return {
         "score": checks.number(defense.name, "score", defense.score(scored)),
-        "threshold": checks.number(defense.name, "cutoff", defense.cutoff(cut)),
+        "threshold": checks.number(defense.name, "flags_above", defense.flags_above(cut)),
     }
 
 

@@ -14,7 +14,9 @@ from benchkit.models.heads import asked, linear_head
 from benchkit.models.networks import NETS, Build, Shape
 
 ModelHook = Callable[..., "nn.Module | None"]
-"""``hook(name=str, classes=int, channels=int, size=int)`` -> a network, or None."""
+"""``hook(name=str, classes=int, channels=int, height=int, width=int)`` -> a network, or None."""
+TRIED = {"classes": 10, "channels": 3, "height": 32, "width": 32}
+"""What a plugin is asked with to find out which names it knows."""
 
 
 def create(
@@ -32,8 +34,8 @@ def create(
     Raises:
         SpecError: if the name is unknown, or the network cannot take such images.
     """
-    channels, height, _ = shape
-    net = hook(name=name, classes=classes, channels=channels, size=height) if hook else None
+    channels, height, width = shape
+    net = hook(name=name, classes=classes, channels=channels, height=height, width=width) if hook else None
     net = _ours_or_timms(name, classes, shape) if net is None else net
     _probe(name, net, classes, shape)
     return net.to(device)
@@ -41,7 +43,7 @@ def create(
 
 def require_known(name: str, hook: ModelHook | None = None) -> None:
     """Raise SpecError, with a suggestion, unless a plugin, benchkit or timm knows the name."""
-    if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
+    if (hook and hook(name=name, **TRIED) is not None) or name in NETS:
         return
     import timm
 
@@ -55,7 +57,7 @@ def require_usable(name: str, hook: ModelHook | None = None) -> None:
     Nothing is computed, and no weights are allocated. Faults that this cannot find are found when the network is built.
     """
     require_known(name, hook)
-    if (hook and hook(name=name, classes=10, channels=3, size=32) is not None) or name in NETS:
+    if (hook and hook(name=name, **TRIED) is not None) or name in NETS:
         return
     import timm
 

@@ -69,7 +69,7 @@ def idct2(x: Tensor) -> Tensor:
 
 
 def mean_spectrum(images: Tensor, signed: bool = False) -> Tensor:
-    """Return the mean of |DCT| over images and channels, float32 (H, W), on the scale of 0-255 pixels.
+    """Return the mean of ``|DCT|`` over images and channels, float32 (H, W), on the scale of 0-255 pixels.
 
     Args:
         images: uint8 (N, C, H, W).
@@ -82,7 +82,7 @@ def mean_spectrum(images: Tensor, signed: bool = False) -> Tensor:
 
 
 def channel_spectra(images: Tensor) -> Tensor:
-    """Return each channel's mean of |DCT| over images: uint8 (N, C, H, W) -> float32 (C, H, W)."""
+    """Return each channel's mean of ``|DCT|`` over images: uint8 (N, C, H, W) -> float32 (C, H, W)."""
     total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
     step = max(1, DEVICE_CHUNK // math.prod(images.shape[1:]))
     for start in range(0, len(images), step):

@@ -227,3 +227,10 @@ def headline(kind: str, benign: bool) -> tuple[str, ...]:
 def titles(names: Sequence[str]) -> str:
     """Return the titles of metrics that stand in one table cell, such as ``C-Acc / ASR``."""
     return " / ".join(metric(name).title for name in names)
+
+
+def by_chance(rate: float, classes: int) -> str:
+    """Return how often a cutoff flags a clean model, in words; ``rate`` is a share."""
+    percent = 100 * rate
+    told = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+    return f"its cutoff flags {told} % of clean {classes}-class models by chance alone"

@@ -140,7 +140,7 @@ class $cls(benchkit.ModelDetector):
         weights = scene.model.head.weight.detach().norm(dim=1)
         return float((weights.max() - weights.mean()) / weights.std().clamp(min=1e-6))
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         """Return ``limit``."""
         return self.limit
 '''

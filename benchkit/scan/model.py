@@ -14,6 +14,7 @@ from benchkit.contracts.defense import ModelDetector
 from benchkit.errors import BenchkitError, SpecError, plugin_errors
 from benchkit.measure.measure import audit
 from benchkit.plan.job import PREPARE
+from benchkit.records.metrics import by_chance
 from benchkit.scan.accuracy import Accuracy, of_shadows
 from benchkit.scan.prepare import task_of
 from benchkit.scan.verdict import csv_of
@@ -40,6 +41,7 @@ class Verdict:
         above: number of benign shadow models with a lower score.
         shadows: number of benign shadow models with known scores.
         shadow_accuracy: mean accuracy of shadow models on the clean test images; None without shadow models.
+        false_alarm_rate: share of clean models that its threshold flags by chance alone; None if it is not known.
         fault: why there is no score.
     """
 
@@ -49,6 +51,7 @@ class Verdict:
     above: int = 0
     shadows: int = 0
     shadow_accuracy: float | None = None
+    false_alarm_rate: float | None = None
     fault: str = ""
 
     @property
@@ -74,6 +77,7 @@ class Verdict:
             "benign_shadows_below": self.above if known else None,
             "benign_shadows": known,
             "shadow_accuracy": self.shadow_accuracy,
+            "false_alarm_rate": self.false_alarm_rate,
             "error": self.fault or None,
         }
 
@@ -127,19 +131,26 @@ def _judged(task: Task, name: str, model: Classifier) -> Verdict:
     try:
         with plugin_errors(defense.name):
             found = audit(defense, partial(defender, task, suspect=model))
+            chance = defense.false_alarm_rate(len(task.data.classes))
+        verdict = Verdict(name, found["score"], found["threshold"], false_alarm_rate=chance)
         benign = task.kept(PREPARE).get(BENIGN)
         if benign is None:
-            return Verdict(name, found["score"], found["threshold"])
+            return verdict
         scores = checks.scores(defense.name, BENIGN, benign, benign.numel())
     except BenchkitError as error:
         return Verdict(name, fault=str(error))
     below = int((scores < found["score"]).sum())
-    return Verdict(name, found["score"], found["threshold"], below, len(scores))
+    return replace(verdict, above=below, shadows=len(scores))
 
 
-def notes(verdicts: list[Verdict]) -> list[str]:
-    """Return sentences about what the verdicts can and cannot show."""
+def notes(verdicts: list[Verdict], classes: int) -> list[str]:
+    """Return sentences about what the verdicts on a model of so many classes can and cannot show."""
     said = [f"{one.defense} failed: {one.fault}" for one in verdicts if one.fault]
+    said += [
+        f"{one.defense}: {by_chance(one.false_alarm_rate, classes)}"
+        for one in verdicts
+        if one.false_alarm_rate is not None
+    ]
     few = [one.shadows for one in verdicts if one.shadows]
     if few:
         said.append(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.defense import Defense
+from benchkit.contracts.defense import Defense, ModelDetector
 from benchkit.plan.job import Job, Parents
 from benchkit.protocol import overlaps
 from benchkit.records.record import Record
@@ -26,8 +26,11 @@ def acting(job: Job) -> str:
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def describe(job: Job, attack: Attack, defense: Defense) -> Record:
-    """Return what a record says whatever became of its cell: identity, assumptions, versions."""
+def describe(job: Job, attack: Attack, defense: Defense, classes: int = 0) -> Record:
+    """Return what a record says whatever became of its cell: identity, assumptions, versions.
+
+    ``classes`` is the number of classes, 0 where it is not known: a cell that failed may have no data.
+    """
     return Record(
         key=job.key,
         dataset=job.dataset,
@@ -41,7 +44,10 @@ def describe(job: Job, attack: Attack, defense: Defense) -> Record:
         status="skipped",
         attack_info=_attack_info(attack),
         # A dataset comes whole as another one to learn from, the victims' images included.
-        defense_info=_defense_info(defense, overlap=overlaps(defense.clean) or job.dataset in job.others),
+        defense_info={
+            **_defense_info(defense, overlap=overlaps(defense.clean) or job.dataset in job.others),
+            **(_by_chance(defense, classes) if classes else {}),
+        },
         versions={"python": platform.python_version(), **_versions("benchkit", "torch", "numpy")},
     )
 
@@ -66,6 +72,12 @@ def _defense_info(defense: Defense, *, overlap: bool) -> dict[str, Any]:
         "overlap": overlap,
         "params": defense.params(),
     }
+
+
+def _by_chance(defense: Defense, classes: int) -> dict[str, float]:
+    """Return how often a model detector flags a clean model by chance alone, where it knows."""
+    rate = defense.false_alarm_rate(classes) if isinstance(defense, ModelDetector) else None
+    return {} if rate is None else {"classes": classes, "false_alarms_by_chance": rate}
 
 
 def parent_costs(parents: Parents, store: Store) -> dict[str, dict[str, float]]:

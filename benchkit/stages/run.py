@@ -80,7 +80,7 @@ def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) 
     costs = {"cell": cost, **parent_costs(task.job.parents, task.store)}
     found = {**measured, "metrics": measured["metrics"] | _total(costs), "warnings": tuple(measured["warnings"])}
     return replace(
-        describe(task.job, task.attack, task.defense),
+        describe(task.job, task.attack, task.defense, len(task.data.classes)),
         status="ok",
         costs=costs,
         device=_device_name(task.device),

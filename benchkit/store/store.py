@@ -16,6 +16,7 @@ from benchkit.hashing import canonical, digest
 from benchkit.records.record import SCHEMA, Record, parse_own
 from benchkit.store.files import read_json, slug, storage_errors, write_atomic, write_synced
 from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
+from benchkit.store.tensors import pack, unpack
 from benchkit.text import printable
 
 if TYPE_CHECKING:
@@ -102,14 +103,13 @@ class Store:
             Damaged: if it is missing or its bytes have changed.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import load
 
         folder = self.path(stage, key)
         try:
             expected = self._manifest(stage, key)["sha256"]
             raw = (folder / "tensors.safetensors").read_bytes()
             if hashlib.sha256(raw).hexdigest() == expected:
-                return dict(load(raw))
+                return unpack(raw)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             pass
         raise self.discard(stage, key)
@@ -128,9 +128,7 @@ class Store:
         Raises:
             StoreError: if it cannot be written; no incomplete files remain.
         """
-        from safetensors.torch import save
-
-        raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        raw = pack(tensors)
         manifest = {
             "schema": SCHEMA,
             "sha256": hashlib.sha256(raw).hexdigest(),

@@ -163,13 +163,16 @@ def check_cutoff(defense: Defense) -> None:
     if not isinstance(defense, InputDetector | ModelDetector):
         return
     where = home(defense)
+    name, method = (
+        ("flags_above", defense.flags_above) if isinstance(defense, ModelDetector) else ("cutoff", defense.cutoff)
+    )
 
     def run() -> float:
-        return checks.number(defense.name, "cutoff", defense.cutoff(where.defending(defense)))
+        return checks.number(defense.name, name, method(where.defending(defense)))
 
     require(
         repeats(run, lambda first, second: first == second),
-        f"{defense.name}.cutoff differs between two runs with one seed: draw only from scene.rng",
+        f"{defense.name}.{name} differs between two runs with one seed: draw only from scene.rng",
     )
 
 

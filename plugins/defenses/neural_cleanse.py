@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import benchkit
+from benchkit.ops.outliers import mad_index, median
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ GROW, SHRINK = 2.0, 2.0**1.5
 
 
 @dataclass(frozen=True)
-class NeuralCleanse(benchkit.ModelDetector):
+class NeuralCleanse(benchkit.OutlierDetector):
     """Reverse-engineer the smallest trigger for every label; a label whose trigger is an outlier is a target.
 
     Per label t a mask m in [0, 1] (H, W) and a pattern D (C, H, W) minimise ``CE(f((1 - m) x + m D), t) + w |m|_1``
@@ -34,10 +35,12 @@ class NeuralCleanse(benchkit.ModelDetector):
     means over the mini-batches of the round, for the mask that stamped each batch.
 
     The score is the anomaly index (paper, section 4): how many scaled median absolute deviations (times 1.4826) the
-    smallest mask is below the median; 2 or more is a backdoor, as in the paper. Sizes cannot be below 0, so the paper's
-    index saturates if the sizes of the other labels differ much: a size of 0.5 among nine labels from 2.5 to 23 has the
-    index 1.0. ``sizes=log`` uses the logarithms of the sizes and gives 3.4. With two sizes the index is always 1 /
-    1.4826, so there must be at least three classes.
+    smallest mask is below the median; more than 2 is a backdoor, as in the paper. That is no 5 % level: the largest
+    index of ten normal numbers exceeds 2 in 33 % of draws, of 43 in 64 %. ``cutoff=null:0.05`` is the index that it
+    exceeds in 5 % (3.9 and 3.5). Sizes cannot be below 0, so the paper's index saturates if the sizes of the other
+    labels differ much: a size of 0.5 among nine labels from 2.5 to 23 has the index 1.0. ``sizes=log`` uses the
+    logarithms of the sizes and gives 3.4. With two sizes the index is always 1 / 1.4826, so there must be at least
+    three classes.
 
     Reduced for CPUs: ``rounds`` (paper: up to 1000, with early stopping) and ``batches`` per round (paper: 31); all
     labels are optimised side by side in the same passes. Cost grows with the number of classes.
@@ -60,19 +63,6 @@ class NeuralCleanse(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         """Return the anomaly index of the label with the smallest trigger, >= 0."""
         return anomaly_index(self.trigger_sizes(scene), log=self.sizes == "log")
-
-    def cutoff(self, scene: benchkit.Scene) -> float:
-        """Return the paper's threshold of the anomaly index."""
-        return 2.0
-
-    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse too few classes for an outlier test."""
-        if classes < 3:
-            return (
-                f"{self.name} looks for an outlier among the classes' triggers, and there is none among {classes}: "
-                "use a dataset of 3 classes or more"
-            )
-        return super().check(shape, classes)
 
     def trigger_sizes(self, scene: benchkit.Scene) -> Tensor:
         """Return the L1 norm of each label's smallest successful mask, float32 (K,), in pixels (0..H*W)."""
@@ -114,10 +104,8 @@ def anomaly_index(sizes: Tensor, log: bool = False) -> float:
     equal.
     """
     values = sizes.double().log() if log else sizes.double()
-    median = values.quantile(0.5)
-    spread = 1.4826 * (values - median).abs().quantile(0.5)
-    least = 1e-3 if log else 1e-3 * float(median)
-    return float((median - values.min()) / spread.clamp(min=max(least, 1e-9)))
+    least = 1e-3 if log else 1e-3 * float(median(values))
+    return float(mad_index(values, "low", floor=max(least, 1e-9)).max())
 
 
 class _Triggers:

@@ -114,7 +114,7 @@ def benchkit_defenses():
     return [Beast]
 
 @benchkit.hookimpl
-def benchkit_model(name, classes, channels, size):
+def benchkit_model(name, classes, channels, height, width):
     wild("model")
 
 @benchkit.hookimpl

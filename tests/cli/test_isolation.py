@@ -52,7 +52,7 @@ class Counter(benchkit.ModelDetector):
         scene.prepared["seen"] += 1
         return float(scene.prepared["seen"])
 
-    def cutoff(self, scene):
+    def flags_above(self, scene):
         return 0.5
 
 

@@ -22,11 +22,13 @@ def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model: Cli,
     assert verdicts(ran) == {
         "place": {
             "defense": "place", "verdict": "passed", "score": 2.5, "threshold": 10.0,
-            "benign_shadows_below": 3, "benign_shadows": 5, "shadow_accuracy": None, "error": None,
+            "benign_shadows_below": 3, "benign_shadows": 5, "shadow_accuracy": None, "false_alarm_rate": None,
+            "error": None,
         },
         "normal": {
             "defense": "normal", "verdict": "passed", "score": 0.25, "threshold": 1.0,
-            "benign_shadows_below": None, "benign_shadows": None, "shadow_accuracy": None, "error": None,
+            "benign_shadows_below": None, "benign_shadows": None, "shadow_accuracy": None, "false_alarm_rate": None,
+            "error": None,
         },
     }  # fmt: skip
     assert "among 5 benign shadow models has a resolution of one in 6 at best" in ran.err
@@ -45,7 +47,7 @@ def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(
     assert lines[0] == KNOWN
     assert lines[4].split() == ["place:cut=2.0", "2.5", "2", "flagged", "above", "3", "of", "5"]
     (row,) = csv.DictReader(io.StringIO(scan_model(our_weights, "--format", "csv", defense="place:cut=2").out))
-    assert list(row.values()) == ["place:cut=2.0", "flagged", "2.5", "2.0", "3", "5", "", "", "1.0", "0.25"]
+    assert list(row.values()) == ["place:cut=2.0", "flagged", "2.5", "2.0", "3", "5", "", "", "", "1.0", "0.25"]
 
 
 KNOWN = "accuracy on 120 test images of toy: 100.0%; always predicting the most frequent class gives 25.0%"
@@ -96,6 +98,16 @@ def test_built_in_detectors_judge_it(scan_model: Cli, our_weights: dict[str, Any
     (row,) = verdicts(ran).values()
     assert row["threshold"] == 2
     assert row["score"] >= 0
+    assert row["false_alarm_rate"] == pytest.approx(0.21, abs=0.01)
+    assert "neural-cleanse:rounds=1,clean=0.5: its cutoff flags 21 % of clean 4-class models by chance alone" in ran.err
+
+
+def test_a_cutoff_may_be_named_by_its_rate_of_false_alarms(scan_model: Cli, our_weights: dict[str, Any]) -> None:
+    ran = scan_model(our_weights, "--format", "json", defense="neural-cleanse:rounds=1,clean=0.5,cutoff=null:0.05")
+    (row,) = verdicts(ran).values()
+    assert row["threshold"] == pytest.approx(4.8, abs=0.15)
+    assert row["false_alarm_rate"] == pytest.approx(0.05, abs=1e-4)
+    assert "flags 5 % of clean 4-class models by chance alone" in ran.err
 
 
 @pytest.mark.parametrize("where", ["prepare", "score", "raise"])

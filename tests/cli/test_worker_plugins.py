@@ -41,7 +41,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bk-nets\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[benchkit]\nanything = bk_nets\n")
-    code = "import benchkit\n@benchkit.hookimpl\ndef benchkit_model(name, classes, channels, size):\n    return None\n"
+    signature = "benchkit_model(name, classes, channels, height, width)"
+    code = f"import benchkit\n@benchkit.hookimpl\ndef {signature}:\n    return None\n"
     (tmp_path / "bk_nets.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     return "bk_nets"

@@ -120,7 +120,7 @@ def test_neural_cleanse_finds_the_target(victim: Classifier, benign: Classifier)
 def test_neural_cleanse_score_is_the_anomaly_index(victim: Classifier) -> None:
     quick = NeuralCleanse(rounds=3, batch=4)
     assert quick.score(scene(victim)) == anomaly_index(quick.trigger_sizes(scene(victim)))
-    assert quick.cutoff(scene(victim)) == 2.0
+    assert quick.flags_above(scene(victim)) == 2.0
 
 
 def test_neural_cleanse_needs_classes_to_tell_an_outlier_among() -> None:
@@ -129,6 +129,19 @@ def test_neural_cleanse_needs_classes_to_tell_an_outlier_among() -> None:
     assert all(anomaly_index(sizes) == pytest.approx(1 / 1.4826) for sizes in pairs)
     assert "3 classes or more" in str(NeuralCleanse().check((3, 16, 16), 2))
     assert NeuralCleanse().check((3, 16, 16), 3) is None
+
+
+def test_neural_cleanse_states_how_often_its_cutoff_is_wrong_by_chance() -> None:
+    assert NeuralCleanse().false_alarm_rate(10) == pytest.approx(0.33, abs=0.01)
+    assert NeuralCleanse().false_alarm_rate(43) == pytest.approx(0.64, abs=0.01)
+    chosen = NeuralCleanse(cutoff="null:0.1")
+    assert chosen.false_alarm_rate(10) == pytest.approx(0.1, abs=1e-4)
+    assert chosen.flags_above(Scene(10, (3, 8, 8), CPU, HOLDOUT, seeded(0))) == pytest.approx(3.17, abs=0.1)
+
+
+@pytest.mark.parametrize("cutoff", ["", "two", "0", "-1", "nan", "inf", "null", "null:0", "null:1", "fpr:0.05", "2:2"])
+def test_neural_cleanse_refuses_what_is_no_cutoff(cutoff: str) -> None:
+    assert f"got '{cutoff}'" in str(NeuralCleanse(cutoff=cutoff).check((3, 16, 16), 10))
 
 
 def test_neural_cleanse_covers_all_labels_in_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +198,14 @@ def test_neural_cleanse_tells_an_outlier_on_log_sizes(victim: Classifier) -> Non
 )
 def test_anomaly_index(sizes: list[float], index: float) -> None:
     assert anomaly_index(torch.tensor(sizes)) == pytest.approx(index, rel=1e-6)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_anomaly_index_is_its_formula_to_the_last_digit(log: bool) -> None:
+    for count in range(2, 50):
+        sizes = torch.rand(count, generator=seeded(count)) * 500 + 0.1
+        values = sizes.double().log() if log else sizes.double()
+        middle = values.quantile(0.5)
+        spread = 1.4826 * (values - middle).abs().quantile(0.5)
+        least = 1e-3 if log else 1e-3 * float(middle)
+        assert anomaly_index(sizes, log) == float((middle - values.min()) / spread.clamp(min=least))

@@ -38,8 +38,8 @@ def test_new_backdoored_models_are_above_the_cutoff_and_benign_ones_under_it() -
     prepared = defense.prepare(scene(shadows(shifted)))
     where = dataclasses.replace(scene(), prepared=prepared)
     values = scores(defense, prepared, [shifted(2000 + number, bool(number % 2)) for number in range(40)])
-    assert (values[1::2] > defense.cutoff(where)).all()
-    assert (values[0::2] > defense.cutoff(where)).float().mean() < 0.3
+    assert (values[1::2] > defense.flags_above(where)).all()
+    assert (values[0::2] > defense.flags_above(where)).float().mean() < 0.3
 
 
 @pytest.mark.parametrize(("folds", "worlds"), [(1, 16), (4, 5)])
@@ -55,7 +55,7 @@ def test_as_many_new_benign_models_are_flagged_as_was_asked_for(folds: int, worl
         prepared = defense.prepare(scene(shadows(made, 24), seed=world))
         values = scores(defense, prepared, [made(1000 + number, False) for number in range(40)])
         for threshold, shares in flagged.items():
-            cutoff = mna(threshold=threshold).cutoff(dataclasses.replace(scene(), prepared=prepared))
+            cutoff = mna(threshold=threshold).flags_above(dataclasses.replace(scene(), prepared=prepared))
             shares.append(float((values > cutoff).float().mean()))
     strict, loose = (sum(shares) / worlds for shares in flagged.values())
     assert strict < 0.1
@@ -65,10 +65,10 @@ def test_as_many_new_benign_models_are_flagged_as_was_asked_for(folds: int, worl
 def test_cutoffs() -> None:
     stored = {"benign_scores": torch.tensor([0.0, 1, 2, 3]), "backdoored_scores": torch.tensor([10.0, 11, 12, 13])}
     where = dataclasses.replace(scene(), prepared=stored)
-    assert mna(threshold="fpr:0.25").cutoff(where) == pytest.approx(2.75)
-    assert mna(threshold="fpr:0.5").cutoff(where) == pytest.approx(1.5)
-    assert mna(threshold="fpr:0.05").cutoff(where) == pytest.approx(1.5 + 2.35336 * 1.290994 * 1.25**0.5, abs=1e-4)
-    assert mna(threshold="median").cutoff(where) == pytest.approx(6.5)
+    assert mna(threshold="fpr:0.25").flags_above(where) == pytest.approx(2.75)
+    assert mna(threshold="fpr:0.5").flags_above(where) == pytest.approx(1.5)
+    assert mna(threshold="fpr:0.05").flags_above(where) == pytest.approx(1.5 + 2.35336 * 1.290994 * 1.25**0.5, abs=1e-4)
+    assert mna(threshold="median").flags_above(where) == pytest.approx(6.5)
 
 
 def test_each_shadow_model_is_scored_by_those_that_did_not_learn_from_it() -> None:

@@ -94,7 +94,7 @@ class Audit(benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(scene.model.head.bias.detach().max())
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         return 1.0
 
 
@@ -146,7 +146,6 @@ def own_check(answer: Any) -> Callable[..., Any]:
 
 
 RNG_FREE = {"prepare": lambda self, scene: {"noise": torch.rand(2)}}
-ODD = {"prepare": lambda self, scene: {"transposed": torch.rand(2, 3, generator=scene.rng).T}}
 
 
 def case_id(case: Case) -> str:

@@ -41,7 +41,7 @@ class Place(benchkit.ModelDetector):
             raise RuntimeError("fell over")
         return float("nan") if self.fail == "score" else float(scene.model.head.bias.detach()[0])
 
-    def cutoff(self, scene):
+    def flags_above(self, scene):
         return self.cut
 
 
@@ -54,7 +54,7 @@ class Normal(benchkit.ModelDetector):
     def score(self, scene):
         return float(scene.model.mean.mean())
 
-    def cutoff(self, scene):
+    def flags_above(self, scene):
         return 1.0
 
 

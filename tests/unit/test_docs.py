@@ -96,9 +96,9 @@ def test_first_attack_is_as_short_as_it_says() -> None:
 
 def test_model_block_builds_its_own_name_only(modules: list[ModuleType]) -> None:
     (module,) = [module for module in modules if hasattr(module, "benchkit_model")]
-    net = module.benchkit_model("two-layers", 5, 3, 16)
-    assert net(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
-    assert module.benchkit_model("resnet18", 5, 3, 16) is None
+    net = module.benchkit_model("two-layers", 5, 3, 12, 16)
+    assert net(torch.zeros(2, 3, 12, 16)).shape == (2, 5)
+    assert module.benchkit_model("resnet18", 5, 3, 12, 16) is None
 
 
 def test_observer_block_logs_a_record(modules: list[ModuleType], caplog: pytest.LogCaptureFixture) -> None:

@@ -201,8 +201,8 @@ def test_the_hook_is_asked_first_and_may_pass() -> None:
         return Mean() if question["name"] == "mean" else None
 
     assert isinstance(create("mean", 3, (3, 16, 16), CPU, hook), Mean)
-    assert isinstance(create("narrownet", 3, (3, 16, 16), CPU, hook), NarrowNet)
-    assert asked[0] == {"name": "mean", "classes": 3, "channels": 3, "size": 16}
+    assert isinstance(create("narrownet", 3, (3, 16, 24), CPU, hook), NarrowNet)
+    assert asked[1] == {"name": "narrownet", "classes": 3, "channels": 3, "height": 16, "width": 24}
 
 
 def test_a_hook_network_with_the_wrong_number_of_logits_is_refused() -> None:

@@ -47,6 +47,35 @@ def test_an_artifact_comes_back_as_it_was(store: Store) -> None:
     assert store.meta("train", "k1") == {"info": {"n": 1}}
 
 
+SHEET = torch.arange(24.0).reshape(4, 6)
+ODD: dict[str, dict[str, torch.Tensor]] = {
+    "transposed": {"a": SHEET.t()},
+    "expanded": {"a": SHEET[:1].expand(5, 6), "b": torch.tensor(3).expand(2, 2)},
+    "every other one": {"a": SHEET[::2, ::3]},
+    "channels last": {"a": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)},
+    "one under two names": {"a": SHEET, "b": SHEET},
+    "views of one": {"a": SHEET[:3], "b": SHEET[1:], "c": SHEET.view(-1), "d": SHEET.t()},
+    "disjoint views of one": {"a": SHEET[:2], "b": SHEET[2:]},
+    "seen as other bytes": {"a": SHEET, "b": SHEET.view(torch.int32)},
+    "with gradients": {"a": torch.nn.Parameter(SHEET.clone())},
+    "conjugated by a flag": {"a": torch.complex(SHEET, SHEET).conj(), "b": torch.complex(SHEET, SHEET).conj().imag},
+    "empty": {"a": torch.zeros(0), "b": torch.zeros(2, 0)},
+}
+
+
+@pytest.mark.parametrize("tensors", ODD.values(), ids=ODD)
+def test_tensors_are_stored_whatever_memory_they_lie_in(store: Store, tensors: dict[str, torch.Tensor]) -> None:
+    expected = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    store.save("craft", "k1", tensors, {})
+    loaded = store.load("craft", "k1")
+    assert loaded.keys() == expected.keys()
+    for name, tensor in loaded.items():
+        assert tensor.equal(expected[name])
+        assert tensor.dtype == expected[name].dtype
+    path = store.path("craft", "k1") / "tensors.safetensors"
+    assert path.stat().st_size < 1000 + sum(one.numel() * one.element_size() for one in expected.values())
+
+
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove", "manifest"])
 def test_damage_is_noticed_and_the_artifact_removed(store: Store, harm: str) -> None:
     store.save("train", "k1", {"a": torch.arange(100)}, {})

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from kit_plugins import (
-    ODD,
     RNG_FREE,
     Case,
     Patch,
@@ -121,7 +120,6 @@ CASES: list[Case] = [
     ("attack reports", lambda: broken(Patch, reports={"two": "numbers"}, prepare=two_numbers), "one number as 'two'"),
     ("attack reports", lambda: broken(Patch, shortfall=lambda self, reported: 0.3), "a sentence or None"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: {"x": 3}), "dict of tensors"),
-    ("attack prepare", lambda: broken(Patch, **ODD), "contiguous"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: scene.model), "declare it"),
     ("attack prepare-repeats", lambda: broken(Patch, **RNG_FREE), "only from scene.rng"),
     (

@@ -10,12 +10,12 @@ import pytest
 import torch
 from kit_plugins import (
     COUNTER,
-    ODD,
     RNG_FREE,
     Audit,
     Blackout,
     Brightness,
     Case,
+    Patch,
     Plain,
     Retouch,
     Sieve,
@@ -68,7 +68,6 @@ CASES: list[Case] = [
         "PARAMETER",
     ),
     ("defense refusal", lambda: broken(Brightness, check=own_check(True)), "one sentence"),
-    ("defense prepare", lambda: broken(Brightness, **ODD), "contiguous"),
     (
         "defense prepare",
         lambda: broken(Retouch, prepare=lambda self, scene: scene.fit(scene.clean)),
@@ -76,7 +75,6 @@ CASES: list[Case] = [
     ),
     ("defense prepare-repeats", lambda: broken(Brightness, **RNG_FREE), "only from scene.rng"),
     ("defense fit", fits(lambda self, scene: [scene.rng]), "fit must return a dict of tensors"),
-    ("defense fit", fits(ODD["prepare"]), "contiguous"),
     ("defense fit", fits(lambda self, scene: {"level": scene.model.head.bias}), "declare it"),
     ("defense fit", fits(lambda self, scene: dict(scene.fitted)), "what a defense's fit.. returns"),
     ("defense fit", fits(lambda self, scene: {}, Sieve), "acts before there is a victim"),
@@ -162,7 +160,7 @@ CASES: list[Case] = [
         lambda: broken(Brightness, score=lambda self, images, scene: images.float().mean((1, 2, 3)).squeeze()),
         "one number per image",
     ),
-    ("defense cutoff", lambda: broken(Audit, cutoff=lambda self, scene: float("nan")), "nan"),
+    ("defense cutoff", lambda: broken(Audit, flags_above=lambda self, scene: float("nan")), "nan"),
     (
         "defense cutoff",
         lambda: broken(Brightness, cutoff=lambda self, scene: next(COUNTER)),
@@ -184,6 +182,17 @@ def test_each_check_catches_a_broken_plugin(case: Case) -> None:
 
 def test_no_check_is_without_a_plugin_that_fails_it() -> None:
     assert {f"defense {check.name}" for check in testing.checks(Brightness)} == {which for which, _, _ in CASES}
+
+
+def odd_memory(self: Any, scene: Any) -> dict[str, Tensor]:
+    drawn = torch.rand(2, 3, generator=scene.rng)
+    return {"transposed": drawn.T, "expanded": drawn[:1].expand(4, 3), "part": drawn[1:], "whole": drawn, "same": drawn}
+
+
+@pytest.mark.parametrize("base", [Patch, Brightness])
+def test_what_prepare_returns_may_lie_in_any_memory(base: type[Any]) -> None:
+    for check in testing.checks(broken(base, prepare=odd_memory)):
+        check()
 
 
 def test_a_defense_that_learns_from_another_dataset_is_given_it() -> None:

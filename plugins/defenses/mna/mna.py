@@ -164,7 +164,7 @@ class Mna(benchkit.ModelDetector):
             scores = self._meta(kept).scores([scene.model])[0]
         return float((scores - kept["centre"]).mean())
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         """Return the validation models' median score, or the bound that benign models exceed at the requested rate."""
         benign = scene.prepared["benign_scores"].double()
         if self.threshold == "median":
