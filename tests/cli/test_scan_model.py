@@ -99,7 +99,7 @@ def test_built_in_detectors_judge_it(scan_model: Cli, our_weights: dict[str, Any
     assert row["threshold"] == 2
     assert row["score"] >= 0
     assert row["false_alarm_rate"] == pytest.approx(0.21, abs=0.01)
-    assert "neural-cleanse:rounds=1,clean=0.5: its cutoff flags 21 % of clean 4-class models by chance alone" in ran.err
+    assert "neural-cleanse:clean=0.5,rounds=1: its cutoff flags 21 % of clean 4-class models by chance alone" in ran.err
 
 
 def test_a_cutoff_may_be_named_by_its_rate_of_false_alarms(scan_model: Cli, our_weights: dict[str, Any]) -> None:
