@@ -27,6 +27,7 @@ from benchkit.contracts.defense import (
 from benchkit.contracts.hookspecs import hookimpl
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
+from benchkit.contracts.trained import Trained
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
 from benchkit.protocol import share_of
@@ -60,6 +61,7 @@ __all__ = [
     "Source",
     "Split",
     "Thresholded",
+    "Trained",
     "TrainingFilter",
     "__version__",
     "hookimpl",

@@ -164,12 +164,15 @@ def check_refusal(component: Attack | Defense) -> None:
 
 def check_prepare(component: Attack | Defense) -> None:
     """``prepare`` returns named tensors that can be stored (safetensors)."""
+    made_here = component.prepare(home(component).preparing(component))
+    require_stored(component.name, "prepare", checks.tensors(component.name, made_here))
+
+
+def require_stored(name: str, what: str, tensors: Tensors) -> None:
+    """Require that tensors can be stored as they are."""
     from safetensors.torch import load, save
 
-    made_here = component.prepare(home(component).preparing(component))
-    tensors = checks.tensors(component.name, made_here)
-    again = load(save(tensors))
-    require(same(tensors, again), f"what {component.name}.prepare returns changes when it is stored")
+    require(same(tensors, load(save(dict(tensors)))), f"what {name}.{what} returns changes when it is stored")
 
 
 def check_prepare_repeats(component: Attack | Defense) -> None:
