@@ -28,6 +28,7 @@ from benchkit.contracts.hookspecs import hookimpl
 from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
+from benchkit.contracts.trained import Trained
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
 from benchkit.protocol import cover_rows, poison_rows, share_of
@@ -63,6 +64,7 @@ __all__ = [
     "Source",
     "Split",
     "Thresholded",
+    "Trained",
     "TrainingFilter",
     "__version__",
     "cover_rows",

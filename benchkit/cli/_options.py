@@ -32,7 +32,7 @@ OPTIONS = [
     click.option("--population", metavar="N",
                  help="Judge model detectors by N backdoored and N benign models.  [default: the victims alone]"),
     click.option("--victims/--no-victims", default=None,
-                 help="Train victims for the no-defense column.  [default: yes]"),
+                 help="Train victims for the no-defense column, not only for what needs one.  [default: yes]"),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."),
     click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, metavar="DIR",
                  help="Where records and artifacts go."),

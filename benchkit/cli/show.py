@@ -68,7 +68,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
         controls = {"data": "poisons data", "training": "controls training", "none": "no attacker"}[component.access]
         labels = {"dirty": "dirty labels", "clean": "clean labels", "none": "labels untouched"}[component.label_policy]
         model = ["knows a clean model of the victim's architecture"] if "model" in component.needs else []
-        return "; ".join([controls, labels, *model])
+        learns = ["learns its trigger while it trains the victim"] if component.learns else []
+        return "; ".join([controls, labels, *model, *learns])
     if issubclass(cls, Defense):
         share = f"clean images worth {100 * component.clean:g} % of the training set"
         data = share if component.clean else "no clean images"

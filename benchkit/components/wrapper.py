@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.contracts.scene import Scene
+    from benchkit.contracts.trained import Trained
     from benchkit.models.classifier import Classifier
 
 
@@ -49,7 +50,7 @@ class AttackWrapper(Attack):
         images[rows] = self.rework(train.images[rows], images[rows], scene)
         return replace(made, data=Split(images, made.data.labels))
 
-    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
+    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier | Trained:
         """Train the victim as the wrapped attack does."""
         return self.base.train(poisoned, scene)
 
@@ -101,3 +102,8 @@ class AttackWrapper(Attack):
     def needs(self) -> frozenset[str]:  # type: ignore[override]
         """The needs of the wrapped attack."""
         return self.base.needs
+
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether the training of the wrapped attack learns what it stamps."""
+        return self.base.learns

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.contracts.scene import Scene
+    from benchkit.contracts.trained import Trained
     from benchkit.models.classifier import Classifier
 
 DRAWN = -1
@@ -29,8 +30,11 @@ class Attack(Component, ABC):
     Class attributes:
         access: what the attacker controls: ``data`` (poisons images) or ``training`` (runs the training).
         label_policy: ``dirty`` (poisoned images get the target label) or ``clean`` (labels do not change).
-        needs: ``frozenset({"model"})`` for a clean model of the victim's architecture in ``prepare``. It is trained
-            on the same images as the benign victim, from other initial weights and in another order.
+        needs: ``frozenset({"model"})`` for a clean model of the victim's architecture, ``scene.model``, in ``prepare``,
+            ``poison`` and ``train``: the same one in each. It is trained on the same images as the benign victim, from
+            other initial weights and in another order.
+        learns: True if ``train`` returns :class:`benchkit.Trained`: the victim, and tensors that ``stamp``, ``control``
+            and ``target_labels`` find in ``scene.prepared``. Such a victim is trained also without ``--victims``.
         reports: names and descriptions of those results of ``prepare`` that are one number about its success. Records
             hold them as metrics with the prefix ``craft_``.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and ``stamp`` is
@@ -44,6 +48,7 @@ class Attack(Component, ABC):
     access: ClassVar[Literal["data", "training", "none"]] = "data"
     label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "dirty"
     needs: ClassVar[frozenset[str]] = frozenset()
+    learns: ClassVar[bool] = False
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
     reports: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -76,7 +81,8 @@ class Attack(Component, ABC):
     def prepare(self, scene: Scene) -> Tensors:
         """Craft what ``stamp`` needs, once per dataset and seed (and per model, if ``needs`` includes it).
 
-        The other methods get the tensors as ``scene.prepared``. ``scene.clean`` is the clean training set.
+        The other methods get the tensors as ``scene.prepared``. ``scene.clean`` is the clean training set. An attack
+        that declares a model has ``scene.model``, ``scene.fit`` and ``scene.network`` here.
         """
         return {}
 
@@ -136,8 +142,12 @@ class Attack(Component, ABC):
         rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
-    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier:
-        """Train the victim. Attacks with ``access = "training"`` override this."""
+    def train(self, poisoned: Poisoned, scene: Scene) -> Classifier | Trained:
+        """Train the victim. Attacks with ``access = "training"`` override this.
+
+        With ``learns = True`` the result is ``benchkit.Trained(model, tensors)``. ``poison`` and ``train`` itself run
+        before these tensors are there.
+        """
         return scene.fit(poisoned.data)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:

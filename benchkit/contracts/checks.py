@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchkit.contracts.data import Data, Poisoned, Split
+from benchkit.contracts.trained import Trained
 from benchkit.errors import ContractError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchkit.contracts.attack import Attack
     from benchkit.models.classifier import Classifier
 
 MIN_SIDE = 8
@@ -76,17 +78,49 @@ def model(name: str, what: str, returned: Any) -> Classifier:
     from benchkit.models.classifier import Classifier
 
     if not isinstance(returned, Classifier):
-        raise ContractError(f"{name}.{what} must return the model of scene.fit, got {type(returned).__name__}")
+        raise ContractError(
+            f"{name}.{what} must return the model of scene.fit or scene.network, got {type(returned).__name__}"
+        )
     return returned.eval()
 
 
 def tensors(name: str, returned: Any, what: str = "prepare") -> dict[str, Tensor]:
-    """Check the result of ``prepare`` or ``draw``: a mapping of names to tensors. Raises ContractError."""
+    """Check the result of ``prepare`` or ``draw``, or what ``train`` learned: named tensors. Raises ContractError."""
     import torch
 
     if not isinstance(returned, Mapping) or not all(isinstance(one, torch.Tensor) for one in returned.values()):
         raise ContractError(f"{name}.{what} must return a dict of tensors")
     return dict(returned)
+
+
+def apart(name: str, what: str, added: Iterable[str], known: Iterable[str]) -> None:
+    """Check that names in ``scene.prepared`` are not given twice. Raises ContractError."""
+    for twice in sorted(set(added) & set(known)):
+        raise ContractError(f"{name}.{what} returns '{twice}', a name that prepare or draw has given: choose another")
+
+
+def trained(attack: Attack, returned: Any, prepared: Iterable[str]) -> Trained:
+    """Check the result of an attack's ``train``: a model, and tensors if and only if it ``learns``.
+
+    Args:
+        attack: whose ``train`` it was.
+        returned: its result.
+        prepared: the names of what was prepared and drawn.
+
+    Raises:
+        ContractError: in one sentence.
+    """
+    name, both = attack.name, isinstance(returned, Trained)
+    victim = model(name, "train", returned.model if both else returned)
+    learned = tensors(name, returned.learned, "train") if both else {}
+    if learned and not attack.learns:
+        raise ContractError(f"{name}.train returns tensors that no stamp would get: declare learns = True")
+    if attack.learns and not learned:
+        raise ContractError(
+            f"{name} says learns = True, but its train returns a model alone: return benchkit.Trained(model, tensors)"
+        )
+    apart(name, "train", learned, prepared)
+    return Trained(victim, learned)
 
 
 def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dict[str, float]:

@@ -36,6 +36,10 @@ FITTED = Absent(
     "scene.fitted is what a defense's fit() returns, and is there in the methods that run after it alone: not in "
     "prepare() or fit() itself, nor in a training filter or robust training, which act before there is a victim"
 )
+FITS = (
+    "is not available in prepare(), draw(), split() and stamp(), whose result all models share: attackers have it in "
+    "train(), and with needs = frozenset({'model'}) in prepare() and poison(); defenders in all methods after prepare()"
+)
 OTHERS = Absent("scene.others is there in a defense's prepare() alone: let prepare() return what you need of it")
 SHADOWS = cast(
     "Sequence[Classifier]",
@@ -62,6 +66,9 @@ class Fitter(Protocol):
     def epochs_for(self, images: int) -> float:
         """Return how many passes the recipe makes over so many images."""
 
+    def network(self, data: Split, *, rng: torch.Generator) -> Classifier:
+        """Return an untrained classifier for ``data``; one number is drawn from ``rng``, and seeds its weights."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -76,7 +83,8 @@ class Scene:
         held: the clean labelled images, read as ``clean``: an attacker's training set or a defender's hold-out; None
             for a defense without clean images.
         rng: a seeded CPU generator; all of a plugin's randomness comes from it.
-        prepared: the result of the component's own ``prepare``, in every other method.
+        prepared: the result of the component's own ``prepare``, in every other method but an attack's ``draw``; of an
+            attack also what it drew, and at test time what its ``train`` learned.
         fitted: the result of a defense's own ``fit`` for this victim, in the methods that run after it.
         others: in ``prepare``, the training splits of the datasets that a defense requested, by their spec.
         shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
@@ -100,13 +108,13 @@ class Scene:
     def poison_rate(self) -> float:
         """The share of the whole training set that an attacker may poison.
 
-        Raises ContractError in ``prepare``, whose trigger is crafted once for all rates, in ``benchkit spectrum``,
-        which has no rate, and for defenders.
+        Raises ContractError in ``prepare`` and ``draw``, whose result all rates share, in ``benchkit spectrum``, which
+        has no rate, and for defenders.
         """
         if self.rate is None:
             raise ContractError(
-                "scene.poison_rate is for attacks, but not in prepare(), whose result all poison rates share, nor for "
-                "benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter of your own"
+                "scene.poison_rate is for attacks, but not in prepare() or draw(), whose result all rates share, nor "
+                "for benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter"
             )
         return self.rate
 
@@ -125,12 +133,16 @@ class Scene:
 
     @property
     def model(self) -> Classifier:
-        """The model: the victim (for a defender) or a clean model (for an attacker).
+        """The model: the victim (for a defender) or a clean model (for an attacker, in prepare, poison and train).
 
-        It is a separate copy. Raises ContractError unless the component's ``needs`` or kind grants it.
+        It is a separate copy. Raises ContractError unless the component's ``needs`` or kind grants it, and in methods
+        that do not have it.
         """
         if self.granted is None:
-            raise ContractError("this component used scene.model; declare it: needs = frozenset({'model'})")
+            raise ContractError(
+                "this component used scene.model; declare it: needs = frozenset({'model'}), and use it in prepare(), "
+                "poison() or train() of an attack, or in the methods of a defense after prepare()"
+            )
         return self.granted
 
     def fit(
@@ -154,11 +166,28 @@ class Scene:
             on_batch: changes each uint8 batch before augmentation.
         """
         if self.trainer is None:
-            raise ContractError("scene.fit is not available in prepare(): its result would depend on the model")
+            raise ContractError(f"scene.fit {FITS}")
         return self.trainer.fit(data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch)
 
     def epochs_for(self, images: int) -> float:
         """Return the number of epochs of the benchmark's recipe for this number of images."""
         if self.trainer is None:
-            raise ContractError("scene.epochs_for is not available in prepare(): it depends on the recipe")
+            raise ContractError(f"scene.epochs_for {FITS}")
         return self.trainer.epochs_for(images)
+
+    def network(self, data: Split | None = None) -> Classifier:
+        """Return a new, untrained classifier of the victim's architecture, in eval mode.
+
+        Its weights are drawn from ``rng``. For components with a training loop of their own; ``fit`` needs no network.
+
+        Args:
+            data: images like those of the training, for the mean and the deviation of its inputs; default: ``clean``.
+        """
+        if self.trainer is None:
+            raise ContractError(f"scene.network {FITS}")
+        data = self.held if data is None else data
+        if data is None:
+            raise ContractError(
+                "scene.network() scales its inputs as images ask for: give it some, scene.network(train)"
+            )
+        return self.trainer.network(data, rng=self.rng)

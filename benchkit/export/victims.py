@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.components.baseline import NoAttack, NoDefense
 from benchkit.contracts.data import Source, Split
 from benchkit.contracts.scene import Scene
+from benchkit.contracts.trained import learned_in, weights_in
 from benchkit.errors import StoreError
 from benchkit.export.model_card import card
 from benchkit.plan.planner import Planner
@@ -157,12 +158,13 @@ def _write(victim: Victim, store: Store, record: Record | None, folder: Path, li
     from safetensors.torch import save
 
     try:
-        state = store.load("train", victim.key)
+        made = store.load("train", victim.key)
         info = store.meta("data", victim.data_key)["info"]
         prepared = store.load("craft", victim.craft_key) if victim.craft_key else {}
     except Damaged as error:
         raise StoreError(f"{victim}: {error}: run the benchkit run that made it, then export") from None
-    config = config_of(victim, state, info, prepared)
+    state = weights_in(made)
+    config = config_of(victim, state, info, prepared | learned_in(made))
     text = card(config, record.metrics if record else {}, record.warnings if record else (), license_id)
     folder.mkdir()
     write_synced(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
@@ -178,7 +180,7 @@ def config_of(
     Args:
         state: the weights; ``mean`` and ``std`` are float32 (C,), of images in [0, 1].
         info: the metadata of the decoded dataset: class names, and the shape (C, H, W) of an image.
-        prepared: the result of the attack's ``prepare``.
+        prepared: what the attack prepared, drew and learned.
     """
     from benchkit import __version__
 

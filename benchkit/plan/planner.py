@@ -85,18 +85,25 @@ class Planner(Part):
         attack = attack.crafter()
         if not attack.crafts():
             return {}
-        parents = {DATA: self.data()}
-        if "model" in attack.needs:
-            # A trigger does most to the model that it was crafted on: what it does to clean ones is asked of another.
-            parents[SURROGATE] = self.train(NoAttack(), 0.0, "surrogate")
+        parents = {DATA: self.data(), **self.surrogate(attack)}
         identity = {"attack": component_id(attack, "prepare"), "seed": self.seed}
         return {CRAFT: self.add("craft", identity, parents, f"craft {attack}", attack=str(attack))}
+
+    def surrogate(self, attack: Attack) -> dict[Role, Ref]:
+        """Add the clean model that an attack declares; return it as a parent."""
+        # A trigger does most to the model that it was crafted on: what it does to clean ones is asked of another.
+        return {SURROGATE: self.train(NoAttack(), 0.0, "surrogate")} if "model" in attack.needs else {}
+
+    def stamping(self, attack: Attack, rate: float) -> dict[Role, Ref]:
+        """Return what an attack stamps test images with, as parents: what it crafted, and what a victim taught it."""
+        learned = {VICTIM: self.train(attack, rate)} if attack.learns else {}
+        return {**self.craft(attack), **learned}
 
     @once
     def poison(self, attack: Attack, rate: float) -> Ref:
         """Add the step that poisons the training set; benign rows share one, that of no attack."""
         attack = NoAttack() if attack.benign else attack
-        parents = {DATA: self.data(), **self.craft(attack)}
+        parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
         identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
         return self.add("poison", identity, parents, f"poison {attack}", attack=str(attack), poison_rate=rate)
 
@@ -109,7 +116,7 @@ class Planner(Part):
         attack = NoAttack() if attack.benign else attack
         own = attack.controls_training()
         parents = {DATA: self.data(), POISON: self.poison(attack, rate)}
-        parents |= self.craft(attack) if own else {}
+        parents |= {**self.craft(attack), **self.surrogate(attack)} if own else {}
         own_way = identified(attack) if own else None
         identity = {"attack": own_way, "purpose": purpose, **self._net(), "seed": self.seed}
         label = f"train {self.model} on {attack}" + (" for attackers" if purpose == "surrogate" else "")
@@ -174,7 +181,7 @@ class Planner(Part):
         attack = NoAttack() if attack.benign else attack
         same = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
-        parents = {DATA: self.data(), **self.craft(attack)}
+        parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
         found = []
         for first, end in batches(self.spec.population):
             label = f"train {self.model} on {attack}, models {first} to {end - 1}"
@@ -211,7 +218,7 @@ class Planner(Part):
 
     def cell(self, attack: Attack, rate: float, defense: Defense) -> None:
         """Add one cell and everything it reads."""
-        parents = {DATA: self.data(), **self.craft(attack), **self.prepare(defense)}
+        parents = {DATA: self.data(), **self.stamping(attack, rate), **self.prepare(defense)}
         parents |= {**self.shared(attack, rate, defense), **self.fit(attack, rate, defense)}
         pair = {"attack": identified(attack), "defense": identified(defense)}
         identity = {**pair, "rate": rate, "seed": self.seed, **self._net()}

@@ -41,7 +41,13 @@ def plan_spectra(
 @dataclass
 class _Panels(Planner):
     def spectrum(self, attack: Attack, images: int) -> None:
-        """Add the step that stamps images and averages their spectra."""
+        """Add the step that stamps images and averages their spectra.
+
+        Raises:
+            SpecError: when the attack stamps with what a victim's training learns: a figure has no victim.
+        """
+        if attack.learns:
+            raise SpecError(f"{attack} learns its trigger as it trains a victim, which a figure has not: leave it out")
         parents = {DATA: self.data(), **self.craft(attack)}
         identity = {"attack": identified(attack), "images": images, "seed": self.seed}
         self.add("spectrum", identity, parents, f"spectrum of {attack}", attack=str(attack), images=images)

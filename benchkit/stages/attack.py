@@ -7,7 +7,7 @@ from torch import Tensor
 from benchkit.contracts import checks
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Poisoned, Tensors
-from benchkit.plan.job import POISON, SURROGATE
+from benchkit.plan.job import CRAFT, POISON
 from benchkit.stages.scenes import attacker
 from benchkit.stages.workspace import Result, Task
 
@@ -15,10 +15,10 @@ from benchkit.stages.workspace import Result, Task
 def make_craft(task: Task) -> Result:
     """Craft a trigger; the numbers that its attack reports are kept beside it."""
     attack = task.attack
-    model = task.model(SURROGATE) if task.has(SURROGATE) else None
-    prepared = checks.tensors(attack.name, attack.prepare(attacker(task, "prepare", granted=model)))
-    reported = checks.reported(attack.name, attack.reports, prepared)
-    return {**prepared, **draw(task, attack, "draw")}, reported
+    prepared = checks.tensors(attack.name, attack.prepare(attacker(task, "prepare")))
+    reported, drawn = checks.reported(attack.name, attack.reports, prepared), draw(task, attack, "draw")
+    checks.apart(attack.name, "draw", drawn, prepared)
+    return {**prepared, **drawn}, reported
 
 
 def make_poison(task: Task) -> Result:
@@ -39,9 +39,8 @@ def _shares(made: Poisoned) -> dict[str, float]:
 def make_train(task: Task) -> Result:
     """Train a victim, or the clean model of attackers; how much of its set was changed stays with it."""
     attack = task.attack
-    scene = attacker(task, task.job.purpose, fit=True)
-    model = checks.model(attack.name, "train", attack.train(task.poisoned, scene))
-    return model.state(), task.info(POISON)
+    scene = attacker(task, "train", task.job.purpose)
+    return checks.trained(attack, attack.train(task.poisoned, scene), task.kept(CRAFT)).state(), task.info(POISON)
 
 
 def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
@@ -52,7 +51,7 @@ def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
             are no covers at a cover rate above 0.
     """
     attack, train = task.attack, task.victim_train
-    made = checks.poisoned(attack.name, train, attack.poison(train, attacker(task, purpose, drawn=drawn)))
+    made = checks.poisoned(attack.name, train, attack.poison(train, attacker(task, "poison", purpose, drawn=drawn)))
     if not attack.benign:
         checks.poisons(attack.name, made, task.job.poison_rate or 0.0)
     checks.covers(attack.name, made, attack.cover_rate)
@@ -61,5 +60,5 @@ def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
 
 def draw(task: Task, attack: Attack, purpose: str) -> dict[str, Tensor]:
     """Return what an attack draws for one victim."""
-    found = checks.tensors(attack.name, attack.draw(attacker(task, purpose)), "draw")
+    found = checks.tensors(attack.name, attack.draw(attacker(task, "draw", purpose)), "draw")
     return {name: tensor.to(task.device) for name, tensor in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -11,9 +11,14 @@ from benchkit.contracts.data import Split, Tensors
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.measure.truth import Stamped
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, VICTIM
+from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, SURROGATE, VICTIM
 from benchkit.protocol import generator, holdout_rows
 from benchkit.stages.workspace import Task
+
+Method = Literal["prepare", "draw", "poison", "train", "stamp"]
+"""Methods of an attack; ``stamp`` stands for ``control`` and ``target_labels``, too."""
+MODELLED = ("prepare", "poison", "train")
+"""Methods that have the model which their attack declares, in steps that have it as a parent."""
 
 
 def scene(task: Task, held: Split | None, purpose: tuple[str, ...], **more: Any) -> Scene:
@@ -22,17 +27,29 @@ def scene(task: Task, held: Split | None, purpose: tuple[str, ...], **more: Any)
     return Scene(len(task.data.classes), task.shape, task.device, held, rng, **more)
 
 
-def attacker(task: Task, purpose: str, *, fit: bool = False, drawn: Tensors | None = None, **more: Any) -> Scene:
-    """Return what the attacker of a step may have; ``drawn`` stands in for what its craft step drew."""
+def attacker(task: Task, method: Method, purpose: str = "", *, drawn: Tensors | None = None) -> Scene:
+    """Return what a method of a step's attack may have.
+
+    Args:
+        method: which one.
+        purpose: what its random numbers follow from; by default the name of the method.
+        drawn: stands in for what the attack's craft step drew.
+    """
+    crafting, modelled = method in ("prepare", "draw"), task.has(SURROGATE) and method in MODELLED
     return scene(
         task,
         task.victim_train,
-        ("attacker", purpose),
-        prepared=PREPARED if task.job.stage == "craft" else {**task.kept(CRAFT), **(drawn or {})},
-        rate=task.job.poison_rate,
-        trainer=task.trainer if fit else None,
-        **more,
+        ("attacker", purpose or method),
+        prepared=PREPARED if crafting else {**task.kept(CRAFT), **_victim_taught(task, method), **(drawn or {})},
+        rate=None if crafting else task.job.poison_rate,
+        granted=task.model(SURROGATE) if modelled else None,
+        trainer=task.trainer if modelled or method == "train" else None,
     )
+
+
+def _victim_taught(task: Task, method: Method) -> Tensors:
+    """Return what the victim's training learned for the stamp."""
+    return task.learned(VICTIM) if task.attack.learns and method == "stamp" else {}
 
 
 def defender(
@@ -55,11 +72,11 @@ def defender(
         ("defender", purpose),
         granted=granted,
         trainer=task.trainer if fit else None,
-        **_learned(task, purpose),
+        **_defense_learned(task, purpose),
     )
 
 
-def _learned(task: Task, purpose: str) -> dict[str, Any]:
+def _defense_learned(task: Task, purpose: str) -> dict[str, Any]:
     """Return what a defense learns from in ``prepare``, and what it learned in the stages after that."""
     if task.job.stage == "prepare":
         return {"shadows": task.shadows(), "others": task.others()}
@@ -91,13 +108,13 @@ def triggered(task: Task) -> Stamped:
 
 
 def _stamp_key(task: Task) -> str:
-    job = task.job
-    return f"{job.attack}/{task.ref(CRAFT).key}/{task.ref(DATA).key}/{job.seed}/{job.poison_rate}"
+    job, victim = task.job, task.ref(VICTIM).key if task.attack.learns else ""
+    return f"{job.attack}/{task.ref(CRAFT).key}/{task.ref(DATA).key}/{job.seed}/{job.poison_rate}/{victim}"
 
 
 def _triggered(task: Task) -> Stamped:
     attack, test = task.attack, task.data.test
-    wanted = attack.target_labels(test.labels, attacker(task, "target"))
+    wanted = attack.target_labels(test.labels, attacker(task, "stamp", "target"))
     if attack.benign:
         none = test.labels[:0]
         return Stamped(none, test.images[:0], none, test.images[:0])

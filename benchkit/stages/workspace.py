@@ -13,6 +13,7 @@ from torch import Tensor
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Source, Split
 from benchkit.contracts.defense import Defense
+from benchkit.contracts.trained import learned_in, weights_in
 from benchkit.models.classifier import Classifier
 from benchkit.models.create import create
 from benchkit.plan.job import DATA, OTHER, POISON, SHADOWS, SUSPECTS, Job, Ref, Role
@@ -122,8 +123,12 @@ class Task:
 
     def model(self, role: Role) -> Classifier:
         """Return a copy of the model that a ``train`` step left."""
-        made: Callable[[], Classifier] = lambda: self.restored(self.load(role))  # noqa: E731
+        made: Callable[[], Classifier] = lambda: self.restored(weights_in(self.load(role)))  # noqa: E731
         return self.cache(f"{role.kind} model", f"{self.ref(role).key}/{self.job.model}", made).copy()
+
+    def learned(self, role: Role) -> dict[str, Tensor]:
+        """Return what the attack of a ``train`` step learned beside its model."""
+        return self.cache("learned", self.ref(role).key, lambda: learned_in(self.load(role)))
 
     def restored(self, state: Mapping[str, Tensor]) -> Classifier:
         """Return a model of the step's architecture with these weights, in eval mode."""

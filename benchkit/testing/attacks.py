@@ -18,6 +18,7 @@ from benchkit.testing.common import (
     home,
     repeats,
     require,
+    require_stored,
     unchanged,
 )
 from benchkit.testing.learning import check_prepare, check_prepare_repeats
@@ -56,6 +57,8 @@ def check_threat_model(attack: Attack) -> None:
         f"{name} says access = '{attack.access}' but {'replaces' if replaces else 'keeps'} train(): "
         "access is 'training' exactly when train() is replaced",
     )
+    learner = isinstance(attack.learns, bool) and (replaces or not attack.learns)
+    require(learner, f"{name}.learns is {attack.learns!r}: use True where train() returns benchkit.Trained, else False")
 
 
 def check_refuses_a_missing_class(attack: Attack) -> None:
@@ -179,11 +182,12 @@ def check_train(attack: Attack) -> None:
     where = home(attack)
     poisoned = poisoned_by(attack, where)
     before = copied(poisoned.data)
-    trained = attack.train(poisoned, where.attacking(attack, training=True))
-    logits = checks.model(attack.name, "train", trained).logits(where.inputs)
+    trained = checks.trained(attack, attack.train(poisoned, where.training(attack)), prepared(attack.crafter(), where))
+    logits = trained.model.logits(where.inputs)
     works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
     require(works, f"{attack.name}.train returned a model whose logits are not finite (N, {CLASSES})")
     require(unchanged(poisoned.data, before), f"{attack.name}.train writes into the training set")
+    require_stored(attack.name, "train", trained.learned)
 
 
 CHECKS = (

@@ -18,6 +18,7 @@ from torch import Tensor
 from benchkit.contracts.data import Split, Tensors
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
+from benchkit.store.tensors import pack, unpack
 from benchkit.testing.world import World, worlds_for
 
 if TYPE_CHECKING:
@@ -161,6 +162,11 @@ def check_refusal(component: Attack | Defense) -> None:
         answer = component.check(shape, classes)
         sentence = answer is None or (isinstance(answer, str) and answer.strip() != "" and "\n" not in answer)
         require(sentence, f"{component.name}.check must return None or one sentence, got {answer!r}")
+
+
+def require_stored(name: str, what: str, tensors: Tensors) -> None:
+    """Require that tensors can be stored as they are."""
+    require(same(tensors, unpack(pack(tensors))), f"what {name}.{what} returns changes when it is stored")
 
 
 def home(component: Attack | Defense) -> World:

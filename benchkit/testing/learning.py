@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
-from benchkit.store.tensors import pack, unpack
-from benchkit.testing.common import home, repeats, require, require_untouched, same, variations
+from benchkit.testing.common import home, repeats, require, require_stored, require_untouched, same, variations
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 
 def check_prepare(component: Attack | Defense) -> None:
     """``prepare`` returns named tensors that can be stored (safetensors)."""
-    _require_storable(component.name, "prepare", component.prepare(home(component).preparing(component)))
+    returned = component.prepare(home(component).preparing(component))
+    require_stored(component.name, "prepare", checks.tensors(component.name, returned))
 
 
 def check_prepare_repeats(component: Attack | Defense) -> None:
@@ -32,7 +32,7 @@ def check_prepare_repeats(component: Attack | Defense) -> None:
 def check_fit(defense: Defense) -> None:
     """``fit`` returns named tensors that can be stored (safetensors); only a defense that has a victim defines it."""
     if defense.fits():
-        _require_storable(defense.name, "fit", _fitted(defense, home(defense)))
+        require_stored(defense.name, "fit", _fitted(defense, home(defense)))
 
 
 def check_fit_repeats(defense: Defense) -> None:
@@ -70,8 +70,3 @@ def check_fit_leaves_what_it_is_given(defense: Defense) -> None:
 
 def _fitted(defense: Defense, where: World) -> Tensors:
     return checks.tensors(defense.name, defense.fit(where.fitting(defense)), "fit")
-
-
-def _require_storable(name: str, method: str, returned: Any) -> None:
-    tensors = checks.tensors(name, returned, method)
-    require(same(tensors, unpack(pack(tensors))), f"what {name}.{method} returns changes when it is stored")

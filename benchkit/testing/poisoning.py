@@ -20,7 +20,7 @@ def check_poison_mask(attack: Attack) -> None:
     """The masks mark exactly the changed images, and the input training set does not change."""
     where = home(attack)
     train = copied(where.data.train)
-    checks.poisoned(attack.name, where.data.train, covering(attack).poison(train, where.attacking(attack)))
+    checks.poisoned(attack.name, where.data.train, covering(attack).poison(train, where.poisoning(attack)))
     require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
 
 
@@ -80,7 +80,7 @@ def covering(attack: Attack, rate: float = RATE) -> Attack:
 
 def poisoned_by(attack: Attack, where: World) -> Poisoned:
     """Return a copy of a world's training set, poisoned by an attack, and with covers if it makes any."""
-    return covering(attack).poison(copied(where.data.train), where.attacking(attack))
+    return covering(attack).poison(copied(where.data.train), where.poisoning(attack))
 
 
 def _same_poison(first: Poisoned, second: Poisoned) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -123,17 +123,30 @@ class World:
         return self.trainer.fit(self.poisoned.data, rng=torch.Generator().manual_seed(2))
 
     def preparing(self, component: Attack | Defense, *, seed: int = 0) -> Scene:
-        """Return the scene of ``prepare``: without a trainer, and with a model only for attacks that declare one."""
+        """Return the scene of ``prepare``: with a model and a trainer only for attacks that declare a model."""
         if isinstance(component, Defense):
             others = dict.fromkeys(component.other_datasets(), self.data.train)
             scene = self._scene(self._held(component), seed)
             return dataclasses.replace(scene, shadows=self._shadows(component), others=others)
-        return self._scene(self.data.train, seed, model=self._granted(component, lambda: self.clean_model))
+        return self._scene(self.data.train, seed, **self._modelled(component))
 
-    def attacking(self, attack: Attack, *, seed: int = 0, training: bool = False) -> Scene:
-        """Return the scene of ``stamp`` and ``poison``, or (with a trainer) that of ``train``."""
-        ready, trainer = dict(prepared(attack, self)), self.trainer if training else None
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE, trainer=trainer)
+    def drawing(self, *, seed: int = 0) -> Scene:
+        """Return the scene of ``draw``: that of ``prepare`` without a model."""
+        return self._scene(self.data.train, seed)
+
+    def attacking(self, attack: Attack, *, seed: int = 0) -> Scene:
+        """Return the scene of ``stamp``, ``control`` and ``target_labels``, with what training learned."""
+        ready = {**prepared(attack, self), **learned(attack, self)}
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE)
+
+    def poisoning(self, attack: Attack, *, seed: int = 0) -> Scene:
+        """Return the scene of ``poison``, before anything is learned."""
+        ready = dict(prepared(attack, self))
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, **self._modelled(attack))
+
+    def training(self, attack: Attack, *, seed: int = 0) -> Scene:
+        """Return the scene of an attack's ``train``: that of ``poison`` with a trainer for all."""
+        return dataclasses.replace(self.poisoning(attack, seed=seed), trainer=self.trainer)
 
     def fitting(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
@@ -158,6 +171,10 @@ class World:
         scenes = [self._scene(self._held(defense), number) for number in numbers]
         splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
         return [self.trainer.fit(split, rng=scene.rng, epochs=1) for split, scene in zip(splits, scenes, strict=True)]
+
+    def _modelled(self, attack: Attack) -> dict[str, Any]:
+        model = self._granted(attack, lambda: self.clean_model)
+        return {"model": model, "trainer": self.trainer} if model else {}
 
     def _granted(self, component: Attack | Defense, model: Callable[[], Classifier]) -> Classifier | None:
         return model().copy() if "model" in component.needs else None
@@ -188,7 +205,17 @@ def prepared(component: Attack | Defense, where: World) -> Tensors:
     """Return the result of ``component.prepare`` in a world, computed once; wrappers use that of the wrapped attack."""
     maker = component.crafter() if isinstance(component, Attack) else component
     made = maker.prepare(where.preparing(maker))
-    return {**made, **maker.draw(where.preparing(maker))} if isinstance(maker, Attack) else made
+    return {**made, **maker.draw(where.drawing())} if isinstance(maker, Attack) else made
+
+
+@functools.lru_cache(maxsize=64)
+def learned(attack: Attack, where: World) -> Tensors:
+    """Return what an attack's ``train`` learns for its stamp in a world, computed once; nothing for most."""
+    if not attack.learns:
+        return {}
+    train = where.data.train
+    poisoned = attack.poison(Split(train.images.clone(), train.labels.clone()), where.poisoning(attack))
+    return checks.trained(attack, attack.train(poisoned, where.training(attack)), prepared(attack, where)).learned
 
 
 @functools.lru_cache(maxsize=64)

@@ -81,6 +81,11 @@ class Trainer:
         """Return how many passes the recipe makes over so many images."""
         return self.recipe.epochs_for(images)
 
+    def network(self, data: Split, *, rng: torch.Generator) -> Classifier:
+        """Return an untrained classifier; see :meth:`benchkit.Scene.network`."""
+        with seeded(draw_seed(rng)):
+            return self.fresh(data.to(self.device))[0]
+
     def fresh(self, data: Split) -> tuple[Classifier, list[Tensor]]:
         """Return a new classifier for ``data``, drawn from torch's global generator, and its fixed parameters."""
         model = Classifier(self.build(), *statistics(data.images))

@@ -171,14 +171,21 @@ class Lab:
 
     def craft(self, attack: Attack) -> Tensors:
         """Return what an attack's stamp needs."""
-        granted = self.surrogate.copy() if "model" in attack.needs else None
-        crafting = attack.crafter()
-        return {**crafting.prepare(self.scene("prepare", granted=granted)), **crafting.draw(self.scene("draw"))}
+        if attack.learns:
+            raise BenchkitError(f"{attack} learns its trigger while it trains a victim, and is stamped before: omit it")
+        crafting, none = attack.crafter(), {"rate": None}
+        made = crafting.prepare(self.scene("prepare", **none, **self._modelled(attack)))
+        return {**made, **crafting.draw(self.scene("draw", **none))}
 
     def victim(self, attack: Attack, prepared: Tensors) -> Classifier:
         """Let an attack poison the training set, and train on it."""
-        poisoned = attack.poison(self.train, self.scene("poison", prepared=prepared))
-        return attack.train(poisoned, self.scene("train", prepared=prepared, trainer=self.trainer))
+        modelled = self._modelled(attack)
+        poisoned = attack.poison(self.train, self.scene("poison", prepared=prepared, **modelled))
+        scene = self.scene("train", prepared=prepared, **(modelled | {"trainer": self.trainer}))
+        return checks.trained(attack, attack.train(poisoned, scene), prepared).model
+
+    def _modelled(self, attack: Attack) -> dict[str, Any]:
+        return {"granted": self.surrogate.copy(), "trainer": self.trainer} if "model" in attack.needs else {}
 
     def accuracy(self, victim: Classifier) -> float:
         """Return the clean accuracy on the whole test split."""

@@ -161,7 +161,7 @@ class LowFreq(benchkit.Attack):
         drawn = torch.randint(len(rows), (count,), generator=scene.rng)
         return scene.clean.images[rows[drawn.to(rows.device)].to(scene.clean.images.device)]
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier | benchkit.Trained:
         """Train the victim, on clean data with poison in each batch or on the poisoned set.
 
         Raises:

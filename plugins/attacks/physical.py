@@ -80,7 +80,7 @@ class Physical(benchkit.AttackWrapper):
         """``training`` if every image is photographed, else the access of the wrapped attack."""
         return "training" if self.everything else self.base.access
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier | benchkit.Trained:
         """Train the victim on photographs."""
         if not self.everything:
             return super().train(poisoned, scene)

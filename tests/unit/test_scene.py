@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from kit_plugins import Audit, Blackout, Brightness, Patch, Plain, Retouch, Sieve
+import torch
+from kit_plugins import Audit, Blackout, Brightness, Patch, Plain, Retouch, Sieve, broken
+from torch import Tensor
 
 import benchkit
 from benchkit.testing.world import RATE, world
@@ -25,7 +27,7 @@ USES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize(
-    "scene", [WORLD.preparing(Patch()), WORLD.preparing(Brightness()), WORLD.defending(Brightness())]
+    "scene", [WORLD.preparing(Patch()), WORLD.drawing(), WORLD.preparing(Brightness()), WORLD.defending(Brightness())]
 )
 def test_only_an_attack_that_knows_its_rate_reads_one(scene: benchkit.Scene) -> None:
     with pytest.raises(benchkit.ContractError, match=r"not in prepare\(\).*use it in poison\(\)"):
@@ -79,3 +81,49 @@ def test_what_was_not_asked_for_is_empty_where_it_could_have_been() -> None:
     assert dict(WORLD.attacking(Patch()).prepared) == {}
     for defense in (Brightness(), Blackout(), Retouch(), Audit()):
         assert dict(WORLD.defending(defense).fitted) == {}
+
+
+MODELLED = broken(Patch, needs=frozenset({"model"}), access="training")()
+
+
+def weights(model: Any) -> Tensor:
+    return torch.cat([one.detach().flatten() for one in model.parameters()])
+
+
+@pytest.mark.parametrize("use", ["model", "fit", "epochs_for", "network"])
+def test_only_where_a_model_is_declared_do_crafting_and_poisoning_depend_on_the_architecture(use: str) -> None:
+    uses: dict[str, Callable[[benchkit.Scene], Any]] = {
+        "model": lambda scene: scene.model,
+        "fit": lambda scene: scene.fit(scene.clean, epochs=0.1),
+        "epochs_for": lambda scene: scene.epochs_for(9),
+        "network": lambda scene: scene.network(),
+    }
+    for scene in (WORLD.preparing(MODELLED), WORLD.poisoning(MODELLED), WORLD.training(MODELLED)):
+        assert uses[use](scene) is not None
+    for without in (WORLD.preparing(Patch()), WORLD.poisoning(Patch()), WORLD.attacking(MODELLED), WORLD.drawing()):
+        with pytest.raises(benchkit.ContractError, match=rf"scene\.{use}.*frozenset.*prepare\(\)"):
+            uses[use](without)
+
+
+def test_an_attack_has_one_model_in_all_its_methods() -> None:
+    scenes = WORLD.preparing(MODELLED), WORLD.poisoning(MODELLED), WORLD.training(MODELLED)
+    first, *others = [weights(scene.model) for scene in scenes]
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_a_network_is_untrained_and_follows_from_the_scenes_random_numbers() -> None:
+    one, same, other = (WORLD.training(Patch(), seed=seed) for seed in (0, 0, 1))
+    first = one.network()
+    assert torch.equal(weights(first), weights(same.network()))
+    assert not torch.equal(weights(first), weights(one.network()))
+    assert not torch.equal(weights(first), weights(other.network()))
+    assert not first.training
+    assert (first.logits(one.clean.images).argmax(1) == one.clean.labels).float().mean() < 0.6
+    torch.testing.assert_close(first.mean, (one.clean.images / 255).mean((0, 2, 3)), atol=1e-3, rtol=0)
+
+
+def test_a_defense_without_clean_images_says_what_its_network_will_see() -> None:
+    scene, train = WORLD.defending(Plain()), WORLD.poisoned.data
+    with pytest.raises(benchkit.ContractError, match=r"scene\.network\(train\)"):
+        scene.network()
+    torch.testing.assert_close(scene.network(train).mean, (train.images / 255).mean((0, 2, 3)), atol=1e-3, rtol=0)

@@ -91,6 +91,26 @@ def poisons_at_random(self: Any, train: benchkit.Split, scene: Any) -> benchkit.
     return benchkit.Attack.poison(self, train, replace(scene, rng=lost))
 
 
+def learns_a_view(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> benchkit.Trained:
+    return benchkit.Trained(scene.fit(poisoned.data, epochs=0.1), {"turned": torch.rand(3, 4).T})
+
+
+def learns_what_it_prepared(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> benchkit.Trained:
+    return benchkit.Trained(scene.fit(poisoned.data, epochs=0.1), {"two": torch.zeros(2)})
+
+
+def needs_what_it_learns(self: Any, images: Tensor, scene: Any) -> Tensor:
+    learned: Tensor = scene.prepared["learned"]
+    return images + learned
+
+
+def plain(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> Any:
+    return scene.fit(poisoned.data, epochs=0.1)
+
+
+LEARNS: dict[str, Any] = {"access": "training", "learns": True}
+
+
 def trains_in_place(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> Any:
     poisoned.data.images[:] = 0
     return scene.fit(poisoned.data, epochs=0.1)
@@ -116,6 +136,7 @@ CASES: list[Case] = [
     ("attack threat-model", lambda: broken(Patch, needs={"model"}), "frozenset"),
     ("attack threat-model", lambda: broken(Patch, train=diverges), "replaces train"),
     ("attack threat-model", lambda: broken(Patch, access="training"), "keeps train"),
+    ("attack threat-model", lambda: broken(Patch, learns=True), "learns is True"),
     ("attack refuses-a-missing-class", lambda: broken(Patch, check=own_check(None)), "super"),
     ("attack reports", lambda: broken(Patch, reports={"two": "numbers"}, prepare=two_numbers), "one number as 'two'"),
     ("attack reports", lambda: broken(Patch, shortfall=lambda self, reported: 0.3), "a sentence or None"),
@@ -185,6 +206,16 @@ CASES: list[Case] = [
     ),
     ("attack train", lambda: broken(Patch, access="training", train=trains_in_place), "training set"),
     ("attack train", lambda: broken(Patch, access="training", train=diverges), "not finite"),
+    ("attack train", lambda: broken(Patch, **LEARNS, train=plain), "returns a model alone"),
+    ("attack train", lambda: broken(Patch, access="training", train=learns_a_view), "declare learns = True"),
+    ("attack train", lambda: broken(Patch, **LEARNS, train=learns_a_view), "contiguous"),
+    (
+        "attack train",
+        lambda: broken(Patch, **LEARNS, prepare=two_numbers, train=learns_what_it_prepared),
+        "returns 'two', a name that prepare or draw has given",
+    ),
+    ("attack poison-mask", lambda: broken(Patch, **LEARNS, train=plain, stamp=needs_what_it_learns), "learned"),
+    ("attack stamp", lambda: broken(Patch, stamp=lambda self, images, scene: scene.model), "prepare.., poison"),
 ]
 
 

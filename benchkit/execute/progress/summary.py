@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from benchkit.plan.job import CRAFT
 from benchkit.plan.steps import Plan, Step
 from benchkit.spec.spec import Spec
 from benchkit.store.store import Store
@@ -39,7 +40,8 @@ def _others(made: Plan, missing: Collection[str]) -> str:
     """
     own = [step for step in made.of("train") if step.job.purpose == "surrogate"]
     keys = {step.key for step in own}
-    users = [step for step in made.of("craft") if keys & {key for _, key in step.parents.values()}]
+    users = [step for step in made.of("craft") + made.of("poison") if keys & {key for _, key in step.parents.values()}]
+    users = [step for step in users if CRAFT not in step.parents]  # what is crafted was named with its own step
     crafted = ", ".join(dict.fromkeys(step.job.attack for step in users))
     many = made.of("shadows") + made.of("population")
     return _trained(own, f"attackers to craft {crafted}", missing) + _trained(many, "model detectors", missing)
