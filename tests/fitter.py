@@ -74,7 +74,7 @@ class Loud(Counting, benchkit.ModelDetector):
     def score(self, scene: benchkit.Scene) -> float:
         return float(scene.fitted["usual"].max())
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
+    def flags_above(self, scene: benchkit.Scene) -> float:
         return float(scene.fitted["usual"].mean())
 
 

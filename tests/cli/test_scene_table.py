@@ -16,7 +16,7 @@ import benchkit
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
 INTERNAL = {"held", "rate", "granted", "trainer"}
-KIND = {"score", "purify", "suspicion", "train", "repair", "calibration", "cutoff"}
+KIND = {"score", "purify", "suspicion", "train", "repair", "calibration", "cutoff", "flags_above"}
 Table = dict[tuple[str, str], str]
 
 
@@ -55,6 +55,7 @@ def wanted(table: Table, method: str, who: type[benchkit.Component]) -> set[str]
         "yes": True,
         "needs": "model" in getattr(who, "needs", ()),
         "clean": issubclass(who, benchkit.CleanImages),
+        "victim": getattr(who, "has_victim", False),
         "-": False,
     }
     return {field for field, one in table if one == method and granted[table[field, one]]}

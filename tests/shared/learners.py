@@ -86,8 +86,8 @@ def benchkit_attacks() -> list[type[benchkit.Attack]]:
 
 
 @benchkit.hookimpl
-def benchkit_model(name: str, classes: int, channels: int, size: int) -> nn.Module | None:
-    pixels = channels * size * size
+def benchkit_model(name: str, classes: int, channels: int, height: int, width: int) -> nn.Module | None:
+    pixels = channels * height * width
     if name == "two-tensors":
         return nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
     if name == "four-tensors":

@@ -34,6 +34,7 @@ USES: dict[str, Callable[[benchkit.Scene], Any]] = {
     "network": lambda scene: scene.network(few(scene)).logits(few(scene).images),
     "others": lambda scene: dict(scene.others),
     "shadows": lambda scene: list(scene.shadows),
+    "fitted": lambda scene: dict(scene.fitted),
 }
 
 
@@ -124,6 +125,10 @@ class Eye(benchkit.InputDetector):
         note(self.name, "prepare", scene)
         return {}
 
+    def fit(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+        note(self.name, "fit", scene)
+        return {}
+
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         note(self.name, "score", scene)
         return images.float().mean((1, 2, 3))
@@ -184,6 +189,10 @@ class Mender(benchkit.ModelRepair):
 
     name = "mender"
 
+    def fit(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+        note(self.name, "fit", scene)
+        return {}
+
     def repair(self, scene: benchkit.Scene) -> Any:
         note(self.name, "repair", scene)
         return scene.model
@@ -202,12 +211,16 @@ class Head(benchkit.ModelDetector):
         note(self.name, "prepare", scene)
         return {}
 
+    def fit(self, scene: benchkit.Scene) -> dict[str, Tensor]:
+        note(self.name, "fit", scene)
+        return {}
+
     def score(self, scene: benchkit.Scene) -> float:
         note(self.name, "score", scene)
         return 0.0
 
-    def cutoff(self, scene: benchkit.Scene) -> float:
-        note(self.name, "cutoff", scene)
+    def flags_above(self, scene: benchkit.Scene) -> float:
+        note(self.name, "flags_above", scene)
         return 1.0
 
 

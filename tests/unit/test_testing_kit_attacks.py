@@ -208,7 +208,6 @@ CASES: list[Case] = [
     ("attack train", lambda: broken(Patch, access="training", train=diverges), "not finite"),
     ("attack train", lambda: broken(Patch, **LEARNS, train=plain), "returns a model alone"),
     ("attack train", lambda: broken(Patch, access="training", train=learns_a_view), "declare learns = True"),
-    ("attack train", lambda: broken(Patch, **LEARNS, train=learns_a_view), "contiguous"),
     (
         "attack train",
         lambda: broken(Patch, **LEARNS, prepare=two_numbers, train=learns_what_it_prepared),
