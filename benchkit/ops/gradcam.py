@@ -16,7 +16,7 @@ def grad_cam(model: nn.Module, images: Tensor, labels: Tensor, layer: nn.Module)
     Selvaraju et al., ICCV 2017, Section 3: the weights of a layer's channels are the spatial means of the gradients of
     the label's logit; the map is the weighted sum of the channels, without its negative part, resized bilinearly. For a
     linear head over global average pooling it is the positive part of the class activation map (Zhou et al., CVPR
-    2016), divided by the number of positions. The model is used in the mode it is in: put it into evaluation mode first.
+    2016), divided by the number of positions. Put the model into evaluation mode first.
 
     Args:
         model: maps images to logits (N, K), such as ``scene.model``.
