@@ -43,7 +43,8 @@ def _points() -> Iterator[tuple[EntryPoint, str, str]]:
     for dist in distributions():
         name, version = "?", ""
         with suppress(Exception):
-            name, version = dist.metadata["Name"] or "?", dist.version or ""
+            told = dist.metadata  # parsed at each access
+            name, version = told["Name"] or "?", told["Version"] or ""
         if name != "?" and name in seen:
             continue
         seen.add(name)
