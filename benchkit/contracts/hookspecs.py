@@ -26,6 +26,9 @@ hookspec = pluggy.HookspecMarker("benchkit")
 hookimpl = pluggy.HookimplMarker("benchkit")
 
 
+# A specification is never called; raising stands for a body that its type demands.
+
+
 @hookspec
 def benchkit_attacks() -> Iterable[type[Attack]]:
     """Return attack classes; called when the plugin is loaded: ``return [Checkerboard]``."""

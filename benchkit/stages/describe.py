@@ -11,7 +11,7 @@ from typing import Any
 
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.defense import Defense, ModelDetector
-from benchkit.plan.job import Job, Parents
+from benchkit.plan.job import PREPARE, Job, Parents
 from benchkit.protocol import overlaps
 from benchkit.records.record import Record
 from benchkit.store.files import read_json
@@ -86,9 +86,9 @@ def parent_costs(parents: Parents, store: Store) -> dict[str, dict[str, float]]:
     Raises:
         Damaged: when a parent has to be made again first.
     """
-    metas = {str(role): store.meta(*step) for role, step in parents.items()}
-    shadows = metas.get("prepare", {}).get("info", {}).get("shadows")
-    return {role: meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
+    metas = {role: store.meta(*step) for role, step in parents.items()}
+    shadows = metas[PREPARE]["info"].get("shadows") if PREPARE in metas else None
+    return {str(role): meta["cost"] for role, meta in metas.items()} | ({"shadows": shadows} if shadows else {})
 
 
 def moment(job: Job, path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchkit.plan.job import AUDIT, FIT, Job
+from benchkit.plan.job import AUDIT, FIT, PREPARE, Job
 from benchkit.records.record import Record
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
@@ -78,7 +78,11 @@ def _run_cell(task: Task) -> dict[str, Any]:
 def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) -> Record:
     """Return the record of a measured cell, given the cost of measuring it."""
     costs = {"cell": cost, **parent_costs(task.job.parents, task.store)}
-    found = {**measured, "metrics": measured["metrics"] | _total(costs), "warnings": tuple(measured["warnings"])}
+    found = {
+        **measured,
+        "metrics": measured["metrics"] | _total(task.job, costs),
+        "warnings": tuple(measured["warnings"]),
+    }
     return replace(
         describe(task.job, task.attack, task.defense, len(task.data.classes)),
         status="ok",
@@ -90,10 +94,10 @@ def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) 
     )
 
 
-def _total(costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _total(job: Job, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
-    own = ("cell", "prepare", "shadows", FIT.kind, AUDIT)
-    return added([cost for role, cost in costs.items() if role.split()[0] in own])
+    own = {"cell", "shadows", *(str(role) for role in job.parents if role in {PREPARE, FIT} or role.kind == AUDIT)}
+    return added([cost for role, cost in costs.items() if role in own])
 
 
 def _device_name(device: torch.device) -> str:

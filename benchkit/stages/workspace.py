@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -123,8 +123,8 @@ class Task:
 
     def model(self, role: Role) -> Classifier:
         """Return a copy of the model that a ``train`` step left."""
-        made: Callable[[], Classifier] = lambda: self.restored(weights_in(self.load(role)))  # noqa: E731
-        return self.cache(f"{role.kind} model", f"{self.ref(role).key}/{self.job.model}", made).copy()
+        key = f"{self.ref(role).key}/{self.job.model}"
+        return self.cache(f"{role.kind} model", key, lambda: self.restored(weights_in(self.load(role)))).copy()
 
     def learned(self, role: Role) -> dict[str, Tensor]:
         """Return what the attack of a ``train`` step learned beside its model."""
@@ -165,4 +165,4 @@ class Task:
     @cached_property
     def trainer(self) -> Trainer:
         """The benchmark's trainer for the step's recipe and architecture."""
-        return Trainer(recipe(self.job.recipe), partial(Task.network, self), self.device)
+        return Trainer(recipe(self.job.recipe), self.network, self.device)

@@ -10,6 +10,7 @@ from typing import Any
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.executors.inline import InlineExecutor
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
@@ -19,22 +20,12 @@ from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
 from benchkit.store.store import Store
 
-DEFAULTS: dict[str, str | bool] = {
-    "attacks": "none",
-    "defenses": "",
-    "datasets": "scenes",
-    "models": "narrownet",
-    "seeds": "0,",
-    "poison_rate": "0.1",
-    "recipe": "fast",
-    "victims": True,
-    "population": "0",
-}
+OPTIONS: dict[str, str | bool] = {**DEFAULTS, **CPU_DEFAULTS, "attacks": "none", "datasets": "scenes"}
 
 
 def asked(registry: Registry | None = None, **options: str) -> Spec:
     """Return a spec, as the command line makes it."""
-    return make({**DEFAULTS, **options}, registry or load())
+    return make({**OPTIONS, **options}, registry or load())
 
 
 def planned(spec: Spec) -> Plan:

@@ -1,7 +1,7 @@
 """How good a victim is after how many seconds: BadNets at 10 %, the `fast` recipe, all of CIFAR-10.
 
-Looks for $BENCHKIT_DATA/cifar10-jpeg (by default /tmp/data/cifar10-jpeg): train/CLASS/* and test/CLASS/*. Runs only
-when it is named, takes some minutes, and needs an idle machine to say anything about seconds.
+Looks for $BENCHKIT_DATA/cifar10-jpeg: train/CLASS/* and test/CLASS/*. Runs only when it is named,
+takes some minutes, and needs an idle machine to say anything about seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ POINTS = tuple(
 
 def dataset() -> Path:
     """Return where the images are."""
-    folder = Path(os.environ.get("BENCHKIT_DATA", "/tmp/data")) / "cifar10-jpeg"  # noqa: S108 - it is only read
+    folder = Path(os.environ.get("BENCHKIT_DATA", "")) / "cifar10-jpeg"
     if not folder.is_dir():
         raise NotHereError(f"there are no images at {folder}: set BENCHKIT_DATA to the folder that holds cifar10-jpeg")
     return folder

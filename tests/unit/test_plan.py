@@ -12,6 +12,7 @@ from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.defenses.mna.mna import Mna
 
 from benchkit.execute.progress.summary import summary
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, source
 from benchkit.plan.job import CRAFT, DATA, POISON, SHADOWS, SURROGATE
 from benchkit.plan.planner import plan
@@ -21,15 +22,11 @@ from benchkit.spec.spec import make
 from benchkit.store.store import Store
 
 OPTIONS: dict[str, str | bool] = {
+    **DEFAULTS,
+    **CPU_DEFAULTS,
     "attacks": "none,badnets,blend,troj-sq,wanet",
     "defenses": "freq-detector,strip,fine-tuning,spectral-signatures,neural-cleanse",
     "datasets": "scenes",
-    "models": "narrownet",
-    "seeds": "1",
-    "poison_rate": "0.1",
-    "recipe": "fast",
-    "victims": True,
-    "population": "0",
 }
 
 

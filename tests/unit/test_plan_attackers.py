@@ -11,6 +11,7 @@ from kit_plugins import Brightness, Patch, broken
 
 import benchkit
 from benchkit.execute.progress.summary import summary
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan.job import CRAFT, DATA, JUDGE, POISON, SURROGATE, VICTIM, Job
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan
@@ -18,17 +19,7 @@ from benchkit.spec.registry import Registry, load
 from benchkit.spec.spec import Spec, make
 from benchkit.store.store import Store
 
-OPTIONS: dict[str, str | bool] = {
-    "attacks": "none",
-    "defenses": "",
-    "datasets": "scenes",
-    "models": "narrownet",
-    "seeds": "1",
-    "poison_rate": "0.1",
-    "recipe": "fast",
-    "victims": True,
-    "population": "0",
-}
+OPTIONS: dict[str, str | bool] = {**DEFAULTS, **CPU_DEFAULTS, "attacks": "none", "datasets": "scenes"}
 
 
 def own_way(self: Any, poisoned: Any, scene: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from torch import Tensor
 
 import benchkit
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, source
 from benchkit.plan.job import AUDIT, DATA, FIT, PREPARE, SUSPECTS, VICTIM
 from benchkit.plan.planner import plan
@@ -21,15 +22,11 @@ from benchkit.spec.spec import make
 
 TESTS = Path(__file__).parents[1]
 OPTIONS: dict[str, str | bool] = {
+    **DEFAULTS,
+    **CPU_DEFAULTS,
     "attacks": "none,corner",
     "defenses": "surprised",
     "datasets": "toy",
-    "models": "narrownet",
-    "seeds": "1",
-    "poison_rate": "0.1",
-    "recipe": "fast",
-    "victims": True,
-    "population": "0",
 }
 Planned = Callable[..., Plan]
 

@@ -17,6 +17,7 @@ import pytest
 
 import benchkit
 from benchkit.execute.executors.worker import make_workspace, outcome_of
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, reach, source
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
@@ -30,16 +31,13 @@ from benchkit.stages.workspace import Task
 PLUGINS = [Path(__file__).parents[1] / name for name in ("toy.py", "fitter.py")]
 HOME = Path(benchkit.__file__).parent
 OPTIONS: dict[str, str | bool] = {
+    **DEFAULTS,
+    **CPU_DEFAULTS,
     "attacks": "none,corner,wanet:k=2,troj-sq:steps=2,invisible:base=corner",
     "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,surprised,"
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
     "datasets": "toy",
-    "models": "narrownet",
-    "seeds": "0,",
-    "poison_rate": "0.1",
     "recipe": "fast:epochs=1",
-    "victims": True,
-    "population": "0",
 }
 POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2"}
 Function = tuple[str, str]
