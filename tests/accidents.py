@@ -55,9 +55,9 @@ def orphan() -> None:
 
 
 def hang() -> None:
-    """Hang, deaf to polite requests."""
+    """Hang, deaf to polite requests, for longer than a test may take."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def stop() -> None:

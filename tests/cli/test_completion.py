@@ -1,10 +1,9 @@
-"""Completion through real shells: what TAB makes of a command line, and what it costs to ask."""
+"""Completion through real shells: what TAB makes of a command line, and what asking imports."""
 
 from __future__ import annotations
 
 import os
 import pty
-import resource
 import select
 import shutil
 import subprocess
@@ -141,8 +140,7 @@ def _until(terminal: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["\nrun\n--attacks\nbadnets,bl", "\nrun\n--models\nres", "\nshow\n"])
-def test_asking_costs_under_half_a_second_and_imports_nothing_heavy(words: str) -> None:
-    """Processor time, since machines that test are busy."""
+def test_asking_imports_nothing_heavy(words: str) -> None:
     code = (
         "import sys\nfrom benchkit import cli\nsys.argv = ['benchkit']\n"
         f"try: cli._code()\nfinally: print([one for one in {HEAVY!r} if one in sys.modules], file=sys.stderr)"
@@ -152,16 +150,10 @@ def test_asking_costs_under_half_a_second_and_imports_nothing_heavy(words: str) 
         "COMP_WORDS": f"benchkit{words}",
         "COMP_CWORD": str(words.count("\n")),
     }
-    costs = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", code]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **asked})
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert ran.stderr.strip() == "[]"
-        assert "plain," in ran.stdout
-    assert min(costs) < 0.5
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **asked})
+    assert ran.stderr.strip() == "[]"
+    assert "plain," in ran.stdout
 
 
 def test_names_are_those_that_loading_finds() -> None:

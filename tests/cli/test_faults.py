@@ -186,14 +186,12 @@ def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(
 def test_interrupted_twice_it_stops_at_once(watch: Callable[..., Watched]) -> None:
     run = watch("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--jobs", "1")
     run.until("load toy")
-    time.sleep(1)  # the only step left is the one that sleeps for a minute
+    time.sleep(1)  # the only step left is the one that sleeps
     run.press()
     run.until("finishing 1 step; press Ctrl-C again")
-    begun = time.monotonic()
     run.press()
-    code, err = run.ended()
+    code, err = run.ended()  # which the sleeping step, if it were waited for, would make too late
     assert code == 130, err
-    assert time.monotonic() - begun < 25, "the sleeping step was waited for"
     assert "continues from there" in err
     assert "Traceback" not in err
     assert run.nobody_is_left()

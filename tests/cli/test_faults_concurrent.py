@@ -112,14 +112,13 @@ def test_killed_in_the_middle_of_a_step_another_run_takes_it_over_at_once(
     (lock,) = (place.results / "artifacts" / "locks").iterdir()
     worker = int(lock.read_text().split()[1])
     later(signal.SIGKILL, *{"worker": [worker], "parent": [first.pid], "both": [first.pid, worker]}[whom])
-    begun = time.monotonic()
     ran = place.run(*asked)
-    assert time.monotonic() - begun < 50, "it waited for the step of a dead run, which sleeps for a minute"
     assert ran.code == 0, ran.err
     code, _, err = finish(first)
     assert code == (0 if whom == "worker" else -9), err
     assert [one["status"] for one in records_in(place.results)] == ["ok"]
     assert place.diary()["craft 3"] == place.diary()["prepare hang"] == 1
+    assert place.diary()["survived hang"] == 0, "it waited for the step of a dead run"
     assert not place.leftovers()
 
 

@@ -28,7 +28,7 @@ FIGURES = {
     "ensemble": 2,
     "poisoning": 6,
     "scheduling": 3,
-    "startup": 3,
+    "startup": 4,
     "victim": 2,
 }
 """How many figures each topic has."""
