@@ -59,7 +59,7 @@ class Brightest(benchkit.InputDetector):
     mode: str = benchkit.param(
         "right",
         "how the score behaves",
-        choices=("right", "shape", "nan", "raise", "exit", "kill-once", "sleep", "random", "model"),
+        choices=("right", "shape", "nan", "raise", "exit", "kill-once", "random", "model"),
     )
     flag: str = benchkit.param("", "a file that remembers the first call")
 
@@ -76,8 +76,6 @@ class Brightest(benchkit.InputDetector):
         if self.mode == "kill-once" and not Path(self.flag).exists():
             Path(self.flag).touch()
             os.kill(os.getpid(), 9)
-        if self.mode == "sleep":
-            time.sleep(600)  # longer than a test may take
         if self.mode == "random":
             return torch.rand(len(images))
         if self.mode == "model":
@@ -90,8 +88,10 @@ class DropAll(benchkit.TrainingFilter):
     """Drops everything."""
 
     name = "drop-all"
+    after: float = benchkit.param(0, "seconds that it sleeps first", ge=0)
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> torch.Tensor:
+        time.sleep(self.after)
         return torch.ones(len(train))
 
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.plan.steps import Step
 
-STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "fit", "population", "audit", "cell")
+STAGES = (
+    *("data", "poison", "craft", "train", "judge", "shadows", "prepare", "fit", "score"),
+    *("population", "audit", "cell"),
+)
 
 
 @click.command("plan")

@@ -28,8 +28,9 @@ class Defense(Component, ABC):
         stage: when it acts, in words; set by the kind.
         needs: ``frozenset({"model"})`` if it needs the victim model.
         kind: the kind's name; set by the kind.
-        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by the
-            kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``score``, ``audit``); set
+            by the kind. ``judge`` holds the undefended victim's predictions, ``score`` an input detector's scores of
+            clean images, ``audit`` a model detector's scores.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
         has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
     """
@@ -144,6 +145,7 @@ class InputDetector(Thresholded, ABC):
 
     stage: ClassVar[str] = "inference"
     kind: ClassVar[str] = "input detector"
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"judge", "score"})
 
 
 @dataclass(frozen=True)

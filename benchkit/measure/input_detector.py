@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
+from benchkit.errors import ContractError
 from benchkit.measure.evidence import Measurement, curves
 from benchkit.measure.rates import at_argmax, beyond_control, detection, mean
 from benchkit.measure.truth import PROBE, GroundTruth, SceneFor
@@ -15,10 +16,25 @@ if TYPE_CHECKING:
     from benchkit.contracts.defense import InputDetector
 
 
+def clean_scores(defense: InputDetector, scene_for: SceneFor, images: Tensor) -> tuple[Tensor, float]:
+    """Return a detector's score of each clean test image, float64 (N,) on the CPU, and its threshold.
+
+    Args:
+        defense: the detector.
+        scene_for: makes the scenes it is handed.
+        images: uint8 (N, C, H, W).
+    """
+    threshold = checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
+    return _scored(defense, images, scene_for, "clean"), threshold
+
+
 def measure_input_detector(defense: InputDetector, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Score the same test images without and with the trigger; flag scores above the defender's threshold."""
-    threshold = checks.number(defense.name, "cutoff", defense.cutoff(scene_for("threshold")))
-    clean = _scored(defense, truth.test.images, scene_for, "clean")
+    if truth.scored is None:
+        raise ContractError("this kind of defense is measured with its scores of clean images")
+    threshold, test = truth.scored.threshold, truth.test.images
+    processed = not test.equal(truth.scored.images)
+    clean = _scored(defense, test, scene_for, "clean") if processed else truth.scored.scores
     found = Measurement({"fpr": mean(clean > threshold)})
     if not truth.benign:
         found = _detected(defense, clean[truth.rows.cpu()], threshold, scene_for, truth)

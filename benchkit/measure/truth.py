@@ -31,6 +31,20 @@ class Stamped(NamedTuple):
     control: Tensor
 
 
+class CleanScores(NamedTuple):
+    """What an input detector says of the clean test images: the same for every attack, unless it sees the victim.
+
+    Attributes:
+        images: uint8 (N, C, H, W), the clean test images.
+        scores: float64 (N,) on the CPU, higher = more suspicious.
+        threshold: the score above which an image is flagged.
+    """
+
+    images: Tensor
+    scores: Tensor
+    threshold: float
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """The trigger, the target, the test set, and the results about the victim.
@@ -47,6 +61,7 @@ class GroundTruth:
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
+        scored: what an input detector says of the test images before a benign row's processing (for that kind).
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -61,6 +76,7 @@ class GroundTruth:
     plain: bool = True
     shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
+    scored: CleanScores | None = None
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
 

@@ -16,6 +16,7 @@ Stage = Literal[
     "shadows",
     "prepare",
     "fit",
+    "score",
     "population",
     "audit",
     "spectrum",
@@ -51,7 +52,7 @@ class Role:
 
 
 DATA, CRAFT, POISON, PREPARE, JUDGE = Role("data"), Role("craft"), Role("poison"), Role("prepare"), Role("judge")
-FIT = Role("fit")
+FIT, SCORES = Role("fit"), Role("scores")
 VICTIM, BENIGN, SURROGATE, SUSPECTS = Role("victim"), Role("benign"), Role("surrogate"), Role("suspects")
 OTHER, SHADOWS, AUDIT, BENIGN_AUDIT = "other", "shadows", "audit", "benign audit"
 """Kinds of roles that come in numbers: the datasets a defense also learns from, shadow models, and audits."""

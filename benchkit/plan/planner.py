@@ -21,6 +21,7 @@ from benchkit.plan.job import (
     OTHER,
     POISON,
     PREPARE,
+    SCORES,
     SHADOWS,
     SURROGATE,
     SUSPECTS,
@@ -174,6 +175,19 @@ class Planner(Part):
         label = f"fit {defense}" + (f" to {attack}" if victim else "")
         return {FIT: self.add("fit", identity, parents, label, defense=str(defense), **job)}
 
+    @once
+    def scores(self, attack: Attack, rate: float, defense: Defense) -> Ref:
+        """Add the step in which an input detector scores the clean images, from which its threshold follows.
+
+        One that sees no victim does this once for all cells.
+        """
+        attack = NoAttack() if attack.benign else attack
+        victim = {VICTIM: self.train(attack, rate)} if "model" in defense.needs else {}
+        parents = {DATA: self.data(), **victim, **self.prepare(defense), **self.fit(attack, rate, defense)}
+        identity = {"defense": identified(defense), **self._net(), "seed": self.seed}
+        label = f"score clean images by {defense}" + (f" with {attack}" if victim else "")
+        return self.add("score", identity, parents, label, defense=str(defense))
+
     def suspects(self, attack: Attack, rate: float) -> list[Ref]:
         """Add the steps that train what a model detector judges: the victim, or a population of its like."""
         if not self.spec.population:
@@ -209,6 +223,8 @@ class Planner(Part):
             parents[JUDGE] = self.judge(attack, rate)
         if "poison" in uses:
             parents[POISON] = self.poison(attack, rate)
+        if "score" in uses:
+            parents[SCORES] = self.scores(attack, rate, defense)
         if "audit" in uses:
             parents |= self.audits(AUDIT, attack, rate, defense)
             parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)

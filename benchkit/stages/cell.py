@@ -7,8 +7,8 @@ from typing import Any
 
 from benchkit.measure.measure import measure
 from benchkit.measure.population import Verdicts
-from benchkit.measure.truth import GroundTruth
-from benchkit.plan.job import AUDIT, BENIGN_AUDIT, CRAFT, JUDGE, POISON, VICTIM
+from benchkit.measure.truth import CleanScores, GroundTruth
+from benchkit.plan.job import AUDIT, BENIGN_AUDIT, CRAFT, JUDGE, POISON, SCORES, VICTIM
 from benchkit.records.metrics import CRAFTED
 from benchkit.stages.scenes import defender, tested, triggered
 from benchkit.stages.workspace import Task
@@ -34,9 +34,18 @@ def truth(task: Task) -> GroundTruth:
         plain=attack.access != "training",
         shortfall=attack.crafter().shortfall(task.info(CRAFT)),
         judged=task.load(JUDGE),
+        scored=_scored(task),
         audited=_verdicts(task, AUDIT),
         benign_audited=_verdicts(task, BENIGN_AUDIT),
     )
+
+
+def _scored(task: Task) -> CleanScores | None:
+    """Return what an input detector's own step says of clean images; None for other kinds."""
+    if not task.has(SCORES):
+        return None
+    scores = task.store.load(*task.ref(SCORES))["clean"]
+    return CleanScores(task.data.test.images, scores, task.info(SCORES)["threshold"])
 
 
 def _verdicts(task: Task, kind: str) -> Verdicts:

@@ -1,11 +1,12 @@
-"""A defense's steps that cells share: its preparation, what it learns of a victim, and a model detector's scores."""
+"""A defense's steps that cells share: preparation, what it learns of a victim, and the scores of detectors."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from benchkit.contracts import checks
-from benchkit.contracts.defense import ModelDetector
+from benchkit.contracts.defense import InputDetector, ModelDetector
+from benchkit.measure.input_detector import clean_scores
 from benchkit.measure.measure import audit, fitted
 from benchkit.plan.job import SHADOWS
 from benchkit.stages.cost import added
@@ -24,6 +25,14 @@ def make_prepare(task: Task) -> Result:
 def make_fit(task: Task) -> Result:
     """Let a defense learn from one victim."""
     return fitted(task.defense, defender(task, "fit")), {}
+
+
+def make_score(task: Task) -> Result:
+    """Let an input detector set its threshold, and score the clean test images."""
+    defense = task.defense
+    assert isinstance(defense, InputDetector)
+    scores, threshold = clean_scores(defense, partial(defender, task), task.data.test.images)
+    return {"clean": scores}, {"threshold": threshold}
 
 
 def make_audit(task: Task) -> Result:

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from benchkit.plan.job import AUDIT, FIT, PREPARE, Job
+from benchkit.plan.job import AUDIT, FIT, PREPARE, SCORES, Job
 from benchkit.records.record import Record
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
 from benchkit.stages.cost import Meter, added
 from benchkit.stages.data import make_data
-from benchkit.stages.defense import make_audit, make_fit, make_prepare
+from benchkit.stages.defense import make_audit, make_fit, make_prepare, make_score
 from benchkit.stages.describe import acting, describe, moment, parent_costs
 from benchkit.stages.ensembles import make_population, make_shadows
 from benchkit.stages.predictions import make_judge
@@ -58,6 +58,7 @@ STAGES: dict[str, Callable[[Task], Result]] = {
     "shadows": make_shadows,
     "prepare": make_prepare,
     "fit": make_fit,
+    "score": make_score,
     "population": make_population,
     "audit": make_audit,
     "spectrum": make_spectrum,
@@ -96,7 +97,11 @@ def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) 
 
 def _total(job: Job, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return what the defense itself cost: its cell and its own steps, not the victim it was given."""
-    own = {"cell", "shadows", *(str(role) for role in job.parents if role in {PREPARE, FIT} or role.kind == AUDIT)}
+    own = {
+        "cell",
+        "shadows",
+        *(str(role) for role in job.parents if role in {PREPARE, FIT, SCORES} or role.kind == AUDIT),
+    }
     return added([cost for role, cost in costs.items() if role in own])
 
 

@@ -184,7 +184,7 @@ def test_interrupted_once_it_finishes_what_it_began_and_keeps_it(
 
 @pytest.mark.slow
 def test_interrupted_twice_it_stops_at_once(watch: Callable[..., Watched]) -> None:
-    run = watch("--attacks", "corner", "--defenses", "brightest:mode=sleep", "--no-victims", "--jobs", "1")
+    run = watch("--attacks", "corner", "--defenses", "drop-all:after=600", "--no-victims", "--jobs", "1")
     run.until("load toy")
     time.sleep(1)  # the only step left is the one that sleeps
     run.press()

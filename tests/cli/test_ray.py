@@ -167,11 +167,11 @@ def test_a_ray_of_its_own_stops_what_takes_too_long_and_leaves_nothing_behind(
     short: Path,
 ) -> None:
     shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
-    more = ["--attacks", "corner", "--defenses", "brightest:mode=sleep", "--timeout", "15", "--jobs", "1"]
+    more = ["--attacks", "corner", "--defenses", "drop-all:after=600", "--timeout", "15", "--jobs", "1"]
     monkeypatch.setenv("TMPDIR", str(short))
     code, _, err = finish(start(tmp_path, *more, "--executor", "ray"))
     assert code == 1, err
-    assert "timeout: corner x brightest:mode=sleep" in err
+    assert "timeout: corner x drop-all:after=600" in err
     assert "stopped after 15 s: allow more with --timeout" in err
     assert "Traceback" not in err
     assert not list(short.iterdir())

@@ -32,7 +32,7 @@ def test_what_steps_took_is_remembered_and_changes_no_result(
     assert toy_run(*asked, results=tmp_path / "a").code == 0
     (path,) = (tmp_path / "a" / "artifacts" / "timings").iterdir()
     rows = json.loads(path.read_text())
-    assert {"data", "poison", "train", "judge", "cell"} == {kind[1] for kind, _ in rows}
+    assert {"data", "poison", "train", "judge", "score", "cell"} == {kind[1] for kind, _ in rows}
     for name, text in (("b", json.dumps([[kind, 1e4 / (1 + 1e3 * seconds)] for kind, seconds in rows])), ("c", "{]")):
         there = tmp_path / name / "artifacts" / "timings" / path.name
         there.parent.mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 import benchkit
 from benchkit.components.baseline import NoDefense
 from benchkit.contracts.data import Split
+from benchkit.measure.input_detector import clean_scores
 from benchkit.measure.measure import measure
-from benchkit.measure.truth import GroundTruth
+from benchkit.measure.truth import CleanScores, GroundTruth
 from benchkit.models.classifier import Classifier
 from benchkit.records.doubts import (
     DEFENDED_AT_CHANCE,
@@ -113,6 +114,8 @@ def warned(defense: Any, truth: GroundTruth, model: Classifier | None = None) ->
             CLASSES, (3, 8, 8), torch.device("cpu"), truth.test, torch.Generator(), granted=model or reader()
         )
 
+    if isinstance(defense, benchkit.InputDetector):
+        truth = replace(truth, scored=CleanScores(truth.test.images, *clean_scores(defense, scene, truth.test.images)))
     _, warnings = measure(defense, scene, truth)
     doubts = {VICTIM_AT_CHANCE, VICTIM_BROKEN, DEFENDED_AT_CHANCE, DEFENDED_BROKEN, NOT_IMPLANTED}
     return set(warnings) & doubts
