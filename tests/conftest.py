@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +13,24 @@ from typing import Any
 
 import pytest
 from fixture_types import Cli, Comparable, FindRecord, Ran, RecordsIn
+from once import once
 
 TOY = Path(__file__).parent / "toy.py"
 
 # One thread, set before torch wakes up: the same numbers on every machine of a kind, and no contention.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+RECIPE = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", str(TOY))
+"""What ``toy_run`` trains, and on what."""
+FEW = 3
+"""Up to so many files are tested in this very process, which starts at once and can be debugged."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes test: one for each core, or none besides this one for a few files."""
+    files = [name for name in config.args if name.partition("::")[0].endswith(".py")]
+    return 0 if 0 < len(files) == len(config.args) <= FEW else len(os.sched_getaffinity(0))
 
 
 @pytest.fixture
@@ -39,10 +54,41 @@ def toy_run(benchkit_cli: Cli, tmp_path: Path) -> Cli:
 
     def run(*args: object, results: Path | None = None) -> Ran:
         where = results or tmp_path / "results"
-        fixed = ["--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", TOY, "--results", where]
-        return benchkit_cli("run", *args, *fixed)
+        return benchkit_cli("run", *args, *RECIPE, "--results", where)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that is one and the same for all processes of this session."""
+    ours: Path = tmp_path_factory.getbasetemp()
+    return ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+
+
+@pytest.fixture(scope="session")
+def toy_recipe() -> tuple[str, ...]:
+    """Return what ``toy_run`` asks for besides what it is given: data, recipe and plugin."""
+    return RECIPE
+
+
+@pytest.fixture(scope="session")
+def toy_world(shared_folder: Path) -> Path:
+    """Return the results folder of ``toy_run --attacks none,corner``: two trained victims. Nobody writes into it."""
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "benchkit", "run", "--attacks", "none,corner", "--defenses", "none", *RECIPE]
+        more = ["--results", str(folder), "--device", "cpu", "--executor", "inline", "--quiet"]
+        ran = subprocess.run([*command, *more], check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+
+    return once(shared_folder / "toy_world", make)
+
+
+@pytest.fixture
+def trained(toy_world: Path, tmp_path: Path) -> None:
+    """Let ``toy_run`` find its benign victim and that of ``corner`` trained, for what is not about training them."""
+    shutil.copytree(toy_world / "artifacts", tmp_path / "results" / "artifacts")
 
 
 @pytest.fixture(scope="session")

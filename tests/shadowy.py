@@ -52,7 +52,7 @@ class Probe(benchkit.ModelDetector):
 
     name = "probe"
     clean: float = benchkit.param(0.5, "share held", gt=0, le=1)
-    models: int = benchkit.param(10, "shadow models", ge=2)
+    models: int = benchkit.param(4, "shadow models", ge=2)
     where: float = benchkit.param(0.5, "where the cut-off lies between benign and backdoored shadows", ge=0, le=1)
     sign: int = benchkit.param(1, "-1 turns the score round", choices=(1, -1))
     mode: str = benchkit.param("right", "how the shadows behave")

@@ -27,14 +27,14 @@ from benchkit.training.trainer import Trainer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMAGES = 1000
-"""Images that each model is trained on, once."""
+"""Images that each model is trained on, once; a tenth of them where only the measuring is looked at."""
 
 
-def split(number: int) -> Split:
+def split(number: int, images: int) -> Split:
     """Return the training set of one model."""
     rng = torch.Generator().manual_seed(number)
-    pixels = torch.randint(256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=rng)
-    return Split(pixels, torch.randint(10, (IMAGES,), generator=rng))
+    pixels = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8, generator=rng)
+    return Split(pixels, torch.randint(10, (images,), generator=rng))
 
 
 def network() -> MntdCnn:
@@ -42,12 +42,12 @@ def network() -> MntdCnn:
     return MntdCnn(10, 3, (32, 32))
 
 
-def plain(numbers: range) -> None:
+def plain(numbers: range, images: int = IMAGES) -> None:
     """Train one model after the other, in float32."""
     for number in numbers:
-        data, net = split(number).to(DEVICE), network().to(DEVICE)
+        data, net = split(number, images).to(DEVICE), network().to(DEVICE)
         pixels, optimizer = data.images / 255, torch.optim.Adam(net.parameters(), 1e-3)
-        for rows in torch.randperm(IMAGES, device=DEVICE).split(100):
+        for rows in torch.randperm(images, device=DEVICE).split(100):
             loss = F.cross_entropy(net(pixels[rows]), data.labels[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -55,17 +55,17 @@ def plain(numbers: range) -> None:
     _wait()
 
 
-def ours(numbers: range, stacked: int | None = None) -> None:
+def ours(numbers: range, images: int = IMAGES, stacked: int | None = None) -> None:
     """Train the models with fit_many."""
     trainer = Trainer(Mntd(epochs=1), network, torch.device(DEVICE))
     rngs = [torch.Generator().manual_seed(number) for number in numbers]
-    fit_many(trainer, [split(number) for number in numbers], rngs, stacked=stacked)
+    fit_many(trainer, [split(number, images) for number in numbers], rngs, stacked=stacked)
     _wait()
 
 
-def per_core(numbers: range, pool: Pool, cores: int) -> None:
+def per_core(numbers: range, images: int, pool: Pool, cores: int) -> None:
     """Train the models with fit_many in a pool of processes, each its share, as the runner does."""
-    pool.map(ours, [numbers[core::cores] for core in range(cores)], chunksize=1)
+    pool.starmap(ours, [(numbers[core::cores], images) for core in range(cores)], chunksize=1)
 
 
 def _wait() -> None:
@@ -75,18 +75,22 @@ def _wait() -> None:
 
 def figures(quick: bool) -> list[Figure]:
     """Measure a loop in one process, and what the runner does: a process a core on a CPU, one computation on a GPU."""
-    each, repetitions = (1, 1) if quick else (4, 5)
+    each, repetitions, images = (1, 1, IMAGES // 10) if quick else (4, 5, IMAGES)
     if DEVICE == "cuda":
         many = 2 if quick else 64
-        taken = turns({"plain": partial(plain, range(each)), "many": partial(ours, range(many))}, repetitions)
+        works: dict[str, Work] = {
+            "plain": partial(plain, range(each), images),
+            "many": partial(ours, range(many), images),
+        }
+        taken = turns(works, repetitions)
         base = taken["plain"].times(many / each)
         return [faster(f"train {many} small models", taken["many"], "one by one in float32", base, 20)]
-    cores = os.cpu_count() or 1
+    cores = 1 if quick else os.cpu_count() or 1
     with multiprocessing.get_context("spawn").Pool(cores, torch.set_num_threads, (1,)) as pool:
-        works: dict[str, Work] = {
-            "plain": partial(plain, range(each)),
-            "one": partial(ours, range(each)),
-            "many": partial(per_core, range(each * cores), pool, cores),
+        works = {
+            "plain": partial(plain, range(each), images),
+            "one": partial(ours, range(each), images),
+            "many": partial(per_core, range(each * cores), images, pool, cores),
         }
         taken = turns(works, repetitions)
     against, base = "one by one in float32", taken["plain"].times(cores)
@@ -99,7 +103,7 @@ def figures(quick: bool) -> list[Figure]:
 def curve(sizes: list[int], repetitions: int) -> dict[str, Seconds]:
     """Return what one model costs in a plain loop, and trained with so many others as one computation."""
     works: dict[str, Work] = {"plain": partial(plain, range(2))}
-    works |= {str(size): partial(ours, range(max(2, size)), size) for size in sizes}
+    works |= {str(size): partial(ours, range(max(2, size)), IMAGES, size) for size in sizes}
     taken = turns(works, repetitions)
     return {name: one.times(1 / max(2, int(name) if name != "plain" else 2)) for name, one in taken.items()}
 

@@ -31,6 +31,8 @@ RUN = (
     "--attacks",
     "corner",
 )
+LITTLE = (*RUN, "--defenses", "brightest", "--no-victims", "--jobs", "1")
+"""A run that trains nothing."""
 COLOUR = re.compile(r"\x1b\[[\d;]*\b(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[\d;]*)?m")
 
 
@@ -124,7 +126,7 @@ def in_terminal(*arguments: object, **env: str) -> str:
 
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False)])
 def test_no_color_reaches_the_live_view_and_the_tables(tmp_path: Path, env: dict[str, str], coloured: bool) -> None:
-    text = in_terminal("run", *RUN, "--results", tmp_path / "r", **env)
+    text = in_terminal("run", *LITTLE, "--results", tmp_path / "r", **env)
     assert " steps " in text
     assert bool(COLOUR.search(text)) is coloured
     table = in_terminal("report", "--results", tmp_path / "r", **env)
@@ -134,7 +136,7 @@ def test_no_color_reaches_the_live_view_and_the_tables(tmp_path: Path, env: dict
 
 
 def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchkit", "run", *RUN, "--results", str(tmp_path / "r")]
+    command = [sys.executable, "-m", "benchkit", "run", *LITTLE, "--results", str(tmp_path / "r")]
     env = {**os.environ, "FORCE_COLOR": "1"}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert "\x1b" not in ran.stdout + ran.stderr

@@ -67,7 +67,7 @@ def test_the_full_trigger_scores_what_benchkit_run_records(
     script: Script, toy_run: Callable[..., Any], records_in: Callable[[Path], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     # smooth needs a clean model, and chooses its target itself; as many jobs as cores have one thread each
-    attacks = "corner,smooth,low-freq:poisoning=dataset"
+    attacks = "corner,smooth:n_images=10,max_passes=1,df_iter=5,low-freq:poisoning=dataset"
     run = toy_run("--attacks", attacks, "--jobs", cores(), "--device", "cpu", "--quiet")
     assert run.code == 0, run.err
     metrics = {record["attack"]: record["metrics"] for record in records_in(tmp_path / "results")}

@@ -38,7 +38,7 @@ def test_shadow_models_of_each_seed_are_judged_by_what_the_others_taught(
     assert ran.code == 0, ran.err
     with (tmp_path / "shadow_transfer.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["learned"], row["left_out"]) for row in rows] == 2 * [("10", "0"), ("10", "1"), ("20", "")]
+    assert [(row["learned"], row["left_out"]) for row in rows] == 2 * [("4", "0"), ("4", "1"), ("8", "")]
     right, turned = rows[:3], rows[3:]
     assert all(float(row["corner"]) == 1 for row in right)
     assert all(float(row["shadows"]) == 1 for row in right[:2])
