@@ -47,6 +47,9 @@ class GroundTruth:
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
+        names: the names of the classes.
+        targets: the class to which the trigger of the victim, or of each model of a population, leads; None where it
+            leads to several. Empty on benign rows.
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -61,6 +64,8 @@ class GroundTruth:
     plain: bool = True
     shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    targets: tuple[int | None, ...] = ()
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
 

@@ -7,7 +7,7 @@ from functools import partial
 from benchkit.contracts import checks
 from benchkit.contracts.defense import ModelDetector
 from benchkit.measure.measure import audit, fitted
-from benchkit.plan.job import SHADOWS
+from benchkit.plan.job import SHADOWS, SUSPECTS
 from benchkit.stages.cost import added
 from benchkit.stages.scenes import defender
 from benchkit.stages.workspace import Result, Task
@@ -27,8 +27,14 @@ def make_fit(task: Task) -> Result:
 
 
 def make_audit(task: Task) -> Result:
-    """Let a model detector learn from, and score, one victim, or some of a population."""
+    """Let a model detector learn from, and score, one victim, or some of a population; keep the images of the first."""
     defense = task.defense
     assert isinstance(defense, ModelDetector)
-    verdicts = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]
-    return {}, {name: [verdict[name] for verdict in verdicts] for name in ("score", "threshold")}
+    found = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]
+    return found[0][0].images, {
+        "score": [said.score for said, _ in found],
+        "threshold": [threshold for _, threshold in found],
+        "metrics": [said.metrics for said, _ in found],
+        "classes": [said.classes for said, _ in found],
+        "drawn": task.ref(SUSPECTS).stage != "train",
+    }
