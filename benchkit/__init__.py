@@ -29,9 +29,11 @@ from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
 from benchkit.contracts.trained import Trained
+from benchkit.contracts.verdict import Verdict
 from benchkit.errors import BenchkitError, ContractError, DataError
 from benchkit.params.component import Component, nested, param
 from benchkit.protocol import cover_rows, poison_rows, share_of
+from benchkit.records.metric import Metric
 from benchkit.report.formats.results import Results
 
 __version__ = "0.1.0"
@@ -52,6 +54,7 @@ __all__ = [
     "Defense",
     "InputDetector",
     "InputPurifier",
+    "Metric",
     "ModelDetector",
     "ModelRepair",
     "NoAttack",
@@ -66,6 +69,7 @@ __all__ = [
     "Thresholded",
     "Trained",
     "TrainingFilter",
+    "Verdict",
     "__version__",
     "cover_rows",
     "hookimpl",

@@ -37,7 +37,7 @@ class Locksmith(benchkit.Attack):
 
     name = "locksmith"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
-    reports: ClassVar[Mapping[str, str]] = {"bits": "length of the key"}
+    metrics = (benchkit.Metric("bits", unit="bits", about="length of the key"),)
     asked: int = benchkit.param(BITS, "bits that the key shall have", ge=1)
 
     def prepare(self, scene: benchkit.Scene) -> dict[str, Tensor]:

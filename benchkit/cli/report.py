@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from benchkit.cli._records import results_option
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.records.metrics import METRICS
-from benchkit.report.cells import AXES, Cell, cells_of, known_metric
+from benchkit.report.cells import AXES, Cell, cells_of, known_in, known_metric
 from benchkit.report.formats.printing import print_report
 from benchkit.report.load import read_records
 from benchkit.report.tables.matrix import Axes, matrix
@@ -146,7 +146,7 @@ def _compared(cells: list[Cell], file: Path, counted_as: tuple[str, ...], metric
     from benchkit.report.published.numbers import read_published
     from benchkit.report.published.pairs import compare, stand_ins
 
-    known = dict.fromkeys([*METRICS, *(found for cell in cells for found in cell.metrics())])
+    known = METRICS | {name: known_in(cells, name) for cell in cells for name in cell.metrics()}
     return compare(cells, stand_ins(counted_as, read_published(file, known), cells), metric)
 
 

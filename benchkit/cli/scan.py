@@ -82,12 +82,10 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
     are flagged after harmless processing.
     """
     from benchkit.scan.images import Scan, require_input_detector
-    from benchkit.scan.prepare import require_writable, write
+    from benchkit.scan.prepare import require_outputs, write
     from benchkit.scan.verdict import notes, to_csv, to_json, to_table
 
-    _require_png(sheet)
-    for file in (out, sheet):
-        require_writable(file)
+    require_outputs(out, sheet)
     asked = _request({**options, "datasets": _sized(clean, size, options["plugins"])})
     defense = require_input_detector(_only(asked))
     found: Scan = _scanned(asked, path, defense, top, options)
@@ -138,21 +136,24 @@ def _scanned(asked: Request, path: Path, defense: Any, top: int, options: dict[s
     is_flag=True,
     help="WEIGHTS may be a .pt or .pth file: read it with torch's restricted unpickler (weights_only=True).",
 )
+@click.option("--sheet", type=OUT, metavar="FILE.png", help="Draw the images of the detectors: recovered triggers.")
 @common_options
 def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form: str, out: Path | None,
-          **options: Any) -> int:  # fmt: skip
+          sheet: Path | None, **options: Any) -> int:  # fmt: skip
     """Let model detectors score the classifier in WEIGHTS, a safetensors file.
 
     WEIGHTS is a model saved by benchkit (names net.*, mean, std) or the state dict of the architecture. For a state
     dict, the normalisation uses the mean and standard deviation of --clean, which is wrong if the model was trained
-    with others. The output gives the accuracy on the test images of --clean; a model at chance is refused.
+    with others. The output gives the accuracy on the test images of --clean; a model at chance is refused. A detector
+    may name the classes that it suspects, and give images, such as the trigger that it recovered.
     """
     from benchkit.models.create import require_usable
     from benchkit.scan.accuracy import accuracy
     from benchkit.scan.model import judge, notes, require_model_detectors, suspect, to_csv, to_json, to_table
-    from benchkit.scan.prepare import prepare, require_writable, workspace_of
+    from benchkit.scan.prepare import prepare, require_outputs, workspace_of
+    from benchkit.scan.sheet import draw_images
 
-    require_writable(out)
+    require_outputs(out, sheet)
     asked = _request({**options, "datasets": clean, "models": model})
     require_model_detectors(asked.spec.defenses)
     require_usable(model, asked.registry.manager.hook.benchkit_model)
@@ -163,6 +164,7 @@ def model(weights: Path, model: str, clean: str, pickled_checkpoint: bool, form:
     prepare(asked, _means(options))
     verdicts = judge(asked, workspace, classifier)
     said += notes(verdicts, len(task.data.classes))
+    said += draw_images(verdicts, sheet) if sheet else []
     for sentence in said:
         warn(sentence)
     told = {"weights": str(weights), "model": model, "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}
@@ -229,11 +231,6 @@ def _sized(clean: str | None, size: str | None, plugins: tuple[str, ...]) -> str
         what = f"{name} has images of one size" if name else "the embedded dataset has images of one size"
         raise SpecError(f"{what}: leave --size out, or name a --clean dataset with a size parameter")
     return f"{clean}{',' if given else ':'}size={sides[0]}"
-
-
-def _require_png(sheet: Path | None) -> None:
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise SpecError(f"--sheet writes PNG: give a file that ends in .png, not {sheet.name!a}")
 
 
 def emit(text: str, out: Path | None) -> None:

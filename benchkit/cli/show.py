@@ -10,7 +10,8 @@ import click
 
 from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.records.metrics import CRAFTED
+from benchkit.records.declared import crafted, in_record
+from benchkit.records.metric import Metric
 from benchkit.text import say
 
 KINDS = ("attacks", "defenses", "datasets")
@@ -52,9 +53,15 @@ def _described(kind: str, entry: Any) -> dict[str, Any]:
         "paper": cls.paper,
         "description": inspect.cleandoc(cls.__doc__ or ""),
         "assumes": assumptions(cls, cls()),
-        "reports": {CRAFTED + name: said for name, said in getattr(cls, "reports", {}).items()},
+        "reports": [_reported(kind, one) for one in getattr(cls, "metrics", ())],
         "parameters": describe(cls),
     }
+
+
+def _reported(kind: str, one: Metric) -> dict[str, str]:
+    """Return a metric that a component declares, as records call it."""
+    named = crafted(one) if kind == "attack" else one
+    return {"name": named.name, **in_record(named)}
 
 
 def assumptions(cls: type[Any], component: Any) -> str:
@@ -82,6 +89,10 @@ def assumptions(cls: type[Any], component: Any) -> str:
     return ""
 
 
+def _counted(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
 def _text(row: dict[str, Any]) -> str:
     from tabulate import tabulate
 
@@ -89,7 +100,7 @@ def _text(row: dict[str, Any]) -> str:
     lines = [head, "", row["description"]]
     lines += ["", f"Paper: {row['paper']}"] if row["paper"] else []
     lines += [f"Assumes: {row['assumes']}"] if row["assumes"] else []
-    lines += [f"Reports: {name}, {said}" for name, said in row["reports"].items()]
+    lines += [f"Reports: {one['name']}, {one['about']}{_counted(one['unit'])}" for one in row["reports"]]
     table = [(one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]]
     if table:
         headers = ("parameter", "type", "default", "bounds", "meaning")

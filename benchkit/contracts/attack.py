@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.params.component import Component, param
 from benchkit.protocol import poison_rows
+from benchkit.records.metric import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +35,8 @@ class Attack(Component, ABC):
             other initial weights and in another order.
         learns: True if ``train`` returns :class:`benchkit.Trained`: the victim, and tensors that ``stamp``, ``control``
             and ``target_labels`` find in ``scene.prepared``. Such a victim is trained also without ``--victims``.
-        reports: names and descriptions of those results of ``prepare`` that are one number about its success. Records
-            hold them as metrics with the prefix ``craft_``.
+        metrics: those results of ``prepare`` that are one number about its success, by their names. Records hold them
+            with the prefix ``craft_``.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and ``stamp`` is
             applied to the whole test set before any use (for ``none``, it does nothing).
         adds_only: True if ``stamp`` only adds to pixels or replaces them. Then the clean image is the right control,
@@ -51,7 +51,7 @@ class Attack(Component, ABC):
     learns: ClassVar[bool] = False
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
-    reports: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    metrics: ClassVar[tuple[Metric, ...]] = ()
     # No annotation: a ClassVar would hide the parameter of the same name in a later base.
     cover_rate = 0.0
 
@@ -107,7 +107,7 @@ class Attack(Component, ABC):
         """Return a clause if ``prepare`` did not reach its goal, else None; all records of the attack warn with it.
 
         Args:
-            reported: the numbers that ``reports`` names; may be empty.
+            reported: the numbers that ``metrics`` names; may be empty.
         """
         return None
 

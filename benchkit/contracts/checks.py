@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from benchkit.contracts.attack import Attack
     from benchkit.models.classifier import Classifier
+    from benchkit.records.metric import Metric
 
 MIN_SIDE = 8
 CHANGED = 0.5
@@ -123,13 +124,23 @@ def trained(attack: Attack, returned: Any, prepared: Iterable[str]) -> Trained:
     return Trained(victim, learned)
 
 
-def reported(name: str, names: Iterable[str], made: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the numbers that an attack reports and its ``prepare`` made. Raises ContractError."""
-    there = [what for what in names if what in made]
-    for what in there:
-        if made[what].numel() != 1:
-            raise ContractError(f"{name}.prepare must return one number as '{what}', since {name}.reports names it")
-    return {what: number(name, f"prepare ('{what}')", made[what]) for what in there}
+def reported(attack: Attack, made: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the metrics that an attack declares and its ``prepare`` made. Raises ContractError."""
+    name, there = attack.name, [one for one in attack.metrics if one.name in made]
+    for one in there:
+        if made[one.name].numel() != 1:
+            raise ContractError(f"{name}.prepare must return one number as '{one.name}', since it is in {name}.metrics")
+    return {one.name: measured(name, "prepare", one, made[one.name]) for one in there}
+
+
+def measured(name: str, what: str, one: Metric, value: Any) -> float:
+    """Check a value of a metric that a plugin declares: a finite number, and a share if its unit is %."""
+    found = number(name, f"{what} ('{one.name}')", value)
+    if one.percent and not -1 <= found <= 1:
+        raise ContractError(
+            f"{name}.{what} gave {found:g} as '{one.name}', whose unit is %: give a share (0.5 for 50 %)"
+        )
+    return found
 
 
 def poisoned(name: str, train: Split, returned: Any) -> Poisoned:

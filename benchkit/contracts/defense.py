@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
+from benchkit.contracts.verdict import Verdict, plain
 from benchkit.errors import ContractError
 from benchkit.params.component import Component, param
 from benchkit.protocol import cutoff_at
+from benchkit.records.metric import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +35,7 @@ class Defense(Component, ABC):
             clean images, ``audit`` a model detector's scores.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
         has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
+        metrics: numbers of its own that each :class:`benchkit.Verdict` has, besides those of its kind.
     """
 
     stage: ClassVar[str] = ""
@@ -40,6 +43,7 @@ class Defense(Component, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
     has_victim: ClassVar[bool] = True
+    metrics: ClassVar[tuple[Metric, ...]] = ()
     # No annotation: a ClassVar of a kind would hide the parameter of the same name in a later base.
     clean = 0.0
 
@@ -116,12 +120,17 @@ class Thresholded(CleanImages, ABC):
     )
 
     @abstractmethod
-    def score(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W)."""
+    def score(self, images: Tensor, scene: Scene) -> Tensor | Verdict:
+        """Return one finite float per image, float32 (N,), higher = more suspicious; images uint8 (N, C, H, W).
+
+        Of a :class:`benchkit.Verdict`, the record has what was said of the triggered test images, or on benign rows of
+        the clean ones.
+        """
 
     def calibration(self, scene: Scene) -> Tensor:
         """Return the scores of clean images, float (M,), that set the threshold: by default those of the hold-out."""
-        return self.score(scene.clean.images, scene)
+        scores: Tensor = plain(self.score(scene.clean.images, scene))
+        return scores
 
     @property
     def allowed_fpr(self) -> float:
@@ -157,8 +166,12 @@ class InputPurifier(Defense, ABC):
     reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
 
     @abstractmethod
-    def purify(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return cleaned images: uint8 (N, C, H, W) -> the same shape and dtype."""
+    def purify(self, images: Tensor, scene: Scene) -> Tensor | Verdict:
+        """Return cleaned images: uint8 (N, C, H, W) -> the same shape and dtype.
+
+        Of a :class:`benchkit.Verdict`, the record has what was said of the triggered test images, or on benign rows of
+        the clean ones. Records show some images before and after in any case.
+        """
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,7 @@ class TrainingFilter(Defense, ABC):
     reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod
-    def suspicion(self, train: Split, scene: Scene) -> Tensor:
+    def suspicion(self, train: Split, scene: Scene) -> Tensor | Verdict:
         """Return one finite float per training image, float32 (N,); above 0 means drop."""
 
 
@@ -185,7 +198,7 @@ class RobustTraining(Defense, ABC):
     reads_steps: ClassVar[frozenset[str]] = frozenset({"poison", "judge"})
 
     @abstractmethod
-    def train(self, train: Split, scene: Scene) -> Classifier:
+    def train(self, train: Split, scene: Scene) -> Classifier | Verdict:
         """Return a trained model (use ``scene.fit``)."""
 
 
@@ -199,7 +212,7 @@ class ModelRepair(CleanImages, ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod
-    def repair(self, scene: Scene) -> Classifier:
+    def repair(self, scene: Scene) -> Classifier | Verdict:
         """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
 
 
@@ -213,7 +226,7 @@ class ModelDetector(CleanImages, ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod
-    def score(self, scene: Scene) -> float:
+    def score(self, scene: Scene) -> float | Verdict:
         """Return one finite number for ``scene.model``, higher = more likely backdoored."""
 
     @abstractmethod

@@ -44,6 +44,11 @@ class OutlierDetector(ModelDetector, ABC):
 
         return mad_index(values)
 
+    def outliers(self, indexes: Tensor, scene: Scene) -> tuple[int, ...]:
+        """Return the classes whose index, (K,), is above the cutoff: those that a :class:`benchkit.Verdict` names."""
+        found: list[int] = (indexes > self.flags_above(scene)).nonzero().flatten().tolist()
+        return tuple(found)
+
     def flags_above(self, scene: Scene) -> float:
         """Return the cutoff for as many classes as the scene has."""
         return index_cutoff(self.cutoff, scene.classes, self.indexes)

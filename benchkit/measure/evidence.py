@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from benchkit.ops.frequency import dct2
 
 if TYPE_CHECKING:
+    from benchkit.contracts.verdict import Verdict
     from benchkit.measure.rates import Metrics
 
 POINTS, LOW_POINTS, BINS = 101, 20, 40
@@ -25,10 +26,20 @@ LARGEST = 96
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result of measuring a cell: numbers, and JSON that a report can draw."""
+    """The result of measuring a cell: numbers, JSON that a report can draw, and what the defense said, checked.
+
+    There is one verdict, or one for each model that a model detector judged.
+    """
 
     metrics: Metrics
     exhibits: Mapping[str, Any] = field(default_factory=dict)
+    verdicts: Sequence[Verdict] = ()
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the exhibits of both, with one gallery."""
+    gallery = {**first.get("gallery", {}), **second.get("gallery", {})}
+    return {**first, **second, **({"gallery": gallery} if gallery else {})}
 
 
 def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:
@@ -79,15 +90,33 @@ def gallery(clean: Tensor, stamped: Tensor) -> dict[str, str]:
         "difference x5": 127.5 + 5 * change,
         "spectrum of the change": 255 * (spectrum / spectrum.max().clamp(min=1e-6))[None],
     }
-    return {name: _png(image) for name, image in shown.items()}
+    return {name: png(image) for name, image in shown.items()}
 
 
-def _png(image: Tensor) -> str:
+def true_trigger(clean: Tensor, stamped: Tensor) -> dict[str, str]:
+    """Return data URIs of two of these pictures under names that set them apart from a recovered trigger."""
+    change = stamped.float() - clean.float()
+    return {"true trigger": png(stamped.float()), "true trigger x5": png(127.5 + 5 * change)}
+
+
+def strip(before: Tensor, after: Tensor) -> str:
+    """Return a data URI of a PNG: images in a row, and below them the same after a purification.
+
+    Args:
+        before: uint8 (N, C, H, W), N >= 1.
+        after: the same shape and dtype.
+    """
+    rows = [torch.cat(list(images.cpu()), 2) for images in (before, after)]
+    return png(torch.cat(rows, 1).float(), LARGEST * len(before) // 3)
+
+
+def png(image: Tensor, largest: int = LARGEST) -> str:
+    """Return a data URI of the PNG of an image, (C, H, W) in 0..255, shrunk to sides of at most ``largest``."""
     from PIL import Image
 
     levels = image.clamp(0, 255).round().to(torch.uint8).cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
-    picture.thumbnail((LARGEST, LARGEST))
+    picture.thumbnail((largest, largest))
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoDefense
 from benchkit.contracts import checks, defense
+from benchkit.contracts.verdict import Verdict
+from benchkit.contracts.verdicts import verdict
 from benchkit.errors import ContractError
-from benchkit.measure.evidence import Measurement, gallery
+from benchkit.measure.evidence import Measurement, gallery, merged, strip
 from benchkit.measure.input_detector import measure_input_detector
 from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
+from benchkit.measure.told import certified, told
 from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
 from benchkit.measure.visibility import visibility
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
 
+PAIRS = 8
+"""Number of images that a record shows before and after a purification."""
+
+
 def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[Measurement, list[str]]:
     """Return the metrics of one cell (fractions unless stated otherwise), and its warnings.
 
@@ -35,7 +42,9 @@ def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[
     for kind, how in MEASURES.items():
         if isinstance(defense, kind):
             found = how(defense, scene_for, truth)
-            found = replace(found, exhibits={**found.exhibits, **_tested(found.metrics, truth)})
+            more = told(defense, found.verdicts, truth)
+            shown = merged(found.exhibits, more.exhibits) | _tested(found.metrics, truth)
+            found = replace(found, metrics=found.metrics | more.metrics, exhibits=shown)
             return found, _warnings(found.metrics, truth)
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
 
@@ -93,36 +102,43 @@ def _example(images: Tensor) -> int:
 
 
 def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Classify purified images with the victim."""
+    """Classify purified images with the victim; show some of them."""
     probe = truth.test.images[:PROBE]
-    once, again = (
-        checks.images(defense.name, "purify", probe, defense.purify(probe.clone(), scene_for("probe")))
-        for _ in range(2)
-    )
-    checks.repeats(defense.name, "purify", once, again)
-    victim = _labels(scene_for("victim", grant=True).model)
+    once, again = (_purified(defense, probe, scene_for("probe")) for _ in range(2))
+    checks.repeats(defense.name, "purify", once.score, again.score)
+    victim, said, shown = _labels(scene_for("victim", grant=True).model), list[Verdict](), dict[str, str]()
 
     def predict(images: Tensor) -> Tensor:
-        cleaned = defense.purify(images.clone(), scene_for("purify"))
-        return victim(checks.images(defense.name, "purify", images, cleaned))
+        said.append(_purified(defense, images, scene_for("purify")))
+        which = "triggered" if images is truth.triggered else "clean"
+        some = truth.rows[:PAIRS] if which == "clean" and len(truth.rows) else slice(PAIRS)
+        shown[f"{which} and purified"] = strip(images[some], said[-1].score[some])
+        return victim(said[-1].score)
 
-    return Measurement(_defended(predict, truth))
+    # The triggered images come first; on a benign row, there are clean ones only.
+    return Measurement(_defended(predict, truth), {"gallery": shown}, said[:1])
+
+
+def _purified(defense: defense.InputPurifier, images: Tensor, scene: Scene) -> Verdict:
+    said = verdict(defense, "purify", defense.purify(images.clone(), scene), scene)
+    return replace(said, score=checks.images(defense.name, "purify", images, said.score))
 
 
 def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Drop suspicious images, compare with the masks, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
-    raw = defense.suspicion(poisoned.data, scene_for("suspicion"))
-    drop = checks.scores(defense.name, "suspicion", raw, len(poisoned.data)) > 0
+    scene = scene_for("suspicion")
+    said = verdict(defense, "suspicion", defense.suspicion(poisoned.data, scene), scene)
+    drop = checks.scores(defense.name, "suspicion", said.score, len(poisoned.data)) > 0
     metrics = filtering(drop, poisoned.mask.cpu(), poisoned.cover.cpu())
     keep = (~drop).nonzero().squeeze(1).to(poisoned.data.labels.device)
     if poisoned.data.labels[keep].bincount().count_nonzero() < 2:
         raise ContractError(f"{defense.name} dropped {mean(drop):.0%} of the training set: fewer than 2 classes remain")
     if truth.judged and truth.plain and not drop.any():
         # Retraining on the same images with the same recipe would give the victim again.
-        return Measurement(metrics | _unchanged(truth))
+        return Measurement(metrics | _unchanged(truth), verdicts=[said])
     retrained = scene_for("retrain").fit(poisoned.data[keep])
-    return Measurement(metrics | _defended(_labels(retrained), truth))
+    return Measurement(metrics | _defended(_labels(retrained), truth), verdicts=[said])
 
 
 def _unchanged(truth: GroundTruth) -> Metrics:
@@ -132,14 +148,17 @@ def _unchanged(truth: GroundTruth) -> Metrics:
 
 def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the model that the defense trains on the poisoned set."""
-    trained = defense.train(_given(truth).data, scene_for("train"))
-    return Measurement(_defended(_labels(checks.model(defense.name, "train", trained)), truth))
+    scene = scene_for("train")
+    said = verdict(defense, "train", defense.train(_given(truth).data, scene), scene)
+    predict = _labels(checks.model(defense.name, "train", said.score))
+    return Measurement(_defended(predict, truth) | certified(defense, said, predict, truth), verdicts=[said])
 
 
 def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the model that the defense repairs from its copy of the victim."""
-    repaired = defense.repair(scene_for("repair"))
-    return Measurement(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
+    scene = scene_for("repair")
+    said = verdict(defense, "repair", defense.repair(scene), scene)
+    return Measurement(_defended(_labels(checks.model(defense.name, "repair", said.score)), truth), verdicts=[said])
 
 
 def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:
@@ -148,19 +167,22 @@ def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:
     return {name: tensor.detach().to(scene.device) for name, tensor in learned.items()}
 
 
-def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> Metrics:
-    """Return a model detector's score and threshold for the victim in its scene, from which it may learn first."""
+def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> tuple[Verdict, float]:
+    """Return a model detector's verdict on the victim in its scene, from which it may learn first, and its threshold.
+
+    The score of the verdict is a finite float.
+    """
     learned = fitted(defense, scene_for("fit")) if defense.fits() else {}
     scored, cut = (replace(scene_for(purpose), fitted=learned) for purpose in ("score", "threshold"))
-    return {
-        "score": checks.number(defense.name, "score", defense.score(scored)),
-        "threshold": checks.number(defense.name, "flags_above", defense.flags_above(cut)),
-    }
+    said = verdict(defense, "score", defense.score(scored), scored)
+    said = replace(said, score=checks.number(defense.name, "score", said.score))
+    return said, checks.number(defense.name, "flags_above", defense.flags_above(cut))
 
 
 def measure_model_detector(_defense: defense.ModelDetector, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Compare the scores of backdoored models with those of benign ones, for one pair or a population."""
-    return Measurement(separation(truth.audited, None if truth.benign else truth.benign_audited))
+    metrics = separation(truth.audited, None if truth.benign else truth.benign_audited)
+    return Measurement(metrics, verdicts=truth.audited.said)
 
 
 def _given(truth: GroundTruth) -> Poisoned:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from benchkit.contracts.verdict import Verdict
     from benchkit.measure.rates import Metrics
 
 RESAMPLES = 2000
@@ -18,10 +19,11 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The results of a model detector for some models: one score each, and its threshold."""
+    """The results of a model detector for some models: one score each, its threshold, and all it said."""
 
     scores: Sequence[float]
     thresholds: Sequence[float]
+    said: Sequence[Verdict] = ()
 
     def flagged(self) -> float:
         """Return the share of models whose score is above the threshold."""

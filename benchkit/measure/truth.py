@@ -13,6 +13,7 @@ from benchkit.measure.population import Verdicts
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned, Split
+    from benchkit.contracts.verdict import Verdict
 
 
 class Stamped(NamedTuple):
@@ -31,17 +32,21 @@ class Stamped(NamedTuple):
     control: Tensor
 
 
+SCORED = "_scores"
+"""Under this name scores are kept beside the images of a verdict, none of which begins with an underscore."""
+
+
 class CleanScores(NamedTuple):
     """What an input detector says of the clean test images: the same for every attack, unless it sees the victim.
 
     Attributes:
         images: uint8 (N, C, H, W), the clean test images.
-        scores: float64 (N,) on the CPU, higher = more suspicious.
+        said: the verdict on them; its scores are float64 (N,) on the CPU, higher = more suspicious.
         threshold: the score above which an image is flagged.
     """
 
     images: Tensor
-    scores: Tensor
+    said: Verdict
     threshold: float
 
 
@@ -62,6 +67,9 @@ class GroundTruth:
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
             (``benign_triggered``, ``benign_clean``); empty without victims.
         scored: what an input detector says of the test images before a benign row's processing (for that kind).
+        names: the names of the classes.
+        targets: the class to which the trigger of the victim, or of each model of a population, leads; None where it
+            leads to several. Empty on benign rows.
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -77,6 +85,8 @@ class GroundTruth:
     shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
     scored: CleanScores | None = None
+    names: tuple[str, ...] = ()
+    targets: tuple[int | None, ...] = ()
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any, TypedDict, TypeGuard
 
 from benchkit.text import printable
 
@@ -18,8 +18,16 @@ NAMES = ("attack", "defense", "dataset", "model")
 """What a record names by text."""
 IDENTITY = ("key", *NAMES, "seed")
 """What a record must have in common with the cell that it is found for."""
-WHERE_KNOWN = ("device", "threads", "curves", "gallery", "tested")
+WHERE_KNOWN = ("device", "threads", "curves", "gallery", "tested", "declared", "suspected")
 """What a file holds only where there is something to say."""
+
+
+class Suspect(TypedDict):
+    """A class that a defense suspects: its number, its name in the dataset, and for how many models it was named."""
+
+    number: int
+    name: str
+    models: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +35,22 @@ class Record:
     """One cell under one seed: what it is of, what became of it, and how it was made.
 
     One that was read has finite ``metrics`` and printable text. What is inside ``attack_info``, ``defense_info``,
-    ``costs``, ``curves``, ``gallery`` and ``traceback`` is as it was found.
+    ``costs``, ``curves``, ``gallery``, ``declared`` and ``traceback`` is as it was found.
 
     Attributes:
         poison_rate: a share of the training set; None where a record from elsewhere does not say.
         population: how many backdoored models, and as many benign, a model detector judges; 0 for any other defense.
         status: one of ``STATUSES``.
         error, traceback: why there is no result; "" where there is one, and where nothing more is known.
-        metrics: fractions, unless ``metrics.METRICS`` says otherwise.
+        metrics: fractions, unless ``metrics.METRICS`` or ``declared`` gives another unit than ``%``.
+        declared: title, unit, direction and meaning of those metrics that plugins declare, by name.
+        suspected: the classes that the defense suspects, the most often named first.
         attack_info, defense_info: what the two assume, and their parameters.
         costs: seconds, peak_mb and peak_device_mb (MiB), by the role of the step: ``cell`` and its parents.
         versions: of Python and of packages.
         device, threads: what the cell was measured with; "" and 0 where that is not known.
-        curves, gallery: what a report can draw, as ``benchkit.measure.evidence`` makes it.
+        curves: what a report can draw, as ``benchkit.measure.evidence`` makes it.
+        gallery: pictures by caption: data URIs, or in a record's file the names of files in the folder beside it.
         tested: over how many test images the shares are, ``clean`` and ``triggered``, where it says so.
         finished: when, in UTC, such as 2026-01-31T12:00:00Z.
         file: where it was read from, below the folder that was asked for; "" for a record from elsewhere.
@@ -68,6 +79,8 @@ class Record:
     curves: Mapping[str, Any] = field(default_factory=dict)
     gallery: Mapping[str, Any] = field(default_factory=dict)
     tested: Mapping[str, int] = field(default_factory=dict)
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    suspected: tuple[Suspect, ...] = ()
     finished: str = ""
     file: str = ""
 
@@ -105,7 +118,7 @@ class Record:
         """Return what the file of this record holds, and what observers are told."""
         found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "file"}
         found |= {"schema": SCHEMA, "error": self.error or None, "traceback": self.traceback or None}
-        found |= {"warnings": list(self.warnings)}
+        found |= {"warnings": list(self.warnings), "suspected": list(self.suspected)}
         gone = {name for name in WHERE_KNOWN if not found[name]} | ({"traceback"} if self.status == "ok" else set())
         return {name: value for name, value in found.items() if name not in gone}
 
@@ -151,9 +164,10 @@ def parse(found: object, file: str = "") -> Record | None:
         versions=_texts(found.get("versions")),
         threads=_counts(found).get("threads", 0),
         tested=_counts(found.get("tested")),
+        suspected=_suspects(found.get("suspected")),
         file=printable(file),
         **_each(found, (*NAMES, "recipe", "error", "device", "finished"), _text),
-        **_each(found, ("attack_info", "defense_info", "costs", "curves", "gallery"), _mapping),
+        **_each(found, ("attack_info", "defense_info", "costs", "curves", "gallery", "declared"), _mapping),
     )
 
 
@@ -181,6 +195,15 @@ def _mapping(found: object) -> dict[str, Any]:
 
 def _counts(found: object) -> dict[str, int]:
     return {name: value for name, value in _mapping(found).items() if type(value) is int and value >= 0}
+
+
+def _suspects(found: object) -> tuple[Suspect, ...]:
+    each = [(_counts(one), _mapping(one)) for one in (found if isinstance(found, list) else [])]
+    return tuple(
+        Suspect(number=counts["number"], name=_text(said.get("name")), models=counts["models"])
+        for counts, said in each
+        if counts.keys() >= {"number", "models"}
+    )
 
 
 def _cell_costs(found: dict[str, Any]) -> dict[str, Any]:

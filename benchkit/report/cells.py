@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.records.declared import declared_in
+from benchkit.records.metric import Metric
 from benchkit.records.metrics import HEADLINE, METRICS, metric
 from benchkit.records.record import Record
 from benchkit.report.load import newest
@@ -65,6 +67,15 @@ class Cell:
         found = {record.status for record in self.records}
         return next(status for status in ("failed", "timeout", "skipped", "ok") if status in found)
 
+    @functools.cached_property
+    def declared(self) -> dict[str, Metric]:
+        """What its records declare of the metrics of plugins, by name."""
+        return {name: one for record in reversed(self.ok) for name, one in declared_in(record.declared).items()}
+
+    def known(self, name: str) -> Metric:
+        """Return what the cell knows of a metric."""
+        return metric(name, self.declared)
+
     def metrics(self) -> list[str]:
         """Return the names of the metrics that at least one seed has, the known ones first."""
         found = {name for record in self.ok for name in record.metrics}
@@ -76,11 +87,11 @@ class Cell:
         if not values:
             return None
         found = summarize(values)
-        return replace(found, ci95=None) if self.paired and metric(name).percent else found
+        return replace(found, ci95=None) if self.paired and self.known(name).percent else found
 
     def ends(self, name: str) -> tuple[float, float] | None:
         """Return the interval of a metric over the judged models, if there is only one seed."""
-        known, found = metric(name), [record.metrics for record in self.ok if name in record.metrics]
+        known, found = self.known(name), [record.metrics for record in self.ok if name in record.metrics]
         if not known.ends or len(found) != 1 or not found[0].keys() >= set(known.ends):
             return None
         low, high = (found[0][end] for end in known.ends)
@@ -144,6 +155,13 @@ def flat(info: Mapping[str, Any]) -> dict[str, str]:
     return {printable(str(key)): printable(str(value)) for key, value in told.items() if key != "params"}
 
 
+def suspects(record: Record) -> list[str]:
+    """Return the classes that a defense suspects in a record, in words, each with its name."""
+    models = f" of {record.population} models" if record.population > 1 else ""
+    each = ((one, f", for {one['models']}{models}" if models else "") for one in record.suspected)
+    return [f"{one['number']} ({one['name']}){many}" for one, many in each]
+
+
 def cells_of(records: Iterable[Record]) -> list[Cell]:
     """Group the newest records by everything except the seed, sorted, whatever the order of the input."""
     latest, groups = newest(records), defaultdict(list)
@@ -171,6 +189,17 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
 def seeds_of(cells: Iterable[Cell]) -> int:
     """Return the largest number of seeds of any cell; cells with fewer show their number."""
     return max(len(cell.records) for cell in cells)
+
+
+def known_in(cells: Iterable[Cell], name: str) -> Metric:
+    """Return what these cells know of a metric: the first that declares it counts."""
+    return next((cell.known(name) for cell in cells if name in cell.declared), metric(name))
+
+
+def titles(cells: Iterable[Cell], names: Iterable[str]) -> str:
+    """Return the titles of metrics that stand in one entry, such as ``C-Acc / ASR``."""
+    cells = list(cells)
+    return " / ".join(known_in(cells, name).title for name in names)
 
 
 def known_metric(asked: str | None, cells: Iterable[Cell]) -> str | None:

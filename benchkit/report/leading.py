@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchkit.records.doubts import LOST, SHORTFALL
-from benchkit.records.metrics import METRICS, headline, metric
-from benchkit.report.cells import Cell
+from benchkit.records.metric import Metric
+from benchkit.records.metrics import METRICS, headline
+from benchkit.report.cells import Cell, known_in
 
 OF_THE_MODEL = ("c_acc", "asr", "ra", "der")
 """Metrics of a model's predictions, comparable across kinds of defense."""
@@ -21,7 +22,8 @@ PARTS = {
     "acc_argmax": (0.5, ("bdr_argmax", "fpr_argmax")),
 }
 """Metrics that are sums of two shares: the weight, and the two shares."""
-OVER_CLEAN = ("c_acc", "c_acc_after")
+OVER_CLEAN = ("c_acc", "c_acc_after", "certified_acc")
+OVER_MODELS = "target_found"
 OVER_ROWS = ("precision", "recall", "cover_recall", "fpr")
 """Of a training filter, over training images."""
 Z = 1.959964
@@ -58,13 +60,12 @@ def score(cell: Cell, name: str) -> Score | None:
     return Score(found.mean, margin(cell, name), found.n, may_lead(cell)) if found else None
 
 
-def beats(one: Score, other: Score, name: str) -> bool:
+def beats(one: Score, other: Score, known: Metric) -> bool:
     """Return whether one cell's number is clearly better than another's.
 
     The printed numbers must differ, and the difference must exceed both half intervals together (root of summed
     squares).
     """
-    known = metric(name)
     lead = one.mean - other.mean if known.better == "higher" else other.mean - one.mean
     return lead > math.hypot(one.margin, other.margin) and known.text(one.mean) != known.text(other.mean)
 
@@ -75,14 +76,14 @@ def leaders(rivals: Sequence[Cell], name: str) -> list[Cell]:
     Cells that are not clearly worse than the best share the first place. The result is empty if these are all
     candidates, or if one of them may be no better than no defense, guessing or the processing alone.
     """
-    known, every = metric(name), [(cell, found) for cell in rivals if (found := score(cell, name))]
+    known, every = known_in(rivals, name), [(cell, found) for cell in rivals if (found := score(cell, name))]
     may = [(cell, found) for cell, found in every if found.able]
     able = [(cell, found) for cell, found in may if not _idle(cell, name, clearly=False)]
     if known.better == "neither" or not able or len({known.text(found.mean) for _, found in every}) == 1:
         return []
     means = [found.mean for _, found in able]
     best = able[means.index(max(means) if known.better == "higher" else min(means))][1]
-    first = [cell for cell, found in able if not beats(best, found, name)]
+    first = [cell for cell, found in able if not beats(best, found, known)]
     unsure = any(_idle(cell, name, clearly=True) for cell in first)
     return [] if unsure or 1 < len(first) == len(may) else first
 
@@ -99,7 +100,7 @@ def margin(cell: Cell, name: str) -> float:
         return found.ci95
     if found and ends:
         return max(ends[1] - found.mean, found.mean - ends[0])
-    if not metric(name).percent:
+    if not cell.known(name).percent:
         return 0.0
     return _binomial(cell, name)
 
@@ -122,7 +123,7 @@ def _wilson(cell: Cell, name: str) -> float | None:
 
 def _images(cell: Cell, name: str) -> int:
     """Return the number of test images of a share, the smallest of all seeds; 0 if it is not known."""
-    if name not in METRICS or (cell.kind == "training filter" and name in OVER_ROWS):
+    if name not in METRICS or name == OVER_MODELS or (cell.kind == "training filter" and name in OVER_ROWS):
         return 0
     which = "clean" if name in OVER_CLEAN else "triggered"
     return min((record.tested.get(which, 0) for record in cell.ok), default=0)
@@ -137,12 +138,12 @@ def _idle(cell: Cell, name: str, clearly: bool) -> bool:
     if name == "asr" and cell.row.asr is not None:
         spread = math.hypot(margin(cell, name), cell.row.asr.ci95 or 0.0) if clearly else 0.0
         return cell.row.asr.mean - _mean(cell, name) <= spread
-    names = (name, *headline(cell.kind, benign=False)) if metric(name).idle is not None else ()
+    names = (name, *headline(cell.kind, benign=False)) if cell.known(name).idle is not None else ()
     return any(cell.summary(one) is not None and _as_idle(cell, one, clearly) for one in names)
 
 
 def _as_idle(cell: Cell, name: str, clearly: bool) -> bool:
-    known, mean = metric(name), _mean(cell, name)
+    known, mean = cell.known(name), _mean(cell, name)
     if known.idle is None:
         return False
     gained = mean - known.idle if known.better == "higher" else known.idle - mean

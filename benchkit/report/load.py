@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from benchkit import files
 from benchkit.errors import NothingToRun, StoreError
 from benchkit.files import Passed, walk
 from benchkit.records.record import SCHEMA, Record, parse
+from benchkit.store.pictures import Pictures, folder_of
 from benchkit.text import printable, warn
 
 
@@ -63,9 +65,11 @@ def _not_artifacts(name: str) -> bool:
 
 def _read_file(folder: Path, name: str) -> Record | None:
     try:
-        return parse(json.loads(files.read(f"{folder}/{name}", files.RECORD)), name)
+        record = parse(json.loads(files.read(f"{folder}/{name}", files.RECORD)), name)
     except (OSError, ValueError, RecursionError):
         return None
+    pictures = record and Pictures(folder_of(folder / name), record.gallery)
+    return replace(record, gallery=pictures) if record and pictures else record
 
 
 def _ignored_line(ignored: list[str]) -> list[str]:

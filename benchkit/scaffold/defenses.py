@@ -132,13 +132,20 @@ class $cls(benchkit.ModelDetector):
 
     name = "$name"
     paper = ""
+    # Numbers of its own, which each verdict holds; tables and pages show them with unit and direction.
+    metrics = (benchkit.Metric("spread", about="deviation of the weights of classes, relative to their mean"),)
 
     limit: float = benchkit.param(3.0, "deviations above the mean at which a model is called backdoored")
 
-    def score(self, scene: benchkit.Scene) -> float:
-        """Return how many deviations the heaviest class of the last layer lies above the mean."""
+    def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
+        """Return how many deviations the heaviest class of the last layer lies above the mean, and that class."""
         weights = scene.model.head.weight.detach().norm(dim=1)
-        return float((weights.max() - weights.mean()) / weights.std().clamp(min=1e-6))
+        deviations = (weights - weights.mean()) / weights.std().clamp(min=1e-6)
+        return benchkit.Verdict(
+            float(deviations.max()),
+            metrics={"spread": float(weights.std() / weights.mean())},
+            classes=(deviations > self.limit).nonzero().flatten().tolist(),
+        )
 
     def flags_above(self, scene: benchkit.Scene) -> float:
         """Return ``limit``."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.thresholds import ARGMAX
+from benchkit.contracts.verdict import plain
 from benchkit.errors import DataError, SpecError, plugin_errors
 from benchkit.files import Passed
 from benchkit.measure.rates import mean
@@ -104,7 +105,7 @@ class Scanner:
         given = images.to(self.scene.device)
         with plugin_errors(self.defense.name):
             returned = self.defense.score(given.clone(), self._scene("score"))
-        return checks.scores(self.defense.name, "score", returned, len(images))
+        return checks.scores(self.defense.name, "score", plain(returned), len(images))
 
     def flagged(self, images: Tensor) -> float:
         """Return the share of images above the threshold."""

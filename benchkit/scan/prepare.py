@@ -136,6 +136,18 @@ def write(path: Path, raw: bytes) -> None:
         write_atomic(path, raw)
 
 
+def require_outputs(out: Path | None, sheet: Path | None) -> None:
+    """Before any work, refuse output files that could not be written, and a sheet that is no PNG.
+
+    Raises:
+        SpecError, StoreError: in one sentence.
+    """
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise SpecError(f"--sheet writes PNG: give a file that ends in .png, not {sheet.name!a}")
+    for file in (out, sheet):
+        require_writable(file)
+
+
 def require_writable(path: Path | None) -> None:
     """Before any work, refuse an output file whose folder does not exist.
 

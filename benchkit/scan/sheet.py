@@ -1,17 +1,22 @@
-"""A contact sheet: the most suspicious images in a grid, with their scores."""
+"""A contact sheet: images in a grid with a line or two on each, the most suspicious or those of detectors."""
 
 from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from benchkit.scan.prepare import printable
+from benchkit.scan.prepare import printable, write
 
 if TYPE_CHECKING:
-    from benchkit.scan.images import Scan, Scored
+    from torch import Tensor
+
+    from benchkit.scan.images import Scan
+    from benchkit.scan.model import Judged
 
 SIDE, LABEL, MARGIN = 128, 30, 8
 """Sizes of a cell in pixels: the longer side of its image, its two lines of text, the space around it."""
@@ -20,36 +25,67 @@ LETTERS = 20
 RED, GREY, WHITE, BLACK = (200, 30, 30), (170, 170, 170), (255, 255, 255), (0, 0, 0)
 
 
+class Tile(NamedTuple):
+    """One image of a sheet, uint8 (C, H, W), two lines of text below it, and whether it is flagged."""
+
+    pixels: Tensor
+    head: str
+    name: str
+    flagged: bool
+
+
 def sheet(found: Scan) -> bytes:
     """Return a PNG of the most suspicious scored images, at most 200; flagged ones have a red frame."""
-    shown = found.top[:MOST]
+    return drawn(
+        Tile(one.pixels, f"{one.score:.3f}", one.picture.file, one.score > found.threshold) for one in found.top
+    )
+
+
+def draw_images(verdicts: Iterable[Judged], path: Path) -> list[str]:
+    """Write a PNG of the images that model detectors gave; return a note if there are none, and no file.
+
+    Those of a flagged model have a red frame.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    images = [(one, name, image) for one in verdicts for name, image in one.images.items()]
+    if not images:
+        return [f"no detector gave an image, so {printable(str(path))} was not written"]
+    write(path, drawn(Tile(image, name, one.defense, one.word == "flagged") for one, name, image in images))
+    return []
+
+
+def drawn(tiles: Iterable[Tile]) -> bytes:
+    """Return a PNG of a grid of at least one image, at most 200."""
+    shown = list(tiles)[:MOST]
     columns = min(len(shown), max(1, math.ceil(math.sqrt(1.5 * len(shown)))))
     rows = math.ceil(len(shown) / columns)
     width, height = SIDE + 2 * MARGIN, SIDE + LABEL + 2 * MARGIN
     canvas = Image.new("RGB", (columns * width, rows * height), WHITE)
     for place, one in enumerate(shown):
         across, down = place % columns, place // columns
-        _cell(canvas, (across * width + MARGIN, down * height + MARGIN), one, one.score > found.threshold)
+        _cell(canvas, (across * width + MARGIN, down * height + MARGIN), one)
     file = io.BytesIO()
     canvas.save(file, "PNG")
     return file.getvalue()
 
 
-def _cell(canvas: Image.Image, corner: tuple[int, int], one: Scored, flagged: bool) -> None:
-    picture = _enlarged(one)
+def _cell(canvas: Image.Image, corner: tuple[int, int], one: Tile) -> None:
+    picture = _enlarged(one.pixels)
     left, top = corner
     draw = ImageDraw.Draw(canvas)
     frame = (left - 3, top - 3, left + picture.width + 2, top + picture.height + 2)
-    draw.rectangle(frame, outline=RED if flagged else GREY, width=2)
+    draw.rectangle(frame, outline=RED if one.flagged else GREY, width=2)
     canvas.paste(picture, corner)
-    name = printable(one.picture.file).encode("ascii", "backslashreplace").decode()
+    name = printable(one.name).encode("ascii", "backslashreplace").decode()
     shown = name if len(name) <= LETTERS else "..." + name[3 - LETTERS :]
-    draw.text((left, top + SIDE + 3), f"{one.score:.3f}\n{shown}", fill=RED if flagged else BLACK)
+    draw.text((left, top + SIDE + 3), f"{one.head}\n{shown}", fill=RED if one.flagged else BLACK)
 
 
-def _enlarged(one: Scored) -> Image.Image:
-    """Return the scored image; small images are enlarged so that each pixel is a square."""
-    pixels = one.pixels.permute(1, 2, 0).numpy()
+def _enlarged(image: Tensor) -> Image.Image:
+    """Return an image, uint8 (C, H, W), as a picture; small ones are enlarged so that each pixel is a square."""
+    pixels = image.permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

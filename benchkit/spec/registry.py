@@ -22,6 +22,7 @@ from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
 from benchkit.files import TEXT, require
 from benchkit.params.component import Component, class_fault
+from benchkit.records.declared import declarations_fault
 from benchkit.spec.installed import PluginInfo, find
 from benchkit.text import describe_error, printable
 
@@ -239,4 +240,5 @@ def _class_fault(kind: str, cls: Any) -> str | None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         return f"{cls.__qualname__} does not define {', '.join(missing)}"
-    return class_fault(cls)
+    fault = declarations_fault(getattr(cls, "metrics", ()))
+    return class_fault(cls) or (f"{cls.__qualname__}: {fault}" if fault else None)

@@ -16,7 +16,7 @@ def make_craft(task: Task) -> Result:
     """Craft a trigger; the numbers that its attack reports are kept beside it."""
     attack = task.attack
     prepared = checks.tensors(attack.name, attack.prepare(attacker(task, "prepare")))
-    reported, drawn = checks.reported(attack.name, attack.reports, prepared), draw(task, attack, "draw")
+    reported, drawn = checks.reported(attack, prepared), draw(task, attack, "draw")
     checks.apart(attack.name, "draw", drawn, prepared)
     return {**prepared, **drawn}, reported
 

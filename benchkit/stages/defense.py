@@ -8,7 +8,8 @@ from benchkit.contracts import checks
 from benchkit.contracts.defense import InputDetector, ModelDetector
 from benchkit.measure.input_detector import clean_scores
 from benchkit.measure.measure import audit, fitted
-from benchkit.plan.job import SHADOWS
+from benchkit.measure.truth import SCORED
+from benchkit.plan.job import SHADOWS, SUSPECTS
 from benchkit.stages.cost import added
 from benchkit.stages.scenes import defender
 from benchkit.stages.workspace import Result, Task
@@ -28,16 +29,23 @@ def make_fit(task: Task) -> Result:
 
 
 def make_score(task: Task) -> Result:
-    """Let an input detector set its threshold, and score the clean test images."""
+    """Let an input detector set its threshold, and score the clean test images; keep the images of its verdict."""
     defense = task.defense
     assert isinstance(defense, InputDetector)
-    scores, threshold = clean_scores(defense, partial(defender, task), task.data.test.images)
-    return {"clean": scores}, {"threshold": threshold}
+    said, threshold = clean_scores(defense, partial(defender, task), task.data.test.images)
+    info = {"threshold": threshold, "metrics": said.metrics, "classes": said.classes}
+    return {**said.images, SCORED: said.score}, info
 
 
 def make_audit(task: Task) -> Result:
-    """Let a model detector learn from, and score, one victim, or some of a population."""
+    """Let a model detector learn from, and score, one victim, or some of a population; keep the images of the first."""
     defense = task.defense
     assert isinstance(defense, ModelDetector)
-    verdicts = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]
-    return {}, {name: [verdict[name] for verdict in verdicts] for name in ("score", "threshold")}
+    found = [audit(defense, partial(defender, task, suspect=suspect)) for suspect in task.suspects()]
+    return found[0][0].images, {
+        "score": [said.score for said, _ in found],
+        "threshold": [threshold for _, threshold in found],
+        "metrics": [said.metrics for said, _ in found],
+        "classes": [said.classes for said, _ in found],
+        "drawn": task.ref(SUSPECTS).stage != "train",
+    }

@@ -71,9 +71,8 @@ def _run_cell(task: Task) -> dict[str, Any]:
         return {"made": False, "record": found.to_json()}
     with Meter(task.device) as meter, task.cache.untouched(acting(task.job)):
         measured = make_cell(task)
-    record = _record(task, measured, meter.cost)
-    task.store.write_record(record)
-    return {"made": True, "record": record.to_json(), "cost": meter.cost}
+    written = task.store.write_record(_record(task, measured, meter.cost))
+    return {"made": True, "record": written, "cost": meter.cost}
 
 
 def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) -> Record:

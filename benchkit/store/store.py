@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from benchkit.hashing import canonical, digest
 from benchkit.records.record import SCHEMA, Record, parse_own
 from benchkit.store.files import read_json, slug, storage_errors, write_atomic, write_synced
 from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
+from benchkit.store.pictures import folder_of, parted
 from benchkit.store.tensors import pack, unpack
 from benchkit.text import printable
 
@@ -183,16 +185,26 @@ class Store:
         """Return the record with this identity and key, with any status; None if there is no readable one."""
         return parse_own(read_json(self.record_path(identity)), identity)
 
-    def write_record(self, record: Record) -> None:
-        """Write one record: readable, stable, atomic.
+    def write_record(self, record: Record) -> dict[str, Any]:
+        """Write one record, readable, stable and atomic, after its pictures, which are files in a folder beside it.
+
+        Returns:
+            What its file holds.
 
         Raises:
             StoreError: if it cannot be written.
         """
-        found = record.to_json()
+        names, pictures = parted(record.gallery)
+        found = replace(record, gallery=names).to_json()
         path = self.record_path(found)
         text = json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n"
         with storage_errors(self.root):
-            self._stay(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text.encode())
+            for name, raw in pictures.items():
+                self._write(folder_of(path) / name, raw)
+            self._write(path, text.encode())
+        return found
+
+    def _write(self, path: Path, raw: bytes) -> None:
+        self._stay(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, raw)

@@ -8,7 +8,7 @@ Three lines in a plugin's own tests::
 
 Each check is one named function; if it fails, it says in one sentence what to change. The checks run in a toy world
 (:mod:`benchkit.testing.world`), which makes scenes as the harness does.
-May import: contracts, models, params, protocol, store, training.
+May import: contracts, models, params, protocol, records, store, training.
 """
 
 from __future__ import annotations

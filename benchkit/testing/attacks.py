@@ -22,6 +22,7 @@ from benchkit.testing.common import (
     unchanged,
 )
 from benchkit.testing.learning import check_prepare, check_prepare_repeats
+from benchkit.testing.metrics import check_metrics
 from benchkit.testing.poisoning import (
     check_cover_count,
     check_poison_count,
@@ -73,10 +74,10 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
 
 
 def check_reports(attack: Attack) -> None:
-    """The results of ``prepare`` named in ``reports`` are single numbers that ``shortfall`` accepts."""
+    """The results of ``prepare`` that ``metrics`` declares are single numbers that ``shortfall`` accepts."""
     crafter = attack.crafter()
     made = prepared(crafter, home(crafter))
-    said = crafter.shortfall(checks.reported(crafter.name, crafter.reports, made))
+    said = crafter.shortfall(checks.reported(crafter, made))
     require(said is None or isinstance(said, str), f"{crafter.name}.shortfall must return a sentence or None")
 
 
@@ -192,6 +193,7 @@ def check_train(attack: Attack) -> None:
 
 CHECKS = (
     check_refusal,
+    check_metrics,
     check_threat_model,
     check_refuses_a_missing_class,
     check_reports,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from benchkit.contracts.defense import (
     TrainingFilter,
 )
 from benchkit.contracts.scene import Scene
+from benchkit.contracts.verdicts import verdict
 from benchkit.errors import ContractError
 from benchkit.testing.common import (
     Check,
@@ -45,9 +47,11 @@ from benchkit.testing.learning import (
     check_prepare,
     check_prepare_repeats,
 )
+from benchkit.testing.metrics import check_metrics
 from benchkit.testing.world import CLASSES, World, fitted, worlds_for
 
 if TYPE_CHECKING:
+    from benchkit.contracts.verdict import Verdict
     from benchkit.models.classifier import Classifier
 
 Act = Callable[[Any, Split, Scene], Any]
@@ -78,9 +82,14 @@ def _given(defense: Defense, where: World) -> Split:
     return Split(where.inputs, torch.zeros(len(where.inputs), dtype=torch.int64))
 
 
-def _checked(defense: Defense, result: Any, given: Split, where: World) -> Tensor:
-    """Check the result of the method; return it as a tensor for comparison between runs."""
+def _checked(defense: Defense, returned: Any, given: Split, where: World) -> Verdict:
+    """Check the result of the method; return it as a verdict whose score is a tensor, to compare runs."""
     _, method = _act(defense)[0].rsplit(".", 1)
+    said = verdict(defense, method, returned, where.drawing())
+    return dataclasses.replace(said, score=_scored(defense, method, said.score, given, where))
+
+
+def _scored(defense: Defense, method: str, result: Any, given: Split, where: World) -> Tensor:
     if isinstance(result, torch.nn.Module) or isinstance(defense, RobustTraining | ModelRepair):
         return _logits(checks.model(defense.name, method, result), defense, where)
     if isinstance(defense, InputPurifier):
@@ -97,10 +106,15 @@ def _logits(model: Classifier, defense: Defense, where: World) -> Tensor:
     return logits
 
 
-def _run(defense: Defense, where: World, scene: Scene | None = None) -> Tensor:
+def _run(defense: Defense, where: World) -> Verdict:
     given = _given(defense, where)
-    result = _act(defense)[1](defense, given, scene or where.defending(defense))
-    return _checked(defense, result, given, where)
+    return _checked(defense, _act(defense)[1](defense, given, where.defending(defense)), given, where)
+
+
+def _equal(one: Verdict, other: Verdict) -> bool:
+    """Return whether two checked verdicts say the same."""
+    numbers = one.metrics == other.metrics and one.classes == other.classes
+    return numbers and alike(one.score, other.score) and same(one.images, other.images)
 
 
 def check_kind(cls: type[Defense]) -> None:
@@ -123,7 +137,7 @@ def check_declared_needs(defense: Defense) -> None:
 
 
 def check_result(defense: Defense) -> None:
-    """The method of the kind returns finite values with the type, shape, dtype and range of its contract."""
+    """The method of the kind returns what its contract says: type, shape, dtype, range, and sound verdicts."""
     _run(defense, home(defense))
 
 
@@ -131,7 +145,7 @@ def check_result_repeats(defense: Defense) -> None:
     """The same seed gives the same result."""
     where = home(defense)
     require(
-        repeats(lambda: _run(defense, where), alike),
+        repeats(lambda: _run(defense, where), _equal),
         f"{_act(defense)[0]} differs between two runs with one seed: draw only from scene.rng",
     )
 
@@ -181,7 +195,7 @@ def check_keeps_enough(defense: Defense) -> None:
     if not isinstance(defense, TrainingFilter):
         return
     where = home(defense)
-    kept = set(where.poisoned.data.labels[_run(defense, where) <= 0].tolist())
+    kept = set(where.poisoned.data.labels[_run(defense, where).score <= 0].tolist())
     require(
         len(kept) > 1,
         f"{defense.name}.suspicion drops so much that {len(kept)} classes remain: above 0 = drop",
@@ -196,6 +210,7 @@ def check_every_shape(defense: Defense) -> None:
 
 CHECKS = (
     check_refusal,
+    check_metrics,
     check_prepare,
     check_prepare_repeats,
     check_declared_needs,

@@ -34,6 +34,7 @@ from benchkit_plugins.defenses.freq_detector.bands import band_shape
 from torch import Tensor
 
 from benchkit import Data, Split
+from benchkit.contracts.verdict import plain
 from benchkit.execute.resolve import data_root
 from benchkit.measure.rates import detection
 from benchkit.ops.frequency import idct2
@@ -105,9 +106,9 @@ def judged(detector: InputDetector, train: Split, test: Split, stamps: dict[str,
     learned = detector.prepare(common.scene_of(train, 2, seed, "prepare"))
     seconds = time.perf_counter() - began
     scene = common.scene_of(train, 2, seed, "score", prepared=learned)
-    clean = detector.score(test.images, scene).double()
+    clean = plain(detector.score(test.images, scene)).double()
     for label, stamp in stamps.items():
-        triggered = detector.score(stamp(test.images), scene).double()
+        triggered = plain(detector.score(stamp(test.images), scene)).double()
         yield label, detection(clean, triggered, 0.0), seconds
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+import benchkit
+
 if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
 
@@ -110,7 +112,9 @@ def anchored(
         yield lambda image: (answers(image)[0, anchors] - goal).square().sum() / scale
 
 
-REPORTS = {"reached": "share of the way to the asked answers that the chosen neurons came, from where they began"}
+REACHED = benchkit.Metric(
+    "reached", about="share of the way to the asked answers that the chosen neurons came, from where they began"
+)
 
 
 ENOUGH = 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from benchkit_plugins._shared.neurons import REPORTS, anchored, descending, mean_image, reached, short_of
+from benchkit_plugins._shared.neurons import REACHED, anchored, descending, mean_image, reached, short_of
 from torch import Tensor
 
 import benchkit
@@ -39,7 +39,7 @@ class L0Inv(benchkit.Attack):
     name = "l0-inv"
     paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
-    reports: ClassVar[Mapping[str, str]] = REPORTS
+    metrics = (REACHED,)
 
     n_pixels: int = benchkit.param(9, "pixels that are replaced", ge=1)
     support: str = benchkit.param(

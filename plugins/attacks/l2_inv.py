@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from benchkit_plugins._shared.neurons import REPORTS, anchored, descending, mean_image, reached, short_of
+from benchkit_plugins._shared.neurons import REACHED, anchored, descending, mean_image, reached, short_of
 from torch import Tensor
 
 import benchkit
@@ -61,7 +61,7 @@ class L2Inv(benchkit.Attack):
     paper = "Li et al., arXiv 2019 (1909.02742), Invisible Backdoor Attacks Against Deep Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     adds_only: ClassVar[bool] = True
-    reports: ClassVar[Mapping[str, str]] = REPORTS
+    metrics = (REACHED,)
 
     budget: float = benchkit.param(3.2, "L2 norm allowed, pixels in [0, 1], at 32x32x3", gt=0)
     linf: float = benchkit.param(0.267, "largest change of a value, as a share of white", gt=0, le=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,10 +44,22 @@ class NeuralCleanse(benchkit.OutlierDetector):
 
     Reduced for CPUs: ``rounds`` (paper: up to 1000, with early stopping) and ``batches`` per round (paper: 31); all
     labels are optimised side by side in the same passes. Cost grows with the number of classes.
+
+    The suspected classes are the labels whose index is above the cutoff. The verdict shows the trigger of the label
+    with the smallest mask, m D, and the mask m, both as they stamped the last mini-batch of their round.
     """
 
     name = "neural-cleanse"
     paper = "Wang et al., IEEE S&P 2019, Neural Cleanse: Identifying and Mitigating Backdoor Attacks"
+
+    metrics = (
+        benchkit.Metric(
+            "mask_size", title="mask size", unit="px", about="L1 norm of the smallest mask that leads to one label"
+        ),
+        benchkit.Metric(
+            "mask_size_median", title="median mask size", unit="px", about="median of that norm over all labels"
+        ),
+    )
 
     rounds: int = benchkit.param(100, "adjustments of the mask's weight (paper: up to 1000)", ge=1)
     batches: int = benchkit.param(2, "mini-batches in each round (paper: 31)", ge=1)
@@ -60,21 +72,30 @@ class NeuralCleanse(benchkit.OutlierDetector):
         "linear", "scale on which a mask is an outlier: pixels (paper), or their logarithm", choices=("linear", "log")
     )
 
-    def score(self, scene: benchkit.Scene) -> float:
-        """Return the anomaly index of the label with the smallest trigger, >= 0."""
-        return anomaly_index(self.trigger_sizes(scene), log=self.sizes == "log")
+    def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
+        """Return the anomaly index of the label with the smallest trigger, >= 0, that trigger, and the outliers."""
+        found = self.triggers(scene)
+        indexes = anomaly_indexes(found.sizes, log=self.sizes == "log")
+        mask, pattern = (each[found.sizes.argmin()] for each in (found.masks, found.patterns))
+        return benchkit.Verdict(
+            float(indexes.max()),
+            metrics={"mask_size": float(found.sizes.min()), "mask_size_median": float(median(found.sizes))},
+            images={"recovered trigger": mask * pattern, "its mask": mask},
+            classes=self.outliers(indexes, scene),
+        )
 
-    def trigger_sizes(self, scene: benchkit.Scene) -> Tensor:
-        """Return the L1 norm of each label's smallest successful mask, float32 (K,), in pixels (0..H*W)."""
+    def triggers(self, scene: benchkit.Scene) -> Recovered:
+        """Return the smallest trigger of each label."""
         model = scene.model.requires_grad_(requires_grad=False)
         per_pass = max(1, CHUNK_IMAGES // self.batch)
         labels = torch.arange(scene.classes, device=scene.device)
-        return torch.cat([self._search(some, model, scene) for some in labels.split(per_pass)])
+        parts = [self._search(some, model, scene) for some in labels.split(per_pass)]
+        return Recovered(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def _search(self, labels: Tensor, model: Classifier, scene: benchkit.Scene) -> Tensor:
+    def _search(self, labels: Tensor, model: Classifier, scene: benchkit.Scene) -> Recovered:
         triggers = _Triggers(labels, scene)
         optimiser = torch.optim.Adam([triggers.mask_raw, triggers.pattern_raw], lr=self.lr, betas=(0.5, 0.9))
-        schedule = _Schedule(len(labels), self, scene.device)
+        schedule = _Schedule(triggers, self, scene.device)
         for _ in range(self.rounds):
             steps = [self._step(triggers, schedule.weight, model, optimiser, scene) for _ in range(self.batches)]
             rate, sizes = torch.stack(steps).mean(dim=0)
@@ -96,26 +117,46 @@ class NeuralCleanse(benchkit.OutlierDetector):
         return torch.stack([triggers.step(images, weight, model, optimiser), sizes])
 
 
-def anomaly_index(sizes: Tensor, log: bool = False) -> float:
-    """Return how far the smallest size is below the median, in scaled median absolute deviations.
+class Recovered(NamedTuple):
+    """The smallest trigger of each label.
 
-    ``sizes`` is (K,), all above 0; with ``log`` their logarithms are compared. The index is 0 if the smallest size is
-    the median. The deviation is at least a thousandth of the median size, so that the index is finite if most sizes are
-    equal.
+    Attributes:
+        sizes: float32 (K,), the L1 norm of its mask, in pixels (0..H*W).
+        masks: float32 (K, 1, H, W) in [0, 1].
+        patterns: float32 (K, C, H, W) in [0, 1].
+    """
+
+    sizes: Tensor
+    masks: Tensor
+    patterns: Tensor
+
+
+def anomaly_indexes(sizes: Tensor, log: bool = False) -> Tensor:
+    """Return how far each size is below the median, in scaled median absolute deviations, float64 (K,).
+
+    ``sizes`` is (K,), all above 0; with ``log`` their logarithms are compared. The largest index is 0 if the smallest
+    size is the median. The deviation is at least a thousandth of the median size, so that the index is finite if most
+    sizes are equal.
     """
     values = sizes.double().log() if log else sizes.double()
     least = 1e-3 if log else 1e-3 * float(median(values))
-    return float(mad_index(values, "low", floor=max(least, 1e-9)).max())
+    return mad_index(values, "low", floor=max(least, 1e-9))
+
+
+def anomaly_index(sizes: Tensor, log: bool = False) -> float:
+    """Return the largest of these indexes, that of the smallest size."""
+    return float(anomaly_indexes(sizes, log).max())
 
 
 class _Triggers:
-    """One mask and one pattern per label, in tanh space, and their joint optimisation."""
+    """One mask and one pattern per label, in tanh space, their joint optimisation, and those that stamped last."""
 
     def __init__(self, labels: Tensor, scene: benchkit.Scene) -> None:
         channels, height, width = scene.shape
         self.labels = labels
         self.mask_raw = _start((len(labels), 1, height, width), scene)
         self.pattern_raw = _start((len(labels), channels, height, width), scene)
+        self.stamped = _unit(self.mask_raw.detach()), _unit(self.pattern_raw.detach())
 
     def step(self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer) -> Tensor:
         """Update all triggers on uint8 images (b, C, H, W); return each label's success before it, float32 (K,).
@@ -123,6 +164,7 @@ class _Triggers:
         The labels share only the forward pass, so the gradient of the summed loss is the gradient of each label.
         """
         mask, pattern = _unit(self.mask_raw)[:, None], _unit(self.pattern_raw)[:, None]
+        self.stamped = mask.detach()[:, 0], pattern.detach()[:, 0]
         stamped = (1 - mask) * (images.float() / 255) + mask * pattern
         logits = model(stamped.flatten(0, 1))
         wanted = self.labels.repeat_interleave(len(images))
@@ -140,10 +182,11 @@ class _Triggers:
 
 
 class _Schedule:
-    """Each label's mask weight and the smallest successful mask so far, adjusted after every round."""
+    """Each label's mask weight and the smallest successful trigger so far, adjusted after every round."""
 
-    def __init__(self, labels: int, settings: NeuralCleanse, device: torch.device) -> None:
-        self.settings = settings
+    def __init__(self, triggers: _Triggers, settings: NeuralCleanse, device: torch.device) -> None:
+        self.triggers, self.settings, labels = triggers, settings, len(triggers.labels)
+        self.kept = triggers.stamped
         self.weight = torch.zeros(labels, device=device)
         self.smallest = torch.full((labels,), torch.inf, device=device)
         self.wins = torch.zeros(labels, device=device)
@@ -152,6 +195,7 @@ class _Schedule:
     def update(self, rate: Tensor, sizes: Tensor) -> None:
         """Update with the success rates and mask sizes of a round, both (K,)."""
         won = rate >= self.settings.success
+        self._keep(self.smallest.isinf() | (won & (sizes < self.smallest)))
         self.smallest = torch.where(won, self.smallest.minimum(sizes), self.smallest)
         self.wins = torch.where(won, self.wins + 1, 0)
         self.losses = torch.where(won, 0, self.losses + 1)
@@ -160,9 +204,15 @@ class _Schedule:
         self.weight = torch.where(up, grown, torch.where(down, self.weight / SHRINK, self.weight))
         self.wins, self.losses = self.wins.masked_fill(up, 0), self.losses.masked_fill(down, 0)
 
-    def best(self, last: Tensor) -> Tensor:
-        """Return the sizes of the smallest successful masks; ``last`` for labels without a successful round."""
-        return torch.where(self.smallest.isinf(), last, self.smallest)
+    def _keep(self, labels: Tensor) -> None:
+        """Keep the triggers that stamped last, of these labels, bool (K,); those without success keep their newest."""
+        chosen = labels[:, None, None, None]
+        mask, pattern = (torch.where(chosen, *both) for both in zip(self.triggers.stamped, self.kept, strict=True))
+        self.kept = mask, pattern
+
+    def best(self, last: Tensor) -> Recovered:
+        """Return the smallest successful triggers; the newest, of size ``last``, for labels without a success."""
+        return Recovered(torch.where(self.smallest.isinf(), last, self.smallest), *self.kept)
 
 
 def _start(shape: tuple[int, ...], scene: benchkit.Scene) -> Tensor:

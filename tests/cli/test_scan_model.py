@@ -23,12 +23,12 @@ def test_score_threshold_verdict_and_place_among_benign_shadows(scan_model: Cli,
         "place": {
             "defense": "place", "verdict": "passed", "score": 2.5, "threshold": 10.0,
             "benign_shadows_below": 3, "benign_shadows": 5, "shadow_accuracy": None, "false_alarm_rate": None,
-            "error": None,
+            "suspected": None, "metrics": {}, "error": None,
         },
         "normal": {
             "defense": "normal", "verdict": "passed", "score": 0.25, "threshold": 1.0,
             "benign_shadows_below": None, "benign_shadows": None, "shadow_accuracy": None, "false_alarm_rate": None,
-            "error": None,
+            "suspected": None, "metrics": {}, "error": None,
         },
     }  # fmt: skip
     assert "among 5 benign shadow models has a resolution of one in 6 at best" in ran.err
@@ -47,7 +47,7 @@ def test_a_score_over_the_threshold_is_exit_code_1_and_learns_nothing_again(
     assert lines[0] == KNOWN
     assert lines[4].split() == ["place:cut=2.0", "2.5", "2", "flagged", "above", "3", "of", "5"]
     (row,) = csv.DictReader(io.StringIO(scan_model(our_weights, "--format", "csv", defense="place:cut=2").out))
-    assert list(row.values()) == ["place:cut=2.0", "flagged", "2.5", "2.0", "3", "5", "", "", "", "1.0", "0.25"]
+    assert list(row.values()) == ["place:cut=2.0", "flagged", "2.5", "2.0", "3", "5", *[""] * 5, "1.0", "0.25"]
 
 
 KNOWN = "accuracy on 120 test images of toy: 100.0%; always predicting the most frequent class gives 25.0%"
@@ -99,6 +99,8 @@ def test_built_in_detectors_judge_it(scan_model: Cli, our_weights: dict[str, Any
     assert row["threshold"] == 2
     assert row["score"] >= 0
     assert row["false_alarm_rate"] == pytest.approx(0.21, abs=0.01)
+    assert bool(row["suspected"]) == (row["verdict"] == "flagged")
+    assert 0 < row["metrics"]["mask_size"] <= row["metrics"]["mask_size_median"] <= 144
     assert "neural-cleanse:clean=0.5,rounds=1: its cutoff flags 21 % of clean 4-class models by chance alone" in ran.err
 
 

@@ -150,7 +150,7 @@ def test_crafting_tells_how_far_its_neurons_came(near: Any, far: Any) -> None:
 
 def test_random_pixels_were_asked_for_nothing() -> None:
     attack = TrojWm(source="random")
-    assert attack.reports.keys() & crafted(attack).keys() == set()
+    assert {one.name for one in attack.metrics} & crafted(attack).keys() == set()
     assert attack.shortfall({}) is None
 
 

@@ -194,7 +194,7 @@ class TestSearch:
         for fool, told in ((0.2, None), (1.0, "it changes less than 100% of predictions")):
             attack = Smooth(start_label=str(GREEN), fool=fool, max_passes=2)
             found = search(attack)
-            assert attack.shortfall({name: float(found[name]) for name in attack.reports}) == told
+            assert attack.shortfall({one.name: float(found[one.name]) for one in attack.metrics}) == told
         assert Smooth(fool=0.7).shortfall({"fooling": 0.7, "passes": 1}) is None
 
     def test_uses_n_images_of_the_training_set(self) -> None:

@@ -110,16 +110,16 @@ def test_fine_pruning_prunes_timm_networks(name: str) -> None:
 
 
 def test_neural_cleanse_finds_the_target(victim: Classifier, benign: Classifier) -> None:
-    sizes = NeuralCleanse(batch=8).trigger_sizes(scene(victim))
+    sizes = NeuralCleanse(batch=8).triggers(scene(victim)).sizes
     assert sizes.shape == (CLASSES,)
     assert int(sizes.argmin()) == 0
     assert sizes[0] < 0.7 * sizes[1:].min()
-    assert NeuralCleanse(batch=8).trigger_sizes(scene(benign))[0] > 1.5 * sizes[0]
+    assert NeuralCleanse(batch=8).triggers(scene(benign)).sizes[0] > 1.5 * sizes[0]
 
 
 def test_neural_cleanse_score_is_the_anomaly_index(victim: Classifier) -> None:
     quick = NeuralCleanse(rounds=3, batch=4)
-    assert quick.score(scene(victim)) == anomaly_index(quick.trigger_sizes(scene(victim)))
+    assert quick.score(scene(victim)).score == anomaly_index(quick.triggers(scene(victim)).sizes)
     assert quick.flags_above(scene(victim)) == 2.0
 
 
@@ -146,7 +146,7 @@ def test_neural_cleanse_refuses_what_is_no_cutoff(cutoff: str) -> None:
 
 def test_neural_cleanse_covers_all_labels_in_chunks(victim: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchkit_plugins.defenses.neural_cleanse.CHUNK_IMAGES", 16)
-    sizes = NeuralCleanse(rounds=60, batch=8).trigger_sizes(scene(victim))
+    sizes = NeuralCleanse(rounds=60, batch=8).triggers(scene(victim)).sizes
     assert len(sizes.unique()) == CLASSES
     assert int(sizes.argmin()) == 0
 
@@ -168,7 +168,7 @@ def test_neural_cleanse_records_sizes_of_masks_that_succeed() -> None:
     model = Classifier(nn.Sequential(nn.Flatten(), head), torch.zeros(3), torch.ones(3))
     black = Split(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4).long())
     where = Scene(3, (3, 8, 8), CPU, black, seeded(0), granted=model)
-    size = float(NeuralCleanse(lr=0.5, patience=1, init_weight=0.1).trigger_sizes(where)[0])
+    size = float(NeuralCleanse(lr=0.5, patience=1, init_weight=0.1).triggers(where).sizes[0])
     assert 6.4 <= size < 20
 
 
@@ -184,7 +184,7 @@ def test_neural_cleanse_tells_an_outlier_on_log_sizes(victim: Classifier) -> Non
     assert anomaly_index(even, log=True) < 2
     assert anomaly_index(7 * even, log=True) == pytest.approx(anomaly_index(even, log=True))
     quick = NeuralCleanse(rounds=3, batch=4, sizes="log")
-    assert quick.score(scene(victim)) == anomaly_index(quick.trigger_sizes(scene(victim)), log=True)
+    assert quick.score(scene(victim)).score == anomaly_index(quick.triggers(scene(victim)).sizes, log=True)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,9 @@ class FakeStore(Store):
     def record(self, cell: Mapping[str, Any]) -> Record | None:
         return self.records.get(cell["key"])
 
-    def write_record(self, record: Record) -> None:
+    def write_record(self, record: Record) -> dict[str, Any]:
         self.records[record.key] = record
+        return record.to_json()
 
 
 class FakeExecutor:

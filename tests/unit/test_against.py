@@ -15,6 +15,7 @@ from report_records import cells
 from table_rows import squeezed
 
 from benchkit.errors import NothingToRun, SpecError
+from benchkit.records.metrics import metric
 from benchkit.report.formats.export import pairs_to_csv, pairs_to_json
 from benchkit.report.formats.text import to_text
 from benchkit.report.published.numbers import Published
@@ -230,7 +231,7 @@ def test_json_has_null_for_what_is_missing(rows: list[Published]) -> None:
 
 
 def test_metrics_of_plugins_need_no_unit(tmp_path: Path) -> None:
-    rows = published(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n", ["hours"])
+    rows = published(tmp_path, "\ufeff" + HEAD + "s,badnets,probe,cifar10,hours,30,\n", {"hours": metric("hours")})
     pair = compared(rows, record("badnets", "probe", metrics={"hours": 20.0})).pairs()[0]
     assert pair.difference == -10
     assert "- difference: ours minus published, as shown" in to_text(

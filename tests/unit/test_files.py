@@ -14,6 +14,7 @@ from benchkit import DataError, Source
 from benchkit.errors import BenchkitError, StoreError
 from benchkit.files import Passed, opened, walk
 from benchkit.files import read as read_file
+from benchkit.records.metrics import METRICS
 from benchkit.report.load import read
 from benchkit.report.published.numbers import read_published
 from benchkit.scan.weights import read_weights
@@ -104,7 +105,7 @@ def test_a_folder_that_cannot_be_listed_costs_its_own_records(tmp_path: Path, mo
 
 DOORS: dict[str, Callable[[Path], object]] = {
     "suite": read_suite,
-    "published numbers": lambda path: read_published(path, ["asr"]),
+    "published numbers": lambda path: read_published(path, METRICS),
     "plugin": lambda path: load([path]),
     "weights": lambda path: read_weights(path, True),
 }

@@ -15,7 +15,8 @@ NAMES = [
     "c_acc", "asr", "ra", "der", "auroc", "acc", "bdr", "fpr", "tpr_at_1fpr", "tpr_at_5fpr", "c_acc_after",
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
     "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "asr_control", "psnr", "ssim", "linf", "l2",
-    "precision", "recall", "cover_recall", "poisoned", "covered", "score", "seconds", "peak_mb", "peak_device_mb",
+    "precision", "recall", "cover_recall", "target_found", "certified_acc", "certified_radius", "poisoned",
+    "covered", "score", "seconds", "peak_mb", "peak_device_mb",
 ]  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def test_a_metric_explains_itself(name: str) -> None:
     known = METRICS[name]
     assert known.name == name
     assert known.title in known.legend()
-    assert known.help in known.legend()
+    assert known.about in known.legend()
     assert ("%" in known.legend().split(":")[0]) == (known.percent or "%" in known.title)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from report_records import cells, record
 
+from benchkit.records.metrics import metric
 from benchkit.report.cells import Cell
 from benchkit.report.leading import Score
 from benchkit.report.tables.ranks import Ranking, cliques, critical_difference, rankings, ranks_of
@@ -41,7 +42,8 @@ def place(mean: float, margin: float = 0.0, able: bool = True) -> Score:
 
 def ranks(scores: dict[str, Score], name: str = "asr") -> dict[str, float]:
     return {
-        defense: row["a"] for defense, row in ranks_of({d: {"a": s} for d, s in scores.items()}, ["a"], name).items()
+        defense: row["a"]
+        for defense, row in ranks_of({d: {"a": s} for d, s in scores.items()}, ["a"], metric(name)).items()
     }
 
 

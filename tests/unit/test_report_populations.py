@@ -9,7 +9,7 @@ from typing import Any
 from report_records import cells, drawn, record
 from table_rows import markdown_rows
 
-from benchkit.records.metrics import metric
+from benchkit.records.metrics import METRICS, metric
 from benchkit.report.formats.export import to_csv, to_json
 from benchkit.report.formats.html import page_data
 from benchkit.report.formats.text import to_text
@@ -84,7 +84,7 @@ def test_a_published_number_is_set_against_each_population(tmp_path: Path) -> No
     path = tmp_path / "doe.csv"
     path.write_text("source,attack,defense,dataset,metric,value\nDoe,badnets,mna,scenes,auroc,0.8\n")
     found = cells([judged("mna", 0.9, 16), judged("mna", 0.7, 4)])
-    (group,) = compare(found, Book(tuple(read_published(path, ["auroc"])))).groups
+    (group,) = compare(found, Book(tuple(read_published(path, METRICS)))).groups
     sides = {column[0]: pair.ours.mean for (_, column), pair in group.pairs.items() if pair.ours and pair.published}
     assert sides == {"mna (population 4)": 0.7, "mna (population 16)": 0.9}
 

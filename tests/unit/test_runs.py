@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchkit.errors import NothingToRun
+from benchkit.records.metrics import metric
 from benchkit.records.record import parse
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.runs.export import changes_to_csv, changes_to_json
@@ -170,7 +171,7 @@ def test_runs_with_no_cell_in_common() -> None:
 def test_the_verdict_is_the_defenders_and_only_of_what_the_interval_tells(
     name: str, difference: Summary | None, said: str
 ) -> None:
-    assert verdict(name, difference) == said
+    assert verdict(metric(name), difference) == said
 
 
 def seeded(defense: str, name: str, values: list[float]) -> list[dict[str, Any]]:

@@ -116,6 +116,7 @@ def trains_in_place(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> Any:
     return scene.fit(poisoned.data, epochs=0.1)
 
 
+TWO = (benchkit.Metric("two", about="numbers"),)
 CASES: list[Case] = [
     ("attack usable-class", undecorated, "frozen dataclass"),
     ("attack usable-class", lambda: broken(benchkit.Attack, name="x"), "does not define stamp"),
@@ -138,7 +139,8 @@ CASES: list[Case] = [
     ("attack threat-model", lambda: broken(Patch, access="training"), "keeps train"),
     ("attack threat-model", lambda: broken(Patch, learns=True), "learns is True"),
     ("attack refuses-a-missing-class", lambda: broken(Patch, check=own_check(None)), "super"),
-    ("attack reports", lambda: broken(Patch, reports={"two": "numbers"}, prepare=two_numbers), "one number as 'two'"),
+    ("attack metrics", lambda: broken(Patch, metrics=TWO + TWO), "'two' twice"),
+    ("attack reports", lambda: broken(Patch, metrics=TWO, prepare=two_numbers), "one number as 'two'"),
     ("attack reports", lambda: broken(Patch, shortfall=lambda self, reported: 0.3), "a sentence or None"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: {"x": 3}), "dict of tensors"),
     ("attack prepare", lambda: broken(Patch, prepare=lambda self, scene: scene.model), "declare it"),

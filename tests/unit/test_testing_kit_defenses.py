@@ -55,6 +55,14 @@ def fits(learn: Callable[[Any, Any], Any], base: type[Any] = Brightness, **more:
     return lambda: broken(base, fit=learn, **more)
 
 
+SIZE = benchkit.Metric("size", about="a size")
+
+
+def says(**more: Any) -> Callable[..., benchkit.Verdict]:
+    """Return a method that always returns the same verdict."""
+    return lambda *_: benchkit.Verdict(1.0, **more)
+
+
 CASES: list[Case] = [
     ("defense kind", lambda: broken(benchkit.Defense, name="x"), "exactly one of"),
     ("defense kind", lambda: broken(Brightness, needs={"model"}), "frozenset"),
@@ -67,6 +75,8 @@ CASES: list[Case] = [
         lambda: broken(Brightness, __str__=lambda self: "brightness:clean="),
         "PARAMETER",
     ),
+    ("defense metrics", lambda: broken(Brightness, metrics=(benchkit.Metric("asr", about="ours"),)), "that name"),
+    ("defense metrics", lambda: broken(Brightness, metrics={"size": "a size"}), "a tuple of benchkit.Metric"),
     ("defense refusal", lambda: broken(Brightness, check=own_check(True)), "one sentence"),
     (
         "defense prepare",
@@ -133,6 +143,22 @@ CASES: list[Case] = [
         "return the model",
     ),
     ("defense result", lambda: broken(Audit, score=lambda self, scene: float("inf")), "inf"),
+    ("defense result", lambda: broken(Audit, metrics=(SIZE,)), "gives no 'size'"),
+    ("defense result", lambda: broken(Audit, score=says(metrics={"size": 1})), "metrics does not declare"),
+    ("defense result", lambda: broken(Audit, metrics=(SIZE,), score=says(metrics={"size": torch.nan})), "nan"),
+    ("defense result", lambda: broken(Audit, score=says(classes=[4])), "0 to 3"),
+    ("defense result", lambda: broken(Retouch, repair=says(images={"mask": torch.ones(1, 2, 2)})), "of shape"),
+    ("defense result", lambda: broken(Blackout, purify=says()), "must return a tensor"),
+    (
+        "defense result-repeats",
+        lambda: broken(Audit, metrics=(SIZE,), score=lambda *_: benchkit.Verdict(1.0, {"size": next(COUNTER)})),
+        "scene.rng",
+    ),
+    (
+        "defense result-repeats",
+        lambda: broken(Audit, score=lambda *_: benchkit.Verdict(1.0, images={"mask": torch.rand(1, 16, 16)})),
+        "scene.rng",
+    ),
     (
         "defense result-repeats",
         lambda: broken(Brightness, score=lambda self, images, scene: torch.rand(len(images))),

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from benchkit.records.declared import in_record
 from benchkit.report.cells import AXES, Cell
 from benchkit.report.published.numbers import MATCHED
 from benchkit.report.published.pairs import Pair
@@ -37,18 +38,27 @@ def _csv_rows(cell: Cell, only: str | None) -> list[tuple[object, ...]]:
 
 
 def to_json(cells: Iterable[Cell], only: str | None = None) -> str:
-    """Write one object per cell: its axes, the seeds tried, the status, and each metric's summary."""
+    """Write one object per cell: its axes, the seeds tried, the status, and each metric's summary.
+
+    Where there are any, ``declared`` says what plugins say of their metrics, and ``suspected`` which classes the
+    defense suspects, by seed.
+    """
     return json.dumps([_json_cell(cell, only) for cell in cells], indent=2, allow_nan=False) + "\n"
 
 
 def _json_cell(cell: Cell, only: str | None) -> dict[str, object]:
     found = ((name, cell.summary(name)) for name in _names(cell, only))
+    more = {
+        "declared": {name: in_record(one) for name, one in cell.declared.items() if only in (None, name)},
+        "suspected": {str(record.seed): list(record.suspected) for record in cell.ok if record.suspected},
+    }
     return {
         **{axis: cell.axis(axis) for axis in AXES},
         "seeds": [record.seed for record in cell.records],
         "status": cell.status,
         "warnings": sorted(cell.warnings()),
         "metrics": {name: asdict(summary) for name, summary in found if summary},
+        **{name: said for name, said in more.items() if said},
     }
 
 

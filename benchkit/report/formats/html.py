@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 from benchkit import __version__
-from benchkit.records.metrics import METRICS, metric
+from benchkit.records.metric import Metric
+from benchkit.records.metrics import METRICS
 from benchkit.records.record import Record
-from benchkit.report.cells import AXES, Cell, seeds_of
+from benchkit.report.cells import AXES, Cell, known_in, seeds_of, suspects
 from benchkit.report.evidence import curves_of, gallery_of
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
@@ -71,7 +72,7 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
     return {
         "version": __version__,
         "metric": only,
-        "metrics": {name: _metric(name) for name in known},
+        "metrics": {name: _metric(known_in(cells, name)) for name in known},
         "seeds": seeds_of(cells),
         "cells": [_cell(cell) for cell in cells],
         "scenes": [_scene(group, numbers, known) for group in groups],
@@ -82,9 +83,8 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
     }
 
 
-def _metric(name: str) -> dict[str, Any]:
-    found = metric(name)
-    return {"title": found.title, "better": found.better, "percent": found.percent, "help": found.help}
+def _metric(found: Metric) -> dict[str, Any]:
+    return {"title": found.title, "better": found.better, "unit": found.unit, "about": found.about}
 
 
 def _scene(cells: list[Cell], numbers: Mapping[int, int], names: Iterable[str]) -> dict[str, Any]:
@@ -115,6 +115,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "short": cell.row.short(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
+        **_pictures(cell),
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],
         "attack_says": _settings(cell.records[0].attack_info),
         "defense_says": _settings(cell.records[0].defense_info),
@@ -123,8 +124,9 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
     """Add the texts of tables, so that page and tables round in the same way."""
-    half = None if summary.ci95 is None else metric(name).half(summary.ci95)
-    return {**asdict(summary), "text": metric(name).text(summary.mean), "half": half, "full": number(cell, name)}
+    known = cell.known(name)
+    half = None if summary.ci95 is None else known.half(summary.ci95)
+    return {**asdict(summary), "text": known.text(summary.mean), "half": half, "full": number(cell, name)}
 
 
 def _record(record: Record) -> dict[str, Any]:
@@ -137,9 +139,15 @@ def _record(record: Record) -> dict[str, Any]:
         "costs": _costs(record),
         "versions": record.environment,
         "curves": curves_of(record.curves),
-        "gallery": gallery_of(record.gallery),
+        "suspected": suspects(record),
     }
     return {name: value for name, value in found.items() if value not in ("", (), [], {})}
+
+
+def _pictures(cell: Cell) -> dict[str, Any]:
+    """Return the pictures of one seed: those of the others look alike, and would make the page several times larger."""
+    found = ((record.seed, gallery_of(record.gallery)) for record in cell.ok)
+    return next(({"pictures": {"seed": seed, "gallery": gallery}} for seed, gallery in found if gallery), {})
 
 
 def _costs(record: Record) -> dict[str, dict[str, float]]:

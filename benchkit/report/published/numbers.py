@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.records.metrics import metric
+from benchkit.records.metric import Metric
 from benchkit.report.parts import Part, part_of
 from benchkit.text import printable
 
@@ -55,8 +55,8 @@ class Published:
         return (*(self.part(axis).text for axis in MATCHED), self.metric)
 
 
-def read_published(path: Path, known: Iterable[str]) -> list[Published]:
-    """Read a file of published numbers; ``known`` are the names its metrics may have.
+def read_published(path: Path, known: Mapping[str, Metric]) -> list[Published]:
+    """Read a file of published numbers; ``known`` are the metrics that it may have, by name.
 
     Raises:
         SpecError: if the file is missing, is not such a CSV file, or has an invalid line.
@@ -65,7 +65,7 @@ def read_published(path: Path, known: Iterable[str]) -> list[Published]:
         text = files.read(path, files.TEXT).decode("utf-8-sig")
         lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         _check_columns(path, lines.fieldnames or [])
-        rows = list(_rows(path, lines, list(known)))
+        rows = list(_rows(path, lines, known))
     except FileNotFoundError:
         raise SpecError(f"there is no file {path} of published numbers") from None
     except OSError as error:
@@ -88,7 +88,7 @@ def _check_columns(path: Path, names: Iterable[str]) -> None:
         )
 
 
-def _rows(path: Path, lines: csv.DictReader[str], known: list[str]) -> Iterator[Published]:
+def _rows(path: Path, lines: csv.DictReader[str], known: Mapping[str, Metric]) -> Iterator[Published]:
     seen: dict[tuple[str, ...], int] = {}
     for line in lines:
         at = f"{path} line {lines.line_num}"
@@ -100,7 +100,7 @@ def _rows(path: Path, lines: csv.DictReader[str], known: list[str]) -> Iterator[
         yield row
 
 
-def _row(at: str, line: Mapping[str, str], known: list[str]) -> Published:
+def _row(at: str, line: Mapping[str, str], known: Mapping[str, Metric]) -> Published:
     empty = [name for name in COLUMNS if not line[name]]
     if empty:
         raise SpecError(f"{at} has no {empty[0]}: fill it in, or take the line out")
@@ -111,7 +111,7 @@ def _row(at: str, line: Mapping[str, str], known: list[str]) -> Published:
     for axis, part in parts.items():
         if part.name == part.text and not part.stated and set(part.text) & set(":=,"):
             raise SpecError(f"{at}: '{part.text}' is not one {axis}, written NAME or NAME:PARAMETER=VALUE")
-    value, shown = _value(at, line)
+    value, shown = _value(at, line, known[line["metric"]].percent)
     return Published(
         line["source"],
         **parts,
@@ -144,7 +144,7 @@ def _made_with(at: str, text: str) -> Mapping[str, str]:
     return part.stated
 
 
-def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
+def _value(at: str, line: Mapping[str, str], percent: bool) -> tuple[float, Decimal]:
     """Return a number in the unit of records, and as shown in tables."""
     try:
         value = float(line["value"])
@@ -152,7 +152,6 @@ def _value(at: str, line: Mapping[str, str]) -> tuple[float, Decimal]:
         value = math.nan
     if not math.isfinite(value):
         raise SpecError(f"{at}: value must be a number, got '{line['value']}'")
-    percent = metric(line["metric"]).percent
     if percent and not abs(value) <= 1:
         raise SpecError(f"{at}: {line['metric']} is a share and must be at most 1, got {value:g}: 94.1 % is 0.941")
     # Decimal, so that 0.9885 is 98.85 and 0.970 is 97.0: a float does not keep digits.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from decimal import Decimal
 
-from benchkit.records.metrics import TOO_WIDE, metric
-from benchkit.report.cells import seeds_of
+from benchkit.records.metric import TOO_WIDE, Metric
+from benchkit.records.metrics import metric
+from benchkit.report.cells import known_in, seeds_of, titles
 from benchkit.report.published.matching import Book
 from benchkit.report.published.numbers import decimals
 from benchkit.report.published.operating import BDR, has_curve, published_fpr
@@ -49,7 +50,7 @@ def _table(group: Group, book: Book, most: int) -> Table:
     rows = tuple(
         (
             Head(labels.get(row, row)),
-            tuple(Entry(_text(group.pairs.get((row, column)), most)) for column in group.columns),
+            tuple(Entry(_text(group, group.pairs.get((row, column)), most)) for column in group.columns),
         )
         for row in group.rows
     )
@@ -57,11 +58,11 @@ def _table(group: Group, book: Book, most: int) -> Table:
     ours = str(host.axis("dataset"))
     other = f" (counted as {book.counts_as(ours)})" if book.counts_as(ours) != ours else ""
     parts = [f"{axis.replace('_', ' ')} {host.label(axis)}{other if axis == 'dataset' else ''}" for axis in SPLIT]
-    heads = tuple(Head(defense, metric(name).title) for defense, name in group.columns)
+    heads = tuple(Head(defense, titles(group.cells, [name])) for defense, name in group.columns)
     return Table(", ".join([THREE, *parts]), "attack", heads, rows)
 
 
-def _text(pair: Pair | None, most: int) -> str:
+def _text(group: Group, pair: Pair | None, most: int) -> str:
     if pair is None:
         return MISSING
     published = f"{pair.published.shown:f}" if pair.published else MISSING
@@ -70,9 +71,10 @@ def _text(pair: Pair | None, most: int) -> str:
     few = f" (n={pair.ours.n})" if pair.ours.n < most else ""
     other = f" {OTHERWISE}" * bool(pair.unlike)
     fpr = "" if pair.fpr is None else f" (FPR {metric('fpr').text(pair.fpr)})"
-    places = _places(pair, pair.ours)
-    mean = _shown(pair.metric, pair.ours.mean, places)
-    half = "" if pair.ours.ci95 is None else f" ± {_half(pair.metric, pair.ours.ci95, places)}"
+    known = known_in(group.cells, pair.metric)
+    places = _places(known, pair, pair.ours)
+    mean = _shown(known, pair.ours.mean, places)
+    half = "" if pair.ours.ci95 is None else f" ± {_half(known, pair.ours.ci95, places)}"
     difference = _signed(mean - pair.published.shown) if pair.published else MISSING
     return f"{mean}{half} / {published} / {difference}{fpr}{other}{few}"
 
@@ -83,21 +85,21 @@ def _without_ours(pair: Pair) -> str:
     return ABSENT if pair.cell.ok else GLYPHS[pair.cell.status]
 
 
-def _places(pair: Pair, ours: Summary) -> int:
+def _places(known: Metric, pair: Pair, ours: Summary) -> int:
     """Return the number of decimals of our number: those of the published one, and at least the usual number."""
-    usual = 1 if metric(pair.metric).percent else decimals(Decimal(f"{ours.mean:.3g}"))
+    usual = 1 if known.percent else decimals(Decimal(f"{ours.mean:.3g}"))
     return max(usual, decimals(pair.published.shown) if pair.published else 0)
 
 
-def _shown(name: str, value: float, places: int) -> Decimal:
+def _shown(known: Metric, value: float, places: int) -> Decimal:
     """Return a number as shown in the table, so that differences agree with the shown numbers."""
-    scale = 100 if metric(name).percent else 1
+    scale = 100 if known.percent else 1
     return Decimal(f"{scale * value:.{places}f}") + 0  # removes the sign of a zero
 
 
-def _half(name: str, width: float, places: int) -> str:
-    usual = metric(name).half(width)
-    return usual if usual == TOO_WIDE else f"{_shown(name, width, places)}"
+def _half(known: Metric, width: float, places: int) -> str:
+    usual = known.half(width)
+    return usual if usual == TOO_WIDE else f"{_shown(known, width, places)}"
 
 
 def _signed(difference: Decimal) -> str:
@@ -106,10 +108,11 @@ def _signed(difference: Decimal) -> str:
 
 def _legend(comparison: Comparison, entries: str, most: int) -> tuple[str, ...]:
     names = dict.fromkeys(name for group in comparison.groups for _, name in group.columns)
-    points = ", in percentage points" if all(metric(name).percent for name in names) else ""
+    everyone = [cell for group in comparison.groups for cell in group.cells]
+    points = ", in percentage points" if all(known_in(everyone, name).percent for name in names) else ""
     meaning = MEANING | {MISSING: "not run, or not published"}
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), MISSING, ABSENT) if sign in entries)
-    lines = [*(metric(name).legend() for name in names), f"difference{points}: {SHOWN}", signs]
+    lines = [*(known_in(everyone, name).legend() for name in names), f"difference{points}: {SHOWN}", signs]
     lines += [POINT] * ("(FPR " in entries) + _without_fpr(comparison)
     lines += [f"{OTHERWISE} not measured as the published number was, see Matching"] * (f" {OTHERWISE}" in entries)
     cells = [cell for group in comparison.groups for cell in group.shown()]
@@ -154,9 +157,10 @@ def _sources(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _remarks(comparison: Comparison) -> tuple[str, ...]:
+    cells = [cell for group in comparison.groups for cell in group.cells]
     shown = {pair.published for group in comparison.groups for pair in group.pairs.values()}
     return tuple(
-        f"{row.attack.text} x {row.defense.text} on {row.dataset.text}, {metric(row.metric).title}: {row.note}"
+        f"{row.attack.text} x {row.defense.text} on {row.dataset.text}, {titles(cells, [row.metric])}: {row.note}"
         for row in comparison.asked
         if row.note and row in shown
     )

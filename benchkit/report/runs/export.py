@@ -45,7 +45,7 @@ def _names(names: Iterable[str], only: str | None) -> list[str]:
 
 def _judged(twin: CellPair, name: str) -> tuple[float | None, float | None, str]:
     _, _, difference = twin.summaries(name)
-    return (difference.mean, difference.ci95, verdict(name, difference)) if difference else (None, None, "")
+    return (difference.mean, difference.ci95, verdict(twin.known(name), difference)) if difference else (None, None, "")
 
 
 def _axes(a: Cell | None, b: Cell | None) -> list[object]:
@@ -91,7 +91,7 @@ def _json_metric(twin: CellPair, name: str) -> dict[str, object]:
     a, b, difference = twin.summaries(name)
     return {
         **{key: found and asdict(found) for key, found in (("a", a), ("b", b), ("difference", difference))},
-        "for_the_defender": verdict(name, difference) or None,
+        "for_the_defender": verdict(twin.known(name), difference) or None,
         "by_seed": {str(seed): list(pair) for seed, pair in twin.values(name).items()},
     }
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchkit.errors import NothingToRun
-from benchkit.records.metrics import METRICS, metric
+from benchkit.records.metric import Metric
+from benchkit.records.metrics import METRICS
 from benchkit.records.record import Record
-from benchkit.report.cells import Cell, flat
+from benchkit.report.cells import Cell, flat, known_in
 from benchkit.report.summaries import Summary, summarize
 from benchkit.report.tables.matrix import Axes
 
@@ -47,13 +48,17 @@ class CellPair:
         whole = [(a, b) for a, b in pairs if a is not None and b is not None]
         if whole:
             found = [summarize(row) for row in zip(*((x, y, y - x) for x, y in whole), strict=True)]
-            if metric(name).percent and (self.a.paired or self.b.paired):
+            if self.known(name).percent and (self.a.paired or self.b.paired):
                 found = [replace(one, ci95=None) for one in found]  # a share of one model per kind has no spread
             a, b, difference = found
-            unlike = metric(name).percent and self.a.population != self.b.population  # the models differ
+            unlike = self.known(name).percent and self.a.population != self.b.population  # the models differ
             return a, b, None if unlike else difference
         ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
         return _summary(ours), _summary(theirs), None
+
+    def known(self, name: str) -> Metric:
+        """Return what the two know of a metric."""
+        return known_in((self.a, self.b), name)
 
     def metrics(self) -> list[str]:
         """Return the names of all metrics of either, the known ones first."""
@@ -103,13 +108,12 @@ def minus(b: float | None, a: float | None) -> float | None:
     return None if a is None or b is None else b - a
 
 
-def verdict(name: str, difference: Summary | None) -> str:
+def verdict(known: Metric, difference: Summary | None) -> str:
     """Return the meaning of a paired difference for the defender: ``better``, ``worse``, ``unclear`` or nothing.
 
     It is unclear if the 95 % interval of the per-seed differences contains 0. The result is empty if there is no
     interval (fewer than three seeds), if all differences are 0, or if the metric is neither good nor bad.
     """
-    known = metric(name)
     if difference is None or difference.ci95 is None or known.better == "neither":
         return ""
     if abs(difference.mean) + difference.ci95 <= EXACT:

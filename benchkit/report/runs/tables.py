@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from benchkit.records.metrics import metric
-from benchkit.report.cells import Cell, seeds_of
+from benchkit.records.metric import Metric
+from benchkit.report.cells import Cell, known_in, seeds_of, titles
 from benchkit.report.runs.pairs import EXACT, CellPair, RunComparison, minus, verdict
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
@@ -32,7 +32,8 @@ def changes(runs: RunComparison, only: str | None = None) -> Report:
     meaning = MEANING | {MISSING: "no two numbers to compare"}
     signs = ", ".join(f"{sign} {meaning[sign]}" for sign in (*GLYPHS.values(), ABSENT, MISSING) if sign in entries)
     most = seeds_of(cells)
-    legend = (*(metric(name).legend() for name in names), *_difference(names, most), signs, seeds_line(most))
+    known = [known_in(cells, name) for name in names]
+    legend = (*(one.legend() for one in known), *_difference(known, most), signs, seeds_line(most))
     notes = (
         ("Runs", (*_counts(runs, twins, only), *_absent(runs, only))),
         ("Differences in their settings", _made(runs)),
@@ -62,8 +63,8 @@ def _mean_rows(twin: CellPair, only: str | None) -> Iterator[tuple[Head, tuple[E
         texts = (
             _summary(twin.a, a, name),
             _summary(twin.b, b, name),
-            _signed(name, difference) if difference else MISSING,
-            verdict(name, difference),
+            _signed(twin.known(name), difference) if difference else MISSING,
+            verdict(twin.known(name), difference),
         )
         count = (difference or a or b or Summary(0, None, 0)).n
         yield _row(twin.a, name, texts, str(count or len(twin.seeds)))
@@ -72,14 +73,14 @@ def _mean_rows(twin: CellPair, only: str | None) -> Iterator[tuple[Head, tuple[E
 def _seed_rows(twin: CellPair, only: str | None) -> Iterator[tuple[Head, tuple[Entry, ...]]]:
     for name in twin.changed(twin.shown(only)):
         for seed, (a, b) in twin.values(name).items():
-            show = [MISSING if value is None else metric(name).text(value) for value in (a, b)]
+            show = [MISSING if value is None else twin.known(name).text(value) for value in (a, b)]
             difference = minus(b, a)
-            signed = MISSING if difference is None else _signed(name, Summary(difference, None, 1))
+            signed = MISSING if difference is None else _signed(twin.known(name), Summary(difference, None, 1))
             yield _row(twin.a, name, (*show, signed), str(seed))
 
 
 def _row(cell: Cell, name: str, texts: Sequence[str], last: str) -> tuple[Head, tuple[Entry, ...]]:
-    title = metric(name).title if name else MISSING
+    title = cell.known(name).title if name else MISSING
     return Head(_where(cell)), tuple(map(Entry, (title, *texts, last)))
 
 
@@ -90,20 +91,19 @@ def _where(cell: Cell) -> str:
 def _summary(cell: Cell, found: Summary | None, name: str) -> str:
     if found is None:
         return GLYPHS.get(cell.status, ABSENT)
-    known = metric(name)
+    known = cell.known(name)
     return known.text(found.mean) if found.ci95 is None else f"{known.text(found.mean)} ± {known.half(found.ci95)}"
 
 
-def _signed(name: str, difference: Summary) -> str:
+def _signed(known: Metric, difference: Summary) -> str:
     """Return a difference with its sign, and half its interval if it has one."""
-    known = metric(name)
     sign = "" if abs(difference.mean) <= EXACT else "-" if difference.mean < 0 else "+"
     half = "" if difference.ci95 is None else f" ± {known.half(difference.ci95)}"
     return f"{sign}{known.text(abs(difference.mean))}{half}"
 
 
-def _difference(names: Iterable[str], most: int) -> tuple[str, str]:
-    points = ", in percentage points" if all(metric(name).percent for name in names) else ""
+def _difference(known: Iterable[Metric], most: int) -> tuple[str, str]:
+    points = ", in percentage points" if all(one.percent for one in known) else ""
     interval = ", with the 95 % t-interval of those differences" if most >= 3 else ""
     first = f"B - A{points}: mean of the differences for each common seed{interval}, rounded last"
     if most < 3:
@@ -123,7 +123,7 @@ def _counts(runs: RunComparison, twins: Sequence[CellPair], only: str | None) ->
         if only is None and id(twin) not in shown
         for name in twin.changed(name for name in twin.metrics() if name not in COSTS)
     )
-    more = [f"not shown, but different: {_by_metric(others)}"] if others else []
+    more = [f"not shown, but different: {_by_metric(runs, others)}"] if others else []
     return (f"A: {runs.names[0]}", f"B: {runs.names[1]}", said, *more)
 
 
@@ -143,11 +143,12 @@ def _absent(runs: RunComparison, only: str | None) -> Iterator[str]:
             if only in (None, name) and name not in COSTS and twin.lacks(side, name)
         )
         if lacking:
-            yield f"absent in {letter}: {_by_metric(lacking)}"
+            yield f"absent in {letter}: {_by_metric(runs, lacking)}"
 
 
-def _by_metric(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{metric(name).title} in {_cells(count)}" for name, count in counts.items())
+def _by_metric(runs: RunComparison, counts: Mapping[str, int]) -> str:
+    cells = [cell for twin in runs.twins for cell in (twin.a, twin.b)]
+    return ", ".join(f"{titles(cells, [name])} in {_cells(count)}" for name, count in counts.items())
 
 
 def _cells(count: int) -> str:

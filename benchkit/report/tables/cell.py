@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchkit.records.metrics import metric
 from benchkit.records.record import Record, finite
-from benchkit.report.cells import Cell, seeds_of
+from benchkit.report.cells import Cell, seeds_of, suspects
 from benchkit.report.summaries import summarize
 from benchkit.report.tables.document import MEANING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import (
@@ -37,11 +37,11 @@ def _title(cell: Cell) -> str:
 def _metrics(cell: Cell) -> Table:
     rows = []
     for name in cell.metrics():
-        known, summary = metric(name), cell.summary(name)
+        known, summary = cell.known(name), cell.summary(name)
         if summary is not None:
             half = "" if summary.ci95 is None else known.half(summary.ci95)
-            texts = (known.text(summary.mean), half, str(summary.n), known.help)
-            rows.append((Head(known.title, "%" if known.percent else ""), tuple(map(Entry, texts))))
+            texts = (known.text(summary.mean), half, str(summary.n), known.about)
+            rows.append((Head(known.title, known.unit), tuple(map(Entry, texts))))
     heads = (Head("mean"), Head("95 % ±"), Head("seeds"), Head("what it is", wrap=True))
     return Table(_title(cell), "metric", heads, tuple(rows))
 
@@ -65,6 +65,7 @@ def _notes(cells: list[Cell]) -> Notes:
     records = [record for cell in cells for record in cell.records]
     notes = (
         ("Seeds", (*_seeds(cells), *populations(cells), *changed(cells), *_interval(cells))),
+        ("Suspected classes", _suspected(cells)),
         ("Assumptions", assumptions(cells)),
         ("Parameters", _parameters(records)),
         ("Failed, timed out or skipped", (*faults(cells), *_signs(cells))),
@@ -77,6 +78,15 @@ def _notes(cells: list[Cell]) -> Notes:
 def _seeds(cells: list[Cell]) -> tuple[str, ...]:
     return tuple(
         f"{_title(cell)}: {', '.join(f'{record.seed} {record.status}' for record in cell.records)}" for cell in cells
+    )
+
+
+def _suspected(cells: list[Cell]) -> tuple[str, ...]:
+    return tuple(
+        f"{_title(cell)}, seed {record.seed}: {'; '.join(suspects(record))}"
+        for cell in cells
+        for record in cell.ok
+        if record.suspected
     )
 
 

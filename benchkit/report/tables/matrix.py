@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from benchkit.errors import NothingToRun
-from benchkit.records.metrics import headline, metric, titles
-from benchkit.report.cells import AXES, Cell, seeds_of
+from benchkit.records.metrics import headline
+from benchkit.report.cells import AXES, Cell, seeds_of, titles
 from benchkit.report.leading import OF_THE_MODEL, judged, leaders
 from benchkit.report.tables.document import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import notes_of
@@ -50,7 +50,7 @@ def matrix(cells: list[Cell], view: Axes) -> Report:
     most = seeds_of(cells)
     groups = [measured for group in groups_of(cells, view) if (measured := _measured(group, view))]
     if not groups:
-        raise NothingToRun(f"no cell has a number for {titles([str(view.metric)])}: ask for another metric")
+        raise NothingToRun(f"no cell has a number for {titles(cells, [str(view.metric)])}: ask for another metric")
     tables = tuple(_table(group, view, most) for group in groups)
     entries = [entry for table in tables for _, row in table.rows for entry in row]
     shown = {id(cell): cell for group in groups for cell in group}
@@ -125,7 +125,7 @@ def _head(cells: list[Cell], axis: str, view: Axes) -> Head:
     if axis in ("attack", "poison_rate") and len(short) == 1 and short != {""}:
         label = f"{label} ({short.pop()})"
     announced = axis == "defense" and view.metric is None
-    return Head(label, titles(view.usual(cells[0])) if announced else "")
+    return Head(label, titles(cells, view.usual(cells[0])) if announced else "")
 
 
 def _title(cells: list[Cell], view: Axes) -> str:
@@ -133,7 +133,7 @@ def _title(cells: list[Cell], view: Axes) -> str:
     hosts = [cell for cell in cells if not cell.benign] or cells[:1]
     heads = {axis: _head(hosts if axis == "poison_rate" else hosts[:1], axis, view) for axis in view.split()}
     parts = [f"{axis.replace('_', ' ')} {head.line()}" for axis, head in heads.items()]
-    return ", ".join([titles([view.metric]), *parts] if view.metric else parts)
+    return ", ".join([titles(cells, [view.metric]), *parts] if view.metric else parts)
 
 
 def _entry(cell: Cell | None, view: Axes, best: set[int], most: int) -> Entry:
@@ -145,7 +145,7 @@ def _entry(cell: Cell | None, view: Axes, best: set[int], most: int) -> Entry:
     summaries = [cell.summary(name) for name in names]
     text = " / ".join(number(cell, name) for name in names)
     count = min((summary.n for summary in summaries if summary), default=most)
-    prefix = "" if names == view.usual(cell) or not any(summaries) else f"{titles(names)} "
+    prefix = "" if names == view.usual(cell) or not any(summaries) else f"{titles([cell], names)} "
     few = count if count < most else None
     return Entry(f"{prefix}{text}", id(cell) in best, few, tuple(sorted(cell.warnings())))
 
@@ -155,7 +155,7 @@ def number(cell: Cell, name: str) -> str:
 
     With one seed, it has the interval over its models, if there is one.
     """
-    summary, known = cell.summary(name), metric(name)
+    summary, known = cell.summary(name), cell.known(name)
     if summary is None:
         return ABSENT
     if summary.ci95 is not None:
@@ -172,7 +172,7 @@ def best_of(cells: list[Cell], view: Axes) -> set[int]:
     rivals: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         name = view.judged(cell)
-        by_chance = cell.paired and metric(name).percent
+        by_chance = cell.paired and cell.known(name).percent
         if not cell.benign and not cell.baseline and not by_chance and cell.summary(name):
             # Predictions of defended models can be compared across kinds. Detection of inputs, images or models cannot,
             # and neither can populations of different sizes.

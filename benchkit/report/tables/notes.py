@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from benchkit.records.doubts import LOST
-from benchkit.records.metrics import TOO_WIDE, by_chance, metric
+from benchkit.records.metric import TOO_WIDE
+from benchkit.records.metrics import by_chance, metric
 from benchkit.records.record import Record, finite
-from benchkit.report.cells import Cell, varying
+from benchkit.report.cells import Cell, known_in, titles, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
 from benchkit.report.rows import Row
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
@@ -35,8 +36,8 @@ _EVERY = ("target", "mapping")
 
 def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: int, by: list[str]) -> Notes:
     """Return the notes of a matrix whose best entries are chosen by the metrics ``by``; empty sections are omitted."""
-    legend = [metric(name).legend() for name in names] + _signs(cells, entries, by)
-    if any(metric(name).percent for name in names):
+    legend = _legend(cells, names) + _signs(cells, entries, by)
+    if any(known_in(cells, name).percent for name in names):
         legend += populations(cells)
     notes = (
         ("Legend", (*legend, *changed(cells), *_seeds(entries, most))),
@@ -47,13 +48,19 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
     return tuple((heading, lines) for heading, lines in notes if lines)
 
 
+def _legend(cells: list[Cell], names: list[str]) -> list[str]:
+    """Return a line for each metric; if plugins declare several of one name, a line for each of these."""
+    known = {name: [cell.known(name) for cell in cells if name in cell.declared] for name in names}
+    return list(dict.fromkeys(one.legend() for name in names for one in known[name] or [metric(name)]))
+
+
 def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
     # An n/a may be one half of an entry, and one failed seed has a note below; the other signs are whole entries.
     texts = {entry.text for entry in entries} | fault_signs(cells)
     used = [sign for sign in MEANING if sign in texts or (sign == ABSENT and any(ABSENT in t for t in texts))]
     said = {
         ", ".join(f"{sign} {MEANING[sign]}" for sign in used): bool(used),
-        **dict.fromkeys(leading(by), True),
+        **dict.fromkeys(leading(by, cells), True),
         f"{WARNED} carries a warning, see below": any(entry.warnings for entry in entries),
         f"± {TOO_WIDE}: an interval over half the scale; these seeds give no information": any(
             TOO_WIDE in t for t in texts
@@ -65,10 +72,10 @@ def _signs(cells: list[Cell], entries: list[Entry], by: list[str]) -> list[str]:
     return [line for line, shown in said.items() if shown]
 
 
-def leading(by: list[str]) -> tuple[str, ...]:
+def leading(by: list[str], cells: Iterable[Cell]) -> tuple[str, ...]:
     """Return by which of these metrics an entry is bold, and among which others."""
     parts = [
-        f"by {metric(name).title} "
+        f"by {titles(cells, [name])} "
         + ("among all that change the model's predictions" if name in OF_THE_MODEL else "within its kind")
         for name in by
     ]

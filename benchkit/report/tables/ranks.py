@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchkit.records.metrics import metric
-from benchkit.report.cells import Cell
+from benchkit.records.metric import Metric
+from benchkit.report.cells import Cell, known_in
 from benchkit.report.leading import OF_THE_MODEL, Score, beats, score
 
 LEVEL = 0.05
@@ -63,8 +63,9 @@ def rankings(cells: Sequence[Cell]) -> list[Ranking]:
     pools: dict[tuple[str, str, int], list[Cell]] = defaultdict(list)
     for cell in cells:
         for name in () if cell.benign else cell.metrics():
-            by_chance = cell.paired and metric(name).percent
-            if metric(name).better != "neither" and not by_chance and (name in OF_THE_MODEL or not cell.baseline):
+            known = cell.known(name)
+            by_chance = cell.paired and known.percent
+            if known.better != "neither" and not by_chance and (name in OF_THE_MODEL or not cell.baseline):
                 alike = ("", 0) if name in OF_THE_MODEL + COSTS else (cell.kind, cell.population)
                 pools[name, *alike].append(cell)
     found = (_ranking(name, kind, population, pool) for (name, kind, population), pool in pools.items())
@@ -84,7 +85,7 @@ def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ra
     attacks = tuple(attack for attack in known if all(attack in row for row in kept.values()))
     if len(kept) < 2 or len(attacks) < 2:
         return None
-    ranks = ranks_of(kept, attacks, name)
+    ranks = ranks_of(kept, attacks, known_in(cells, name))
     mean_ranks = {defense: _mean(row.values()) for defense, row in ranks.items()}
     ordered = dict(sorted(mean_ranks.items(), key=lambda one: (one[1], one[0])))
     means = {defense: _mean(kept[defense][attack].mean for attack in attacks) for defense in ordered}
@@ -95,25 +96,27 @@ def _ranking(name: str, kind: str, population: int, cells: Sequence[Cell]) -> Ra
     return Ranking(name, kind, population, attacks, left_out, excluded, ordered, means, test)
 
 
-def ranks_of(scores: Scores, attacks: Sequence[str], name: str) -> Ranks:
+def ranks_of(scores: Scores, attacks: Sequence[str], known: Metric) -> Ranks:
     """Return each defense's rank against each attack, 1 for the best.
 
     Two defenses whose intervals do not separate them share their ranks. Those that may not lead come last.
     """
     return {
-        defense: {attack: _rank(defense, {one: row[attack] for one, row in scores.items()}, name) for attack in attacks}
+        defense: {
+            attack: _rank(defense, {one: row[attack] for one, row in scores.items()}, known) for attack in attacks
+        }
         for defense in scores
     }
 
 
-def _rank(defense: str, scores: Mapping[str, Score], name: str) -> float:
+def _rank(defense: str, scores: Mapping[str, Score], known: Metric) -> float:
     ours, others = scores[defense], [one for other, one in scores.items() if other != defense]
-    behind = sum(_before(other, ours, name) - _before(ours, other, name) for other in others)
+    behind = sum(_before(other, ours, known) - _before(ours, other, known) for other in others)
     return 1 + (len(others) + behind) / 2
 
 
-def _before(one: Score, other: Score, name: str) -> bool:
-    return one.able and (not other.able or beats(one, other, name))
+def _before(one: Score, other: Score, known: Metric) -> bool:
+    return one.able and (not other.able or beats(one, other, known))
 
 
 def _mean(values: Iterable[float]) -> float:

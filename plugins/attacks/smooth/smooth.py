@@ -36,10 +36,14 @@ class Smooth(LowPassAttack):
     name = "smooth"
     paper = "Zeng et al., ICCV 2021, Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
-    reports: ClassVar[Mapping[str, str]] = {
-        "fooling": "share of a clean model's predictions that the trigger changes, on the images of the search",
-        "passes": "passes over these images that the search took",
-    }
+    metrics = (
+        benchkit.Metric(
+            "fooling",
+            unit="%",
+            about="share of a clean model's predictions that the trigger changes, on the images of the search",
+        ),
+        benchkit.Metric("passes", about="passes over these images that the search took"),
+    )
 
     aim: str = benchkit.param(
         "dominant",

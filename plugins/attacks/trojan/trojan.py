@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 import torch.nn.functional as F
 from benchkit_plugins._shared.masks import box_of
-from benchkit_plugins._shared.neurons import REPORTS, answering, descending, heaviest, reached, short_of
+from benchkit_plugins._shared.neurons import REACHED, answering, descending, heaviest, reached, short_of
 from torch import Tensor
 
 import benchkit
@@ -32,7 +32,7 @@ class Trojan(benchkit.Attack):
     paper = "Liu et al., NDSS 2018, Trojaning Attack on Neural Networks"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     adds_only: ClassVar[bool] = True
-    reports: ClassVar[Mapping[str, str]] = REPORTS
+    metrics = (REACHED,)
 
     mode: str = benchkit.param(
         "add", "add the trigger and clip, or replace pixels", choices=("add", "replace"), used_by_prepare=False

@@ -8,8 +8,9 @@ const state = { metric: DATA.metric || "", scene: 0, off: new Set(), attack: "",
 
 const byId = (id) => document.getElementById(id);
 const kindName = (kind) => KIND_NAMES[kind] ?? kind;
-const known = (name) => DATA.metrics[name] ?? { title: name, better: "neither", percent: false, help: "" };
-const unit = (name) => (known(name).percent ? " %" : "");
+const known = (name) => DATA.metrics[name] ?? { title: name, better: "neither", unit: "", about: "" };
+const percent = (name) => known(name).unit === "%";
+const unit = (name) => (known(name).unit ? ` ${known(name).unit}` : "");
 const count = (number, one) => `${number} ${one}${number === 1 ? "" : "s"}`;
 
 function fill(node, attributes, children) {
@@ -35,15 +36,15 @@ const plainTable = (className, heads, rows) =>
 
 /** A value as tables write it: percent with one decimal, anything else with three digits. */
 function show(name, value) {
-  if (known(name).percent) return (100 * value).toFixed(1);
+  if (percent(name)) return (100 * value).toFixed(1);
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
 /** What a metric is, with its unit and its better end. */
 function definition(name) {
-  const { percent, better, help } = known(name);
-  const ways = [percent ? "%" : "", better === "neither" ? "" : `${better} is better`].filter(Boolean);
-  return (ways.length ? `(${ways.join(", ")}) ` : "") + help;
+  const { unit, better, about } = known(name);
+  const ways = [unit, better === "neither" ? "" : `${better} is better`].filter(Boolean);
+  return (ways.length ? `(${ways.join(", ")}) ` : "") + about;
 }
 
 /** A metric's name that tells its definition: to the pointer as a title, on focus as a tooltip. */

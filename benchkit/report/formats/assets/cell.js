@@ -33,7 +33,8 @@ function openCell(id) {
         ),
       cell.warnings.map((text) => el("p", { class: "box" }, `⚠ ${text}`)),
       Object.keys(cell.metrics).length ? heading("Metrics", metricsTable(cell)) : [],
-      figures(records),
+      suspected(records),
+      figures(cell),
       heading("Cost per stage, mean over seeds", costTable(records)),
       settings("Attack", cell.attack_says),
       settings("Defense", cell.defense_says),
@@ -111,13 +112,24 @@ const settings = (title, said) =>
       )
     : [];
 
-function figures(records) {
+/** The classes that the defense suspects, by seed. */
+function suspected(records) {
+  const told = records.filter((one) => one.suspected);
+  return heading(
+    "Suspected classes",
+    told.map((one) => el("p", { class: "quiet" }, `Seed ${one.seed}: ${one.suspected.join("; ")}`)),
+  );
+}
+
+function figures({ records, pictures, kind }) {
   const roc = records.filter((one) => one.curves?.roc),
     scores = records.find((one) => one.curves?.scores);
   const drawn = [...(roc.length ? [rocFigure(roc)] : []), ...(scores ? [scoresFigure(scores)] : [])];
-  const pictures = records.filter((one) => one.gallery);
   return [
     heading("Scores", drawn.length ? el("div", { class: "figures" }, drawn) : []),
-    heading("Images with this trigger", pictures.length ? galleryFigure(pictures) : []),
+    heading(
+      kind === "baseline" ? "Images with this trigger" : "Images of the defense",
+      pictures ? galleryFigure(pictures) : [],
+    ),
   ];
 }

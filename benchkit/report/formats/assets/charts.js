@@ -162,18 +162,17 @@ function scoresFigure({ seed, curves: { scores, threshold } }) {
   );
 }
 
-const galleryFigure = (records) =>
+/** The pictures of one seed. */
+const galleryFigure = ({ seed, gallery }) =>
   el(
     "div",
     { class: "gallery" },
-    records.flatMap(({ seed, gallery }) =>
-      gallery.map(({ src, caption }) =>
-        el(
-          "figure",
-          null,
-          el("img", { src, alt: caption || `example of seed ${seed}` }),
-          el("figcaption", null, caption || `seed ${seed}`),
-        ),
+    gallery.map(({ src, caption }) =>
+      el(
+        "figure",
+        null,
+        el("img", { src, alt: caption || `example of seed ${seed}` }),
+        el("figcaption", null, caption || `seed ${seed}`),
       ),
     ),
   );

@@ -3,10 +3,10 @@ const share = (value, low, high) => (high > low ? Math.min(1, Math.max(0, (value
 
 /** Return how to paint a value of a metric among those shown: a ramp, and a place on it from 0 (bad) to 1 (good). */
 function placeOf(name, value, among) {
-  const { better, percent } = known(name);
+  const { better } = known(name);
   if (better === "neither") return ["size", share(value, Math.min(...among), Math.max(...among))];
   const log = (one) => Math.log(Math.max(one, 1e-3));
-  const found = percent
+  const found = percent(name)
     ? share(value, name.startsWith("auroc") ? 0.5 : 0, 1) // an AUROC of 50 is as bad as guessing
     : share(log(value), log(Math.min(...among)), log(Math.max(...among)));
   return ["good", better === "higher" ? found : 1 - found];
