@@ -91,6 +91,7 @@ def test_a_figure_refuses_a_trigger_that_only_a_victim_teaches(benchkit_cli: Cli
     )
 
 
+@pytest.mark.slow
 def test_the_generator_of_the_tutorial_implants_patterns_of_its_own_images(
     toy_run: Cli, records_in: RecordsIn, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixture_types import Cli
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "perf"
 KEYS = {
@@ -134,7 +135,19 @@ def test_the_gpu_is_left_alone_where_there_is_none(measure: Measure, capsys: pyt
     assert "gpu: skipped, there is no GPU here" in capsys.readouterr().err
 
 
-def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu: ModuleType, tmp_path: Path) -> None:
+def test_what_a_gpu_is_measured_with_runs_on_a_cpu(
+    gpu: ModuleType, benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:  # here, where torch is awake, and not in a process each
+        patch.setattr(gpu, "ran", lambda results, asked: benchkit_cli("run", *asked, "--results", results))
+        measured_on_a_cpu(gpu, tmp_path)
+    gpu.ran(tmp_path, ("--attacks", "none", "--defenses", "brightest", "--no-victims", *TOY))
+    assert [record["status"] for record in gpu.records(tmp_path)] == ["ok"]
+    with pytest.raises(RuntimeError, match="there is no attack called 'badnet'"):
+        gpu.ran(tmp_path, ("--attacks", "badnet"))
+
+
+def measured_on_a_cpu(gpu: ModuleType, tmp_path: Path) -> None:
     records = [gpu.victim(tmp_path, recipe, TOY) for recipe in ("fast:epochs=1", "standard:epochs=1")]
     one = gpu.of_victim(*records, goal=30).json()
     check(one)
@@ -142,8 +155,6 @@ def test_what_a_gpu_is_measured_with_runs_on_a_cpu(gpu: ModuleType, tmp_path: Pa
     whole = gpu.matrix(tmp_path, "none,badnets", "shrink-pad", ("--recipe", "fast:epochs=1", *TOY)).json()
     check(whole)
     assert whole["more"] == {"cells": 4, "ok": 4, "utilisation": 0}
-    with pytest.raises(RuntimeError, match="there is no attack called 'badnet'"):
-        gpu.ran(tmp_path, ("--attacks", "badnet"))
 
 
 def test_how_busy_a_gpu_is_is_asked_for_while_it_works(

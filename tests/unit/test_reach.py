@@ -4,92 +4,36 @@ from __future__ import annotations
 
 import ast
 import itertools
-import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
+from watched_steps import Function, Identity, Watch, changed, definition, text_of
 
-import benchkit
 from benchkit.execute.executors.worker import make_workspace, outcome_of
 from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, reach, source
-from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
 from benchkit.spec.installed import find
-from benchkit.spec.registry import Registry, load
-from benchkit.spec.spec import component, make, recipe
+from benchkit.spec.registry import load
+from benchkit.spec.spec import make
 from benchkit.stages import run
 from benchkit.stages.cell import make_cell
-from benchkit.stages.workspace import Task
 
 PLUGINS = [Path(__file__).parents[1] / name for name in ("toy.py", "fitter.py")]
-HOME = Path(benchkit.__file__).parent
 OPTIONS: dict[str, str | bool] = {
     **DEFAULTS,
     **CPU_DEFAULTS,
     "attacks": "none,corner,wanet:k=2,troj-sq:steps=2,invisible:base=corner",
     "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,surprised,"
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
-    "datasets": "toy",
+    "datasets": "toy:count=160",
     "recipe": "fast:epochs=1",
 }
 POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2"}
-Function = tuple[str, str]
-MakeIt = Callable[[Task], Any]
 WithText = Callable[[str, str], AbstractContextManager[None]]
-
-
-class Watch:
-    """Remembers which functions of benchkit each step called: module and name, methods as Class.method."""
-
-    def __init__(self) -> None:
-        self.called: dict[Identity, set[Function]] = defaultdict(set)
-        self.current: set[Function] = set()
-
-    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(HOME)):
-            name = frame.f_code.co_qualname.partition(".<locals>")[0]
-            path = Path(frame.f_code.co_filename).relative_to(HOME.parent).with_suffix("")
-            module = ".".join(path.parts)
-            if not source.is_plumbing(module) and "<" not in name:
-                self.current.add((module, name))
-
-    def around(self, stage: str, run: MakeIt) -> MakeIt:
-        def watched(task: Task) -> Any:
-            self.current = self.called[Identity.of(stage, task.job, task.registry)]
-            sys.setprofile(self)
-            try:
-                return run(task)
-            finally:
-                sys.setprofile(None)
-
-        return watched
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What makes the code part of a step's own key: its stage, and the components that its job names."""
-
-    stage: str
-    components: frozenset[benchkit.Component]
-
-    @classmethod
-    def of(cls, stage: str, job: Job, registry: Registry) -> Identity:
-        kinds = ("attack", "defense", "dataset")
-        found = {component(text, f"{kind}s", registry) for kind in kinds if (text := getattr(job, kind))}
-        told = (one.shadows() for one in found if isinstance(one, benchkit.Defense))
-        shadows = {one for one in told if one is not None}
-        return cls(stage, frozenset({recipe(job.recipe), *found, *shadows}))
-
-    def key(self) -> list[object]:
-        code = fingerprint.code_of(f"benchkit.stages.run:make_{self.stage}")
-        return [code, *(fingerprint.component_id(one) for one in sorted(self.components, key=repr))]
 
 
 @pytest.fixture(scope="module")
@@ -111,23 +55,6 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[Identity, set[Funct
             assert outcome["state"] == "done", outcome
     patch.undo()
     return dict(watch.called)
-
-
-def text_of(module: str) -> str:
-    path = source.source(module)
-    assert path is not None
-    return path.read_text()
-
-
-def changed(text: str, name: str) -> str:
-    """Return source text with a statement added to one function."""
-    tree = ast.parse(text)
-    body: list[ast.stmt] = tree.body
-    for part in name.split("."):
-        named = (node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef))
-        body = next(node.body for node in named if node.name == part)
-    body.append(ast.parse("changed = 1").body[0])
-    return ast.unparse(tree)
 
 
 @pytest.fixture
@@ -155,16 +82,39 @@ def test_every_stage_of_a_matrix_was_seen(called: dict[Identity, set[Function]])
     assert min(map(len, called.values())) > 3
 
 
+def reached_by(one: Identity, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the digests of all definitions that the key of a step is made of."""
+    digests: set[str] = set()
+
+    def watched(roots: tuple[str, ...]) -> frozenset[str]:
+        found = reach.reached(roots)
+        digests.update(found)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "reached", watched)
+        fingerprint._code_of.cache_clear()
+        one.key()
+    return digests
+
+
 @pytest.mark.slow
 def test_a_change_to_any_function_that_a_step_called_changes_its_key(
-    called: dict[Identity, set[Function]], with_text: WithText
+    called: dict[Identity, set[Function]], with_text: WithText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {one: one.key() for one in called}
+    """Each has a digest of its text, and is among those of the key; that the key is theirs is seen at every tenth."""
+    behind, before = (
+        {one: of(one) for one in called} for of in (lambda one: reached_by(one, monkeypatch), Identity.key)
+    )
     unseen = []
-    for module, name in sorted(set.union(*called.values())):
+    for number, (module, name) in enumerate(sorted(set.union(*called.values()))):
+        known = definition(module, name).digest
+        steps = [one for one, functions in called.items() if (module, name) in functions]
+        unseen += [(one.stage, module, name) for one in steps if known not in behind[one]]
         with with_text(module, changed(text_of(module), name)):
-            steps = [one for one, functions in called.items() if (module, name) in functions]
-            unseen += [(one.stage, module, name) for one in steps if one.key() == before[one]]
+            assert definition(module, name).digest != known
+            asked = steps if number % 10 == 0 else ()
+            unseen += [(one.stage, module, name) for one in asked if one.key() == before[one]]
     assert not unseen
 
 
