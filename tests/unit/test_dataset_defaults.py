@@ -89,7 +89,7 @@ def test_a_dataset_means_the_same_alone_and_in_company(tmp_path: Path) -> None:
         ({"models": "narrownet", "recipe": "standard"}, ("narrownet", "standard")),
     ],
 )
-def test_what_the_user_names_holds(given: dict[str, str], wanted: tuple[str, str], tmp_path: Path) -> None:
+def test_what_the_user_names_holds(given: dict[str, Any], wanted: tuple[str, str], tmp_path: Path) -> None:
     assert trained(planned(tmp_path, "own", **given)) == [("own", *wanted)]
 
 
