@@ -1,4 +1,4 @@
-"""The small-image networks: ``preactresnet18``, ``narrownet`` (and wider), ``mntd_cnn``."""
+"""The small-image networks: ``preactresnet18``, ``narrownet`` (slimmer and wider), ``mntd_cnn``."""
 
 from __future__ import annotations
 
@@ -73,10 +73,15 @@ class NarrowNet(nn.Module):
 
     A whitening 2x2 convolution (set by :meth:`init_from`), three groups of two 3x3 convolutions, global max-pooling, a
     linear head. 275 k parameters; 1.1 M with twice the widths, 2.0 M with the published ones.
+    Without ``tilted`` the bias of the whitening convolution stays zero. Then a training step computes no gradient for
+    the input of the first group, whose maps are the largest: a fifth of its arithmetic.
     """
 
-    def __init__(self, classes: int, channels: int, widths: tuple[int, ...] = (16, 64, 128)) -> None:
+    def __init__(
+        self, classes: int, channels: int, widths: tuple[int, ...] = (16, 64, 128), *, tilted: bool = True
+    ) -> None:
         super().__init__()
+        self.tilted = tilted
         self.whiten = nn.Conv2d(channels, 8 * channels, 2)
         inside, groups = 8 * channels, []
         for width in widths:
@@ -116,7 +121,7 @@ class NarrowNet(nn.Module):
         self.whiten.weight.copy_(torch.cat((filters, -filters)))
         assert self.whiten.bias is not None
         self.whiten.bias.zero_()
-        return [self.whiten.weight]
+        return [self.whiten.weight] if self.tilted else [self.whiten.weight, self.whiten.bias]
 
 
 class MntdCnn(nn.Module):
@@ -168,6 +173,12 @@ def preactresnet18(classes: int, shape: Shape) -> PreActResNet18:
 def narrownet(classes: int, shape: Shape) -> NarrowNet:
     """The network for one CPU core."""
     return NarrowNet(classes, shape[0])
+
+
+@register_model
+def slimnet(classes: int, shape: Shape) -> NarrowNet:
+    """The network for small sets that must train in seconds: half the widths of ``narrownet``, in its second half."""
+    return NarrowNet(classes, shape[0], (16, 32, 64), tilted=False)
 
 
 @register_model

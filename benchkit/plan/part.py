@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,11 @@ class Part:
     model_code: Callable[[str], str]
     seed: int
 
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """The recipe to train with on this dataset."""
+        return self.spec.recipe_for(self.dataset)
+
     def add(
         self, stage: Stage, identity: Mapping[str, Any], parents: Mapping[Role, Ref], label: str, **own: Any
     ) -> Ref:
@@ -37,11 +43,10 @@ class Part:
         lineage = {str(role): key for role, (_, key) in parents.items()}
         key = digest([stage, identity, lineage, stage_code(stage)])
         if key not in self.plan.steps:
-            how = self.spec.recipe.suited(self.dataset.mirror)
             shared: dict[str, Any] = {
                 "dataset": str(self.dataset),
                 "model": self.model,
-                "recipe": str(how),
+                "recipe": str(self.recipe),
                 "seed": self.seed,
             }
             job = Job(stage, key, parents=dict(parents), **(shared | own))
@@ -53,5 +58,5 @@ class Part:
 
     def _net(self, name: str = "", how: Recipe | None = None) -> dict[str, Any]:
         """Return what identifies a network and its training in a key; by default those of this part."""
-        name, how = name or self.model, (how or self.spec.recipe).suited(self.dataset.mirror)
+        name, how = name or self.model, how or self.recipe
         return {"model": name, "model_code": self.model_code(name), "recipe": identified(how)}

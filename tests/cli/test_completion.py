@@ -161,7 +161,14 @@ def test_names_are_those_that_loading_finds() -> None:
     for kind in ("attacks", "defenses", "datasets"):
         assert named(kind, "", ()) == sorted(registry.kind(kind))
     assert named("recipes", "", ()) == sorted(RECIPES)
-    assert named("models", "", ()) == ["airbench94", "mntd_cnn", "narrownet", "narrownet_x2", "preactresnet18"]
+    assert named("models", "", ()) == [
+        "airbench94",
+        "mntd_cnn",
+        "narrownet",
+        "narrownet_x2",
+        "preactresnet18",
+        "slimnet",
+    ]
 
 
 def test_source_that_cannot_be_read_offers_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_network_without_a_linear_layer_is_refused() -> None:
         Classifier(nn.Conv2d(3, 3, 1), torch.zeros(3), torch.ones(3))
 
 
-@pytest.mark.parametrize("name", ["narrownet", "narrownet_x2", "airbench94", "preactresnet18"])
+@pytest.mark.parametrize("name", ["slimnet", "narrownet", "narrownet_x2", "airbench94", "preactresnet18"])
 def test_our_networks_are_known_and_built_by_name(name: str) -> None:
     require_known(name)
     assert create(name, 7, (1, 32, 32), CPU)(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
@@ -157,7 +157,12 @@ def test_the_field_network_has_the_parameters_of_the_field() -> None:
 
 @pytest.mark.parametrize(
     ("name", "widths"),
-    [("narrownet", (16, 64, 128)), ("narrownet_x2", (32, 128, 256)), ("airbench94", (64, 256, 256))],
+    [
+        ("slimnet", (16, 32, 64)),
+        ("narrownet", (16, 64, 128)),
+        ("narrownet_x2", (32, 128, 256)),
+        ("airbench94", (64, 256, 256)),
+    ],
 )
 def test_the_networks_for_cpus_have_the_widths_they_are_named_for(name: str, widths: tuple[int, ...]) -> None:
     groups: Any = create(name, 10, (3, 32, 32), CPU).groups

@@ -26,6 +26,7 @@ FIGURES = {
     "data_path": 2,
     "dct": 3,
     "detector": 2,
+    "embedded": 2,
     "ensemble": 2,
     "poisoning": 6,
     "scheduling": 3,

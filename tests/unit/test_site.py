@@ -91,7 +91,7 @@ def test_every_built_in_has_a_page_with_all_its_parameters(site: Path) -> None:
             assert f'<span class="pre">{name}</span>' in page, f"{cls.name}: {name}"
 
 
-@pytest.mark.parametrize("name", ["narrownet", "narrownet_x2", "airbench94", "preactresnet18", "mntd_cnn"])
+@pytest.mark.parametrize("name", ["slimnet", "narrownet", "narrownet_x2", "airbench94", "preactresnet18", "mntd_cnn"])
 def test_every_network_has_a_page(site: Path, name: str) -> None:
     assert (site / "components" / "models" / f"{name}.html").exists()
 

@@ -45,7 +45,7 @@ def same(one: Classifier, other: Classifier) -> bool:
     return all(torch.equal(value, other.state()[name]) for name, value in one.state().items())
 
 
-@pytest.mark.parametrize("net", ["narrownet", "test_resnet", "test_efficientnet", "test_vit"])
+@pytest.mark.parametrize("net", ["narrownet", "slimnet", "test_resnet", "test_efficientnet", "test_vit"])
 @pytest.mark.parametrize("recipe", [Fast(epochs=8, batch=16), Standard(epochs=8, lr=0.04, batch=16, crop=1)])
 def test_recipes_learn(recipe: Recipe, net: str) -> None:
     model = trainer(recipe, net).fit(dots(), rng=rng())
@@ -87,6 +87,15 @@ def test_the_global_generator_is_left_as_it_was_and_does_not_matter() -> None:
 def test_every_weight_can_be_trained_afterwards() -> None:
     model = trainer().fit(dots(24), rng=rng(), epochs=1)
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(("net", "moves"), [("narrownet", True), ("slimnet", False)])
+def test_only_a_slim_network_keeps_all_of_its_whitening(net: str, moves: bool) -> None:
+    model = trainer(net=net).fit(dots(48), rng=rng())
+    whiten = model.net.get_submodule("whiten")
+    assert bool(whiten.get_parameter("bias").any()) == moves
+    filters = whiten.get_parameter("weight")
+    assert torch.equal(filters[12:], -filters[:12])
 
 
 def test_fine_tuning_leaves_the_start_alone_and_moves_the_copy() -> None:
