@@ -145,12 +145,12 @@ class Steering:
 class Sam:
     """Sharpness-aware minimisation: the gradient is taken where the loss is largest within a radius of the weights.
 
-    That point is w + rho g / |g| (Foret et al., ICLR 2021, eq. 2); with ``adaptive``, w + rho T^2 g / |T g| with
-    T = |w| (Kwon et al., ICML 2021, eq. 7), for which published radii are about ten times as large. Each step costs
-    twice as much. Running statistics of batch normalisation are those of the first pass.
+    That point is ``w + rho g / |g|`` (Foret et al., ICLR 2021, section 3); with ``adaptive``, it is ``w + rho T^2 g /
+    |T g|`` with ``T = |w|`` (Kwon et al., ICML 2021, section 3), whose radii are larger: FT-SAM (Zhu et al., ICCV 2023)
+    uses 2. Each step costs twice as much. Running statistics of batch normalisation are those of the first pass.
 
     Attributes:
-        rho: the radius, above 0.
+        rho: the radius, at least 0; 0 changes nothing.
         adaptive: scale each weight by its size.
     """
 

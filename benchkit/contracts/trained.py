@@ -62,7 +62,7 @@ def require_network(name: str, victim: Classifier, own: Mapping[str, Tensor], ca
     got = {part: value.shape for part, value in victim.state_dict().items() if part not in {"mean", "std"}}
     if got != wanted:
         raise ContractError(
-            f"{name}.train returned a {type(victim).__name__} that is no {called}: victims are stored as weights of "
-            "the network that --model names, so train scene.network() or return the model of scene.fit, and offer "
-            "another network with benchkit_model"
+            f"{name}.train returned a model of type {type(victim).__name__} that is no {called}: victims are stored as "
+            "weights of the network that --model names, so train scene.network() or return the model of scene.fit, "
+            "and offer another network with benchkit_model"
         )
