@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from kit_plugins import Patch, broken
 from torch import Tensor, nn
 
 import benchkit
 from benchkit.contracts import checks
 from benchkit.contracts.steering import Fit
+from benchkit.testing.attacks import check_train
 from benchkit.testing.world import CLASSES, world
 
 WORLD = world(3, 16)
@@ -162,3 +164,11 @@ def test_a_front_with_weights_is_part_of_the_model_and_is_trained_with_it() -> N
     assert not torch.equal(before["before.weight"], tuned["before.weight"])
     assert not torch.equal(before["model.net.9.weight"], tuned["model.net.9.weight"])
     assert all(torch.equal(value, before[name]) for name, value in start.state().items())
+
+
+def test_the_kit_tells_an_attack_that_its_victim_cannot_be_stored() -> None:
+    def train(self: Any, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> benchkit.Classifier:
+        return benchkit.Ensemble([scene.network()])
+
+    with pytest.raises(benchkit.ContractError, match="of type Ensemble that is no network of this scene"):
+        check_train(broken(Patch, access="training", train=train)())

@@ -125,12 +125,12 @@ CASES: list[Case] = [
         lambda: broken(Sieve, suspicion=lambda self, train, scene: train.labels[:3]),
         "one number per image",
     ),
-    ("defense result", lambda: broken(Plain, train=lambda self, train, scene: None), "return the model"),
+    ("defense result", lambda: broken(Plain, train=lambda self, train, scene: None), "return a benchkit.Classifier"),
     ("defense result", lambda: broken(Plain, train=diverges), "not finite"),
     (
         "defense result",
         lambda: broken(Retouch, repair=lambda self, scene: scene.model.net),
-        "return the model",
+        "return a benchkit.Classifier",
     ),
     ("defense result", lambda: broken(Audit, score=lambda self, scene: float("inf")), "inf"),
     (
