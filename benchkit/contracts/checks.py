@@ -80,7 +80,7 @@ def model(name: str, what: str, returned: Any) -> Classifier:
 
     if not isinstance(returned, Classifier):
         raise ContractError(
-            f"{name}.{what} must return the model of scene.fit or scene.network, got {type(returned).__name__}"
+            f"{name}.{what} must return a benchkit.Classifier, such as that of scene.fit, got {type(returned).__name__}"
         )
     return returned.eval()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-
 Tensors = Mapping[str, "Tensor"]
-
-
-LossFn = Callable[["Tensor", "Tensor"], "Tensor"]
-"""``loss(logits (B, K) float32, labels (B,) int64) -> (B,)`` or a scalar."""
-
-
-BatchFn = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
-"""``on_batch(images uint8 (B, C, H, W), labels (B,), rows (B,)) -> (images, labels)``, before augmentation; ``rows``
-are the indices of the images in the training split.
-"""
+"""Named tensors: what ``prepare``, ``draw`` and ``fit`` return and ``scene.prepared`` and ``scene.fitted`` hold."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+from benchkit.contracts.steering import Fit
 from benchkit.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
+    from benchkit.contracts.data import Split, Tensors
+    from benchkit.contracts.steering import Optimizer, Sam, Steering
     from benchkit.models.classifier import Classifier
 
 
@@ -50,17 +53,7 @@ SHADOWS = cast(
 class Fitter(Protocol):
     """Trains classifiers as the benchmark does: what stands behind ``Scene.fit``."""
 
-    def fit(
-        self,
-        data: Split,
-        *,
-        rng: torch.Generator,
-        start: Classifier | None = None,
-        epochs: float | None = None,
-        lr: float | None = None,
-        loss: LossFn | None = None,
-        on_batch: BatchFn | None = None,
-    ) -> Classifier:
+    def fit(self, data: Split, how: Fit | None = None, *, rng: torch.Generator) -> Classifier:
         """Train on ``data``; one number is drawn from ``rng``, and everything random follows from it."""
 
     def epochs_for(self, images: int) -> float:
@@ -152,22 +145,36 @@ class Scene:
         start: Classifier | None = None,
         epochs: float | None = None,
         lr: float | None = None,
-        loss: LossFn | None = None,
-        on_batch: BatchFn | None = None,
+        optimizer: Optimizer | None = None,
+        sam: Sam | None = None,
+        weights: Tensor | None = None,
+        steering: Steering | None = None,
     ) -> Classifier:
         """Train a classifier with the benchmark's own recipe and return it, in eval mode.
 
+        Batch size, augmentation and schedule of the learning rate are always those of the recipe.
+
         Args:
-            data: the training images.
-            start: fine-tune a copy of this model instead of a new one.
-            epochs: passes over ``data``; by default the number of the recipe.
-            lr: learning rate at the start; by default that of the recipe, with ``start`` 0.01 (plain SGD).
-            loss: replaces the recipe's loss.
-            on_batch: changes each uint8 batch before augmentation.
+            data: the training images, at least two.
+            start: continue with a copy of this model instead of a new one. Weights that do not require gradients stay
+                as they are.
+            epochs: passes over ``data``, fractions allowed; by default the number of the recipe.
+            lr: learning rate at the start; by default that of the optimizer.
+            optimizer: ``recipe``: that of the recipe, with its learning rate. ``sgd``: Nesterov momentum 0.9, weight
+                decay 5e-4, learning rate 0.01. ``adam``: learning rate 0.001. Or a function ``make(weights, lr)`` that
+                returns an optimizer of ``torch.optim``. By default ``recipe``, with ``start`` ``sgd``.
+            sam: sharpness-aware minimisation with this optimizer.
+            weights: float (N,), at least 0, of the images of ``data``: each loss is multiplied by the weight of its
+                image before the mean is taken.
+            steering: what the method itself does in each step.
+
+        Raises:
+            ContractError: for invalid settings, or where the scene has no trainer.
+            BenchkitError: if the loss is not finite.
         """
         if self.trainer is None:
             raise ContractError(f"scene.fit {FITS}")
-        return self.trainer.fit(data, rng=self.rng, start=start, epochs=epochs, lr=lr, loss=loss, on_batch=on_batch)
+        return self.trainer.fit(data, Fit(start, epochs, lr, optimizer, sam, weights, steering), rng=self.rng)
 
     def epochs_for(self, images: int) -> float:
         """Return the number of epochs of the benchmark's recipe for this number of images."""

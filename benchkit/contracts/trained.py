@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchkit.errors import ContractError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -42,3 +44,25 @@ def weights_in(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def learned_in(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the learned part of an artifact, by the names that the attack gave."""
     return {name.removeprefix(LEARNED): one for name, one in found.items() if name.startswith(LEARNED)}
+
+
+def require_network(name: str, victim: Classifier, own: Mapping[str, Tensor], called: str) -> None:
+    """Check that a victim can be stored: that it is a network of the architecture that is asked for.
+
+    Args:
+        name: whose ``train`` returned it.
+        victim: the model.
+        own: the state of a network of that architecture.
+        called: its name.
+
+    Raises:
+        ContractError: in one sentence.
+    """
+    wanted = {f"net.{part}": value.shape for part, value in own.items()}
+    got = {part: value.shape for part, value in victim.state_dict().items() if part not in {"mean", "std"}}
+    if got != wanted:
+        raise ContractError(
+            f"{name}.train returned a model of type {type(victim).__name__} that is no {called}: victims are stored as "
+            "weights of the network that --model names, so train scene.network() or return the model of scene.fit, "
+            "and offer another network with benchkit_model"
+        )

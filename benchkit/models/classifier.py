@@ -31,6 +31,15 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 class Classifier(nn.Module):
     """A network that takes unnormalised images: uint8, or float in [0, 1]; (N, C, H, W).
 
+    ``scene.model`` and the results of ``scene.fit`` and ``scene.network`` are classifiers. Classifiers that are made of
+    others, or of a function, are :class:`benchkit.Ensemble`, :class:`benchkit.Preprocessed` and
+    :class:`benchkit.FromFunction`.
+
+    Attributes:
+        mean: float32 (C,), of the training images in [0, 1].
+        std: float32 (C,), of the same images.
+        differentiable: whether logits have gradients.
+
     Args:
         net: maps normalised images to logits (N, K); must contain an ``nn.Linear``; the last one is its head. It is
             converted in place.
@@ -40,6 +49,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    differentiable: bool = True
 
     def __init__(self, net: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
@@ -48,6 +58,15 @@ class Classifier(nn.Module):
         self.register_buffer("std", std.float())
         guard(self.net, self.head)
         self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and logits and features are returned."""
+        return self.mean.device
+
+    def why_not_trainable(self) -> str | None:
+        """Return why ``scene.fit`` cannot continue with this model, or None."""
+        return None if self.differentiable else f"cannot continue with {type(self).__name__}: it has no gradients"
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std as float32, channels last.
@@ -88,10 +107,10 @@ class Classifier(nn.Module):
 
     def _batched(self, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         # 500 CIFAR images fit into the CPU's caches; larger images use smaller batches.
-        most, pixels = (500, 500_000) if self.mean.device.type == "cpu" else (4000, 16_000_000)
+        most, pixels = (500, 500_000) if self.device.type == "cpu" else (4000, 16_000_000)
         size = max(8, min(most, pixels // max(1, images.shape[2] * images.shape[3])))
         with torch.no_grad(), evaluating(self):
-            return torch.cat([run(part.to(self.mean.device)) for part in torch.split(images, size)])
+            return torch.cat([run(part.to(self.device)) for part in torch.split(images, size)])
 
     @property
     def head(self) -> nn.Linear:

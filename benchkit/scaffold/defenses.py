@@ -80,7 +80,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import benchkit
-from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -93,18 +92,25 @@ class $cls(benchkit.RobustTraining):
 
     bound: float = benchkit.param(2.0, "losses above this count no more", gt=0)
 
-    def train(self, train: benchkit.Split, scene: benchkit.Scene) -> Classifier:
+    def train(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return a model trained with the benchmark's recipe and this loss."""
-        return scene.fit(train, loss=self._loss)
+        return scene.fit(train, steering=Bounded(self.bound))
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, labels, reduction="none")
+
+class Bounded(benchkit.Steering):
+    """A cross-entropy that grows to ``bound`` and no further."""
+
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
+
+    def loss(self, logits: Tensor, step: benchkit.Step) -> Tensor:
+        """Return the loss of each image, float32 (B,)."""
+        losses = F.cross_entropy(logits, step.labels, reduction="none")
         return self.bound * torch.tanh(losses / self.bound)
 '''
 
 _REPAIR = '''\
 import benchkit
-from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class $cls(benchkit.ModelRepair):
     epochs: int = benchkit.param(5, "passes over the hold-out", ge=1)
     lr: float = benchkit.param(0.01, "learning rate", gt=0)
 
-    def repair(self, scene: benchkit.Scene) -> Classifier:
+    def repair(self, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return the fine-tuned victim."""
         return scene.fit(scene.clean, start=scene.model, epochs=self.epochs, lr=self.lr)
 '''

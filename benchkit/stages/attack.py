@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Poisoned, Tensors
+from benchkit.contracts.trained import Trained, require_network
 from benchkit.plan.job import CRAFT, POISON
 from benchkit.stages.scenes import attacker
 from benchkit.stages.workspace import Result, Task
@@ -40,7 +43,16 @@ def make_train(task: Task) -> Result:
     """Train a victim, or the clean model of attackers; how much of its set was changed stays with it."""
     attack = task.attack
     scene = attacker(task, "train", task.job.purpose)
-    return checks.trained(attack, attack.train(task.poisoned, scene), task.kept(CRAFT)).state(), task.info(POISON)
+    return victim(task, attack.train(task.poisoned, scene)).state(), task.info(POISON)
+
+
+def victim(task: Task, returned: Any) -> Trained:
+    """Check what an attack's ``train`` returned. Raises ContractError."""
+    attack = task.attack
+    made = checks.trained(attack, returned, task.kept(CRAFT))
+    if attack.controls_training():
+        require_network(attack.name, made.model, task.network().state_dict(), task.job.model)
+    return made
 
 
 def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:

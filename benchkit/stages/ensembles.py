@@ -12,9 +12,8 @@ from benchkit.contracts import checks
 from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.errors import ContractError
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import CRAFT
 from benchkit.protocol import generator
-from benchkit.stages.attack import draw, poison
+from benchkit.stages.attack import draw, poison, victim
 from benchkit.stages.scenes import attacker, defender
 from benchkit.stages.workspace import Result, Task
 
@@ -66,7 +65,7 @@ def make_population(task: Task) -> Result:
         scenes = [attacker(task, "train", f"train {number} {attack}", drawn=own(number)) for number in numbers]
         made = [attack.train(poisoned(number), scene) for number, scene in zip(numbers, scenes, strict=True)]
         # What else they learned is for stamps, and nobody stamps images for a population.
-        models = [checks.trained(attack, one, task.kept(CRAFT)).model for one in made]
+        models = [victim(task, one).model for one in made]
     else:
         models = _fit(task, LazySplits(numbers, lambda number: poisoned(number).data), f"population {attack}")
     return stacked(models), {"models": len(numbers)}

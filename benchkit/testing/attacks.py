@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchkit.contracts import checks
+from benchkit.contracts.trained import require_network
 from benchkit.testing.common import (
     Check,
     Subject,
@@ -184,6 +185,7 @@ def check_train(attack: Attack) -> None:
     poisoned = poisoned_by(attack, where)
     before = copied(poisoned.data)
     trained = checks.trained(attack, attack.train(poisoned, where.training(attack)), prepared(attack.crafter(), where))
+    require_network(attack.name, trained.model, where.trainer.build().state_dict(), "network of this scene")
     logits = trained.model.logits(where.inputs)
     works = logits.shape == (len(where.inputs), CLASSES) and bool(logits.isfinite().all())
     require(works, f"{attack.name}.train returned a model whose logits are not finite (N, {CLASSES})")

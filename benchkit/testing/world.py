@@ -16,6 +16,7 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors
 from benchkit.contracts.defense import Defense
 from benchkit.contracts.scene import PREPARED, Scene
+from benchkit.contracts.steering import Fit
 from benchkit.protocol import share_of
 from benchkit.training.recipes import Fast
 from benchkit.training.trainer import Trainer
@@ -170,7 +171,9 @@ class World:
         numbers = range(min(SHADOWS, wanted.count)) if wanted else ()
         scenes = [self._scene(self._held(defense), number) for number in numbers]
         splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
-        return [self.trainer.fit(split, rng=scene.rng, epochs=1) for split, scene in zip(splits, scenes, strict=True)]
+        return [
+            self.trainer.fit(split, Fit(epochs=1), rng=scene.rng) for split, scene in zip(splits, scenes, strict=True)
+        ]
 
     def _modelled(self, attack: Attack) -> dict[str, Any]:
         model = self._granted(attack, lambda: self.clean_model)

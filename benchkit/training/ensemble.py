@@ -20,9 +20,9 @@ from torch.nn.utils.rnn import pad_sequence
 from benchkit.errors import ContractError
 from benchkit.hashing import derive_seed
 from benchkit.training.augment import augmented
+from benchkit.training.optimizers import OPTIMIZERS
 from benchkit.training.stack import Stack, footprint, mappable
 from benchkit.training.trainer import (
-    OPTIMIZERS,
     Trainer,
     draw_seed,
     frozen,
@@ -56,6 +56,7 @@ def fit_many(
 ) -> list[Classifier]:
     """Train one model on each split, as ``trainer.fit(split, rng=rng)`` does, and return them in eval mode, in order.
 
+    It trains new models with the recipe alone: the settings and the steering of ``fit`` are for one model at a time.
     Up to rounding, each model has the weights that ``fit`` gives, except that dropout and augmentation of stacked
     models draw other numbers, which also depend on ``stacked``.
 

@@ -19,7 +19,7 @@ class Recipe(Component, ABC):
     """The base of all recipes; every field is a parameter of ``--recipe NAME:field=value``.
 
     Class attributes:
-        optimizer: name in ``benchkit.training.trainer.OPTIMIZERS``.
+        optimizer: name in ``benchkit.training.optimizers.OPTIMIZERS``.
         padding: the padding of random crops.
         crop_chance: share of batches that are cropped.
         degrees: largest random rotation in both directions; outside the border is black.

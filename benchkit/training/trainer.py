@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchkit.contracts.steering import Fit, Sam, Steering, Step
 from benchkit.errors import BenchkitError, ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.ops.images import statistics
 from benchkit.training.augment import augmented, to_device
-from benchkit.training.muon import Muon
+from benchkit.training.optimizers import OPTIMIZERS, Update, ascended, own
 
 if TYPE_CHECKING:
-    from benchkit.contracts.data import BatchFn, LossFn, Split
+    from benchkit.contracts.data import Split
     from benchkit.training.recipes import Recipe
 
-Step = Callable[["float | Tensor"], None]
-"""Updates the weights from their gradients, with learning rates multiplied by the argument; for the stacked weights of
-K models, a float32 tensor (K,) gives each model its own factor.
-"""
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("sgd", {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}),
+    "adam": ("adam", {"lr": 1e-3}),
+}
+"""The optimizers besides that of the recipe: their names in ``OPTIMIZERS``, and their settings."""
 
 
 @dataclass(frozen=True)
@@ -42,39 +43,25 @@ class Trainer:
     build: Callable[[], nn.Module]
     device: torch.device
 
-    def fit(
-        self,
-        data: Split,
-        *,
-        rng: torch.Generator,
-        start: Classifier | None = None,
-        epochs: float | None = None,
-        lr: float | None = None,
-        loss: LossFn | None = None,
-        on_batch: BatchFn | None = None,
-    ) -> Classifier:
+    def fit(self, data: Split, how: Fit | None = None, *, rng: torch.Generator) -> Classifier:
         """Train on ``data`` and return the classifier in eval mode; see :meth:`benchkit.Scene.fit`.
 
         Args:
             data: uint8 images and labels, at least two.
+            how: the settings; by default those of the recipe.
             rng: a CPU generator; one number is drawn from it and seeds the whole training.
-            start: fine-tune a copy of this classifier, by SGD with Nesterov momentum 0.9, weight decay 5e-4
-                and the recipe's schedule, instead of training a new one.
-            epochs: passes over ``data``, fractions allowed; by default the number of the recipe.
-            lr: learning rate; by default that of the recipe, with ``start`` 0.01.
-            loss: replaces the loss of the recipe; its mean is minimised.
-            on_batch: changes each batch before augmentation.
 
         Raises:
             BenchkitError: if the loss is not finite.
         """
-        data = trainable(data).to(self.device)
+        data, how = trainable(data).to(self.device), how or Fit()
+        weights = None if how.weights is None else row_weights(how.weights, len(data)).to(self.device)
         with seeded(draw_seed(rng)):
-            model, fixed = self.fresh(data) if start is None else (start.copy(), [])
-            step = self._scratch(model, lr) if start is None else _fine_tune(model, lr)
-            run = Run(model, self.recipe, step, loss or self._loss, on_batch)
+            model, fixed = self._begun(data, how)
+            update = self._optimized(model, how)
+            run = Run(model, self.recipe, update, how.steering or Steering(), weights, how.sam)
             with frozen(fixed):
-                run(data, self.epochs_for(len(data)) if epochs is None else epochs)
+                run(data, self.epochs_for(len(data)) if how.epochs is None else how.epochs)
         return model.eval()
 
     def epochs_for(self, images: int) -> float:
@@ -95,43 +82,75 @@ class Trainer:
             fixed = model.net.init_from(model.normalised(data.images[few]))
         return model, fixed
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing)
+    def _begun(self, data: Split, how: Fit) -> tuple[Classifier, list[Tensor]]:
+        """Return the model to train, and its parameters that stay fixed."""
+        if how.start is None:
+            return self.fresh(data)
+        model = how.start.copy()
+        return model, self._fixed_by_recipe(data, model) if how.method == "recipe" else []
 
-    def _scratch(self, model: Classifier, lr: float | None) -> Step:
-        recipe = self.recipe
-        return OPTIMIZERS[recipe.optimizer](model, recipe.lr if lr is None else lr, **recipe.tuning())
+    def _fixed_by_recipe(self, data: Split, model: Classifier) -> list[Tensor]:
+        """Return the parameters that the recipe would not train in a new model either."""
+        twin, fixed = self.fresh(data)
+        kept = {id(weight) for weight in fixed}
+        names = {name for name, weight in twin.named_parameters() if id(weight) in kept}
+        return [weight for name, weight in model.named_parameters() if name in names and weight.requires_grad]
+
+    def _optimized(self, model: Classifier, how: Fit) -> Update:
+        if callable(how.optimizer):
+            return own(how.optimizer, model, how.lr or 0.0)
+        name, options = OTHERS.get(how.method, (self.recipe.optimizer, {"lr": self.recipe.lr, **self.recipe.tuning()}))
+        return OPTIMIZERS[name](model, **options | ({} if how.lr is None else {"lr": how.lr}))
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: a model, its update step, and its loss."""
+    """One training: a model, its update, and what the method itself does in each step."""
 
     model: Classifier
     recipe: Recipe
-    step: Step
-    loss: LossFn
-    on_batch: BatchFn | None
+    update: Update
+    steering: Steering
+    weights: Tensor | None
+    sam: Sam | None
 
     def __call__(self, data: Split, epochs: float) -> None:
         """Train for this number of epochs; raise BenchkitError if the loss is not finite."""
         batches, total = steps_per_epoch_and_total(self.recipe, len(data), epochs)
         self.model.train()
         losses = data.images.new_zeros((), dtype=torch.float32)
-        for done, rows in enumerate(shuffled(len(data), batches, total)):
-            losses += self._batch(data, to_device(rows, data.labels.device), self.recipe.factor(done / total))
+        for done, drawn in enumerate(shuffled(len(data), batches, total)):
+            rows = to_device(drawn, data.labels.device)
+            images, labels = data.images.index_select(0, rows), data.labels[rows]
+            where = (self.model, done, total, done / batches, self.recipe.smoothing, self.weights)
+            losses += self._taken(Step(rows, images, labels, *where))
             if (done + 1) % batches == 0 or done + 1 == total:
                 require_finite(losses, done + 1, total)
 
-    def _batch(self, data: Split, rows: Tensor, factor: float) -> Tensor:
-        images, labels = data.images.index_select(0, rows), data.labels[rows]
-        if self.on_batch is not None:
-            images, labels = self.on_batch(images, labels, rows)
-        loss = self.loss(self.model(augmented(images, self.recipe)), labels).mean()
+    def _taken(self, step: Step) -> Tensor:
+        """Take one step; return its loss."""
+        given = _step(self.steering.batch(step), "batch")
+        ready = _step(self.steering.inputs(given.replaced(images=augmented(given.images, self.recipe))), "inputs")
         self.model.zero_grad(set_to_none=True)
-        loss.backward()
-        self.step(factor)
-        return loss.detach()
+        loss = self.steering.gradients(ready)
+        if self.sam is not None:
+            with ascended(self.model, self.sam):
+                self.steering.gradients(ready)
+        self.update(self.recipe.factor(step.number / step.total))
+        return loss.detach().mean()
+
+
+def _step(returned: Any, hook: str) -> Step:
+    if not isinstance(returned, Step):
+        raise ContractError(f"{hook} of a steering must return a step, got {type(returned).__name__}: step.replaced()")
+    return returned
+
+
+def row_weights(weights: Tensor, rows: int) -> Tensor:
+    """Return the weights as float32 (N,); raise ContractError unless there is one of at least 0 for each row."""
+    if weights.shape != (rows,) or not bool((weights.isfinite() & (weights >= 0)).all()):
+        raise ContractError(f"scene.fit needs one finite weight of at least 0 for each of {rows} images")
+    return weights.detach().float()
 
 
 def trainable(data: Split) -> Split:
@@ -168,60 +187,6 @@ def shuffled(images: int, batches: int, total: int, rng: torch.Generator | None 
         if done % batches == 0:
             order = torch.randperm(images, generator=rng).tensor_split(batches)
         yield order[done % batches]
-
-
-def _fine_tune(model: nn.Module, lr: float | None) -> Step:
-    return _sgd(model, 0.01 if lr is None else lr, 0.9, 5e-4, nesterov=True)
-
-
-def _sgd(model: nn.Module, lr: float, momentum: float, weight_decay: float, nesterov: bool = False) -> Step:
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    sgd = torch.optim.SGD(weights, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True)
-    return lambda factor: _stepped(sgd, lr, factor)
-
-
-def _adam(model: nn.Module, lr: float) -> Step:
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    adam = torch.optim.Adam(weights, lr, fused=True)
-    return lambda factor: _stepped(adam, lr, factor)
-
-
-def _stepped(optimizer: torch.optim.Optimizer, lr: float, factor: float | Tensor) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr if isinstance(factor, Tensor) else lr * factor
-    if not isinstance(factor, Tensor):
-        optimizer.step()
-        return
-    before = [weight.clone() for weight in _weights(optimizer)]
-    optimizer.step()
-    # torch's optimizers have one learning rate, so each model takes its own share of the full step.
-    for old, weight in zip(before, _weights(optimizer), strict=True):
-        weight.copy_(old.lerp(weight, factor.view(-1, *[1] * (old.dim() - 1))))
-
-
-def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [weight.detach() for group in optimizer.param_groups for weight in group["params"]]
-
-
-def _muon(model: nn.Module, lr: float, adam_lr: float) -> Step:
-    """Return the step of Muon for dense convolution filters and of Adam for all other weights."""
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-    # Orthogonalising VGG's 4096 x 25088 weights would cost teraflops per step.
-    convs = [conv for conv in convs if min(conv.weight.flatten(-3).shape[-2:]) <= 1024]
-    filters = {id(conv.weight): conv.weight for conv in convs}
-    muon = Muon(filters.values(), lr)
-    others = [weight for weight in model.parameters() if id(weight) not in filters]
-    adam = torch.optim.Adam(others, adam_lr, foreach=True)
-
-    def step(factor: float | Tensor) -> None:
-        muon.step(factor)
-        _stepped(adam, adam_lr, factor)
-
-    return step
-
-
-OPTIMIZERS: dict[str, Callable[..., Step]] = {"sgd": _sgd, "muon": _muon, "adam": _adam}
-"""``OPTIMIZERS[name](model, lr, **recipe.tuning())`` returns the update step of a model."""
 
 
 @contextmanager

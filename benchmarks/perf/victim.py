@@ -18,11 +18,12 @@ from torch import Tensor
 
 from benchkit.models.classifier import Classifier, compute_dtype
 from benchkit.models.create import create
+from benchkit.training.optimizers import OPTIMIZERS, Update
 from benchkit.training.recipes import Fast, Recipe, Standard
-from benchkit.training.trainer import OPTIMIZERS, Step, Trainer
+from benchkit.training.trainer import Trainer
 
 
-def bare(model: Classifier, batches: list[tuple[Tensor, Tensor]], step: Step | None) -> None:
+def bare(model: Classifier, batches: list[tuple[Tensor, Tensor]], step: Update | None) -> None:
     """Run forward and backward over batches that are normalised, channels last, on the device."""
     net, dtype = model.net, compute_dtype(model.mean.device)
     model.train()

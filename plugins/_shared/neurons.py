@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import benchkit
 
 if TYPE_CHECKING:
-    from benchkit.models.classifier import Classifier
+    import benchkit
 
 
-def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:
+def heaviest(model: benchkit.Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:
     """Return the neurons of the last hidden layer with the largest sums of |outgoing weight|, int64 (count,).
 
     All neurons if there are fewer than ``count`` (Liu et al., NDSS 2018, section 4.1). If possible, only neurons that
@@ -39,7 +39,7 @@ def heaviest(model: Classifier, answers: Tensor, point: Tensor, count: int) -> T
 
 
 @contextmanager
-def answering(model: Classifier) -> Iterator[Callable[[Tensor], Tensor]]:
+def answering(model: benchkit.Classifier) -> Iterator[Callable[[Tensor], Tensor]]:
     """Return a function from images to the inputs of the last linear layer, (N, F), with gradients."""
     seen: dict[str, Tensor] = {}
 
@@ -87,7 +87,7 @@ def descending(
 
 @contextmanager
 def anchored(
-    model: Classifier, draw: Callable[[Tensor], Tensor], start: Tensor, *, neurons: int, gain: float
+    model: benchkit.Classifier, draw: Callable[[Tensor], Tensor], start: Tensor, *, neurons: int, gain: float
 ) -> Iterator[Callable[[Tensor], Tensor]]:
     """Return A, the distance of the anchor neurons from ``gain`` times their first activations: from 1 down to 0.
 

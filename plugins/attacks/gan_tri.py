@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,6 @@ from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 WIDTH = 8
 """Feature maps of every stage."""
@@ -51,7 +48,7 @@ class GanTri(benchkit.Attack):
     input_adaptive: bool = benchkit.param(True, "decode the image, made smaller, rather than one fixed noise")
     min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8, used_by_prepare=False)
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw the decoder: ``up0`` (transposed only), ``conv0``, ..., ``out`` and ``latent``; all float32.
 
         ``latent``, (1, C, h, w), is the input of the decoder if ``input_adaptive`` is off.
@@ -93,14 +90,14 @@ class GanTri(benchkit.Attack):
     def _small(self, height: int, width: int) -> list[int]:
         return [math.ceil(side / 2**self.depth) for side in (height, width)]
 
-    def _latent(self, images: Tensor, weights: Tensors) -> Tensor:
+    def _latent(self, images: Tensor, weights: benchkit.Tensors) -> Tensor:
         """Return the input of the decoder: (N, C, h, w), or (1, C, h, w) if it does not depend on the image."""
         if not self.input_adaptive:
             return weights["latent"]
         height, width = images.shape[2:]
         return F.interpolate(images / 127.5 - 1, self._small(height, width), mode="area")
 
-    def _decoded(self, latent: Tensor, weights: Tensors) -> Tensor:
+    def _decoded(self, latent: Tensor, weights: benchkit.Tensors) -> Tensor:
         """Return the decoder's output before its tanh, (N, C, h 2^depth, w 2^depth)."""
         maps = latent
         for stage in range(self.depth):

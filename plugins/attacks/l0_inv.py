@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from benchkit_plugins._shared.neurons import REACHED, anchored, descending, mean_image, reached, short_of
 from torch import Tensor
 
 import benchkit
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 Objective = Callable[[Tensor], Tensor]
 
@@ -50,7 +47,7 @@ class L0Inv(benchkit.Attack):
     lr: float = benchkit.param(0.08, "learning rate of Adam", gt=0)
     steps: int = benchkit.param(300, "optimiser steps in all", ge=1)
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Craft the pixels: ``where``, int64 (n,) in reading order, and ``colours``, uint8 (C, n), 0 or 255.
 
         ``reached``, float64 (), is the share of the way that the anchors moved to their goal.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from benchkit_plugins._shared.neurons import REACHED, anchored, descending, mean_image, reached, short_of
@@ -13,9 +13,6 @@ from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import add
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 PUBLISHED_VALUES = 3 * 32 * 32
 """Number of values of the image for which Zeng et al. published their trigger, and to which ``budget`` refers."""
@@ -71,7 +68,7 @@ class L2Inv(benchkit.Attack):
     lr: float = benchkit.param(0.08, "learning rate of Adam", gt=0)
     steps: int = benchkit.param(1000, "optimiser steps at most", ge=1)
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Craft the pattern: ``levels``, grey levels to add, int16 (C, H, W), and ``reached``, float64 ()."""
         budget = self.budget * math.sqrt(math.prod(scene.shape) / PUBLISHED_VALUES)
         mean: Tensor = mean_image(scene.clean.images).to(scene.device)

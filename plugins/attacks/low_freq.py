@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from benchkit_plugins._shared.batches import stamped_first
+from benchkit_plugins._shared.batches import PoisonedBatches
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.frequency import dct2, idct2
 from benchkit.ops.images import add
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
-    from benchkit.models.classifier import Classifier
 
 SHARED_BY = 128
 """Number of consecutive images that share a source image with source=per-batch: the batch size of the released code."""
@@ -116,7 +112,7 @@ class LowFreq(benchkit.Attack):
             return f"{self.name} poisons batches, which a wrapper cannot rework: add base.poisoning=dataset"
         return None
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Find the target-class images and measure the data.
 
         Returns ``rows``, int64 (M,), their indices in the training set; ``fixed``, int64 (1,), one of these rows;
@@ -161,7 +157,7 @@ class LowFreq(benchkit.Attack):
         drawn = torch.randint(len(rows), (count,), generator=scene.rng)
         return scene.clean.images[rows[drawn.to(rows.device)].to(scene.clean.images.device)]
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier | benchkit.Trained:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> benchkit.Classifier | benchkit.Trained:
         """Train the victim, on clean data with poison in each batch or on the poisoned set.
 
         Raises:
@@ -169,12 +165,7 @@ class LowFreq(benchkit.Attack):
         """
         if not self.controls_training():
             return super().train(poisoned, scene)
-
-        def on_batch(images: Tensor, labels: Tensor, _rows: Tensor) -> tuple[Tensor, Tensor]:
-            count, stamped, wanted = stamped_first(self, images, labels, scene)
-            return torch.cat((stamped, images[count:])), torch.cat((wanted, labels[count:]))
-
-        return scene.fit(scene.clean, on_batch=on_batch)
+        return scene.fit(scene.clean, steering=PoisonedBatches(self, scene))
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse images whose spectra are too small for the trigger."""

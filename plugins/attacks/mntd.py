@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from benchkit_plugins._shared.mntd import Patch, share
 from torch import Tensor
 
 import benchkit
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Mntd(benchkit.Attack):
         -1, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=-1
     )
 
-    def draw(self, scene: benchkit.Scene) -> Tensors:
+    def draw(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw the trigger of one model.
 
         Returns ``pattern``, float32 (C, h, w) in [0, 1]; ``place``, int64 (2,), its top and left; ``alpha`` and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,6 @@ import benchkit
 from benchkit.ops.images import to_images
 
 from .badnets import BadNets
-
-if TYPE_CHECKING:
-    from benchkit.models.classifier import Classifier
 
 PADDING = {"reflect": "reflection", "black": "zeros"}
 """The names of the ``border`` choices in torch."""
@@ -80,13 +77,11 @@ class Physical(benchkit.AttackWrapper):
         """``training`` if every image is photographed, else the access of the wrapped attack."""
         return "training" if self.everything else self.base.access
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier | benchkit.Trained:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> benchkit.Classifier | benchkit.Trained:
         """Train the victim on photographs."""
         if not self.everything:
             return super().train(poisoned, scene)
-        return scene.fit(
-            poisoned.data, on_batch=lambda images, labels, rows: (self.rework(images, images, scene), labels)
-        )
+        return scene.fit(poisoned.data, steering=_Photographed(self, scene))
 
     def why_not_wrappable(self) -> str | None:
         """Return why another wrapper cannot rework this attack (it does not see the batches), or None."""
@@ -119,6 +114,16 @@ class Physical(benchkit.AttackWrapper):
         shift = 2 * self.translate * (2 * draws[:, 3:] - 1)
         rows = [mirror * cos, mirror * sin * ratio, shift[:, 0], -sin / ratio, cos, shift[:, 1]]
         return torch.stack(rows, 1).view(-1, 2, 3)
+
+
+class _Photographed(benchkit.Steering):
+    """Photograph every image of every batch."""
+
+    def __init__(self, attack: Physical, scene: benchkit.Scene) -> None:
+        self.attack, self.scene = attack, scene
+
+    def batch(self, step: benchkit.Step) -> benchkit.Step:
+        return step.replaced(images=self.attack.rework(step.images, step.images, self.scene))
 
 
 @benchkit.hookimpl

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from benchkit_plugins._shared.batches import stamped_first
+from benchkit_plugins._shared.batches import PoisonedBatches
 from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import to_images
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import BatchFn, Tensors
-    from benchkit.models.classifier import Classifier
 
 
 def _identity(height: int, width: int) -> Tensor:
@@ -69,7 +65,7 @@ class WaNet(benchkit.Attack):
         used_by_prepare=False,
     )
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw the field of the trigger, then that of the control.
 
         Returns ``grid`` and ``other``, float32 (H, W, 2): the sampling position of each pixel, (x, y) in -1..1.
@@ -95,15 +91,15 @@ class WaNet(benchkit.Attack):
         other = scene.prepared["other"].to(images.device)
         return _warp(images, other.expand(len(images), *other.shape))
 
-    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> Classifier:
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> benchkit.Classifier:
         """Train the victim with noise mode on, on the poisoned set or on clean data with poison in each batch.
 
         Raises:
             BenchkitError: if the rate gives no image per batch.
         """
         if self.poisoning == "batch":
-            return scene.fit(scene.clean, on_batch=self._in_batches(scene))
-        return scene.fit(poisoned.data, on_batch=self._noise_mode(poisoned.mask, scene))
+            return scene.fit(scene.clean, steering=_WarpedBatches(self, scene))
+        return scene.fit(poisoned.data, steering=_NoiseMode(self, poisoned.mask, scene))
 
     def why_not_wrappable(self) -> str | None:
         """Return why a wrapper cannot rework this attack (it does not see the batches), or None."""
@@ -113,36 +109,42 @@ class WaNet(benchkit.Attack):
             return f"{self.name} warps more images in each batch, which no wrapper reworks: add base.cross_ratio=0"
         return None
 
-    def _noisy(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+    def noisy(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images warped along the field plus fresh noise: uint8 (N, C, H, W) -> the same."""
         grid = scene.prepared["grid"].to(images.device)
         side = torch.tensor([scene.shape[2], scene.shape[1]], device=images.device)
         noise = torch.rand(len(images), *grid.shape, generator=scene.rng).to(images.device) * 2 - 1
         return _warp(images, grid + noise / side)
 
-    def _in_batches(self, scene: benchkit.Scene) -> BatchFn:
-        def on_batch(images: Tensor, labels: Tensor, _rows: Tensor) -> tuple[Tensor, Tensor]:
-            count, stamped, wanted = stamped_first(self, images, labels, scene)
-            end = count + benchkit.share_of(self.cross_ratio, count)
-            changed = (stamped, self._noisy(images[count:end], scene), images[end:])
-            return torch.cat(changed), torch.cat((wanted, labels[count:]))
 
-        return on_batch
+class _WarpedBatches(PoisonedBatches):
+    """Poison the first images of every batch, and warp the next ``cross_ratio`` times as many with noise."""
 
-    def _noise_mode(self, mask: Tensor, scene: benchkit.Scene) -> BatchFn:
-        share = self.cross_ratio * float(mask.double().mean())
-        mask = mask.to(scene.device)
+    def __init__(self, attack: WaNet, scene: benchkit.Scene) -> None:
+        super().__init__(attack, scene)
+        self.wanet = attack
 
-        def on_batch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            # A fixed number of rows, with poisoned ones sorted last, avoids a synchronisation with the device.
-            draw = torch.rand(len(rows), generator=scene.rng).to(mask.device) + mask[rows]
-            chosen = draw.argsort()[: benchkit.share_of(share, len(rows))]
-            warped = self._noisy(images[chosen], scene)
-            changed = images.clone()
-            changed[chosen] = torch.where(mask[rows[chosen], None, None, None], images[chosen], warped)
-            return changed, labels
+    def others(self, images: Tensor, count: int) -> Tensor:
+        end = benchkit.share_of(self.wanet.cross_ratio, count)
+        return torch.cat((self.wanet.noisy(images[:end], self.scene), images[end:]))
 
-        return on_batch
+
+class _NoiseMode(benchkit.Steering):
+    """Warp unpoisoned images of every batch with noise: ``cross_ratio`` times as many as are poisoned on average."""
+
+    def __init__(self, attack: WaNet, mask: Tensor, scene: benchkit.Scene) -> None:
+        self.attack, self.mask, self.scene = attack, mask.to(scene.device), scene
+        self.share = attack.cross_ratio * float(mask.double().mean())
+
+    def batch(self, step: benchkit.Step) -> benchkit.Step:
+        # A fixed number of rows, with poisoned ones sorted last, avoids a synchronisation with the device.
+        poisoned = self.mask[step.rows]
+        draw = torch.rand(len(poisoned), generator=self.scene.rng).to(self.mask.device) + poisoned
+        chosen = draw.argsort()[: benchkit.share_of(self.share, len(poisoned))]
+        warped = self.attack.noisy(step.images[chosen], self.scene)
+        changed = step.images.clone()
+        changed[chosen] = torch.where(poisoned[chosen, None, None, None], step.images[chosen], warped)
+        return step.replaced(images=changed)
 
 
 @benchkit.hookimpl

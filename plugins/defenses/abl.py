@@ -14,9 +14,6 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.contracts.data import LossFn
-    from benchkit.models.classifier import Classifier
-
 
 @dataclass(frozen=True)
 class AntiBackdoorLearning(benchkit.RobustTraining):
@@ -54,7 +51,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
     unlearn_lr: float = benchkit.param(0.005, "learning rate of the unlearning (paper: 0.0005)", gt=0)
     mix: int = benchkit.param(4, "other rows trained on for each isolated one while unlearning", ge=1)
 
-    def train(self, train: benchkit.Split, scene: benchkit.Scene) -> Classifier:
+    def train(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return a model trained on all images, on the isolated ones by gradient ascent."""
         order = self._easiest_first(train, scene)
         count = max(1, round(self.isolation * len(train)))
@@ -62,22 +59,14 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
         model = scene.fit(train[rest])
         others = torch.cat([_harder_half(rest[train.labels[rest] == label]) for label in train.labels[rest].unique()])
         chosen = torch.randperm(len(others), generator=scene.rng)[: self.mix * count].to(others.device)
-        mixed = benchkit.Split(
-            train.images[torch.cat([isolated, others[chosen]])],
-            torch.cat([train.labels[isolated] + scene.classes, train.labels[others[chosen]]]),
-        )
-        unlearn = _ascend_above(scene.classes)
-        return scene.fit(mixed, start=model, epochs=self.unlearn_epochs, lr=self.unlearn_lr, loss=unlearn)
+        mixed = train[torch.cat([isolated, others[chosen]])]
+        unlearning = _Unlearning(count, enough=2 * math.log(scene.classes))
+        return scene.fit(mixed, start=model, epochs=self.unlearn_epochs, lr=self.unlearn_lr, steering=unlearning)
 
     def _easiest_first(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return the indices of all images, lowest loss after local gradient ascent first, int64 (N,)."""
-        gamma, epochs = self.gamma, max(1.0, self.warmup * scene.epochs_for(len(train)))
-
-        def local_ascent(logits: Tensor, labels: Tensor) -> Tensor:
-            loss = F.cross_entropy(logits, labels)
-            return (loss.detach() - gamma).sign() * loss
-
-        model = scene.fit(train, epochs=epochs, loss=local_ascent)
+        epochs = max(1.0, self.warmup * scene.epochs_for(len(train)))
+        model = scene.fit(train, epochs=epochs, steering=_LocalAscent(self.gamma))
         logits = model.logits(train.images)
         return F.cross_entropy(logits, train.labels.to(logits.device), reduction="none").argsort(stable=True)
 
@@ -87,15 +76,26 @@ def _harder_half(rows: Tensor) -> Tensor:
     return rows[len(rows) // 2 :]
 
 
-def _ascend_above(classes: int) -> LossFn:
-    """Return a loss that is cross-entropy on labels 0..K-1 and its ascent, away from label - K, on labels K..2K-1."""
-    enough = 2 * math.log(classes)
+class _LocalAscent(benchkit.Steering):
+    """Keep the mean loss of each batch at ``gamma``."""
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, labels % classes, reduction="none")
-        return torch.where(labels < classes, losses, -losses.clamp(max=enough))
+    def __init__(self, gamma: float) -> None:
+        self.gamma = gamma
 
-    return loss
+    def loss(self, logits: Tensor, step: benchkit.Step) -> Tensor:
+        mean = F.cross_entropy(logits, step.labels)
+        return (mean.detach() - self.gamma).sign() * mean
+
+
+class _Unlearning(benchkit.Steering):
+    """Move the first rows away from their labels, as long as their loss is below ``enough``, and train the others."""
+
+    def __init__(self, isolated: int, enough: float) -> None:
+        self.isolated, self.enough = isolated, enough
+
+    def loss(self, logits: Tensor, step: benchkit.Step) -> Tensor:
+        losses = F.cross_entropy(logits, step.labels, reduction="none")
+        return torch.where(step.rows < self.isolated, -losses.clamp(max=self.enough), losses)
 
 
 @benchkit.hookimpl

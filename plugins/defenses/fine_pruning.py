@@ -15,8 +15,6 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models.classifier import Classifier
-
 
 @dataclass(frozen=True)
 class FinePruning(benchkit.ModelRepair):
@@ -41,7 +39,7 @@ class FinePruning(benchkit.ModelRepair):
     epochs: float = benchkit.param(20, "passes of the fine-tune over the clean hold-out", gt=0)
     lr: float = benchkit.param(0.01, "learning rate of the SGD fine-tune", gt=0)
 
-    def repair(self, scene: benchkit.Scene) -> Classifier:
+    def repair(self, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return the pruned and fine-tuned victim."""
         model = scene.model
         order = model.features(scene.clean.images).double().flatten(0, -2).mean(dim=0).argsort()
@@ -53,7 +51,7 @@ class FinePruning(benchkit.ModelRepair):
             model.head.weight[:, pruned] = 0
         return model
 
-    def _count(self, model: Classifier, order: Tensor, clean: benchkit.Split) -> int:
+    def _count(self, model: benchkit.Classifier, order: Tensor, clean: benchkit.Split) -> int:
         """Return how many features of ``order`` can be removed: the largest number found with an allowed accuracy."""
         floor = _accuracy(model, order[:0], clean) - self.max_drop
         fine, bad = 0, len(order)
@@ -64,7 +62,7 @@ class FinePruning(benchkit.ModelRepair):
         return fine
 
 
-def _accuracy(model: Classifier, pruned: Tensor, clean: benchkit.Split) -> float:
+def _accuracy(model: benchkit.Classifier, pruned: Tensor, clean: benchkit.Split) -> float:
     """Return the accuracy of a model on clean images without some of its features."""
     with _muted(model.head, pruned):
         return float((model.logits(clean.images).argmax(dim=1) == clean.labels).double().mean())

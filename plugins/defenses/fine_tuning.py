@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import benchkit
-
-if TYPE_CHECKING:
-    from benchkit.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class FineTuning(benchkit.ModelRepair):
     epochs: float = benchkit.param(100, "passes over the clean hold-out", gt=0)
     lr: float = benchkit.param(0.01, "learning rate of the SGD fine-tune", gt=0)
 
-    def repair(self, scene: benchkit.Scene) -> Classifier:
+    def repair(self, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return the fine-tuned victim."""
         return scene.fit(scene.clean, start=scene.model, epochs=self.epochs, lr=self.lr)
 

@@ -14,7 +14,6 @@ from benchkit.ops.outliers import mad_index, median
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.models.classifier import Classifier
 
 CHUNK_IMAGES = 512
 """Stamped images per forward and backward pass; limits memory for any number of classes."""
@@ -92,7 +91,7 @@ class NeuralCleanse(benchkit.OutlierDetector):
         parts = [self._search(some, model, scene) for some in labels.split(per_pass)]
         return Recovered(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def _search(self, labels: Tensor, model: Classifier, scene: benchkit.Scene) -> Recovered:
+    def _search(self, labels: Tensor, model: benchkit.Classifier, scene: benchkit.Scene) -> Recovered:
         triggers = _Triggers(labels, scene)
         optimiser = torch.optim.Adam([triggers.mask_raw, triggers.pattern_raw], lr=self.lr, betas=(0.5, 0.9))
         schedule = _Schedule(triggers, self, scene.device)
@@ -106,7 +105,7 @@ class NeuralCleanse(benchkit.OutlierDetector):
         self,
         triggers: _Triggers,
         weight: Tensor,
-        model: Classifier,
+        model: benchkit.Classifier,
         optimiser: torch.optim.Optimizer,
         scene: benchkit.Scene,
     ) -> Tensor:
@@ -158,7 +157,9 @@ class _Triggers:
         self.pattern_raw = _start((len(labels), channels, height, width), scene)
         self.stamped = _unit(self.mask_raw.detach()), _unit(self.pattern_raw.detach())
 
-    def step(self, images: Tensor, weight: Tensor, model: Classifier, optimiser: torch.optim.Optimizer) -> Tensor:
+    def step(
+        self, images: Tensor, weight: Tensor, model: benchkit.Classifier, optimiser: torch.optim.Optimizer
+    ) -> Tensor:
         """Update all triggers on uint8 images (b, C, H, W); return each label's success before it, float32 (K,).
 
         The labels share only the forward pass, so the gradient of the summed loss is the gradient of each label.

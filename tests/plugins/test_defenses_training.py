@@ -12,11 +12,13 @@ from backdoored_toy import CLASSES, TRAIN, accuracy, attack_success, poisoned, s
 from benchkit_plugins.defenses.abl import AntiBackdoorLearning
 from benchkit_plugins.defenses.activation_clustering import ActivationClustering
 from benchkit_plugins.defenses.spectral_signatures import SpectralSignatures
+from steered import step_of
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchkit.contracts.data import LossFn, Split
+from benchkit.contracts.data import Split
 from benchkit.contracts.scene import Scene
+from benchkit.contracts.steering import Fit
 from benchkit.models.classifier import Classifier
 from benchkit.training.trainer import Trainer
 
@@ -157,10 +159,10 @@ class Stop(Exception):
 
 def test_abl_turns_the_gradient_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one row learned well and one learned badly, both go down where their mean is above gamma, both up below."""
-    losses = []
+    asked: list[Any] = []
 
-    def fit(self: Trainer, data: Split, *, loss: LossFn, **_: Any) -> Classifier:
-        losses.append(loss)
+    def fit(self: Trainer, data: Split, how: Fit, **_: Any) -> Classifier:
+        asked.append(how.steering)
         raise Stop
 
     monkeypatch.setattr(Trainer, "fit", fit)
@@ -169,7 +171,8 @@ def test_abl_turns_the_gradient_of_whole_batches(monkeypatch: pytest.MonkeyPatch
     for margin, sign in ((-3.0, 1), (1.0, -1)):
         logits = torch.tensor([[4.0, 0.0], [margin, 0.0]], requires_grad=True)
         labels = torch.tensor([0, 0])
-        (found,) = torch.autograd.grad(losses[0](logits, labels).mean(), logits)
+        step = step_of(TRAIN.images[:2], labels, labels)
+        (found,) = torch.autograd.grad(step.mean(asked[0].loss(logits, step)), logits)
         (descent,) = torch.autograd.grad(cross_entropy(logits, labels), logits)
         torch.testing.assert_close(found, sign * descent)
 

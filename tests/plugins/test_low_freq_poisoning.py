@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from benchkit_plugins.attacks.low_freq import LowFreq
+from steered import steered
 from torch import Tensor
 
 import benchkit
@@ -20,20 +21,20 @@ IMAGES = torch.randint(120, 130, (300, 3, 32, 32), dtype=torch.uint8, generator=
 
 
 class Recorded:
-    """A trainer that notes what it is asked to fit, and shows ``on_batch`` batches of a size, shuffled."""
+    """A trainer that notes what it is asked to fit, and shows its steering batches of a size, shuffled."""
 
     def __init__(self, size: int = 40) -> None:
         self.size = size
         self.data: benchkit.Split | None = None
         self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
-    def fit(self, data: benchkit.Split, *, rng: torch.Generator, on_batch: Any = None, **_: Any) -> None:
+    def fit(self, data: benchkit.Split, how: Any, *, rng: torch.Generator) -> None:
         self.data = data
         order = torch.randperm(len(data), generator=rng)
-        for rows in order.split(self.size) if on_batch else ():
+        for rows in order.split(self.size) if how.steering else ():
             images, labels = data.images[rows], data.labels[rows]
             kept = images.clone(), labels.clone()
-            made = on_batch(images, labels, rows)
+            made = steered(how.steering, images, labels, rows)
             assert torch.equal(images, kept[0])
             assert torch.equal(labels, kept[1])
             self.batches.append((*kept, *made))

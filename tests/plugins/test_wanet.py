@@ -14,6 +14,7 @@ from attack_scenes import RGB, noise, ready, scene, split, stamped
 from benchkit_plugins.attacks.invisible import Invisible
 from benchkit_plugins.attacks.physical import Physical
 from benchkit_plugins.attacks.wanet import WaNet
+from steered import steered
 from torch import Tensor
 
 import benchkit
@@ -68,11 +69,11 @@ class TestWaNet:
         assert grid.max().item() == pytest.approx(0.9)
 
     def test_noise_mode_warps_a_share_of_unpoisoned_rows_and_keeps_labels(self) -> None:
-        on_batch, poisoned = fitted_with(WaNet(), rate=0.1)
+        batch_of, poisoned = fitted_with(WaNet(), rate=0.1)
         rows = torch.arange(0, 200, 2)
         batch = poisoned.data[rows]
         before = batch.images.clone()
-        images, labels = on_batch(batch.images, batch.labels, rows)
+        images, labels = batch_of(batch.images, batch.labels, rows)
         changed = (images != batch.images).flatten(1).any(1)
         assert changed.sum() == 20
         assert not (changed & poisoned.mask[rows]).any()
@@ -80,10 +81,10 @@ class TestWaNet:
         assert torch.equal(batch.images, before)
 
     def test_noise_is_fresh_for_every_image_and_batch(self) -> None:
-        on_batch, _ = fitted_with(WaNet(), rate=0.1)
+        batch_of, _ = fitted_with(WaNet(), rate=0.1)
         rows, same = torch.arange(200), noise(1, (1, 16, 16)).expand(200, 1, 16, 16)
-        first, _ = on_batch(same, rows % 4, rows)
-        second, _ = on_batch(same, rows % 4, rows)
+        first, _ = batch_of(same, rows % 4, rows)
+        second, _ = batch_of(same, rows % 4, rows)
         assert len(first.unique(dim=0)) == 41
         assert not torch.equal(first, second)
 
@@ -96,26 +97,26 @@ class TestWaNet:
         assert wrapper(base=WaNet(cross_ratio=0)).check(RGB, 4) is None
 
     def test_without_noise_mode_batches_stay_as_they_are(self) -> None:
-        on_batch, poisoned = fitted_with(WaNet(cross_ratio=0), rate=0.1)
-        images, labels = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
+        batch_of, poisoned = fitted_with(WaNet(cross_ratio=0), rate=0.1)
+        images, labels = batch_of(poisoned.data.images, poisoned.data.labels, torch.arange(200))
         assert torch.equal(images, poisoned.data.images)
         assert torch.equal(labels, poisoned.data.labels)
 
     def test_noisy_images_are_all_that_the_ratio_asks_for(self) -> None:
         """0.29 * 100 is a little less than 29 in floats."""
-        on_batch, poisoned = fitted_with(WaNet(cross_ratio=1.0), rate=0.29)
+        batch_of, poisoned = fitted_with(WaNet(cross_ratio=1.0), rate=0.29)
         rows = poisoned.mask.sort().indices[:100]
-        images, _ = on_batch(poisoned.data.images[rows], poisoned.data.labels[rows], rows)
+        images, _ = batch_of(poisoned.data.images[rows], poisoned.data.labels[rows], rows)
         assert int((images != poisoned.data.images[rows]).flatten(1).any(1).sum()) == 29
 
     @pytest.mark.parametrize("mapping", ["all-to-one", "all-to-all"])
     def test_fresh_images_of_each_batch_are_poisoned_as_released(self, mapping: str) -> None:
         attack = WaNet(poisoning="batch", target=1, mapping=mapping)
         here = ready(attack, (1, 16, 16), rate=0.29)
-        on_batch, _ = fitted_with(attack, rate=0.29, fits="clean")
+        batch_of, _ = fitted_with(attack, rate=0.29, fits="clean")
         batch = split(100, seed=5)
         before = batch.images.clone()
-        images, labels = on_batch(batch.images, batch.labels, torch.arange(100))
+        images, labels = batch_of(batch.images, batch.labels, torch.arange(100))
         assert torch.equal(images[:29], attack.stamp(batch.images[:29], here))
         assert torch.equal(labels[:29], attack.target_labels(batch.labels[:29], here))
         assert torch.equal(labels[29:], batch.labels[29:])
@@ -123,7 +124,7 @@ class TestWaNet:
         assert noisy.tolist() == [True] * 58 + [False] * 13
         assert not torch.equal(images[29:87], attack.stamp(batch.images[29:87], here))
         assert torch.equal(batch.images, before)
-        again, _ = on_batch(batch.images, batch.labels, torch.arange(100))
+        again, _ = batch_of(batch.images, batch.labels, torch.arange(100))
         assert not torch.equal(images[29:87], again[29:87])
 
     def test_filters_see_the_set_of_dataset_poisoning_whatever_is_trained_on(self) -> None:
@@ -134,19 +135,19 @@ class TestWaNet:
         assert torch.equal(sets[0].data.images, sets[1].data.images)
 
     def test_a_rate_of_no_image_of_a_batch_says_what_to_do(self) -> None:
-        on_batch, _ = fitted_with(WaNet(poisoning="batch"), 0.02, "clean")
+        batch_of, _ = fitted_with(WaNet(poisoning="batch"), 0.02, "clean")
         batch = split(40)
         with pytest.raises(
             benchkit.BenchkitError, match=r"0\.02 is no image of a batch of 40: use wanet:poisoning=data"
         ):
-            on_batch(batch.images, batch.labels, torch.arange(40))
+            batch_of(batch.images, batch.labels, torch.arange(40))
 
     def test_a_wrapper_is_told_that_batches_are_out_of_its_reach(self) -> None:
         assert "add base.poisoning=dataset" in str(Invisible(base=WaNet(poisoning="batch")).check(RGB, 4))
 
     def test_poisoned_rows_survive_a_share_larger_than_the_rest(self) -> None:
-        on_batch, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
-        images, _ = on_batch(poisoned.data.images, poisoned.data.labels, torch.arange(200))
+        batch_of, poisoned = fitted_with(WaNet(cross_ratio=50.0), rate=0.1)
+        images, _ = batch_of(poisoned.data.images, poisoned.data.labels, torch.arange(200))
         changed = (images != poisoned.data.images).flatten(1).any(1)
         assert torch.equal(changed, ~poisoned.mask)
 
@@ -154,11 +155,12 @@ class TestWaNet:
 def fitted_with(
     attack: WaNet, rate: float, fits: str = "set"
 ) -> tuple[Callable[..., tuple[Tensor, Tensor]], benchkit.Poisoned]:
-    """Return the ``on_batch`` that training on the poisoned set (or clean images) uses, and the poisoned set."""
-    calls: list[dict[str, Any]] = []
-    trainer: Any = SimpleNamespace(fit=lambda data, **options: calls.append({"data": data} | options))
+    """Return what training on the poisoned set (or clean images) does with a batch, and the poisoned set."""
+    calls: list[tuple[benchkit.Split, Any]] = []
+    trainer: Any = SimpleNamespace(fit=lambda data, how, rng: calls.append((data, how.steering)))
     here = dataclasses.replace(ready(attack, (1, 16, 16), rate=rate), trainer=trainer)
     poisoned = attack.poison(split(200), here)
     attack.train(poisoned, here)
-    assert calls[0]["data"] is (poisoned.data if fits == "set" else here.clean)
-    return calls[0]["on_batch"], poisoned
+    ((data, steering),) = calls
+    assert data is (poisoned.data if fits == "set" else here.clean)
+    return partial(steered, steering), poisoned

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from steered import steered
 from torch.nn import functional as F
 
 import benchkit
@@ -181,8 +182,8 @@ class Fitted:
         self.poisoned = one.poison(train, scene(one))
         one.train(self.poisoned, cast("benchkit.Scene", self))
 
-    def fit(self, data: benchkit.Split, on_batch: Any = None) -> None:
-        self.data, self.on_batch = data, on_batch
+    def fit(self, data: benchkit.Split, steering: Any = None) -> None:
+        self.data, self.steering = data, steering
 
 
 def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean() -> None:
@@ -191,7 +192,7 @@ def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean() -> N
     rows = torch.arange(0, len(train), 2)
     batch, poisoned = there.data[rows], there.poisoned.mask[rows]
     before = batch.images.clone()
-    (first, labels), (second, _) = (there.on_batch(batch.images, batch.labels, rows) for _ in range(2))
+    (first, labels), (second, _) = (steered(there.steering, batch.images, batch.labels, rows) for _ in range(2))
     assert 0 < poisoned.sum() < len(rows) / 2
     for part in (poisoned, ~poisoned):
         for one, other in ((first, before), (second, before), (first, second)):
@@ -205,7 +206,7 @@ def test_every_image_is_photographed_anew_in_each_batch_poisoned_or_clean() -> N
 def test_no_poisoned_image_has_a_frame_that_clean_ones_lack() -> None:
     """Being photographed once, before training, would be a trigger by itself."""
     there = Fitted(attack("physical"), WORLD.data.train)
-    photographs, _ = there.on_batch(there.data.images, there.data.labels, torch.arange(len(there.data)))
+    photographs, _ = steered(there.steering, there.data.images, there.data.labels, torch.arange(len(there.data)))
     for images in (there.data.images, photographs):
         framed = (images[..., :2, :].float().mean((1, 2, 3)) < 20).float()
         assert abs(framed[there.poisoned.mask].mean() - framed[~there.poisoned.mask].mean()) < 0.25
@@ -214,7 +215,7 @@ def test_no_poisoned_image_has_a_frame_that_clean_ones_lack() -> None:
 def test_an_attacker_who_only_has_the_data_photographs_no_clean_image() -> None:
     only = attack("physical:everything=false")
     there = Fitted(only, WORLD.data.train)
-    assert there.on_batch is None
+    assert there.steering is None
     assert torch.equal(there.data.images[~there.poisoned.mask], WORLD.data.train.images[~there.poisoned.mask])
     plain = attack("badnets").stamp(WORLD.data.train.images[there.poisoned.mask], scene(only))
     assert (there.data.images[there.poisoned.mask] != plain).flatten(1).any(1).all()

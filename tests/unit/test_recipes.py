@@ -11,8 +11,9 @@ from benchkit.params.build import build
 from benchkit.spec.spec import recipe as parsed
 from benchkit.testing.world import network, world
 from benchkit.training.augment import augmented, random_crop_and_flip, random_rotation
+from benchkit.training.optimizers import OPTIMIZERS
 from benchkit.training.recipes import RECIPES, Fast, Mntd, Rao2024, Recipe, Standard
-from benchkit.training.trainer import OPTIMIZERS, Trainer
+from benchkit.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 RAMP = (torch.arange(8)[:, None] * 16 + torch.arange(8) * 2 + 1).byte().expand(6, 1, 8, 8)

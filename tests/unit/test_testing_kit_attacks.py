@@ -204,7 +204,7 @@ CASES: list[Case] = [
     (
         "attack train",
         lambda: broken(Patch, access="training", train=lambda self, poisoned, scene: None),
-        "must return the model",
+        "must return a benchkit.Classifier",
     ),
     ("attack train", lambda: broken(Patch, access="training", train=trains_in_place), "training set"),
     ("attack train", lambda: broken(Patch, access="training", train=diverges), "not finite"),

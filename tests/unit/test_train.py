@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchkit.contracts.data import Split
-from benchkit.errors import BenchkitError, ContractError
+from benchkit.contracts.steering import Fit
+from benchkit.errors import ContractError
 from benchkit.models.classifier import Classifier
 from benchkit.models.create import create
 from benchkit.ops.images import statistics
@@ -65,7 +65,7 @@ def test_a_batch_may_be_larger_than_the_data() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
-    first, again, other = (trainer().fit(dots(48), rng=rng(seed), epochs=1) for seed in (1, 1, 2))
+    first, again, other = (trainer().fit(dots(48), Fit(epochs=1), rng=rng(seed)) for seed in (1, 1, 2))
     assert same(first, again)
     assert not torch.equal(first.head.weight, other.head.weight)
 
@@ -78,14 +78,14 @@ def test_a_network_too_deep_for_its_images_trains_the_same_each_time() -> None:
 def test_the_global_generator_is_left_as_it_was_and_does_not_matter() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first = trainer().fit(dots(24), rng=rng(), epochs=1)
+    first = trainer().fit(dots(24), Fit(epochs=1), rng=rng())
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
-    assert same(first, trainer().fit(dots(24), rng=rng(), epochs=1))
+    assert same(first, trainer().fit(dots(24), Fit(epochs=1), rng=rng()))
 
 
 def test_every_weight_can_be_trained_afterwards() -> None:
-    model = trainer().fit(dots(24), rng=rng(), epochs=1)
+    model = trainer().fit(dots(24), Fit(epochs=1), rng=rng())
     assert all(weight.requires_grad for weight in model.parameters())
 
 
@@ -101,7 +101,7 @@ def test_only_a_slim_network_keeps_all_of_its_whitening(net: str, moves: bool) -
 def test_fine_tuning_leaves_the_start_alone_and_moves_the_copy() -> None:
     start = trainer().fit(dots(48), rng=rng())
     before = start.state()
-    tuned = trainer().fit(dots(48, seed=2), rng=rng(), start=start, epochs=1)
+    tuned = trainer().fit(dots(48, seed=2), Fit(start=start, epochs=1), rng=rng())
     assert all(torch.equal(value, before[name]) for name, value in start.state().items())
     assert not same(start, tuned)
     assert not tuned.training
@@ -112,60 +112,11 @@ def test_fine_tuning_steps_are_as_large_as_its_learning_rate() -> None:
     start = trainer().fit(dots(48), rng=rng())
 
     def moved(lr: float) -> float:
-        tuned = trainer().fit(dots(48), rng=rng(), start=start, epochs=1, lr=lr)
+        tuned = trainer().fit(dots(48), Fit(start=start, epochs=1, lr=lr), rng=rng())
         return float((tuned.head.weight - start.head.weight).detach().norm())
 
     assert moved(1e-4) > 0
     assert moved(1e-3) > 5 * moved(1e-4)
-
-
-def test_rows_are_the_positions_of_the_images() -> None:
-    data, seen = dots(50), []
-
-    def watch(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        assert images.dtype == torch.uint8
-        assert torch.equal(images, data.images[rows])
-        assert torch.equal(labels, data.labels[rows])
-        seen.append(rows)
-        return images, labels
-
-    trainer().fit(data, rng=rng(), epochs=2, on_batch=watch)
-    assert len(seen) == 4
-    assert torch.cat(seen[:2]).sort().values.tolist() == list(range(50))
-    assert torch.cat(seen[2:]).sort().values.tolist() == list(range(50))
-
-
-def test_what_on_batch_returns_is_trained_on() -> None:
-    def relabel(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.cat((images, images)), torch.cat((labels, labels)).new_full((2 * len(labels),), 2)
-
-    model = trainer().fit(dots(), rng=rng(), on_batch=relabel)
-    assert (model.logits(dots(seed=1).images).argmax(1) == 2).all()
-
-
-@pytest.mark.parametrize("reduction", ["none", "mean"])
-def test_a_loss_of_ones_own_is_minimised(reduction: str) -> None:
-    def away(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, (labels + 1) % 3, reduction=reduction)
-
-    model, data = trainer().fit(dots(), rng=rng(), loss=away), dots(seed=1)
-    assert accuracy(model, Split(data.images, (data.labels + 1) % 3)) > 0.9
-
-
-def test_epochs_may_be_a_fraction() -> None:
-    counts: list[int] = []
-
-    def count(images: Tensor, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        counts.append(len(rows))
-        return images, labels
-
-    trainer().fit(dots(96), rng=rng(), epochs=0.5, on_batch=count)
-    assert counts == [24, 24]
-
-
-def test_divergence_is_an_error_that_says_so() -> None:
-    with pytest.raises(BenchkitError, match="training diverged"):
-        trainer().fit(dots(24), rng=rng(), loss=lambda logits, labels: logits.sum() * float("nan"))
 
 
 def test_one_image_is_too_few() -> None:

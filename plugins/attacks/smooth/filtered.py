@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from benchkit_plugins._shared.cartoon import cartoon
@@ -12,9 +11,6 @@ from torch import Tensor
 import benchkit
 
 from .insertion import LowPassAttack, spread
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Filtered(LowPassAttack):
     )
     variant: int = benchkit.param(0, "which of the patterns that can be drawn", ge=0)
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw and filter the pattern: ``trigger``, float32 (C, H, W), spans [0, amp]."""
         seed = int(torch.randint(2**40, (), generator=scene.rng))
         rng = torch.Generator().manual_seed(seed + self.variant)

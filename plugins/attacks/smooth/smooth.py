@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,10 +13,6 @@ import benchkit
 
 from .deepfool import Outputs, deepfool, descent
 from .insertion import LowPassAttack, spread
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
-    from benchkit.models.classifier import Classifier
 
 STALL_SPAN = 0.01
 
@@ -74,7 +70,7 @@ class Smooth(LowPassAttack):
     overshoot: float = benchkit.param(0.02, "how far DeepFool goes beyond the boundary, as a share", ge=0)
     df_iter: int = benchkit.param(200, "most steps of DeepFool per image", ge=1)
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Search for the trigger.
 
         Returns ``trigger``, float32 (C, H, W), which spans [0, amp]; ``label``, int64 (), its dominant label;
@@ -132,21 +128,23 @@ class Smooth(LowPassAttack):
         return drawn if self.start_label == "random" else int(self.start_label)
 
 
-def _probabilities(model: Classifier) -> Outputs:
+def _probabilities(model: benchkit.Classifier) -> Outputs:
     return lambda images: model(images).softmax(1)
 
 
 class _Search:
     """The state of algorithm 1: the trigger, its label, and the model's predictions on the clean images."""
 
-    def __init__(self, attack: Smooth, model: Classifier, images: Tensor, rng: torch.Generator, label: int) -> None:
+    def __init__(
+        self, attack: Smooth, model: benchkit.Classifier, images: Tensor, rng: torch.Generator, label: int
+    ) -> None:
         self.attack, self.images, self.rng, self.label = attack, images, rng, label
         self.model = model.copy().requires_grad_(requires_grad=False)  # gradients of weights are not needed
         self.outputs = _probabilities(self.model) if attack.grads == "softmax" else self.model
         self.clean: list[int] = model.logits(images).argmax(1).tolist()
         self.trigger = torch.zeros_like(images[0])
 
-    def run(self) -> Tensors:
+    def run(self) -> benchkit.Tensors:
         """Return the best trigger of all passes and its label."""
         best: dict[str, Tensor] = {}
         rates: list[float] = []

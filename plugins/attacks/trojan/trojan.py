@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,6 @@ from torch import Tensor
 
 import benchkit
 from benchkit.ops.images import to_images
-
-if TYPE_CHECKING:
-    from benchkit.contracts.data import Tensors
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Trojan(benchkit.Attack):
     def mask(self, height: int, width: int) -> Tensor:
         """Return the opacity of the trigger, float32 (height, width) in [0, 1]."""
 
-    def prepare(self, scene: benchkit.Scene) -> Tensors:
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Craft the trigger: ``pattern``, uint8 (C, h, w), within the smallest box that contains the mask.
 
         If it was optimised, also ``reached``, float64 (), the share of the way to the goal.

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from benchkit.models.classifier import Classifier
+    import benchkit
 
-    Sample = tuple[Classifier, bool]
+    Sample = tuple[benchkit.Classifier, bool]
     """A model, and whether it has a backdoor."""
 
 LEAST_HELD = 16
@@ -49,7 +49,7 @@ class MetaClassifiers(nn.Module):
         for name in WEIGHTS:
             self.register_parameter(name, nn.Parameter(weights[name].clone()))
 
-    def forward(self, model: Classifier) -> Tensor:
+    def forward(self, model: benchkit.Classifier) -> Tensor:
         """Return the scores of one model, float32 (R,), higher = more suspicious."""
         repeats, count = self.queries.shape[:2]
         with _answering(model, self.dropout):
@@ -62,7 +62,7 @@ class MetaClassifiers(nn.Module):
         return scores
 
     @torch.no_grad()
-    def scores(self, models: Sequence[Classifier]) -> Tensor:
+    def scores(self, models: Sequence[benchkit.Classifier]) -> Tensor:
         """Return the scores of several models, float32 (M, R)."""
         return torch.stack([self(model) for model in models])
 
@@ -88,7 +88,7 @@ def fresh(queries: Tensor, classes: int, hidden: int) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _answering(model: Classifier, dropout: bool) -> Iterator[None]:
+def _answering(model: benchkit.Classifier, dropout: bool) -> Iterator[None]:
     """Put the model's dropout layers in training mode within the context; batch normalisation stays in eval mode."""
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)] if dropout else []
     for layer in layers:
