@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
+from benchkit.contracts.sources import class_numbers, sources_fault
 from benchkit.params.component import Component, param
 from benchkit.protocol import poison_rows
 
@@ -90,13 +91,15 @@ class Attack(Component, ABC):
         """Draw what belongs to one victim: it runs for each model of a population, ``prepare`` once for all.
 
         The tensors are added to those of ``prepare`` in ``scene.prepared``, so names must differ. If ``target`` is -1,
-        the base returns ``target``, int64 (); an overriding ``draw`` includes ``**super().draw(scene)``.
+        the base returns ``target``, int64 (), which is no source class; an overriding ``draw`` includes
+        ``**super().draw(scene)``.
         """
         if self.target != DRAWN:
             return {}
         import torch
 
-        return {"target": torch.randint(scene.classes, (), generator=scene.rng)}
+        able = [label for label in range(scene.classes) if label not in self.source_classes()]
+        return {"target": torch.tensor(able)[torch.randint(len(able), (), generator=scene.rng)]}
 
     def crafts(self) -> bool:
         """Return whether anything is crafted or drawn before an image can be stamped."""
@@ -127,6 +130,20 @@ class Attack(Component, ABC):
         """Return the target class: ``target``, or the drawn one."""
         return int(scene.prepared["target"]) if self.target == DRAWN else self.target
 
+    def source_classes(self) -> tuple[int, ...]:
+        """Return the classes whose images the trigger is meant for; empty: all but the target.
+
+        ASR, RA, controls and detection are measured on test images of these classes, ``asr_others`` on all others.
+        """
+        return ()
+
+    def is_source(self, labels: Tensor) -> Tensor:
+        """Return whether images with these true labels are of the source classes, bool (N,)."""
+        import torch
+
+        sources = self.source_classes()
+        return torch.isin(labels, labels.new_tensor(sources)) if sources else torch.ones_like(labels, dtype=torch.bool)
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the labels that the attacker wants for images with these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":
@@ -134,12 +151,12 @@ class Attack(Component, ABC):
         return labels.new_full(labels.shape, self.target_class(scene))
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Stamp and relabel rate * N images, rounded down, drawn from non-target classes.
+        """Stamp and relabel rate * N images, rounded down, drawn from the source classes without the target.
 
         N is the size of the whole training set. Clean-label attacks override this.
         """
         wanted = self.target_labels(train.labels, scene)
-        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
+        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng, self.is_source(train.labels))
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier | Trained:
@@ -154,7 +171,22 @@ class Attack(Component, ABC):
         """Return why this attack cannot run on such images, or None. Called before anything runs."""
         if self.target >= classes:
             return f"target={self.target} is not a class: this dataset has {classes} (0 to {classes - 1})"
-        return None
+        return sources_fault(self.source_classes, classes, self.target, self.mapping)
+
+
+@dataclass(frozen=True)
+class SourceClasses(Attack, ABC):
+    """The base of attacks whose trigger is meant for images of some classes only.
+
+    The inherited ``poison`` stamps images of these classes; one of your own asks ``self.is_source(labels)``. What the
+    trigger does to images of other classes is measured apart.
+    """
+
+    source: str = param("1", "classes whose images the trigger is meant for, such as 1 or 1+5; all: all but the target")
+
+    def source_classes(self) -> tuple[int, ...]:
+        """Return the classes that ``source`` names. Raises SpecError for any other text."""
+        return class_numbers(self.source)
 
 
 @dataclass(frozen=True)

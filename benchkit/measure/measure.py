@@ -40,17 +40,20 @@ def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
 
 
-def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth) -> Metrics:
-    """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
+def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth, others: Tensor | None = None) -> Metrics:
+    """Return C-Acc over all test images, ASR and RA over the triggered ones, and ASR over others, by their labels."""
     metrics = {"c_acc": mean(clean == truth.test.labels)}
     if not truth.benign:
         metrics["asr"] = mean(triggered == truth.wanted)
         metrics["ra"] = mean(triggered == truth.test.labels[truth.rows])
+    if truth.others and others is not None:
+        metrics["asr_others"] = mean(others == truth.others.wanted)
     return metrics
 
 
 def _baseline(truth: GroundTruth) -> Metrics:
-    return accuracies(truth.judged["clean"], truth.judged["triggered"], truth) if truth.judged else {}
+    judged = truth.judged
+    return accuracies(judged["clean"], judged["triggered"], truth, judged.get("others")) if judged else {}
 
 
 def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
@@ -59,7 +62,8 @@ def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
     DER = (max(0, drop of ASR) - max(0, drop of C-Acc) + 1) / 2 (Zhu et al., 2023).
     """
     triggered = predict(truth.triggered) if not truth.benign else truth.wanted
-    metrics = accuracies(predict(truth.test.images), triggered, truth)
+    others = predict(truth.others.images) if truth.others else None
+    metrics = accuracies(predict(truth.test.images), triggered, truth, others)
     before = _baseline(truth)
     if "asr" in before:
         gained = max(0.0, before["asr"] - metrics["asr"])

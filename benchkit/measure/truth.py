@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned, Split
 
 
+class Others(NamedTuple):
+    """Test images of classes that a trigger is not meant for, nor its target.
+
+    Attributes:
+        images: uint8 (L, C, H, W) with the trigger.
+        wanted: int64 (L,), the label the trigger leads to.
+    """
+
+    images: Tensor
+    wanted: Tensor
+
+
 class Stamped(NamedTuple):
     """Test images that an attacker wants to be misclassified.
 
@@ -23,12 +35,14 @@ class Stamped(NamedTuple):
         images: uint8 (M, C, H, W) with the trigger.
         wanted: int64 (M,), the label the attacker wants for each.
         control: uint8 (M, C, H, W), with the same processing but without the trigger.
+        others: stamped images of other than the source classes; None if all classes are.
     """
 
     rows: Tensor
     images: Tensor
     wanted: Tensor
     control: Tensor
+    others: Others | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,15 @@ class GroundTruth:
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
         shortfall: the clause about crafting that did not reach its goal, or None.
         test: the clean test split; on a benign row, after its processing.
-        rows: int64, indices of the stamped images in ``test``: those whose label is not the wanted one.
+        rows: int64, indices of the stamped images in ``test``: those of the source classes whose label is not the
+            wanted one.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
         control: uint8, the same images with the stamp's processing but without the trigger.
+        others: the stamped images of other than the source classes; None if all classes are.
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
-        judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
-            (``benign_triggered``, ``benign_clean``); empty without victims.
+        judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``, and ``others`` where there
+            are some) and of the benign one (``benign_triggered``, ``benign_clean``); empty without victims.
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -57,6 +73,7 @@ class GroundTruth:
     triggered: Tensor
     wanted: Tensor
     control: Tensor
+    others: Others | None = None
     train: Poisoned | None = None
     plain: bool = True
     shortfall: str | None = None

@@ -61,6 +61,13 @@ _ALL = (
         "attack success rate, share of triggered test images of other classes that end in the target class",
     ),
     Metric(
+        "asr_others",
+        "ASR, other classes",
+        "neither",
+        True,
+        "the same share for images of classes that the trigger is not meant for",
+    ),
+    Metric(
         "asr_control",
         "ASR control",
         "neither",

@@ -30,6 +30,7 @@ def truth(task: Task) -> GroundTruth:
         triggered=stamped.images,
         wanted=stamped.wanted,
         control=stamped.control,
+        others=stamped.others,
         train=task.poisoned if task.has(POISON) else None,
         plain=attack.access != "training",
         shortfall=attack.crafter().shortfall(task.info(CRAFT)),

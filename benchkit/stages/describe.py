@@ -60,6 +60,7 @@ def _attack_info(attack: Attack) -> dict[str, Any]:
         "needs": sorted(attack.needs),
         "params": attack.params(),
         **({"cover_rate": attack.cover_rate} if attack.cover_rate else {}),
+        **({"source_classes": list(sources)} if (sources := attack.source_classes()) else {}),
     }
 
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from benchkit.contracts import checks
+from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Split, Tensors
 from benchkit.contracts.scene import PREPARED, Scene
-from benchkit.measure.truth import Stamped
+from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
 from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, SURROGATE, VICTIM
 from benchkit.protocol import generator, holdout_rows
@@ -118,12 +119,20 @@ def _triggered(task: Task) -> Stamped:
     if attack.benign:
         none = test.labels[:0]
         return Stamped(none, test.images[:0], none, test.images[:0])
-    rows = (test.labels != wanted).nonzero().squeeze(1)
+    rows, others = _stampable(attack, test.labels, wanted)
+    checks.some_to_stamp(attack, rows)
     clean = test.images[rows]
     stamped = _stamped(task, clean)
     checks.changes_pixels(attack.name, clean, stamped)
     control = checks.images(attack.name, "control", clean, attack.control(clean.clone(), attacker(task, "stamp")))
-    return Stamped(rows, stamped, wanted[rows], control)
+    apart = Others(_stamped(task, test.images[others]), wanted[others]) if len(others) else None
+    return Stamped(rows, stamped, wanted[rows], control, apart)
+
+
+def _stampable(attack: Attack, labels: Tensor, wanted: Tensor) -> list[Tensor]:
+    """Return the indices of images that are not of the wanted class: of source classes, and of others."""
+    source = attack.is_source(labels)
+    return [(among & (labels != wanted)).nonzero().squeeze(1) for among in (source, ~source)]
 
 
 def _stamped(task: Task, images: Tensor) -> Tensor:

@@ -72,6 +72,20 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
     )
 
 
+def check_source_classes(attack: Attack) -> None:
+    """Source classes are a tuple of whole numbers; ``check`` refuses one that is no class, or is the target."""
+    sources = attack.source_classes()
+    numbers = isinstance(sources, tuple) and all(type(label) is int for label in sources)
+    require(numbers, f"{attack.name}.source_classes returns {sources!r}: return a tuple of classes, such as (1, 5)")
+    if not sources:
+        return
+    shape, todo = home(attack).shape, "return super().check(shape, classes)"
+    few = attack.check(shape, max(sources)) is not None
+    require(few, f"{attack.name}.check accepts a source class that is no class: {todo}")
+    both = dataclasses.replace(attack, target=sources[0], mapping="all-to-one").check(shape, CLASSES) is not None
+    require(both, f"{attack.name}.check accepts a target that is a source class: {todo}")
+
+
 def check_reports(attack: Attack) -> None:
     """The results of ``prepare`` named in ``reports`` are single numbers that ``shortfall`` accepts."""
     crafter = attack.crafter()
@@ -194,6 +208,7 @@ CHECKS = (
     check_refusal,
     check_threat_model,
     check_refuses_a_missing_class,
+    check_source_classes,
     check_reports,
     check_prepare,
     check_prepare_repeats,

@@ -46,7 +46,7 @@ def check_cover_count(attack: Attack) -> None:
 
 
 def check_poison_labels(attack: Attack) -> None:
-    """Dirty labels are the target, clean ones do not change, and dirty-label attacks poison no target-class image."""
+    """Dirty labels are the target, clean ones stay; dirty-label attacks poison source classes, and not the target's."""
     where = home(attack)
     poisoned, true = poisoned_by(attack, where), where.data.train.labels
     got, rows = poisoned.data.labels, poisoned.mask
@@ -58,6 +58,10 @@ def check_poison_labels(attack: Attack) -> None:
         require(right, f"{attack.name} says label_policy = 'dirty', but poisoned labels are not target_labels()")
         moved = bool((true[rows] != wanted[rows]).all())
         require(moved, f"{attack.name}.poison takes images that already have the target's label: choose others")
+        meant = bool(attack.is_source(true[rows]).all())
+        require(
+            meant, f"{attack.name}.poison takes images of other than its source classes: ask self.is_source(labels)"
+        )
 
 
 def check_poison_repeats(attack: Attack) -> None:

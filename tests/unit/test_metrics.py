@@ -16,6 +16,7 @@ NAMES = [
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
     "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "asr_control", "psnr", "ssim", "linf", "l2",
     "precision", "recall", "cover_recall", "poisoned", "covered", "score", "seconds", "peak_mb", "peak_device_mb",
+    "asr_others",
 ]  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_directions_are_the_defenders() -> None:
         "auroc_high",
         "models",
         "poisoned",
+        "asr_others",
         "covered",
         "cover_recall",
         "score",

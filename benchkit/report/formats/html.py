@@ -112,7 +112,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "usual": Axes().usual(cell),
         "shown": Axes().shown(cell),
         "judged": Axes().judged(cell),
-        "short": cell.row.short(),
+        "short": cell.row.about(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],

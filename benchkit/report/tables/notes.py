@@ -12,7 +12,7 @@ from benchkit.report.cells import Cell, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
 from benchkit.report.rows import Row
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
-from benchkit.text import printable
+from benchkit.text import printable, source_classes_named
 
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
@@ -29,6 +29,7 @@ MARGIN = (
     f"else the binomial interval over the test images, or {100 * LEAD:g} points if a record does not give their number"
 )
 NO_IMAGES = "holds no clean images"
+OVER_SOURCES = "its numbers are over triggered test images of these, 'ASR, other classes' is over all others"
 _EVERY = ("target", "mapping")
 """Parameters of every attack that have no meaning for benign rows."""
 
@@ -76,12 +77,12 @@ def leading(by: list[str]) -> tuple[str, ...]:
 
 
 def changed(cells: Iterable[Cell]) -> list[str]:
-    """Return the poisoned share of each row in which it is clearly below the requested rate, and that of covers."""
+    """Return the source classes of each row that has some, its poisoned share if it is too low, and that of covers."""
     return list(dict.fromkeys(f"{cell.axis('attack')}: {line}" for cell in cells for line in _changed(cell.row)))
 
 
 def _changed(row: Row) -> list[str]:
-    lines = []
+    lines = [f"{source_classes_named(row.sources)}: {OVER_SOURCES}"] if row.sources else []
     if row.poisoned is not None and row.asked is not None:
         share = metric("poisoned").text(row.poisoned)
         lines.append(f"{share} % of the training set was poisoned, not the requested {100 * row.asked:g} %")
