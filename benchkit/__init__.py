@@ -10,7 +10,7 @@ from __future__ import annotations
 from benchkit.api import report, run
 from benchkit.components.baseline import NoAttack
 from benchkit.components.wrapper import AttackWrapper
-from benchkit.contracts.attack import Attack, CoverImages, SourceClasses
+from benchkit.contracts.attack import Attack, CoverImages, SourceClasses, StrengthAtTest
 from benchkit.contracts.data import Data, Poisoned, Source, Split
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import (
@@ -64,6 +64,7 @@ __all__ = [
     "Source",
     "SourceClasses",
     "Split",
+    "StrengthAtTest",
     "Thresholded",
     "Trained",
     "TrainingFilter",

@@ -103,6 +103,11 @@ class AttackWrapper(Attack):
         return self.base.cover_rate
 
     @property
+    def test_strength(self) -> float:  # type: ignore[override]
+        """The test strength of the wrapped attack."""
+        return self.base.test_strength
+
+    @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
         """The needs of the wrapped attack."""
         return self.base.needs

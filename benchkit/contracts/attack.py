@@ -44,6 +44,8 @@ class Attack(Component, ABC):
             however many pixels change; other stamps that change most pixels must define ``control``.
         cover_rate: share of the training set that ``poison`` turns into covers: 0 unless it derives from
             :class:`CoverImages`.
+        test_strength: what ``stamp`` finds as ``scene.strength`` for test images, where it finds 1 in training: 1
+            unless it derives from :class:`StrengthAtTest`.
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
@@ -53,8 +55,9 @@ class Attack(Component, ABC):
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
     reports: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    # No annotation: a ClassVar would hide the parameter of the same name in a later base.
+    # No annotations: a ClassVar would hide the parameter of the same name in a later base.
     cover_rate = 0.0
+    test_strength = 1.0
 
     target: int = param(
         0, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=DRAWN
@@ -67,7 +70,10 @@ class Attack(Component, ABC):
 
     @abstractmethod
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return the images with the trigger: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
+        """Return the images with the trigger: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape.
+
+        It stamps poisons and test images. An attack that stamps the latter harder reads ``scene.strength``.
+        """
 
     def control(self, images: Tensor, scene: Scene) -> Tensor:
         """Return the images with the processing of ``stamp``, but without the trigger: uint8 (N, C, H, W) -> the same.
@@ -187,6 +193,23 @@ class SourceClasses(Attack, ABC):
     def source_classes(self) -> tuple[int, ...]:
         """Return the classes that ``source`` names. Raises SpecError for any other text."""
         return class_numbers(self.source)
+
+
+@dataclass(frozen=True)
+class StrengthAtTest(Attack, ABC):
+    """The base of attacks that stamp test images harder than the poisons in training.
+
+    ``stamp`` and ``control`` scale their trigger by ``scene.strength``, which is 1 for poisons. An attack with a factor
+    of its own redeclares the parameter with another default.
+    """
+
+    test_strength: float = param(
+        1.0,
+        "strength of the trigger on test images, as a multiple of that in training",
+        gt=0,
+        used_by_prepare=False,
+        used_by_training=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Scene:
         others: in ``prepare``, the training splits of the datasets that a defense requested, by their spec.
         shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
         rate: the value of ``poison_rate``, or None if there is none.
+        level: the value of ``strength``, or None if there is none.
     """
 
     classes: int
@@ -103,6 +104,7 @@ class Scene:
     others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
     shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
     fitted: Tensors = field(default_factory=lambda: FITTED)
+    level: float | None = None
 
     @property
     def poison_rate(self) -> float:
@@ -117,6 +119,19 @@ class Scene:
                 "for benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter"
             )
         return self.rate
+
+    @property
+    def strength(self) -> float:
+        """How strong an attack's stamp is to be: 1 in training, its ``test_strength`` on test images.
+
+        Raises ContractError in ``prepare`` and ``draw``, whose result both share, and for defenders.
+        """
+        if self.level is None:
+            raise ContractError(
+                "scene.strength is for attacks, but not in prepare() or draw(), whose result training and test share: "
+                "use it in stamp(), control(), poison() or train()"
+            )
+        return self.level
 
     @property
     def clean(self) -> Split:

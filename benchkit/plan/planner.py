@@ -104,7 +104,7 @@ class Planner(Part):
         """Add the step that poisons the training set; benign rows share one, that of no attack."""
         attack = NoAttack() if attack.benign else attack
         parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
-        identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
+        identity = {"attack": identified(attack, "training"), "rate": rate, "seed": self.seed}
         return self.add("poison", identity, parents, f"poison {attack}", attack=str(attack), poison_rate=rate)
 
     @once
@@ -117,7 +117,7 @@ class Planner(Part):
         own = attack.controls_training()
         parents = {DATA: self.data(), POISON: self.poison(attack, rate)}
         parents |= {**self.craft(attack), **self.surrogate(attack)} if own else {}
-        own_way = identified(attack) if own else None
+        own_way = identified(attack, "training") if own else None
         identity = {"attack": own_way, "purpose": purpose, **self._net(), "seed": self.seed}
         label = f"train {self.model} on {attack}" + (" for attackers" if purpose == "surrogate" else "")
         return self.add("train", identity, parents, label, attack=str(attack), poison_rate=rate, purpose=purpose)
@@ -179,7 +179,7 @@ class Planner(Part):
         if not self.spec.population:
             return [self.train(attack, rate)]
         attack = NoAttack() if attack.benign else attack
-        same = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
+        same = {"attack": identified(attack, "training"), "rate": rate, **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
         parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
         found = []

@@ -30,6 +30,7 @@ class Row:
         covered: the share of covers in the training set, if there are any.
         covers_asked: the requested cover rate, if the share of covers is clearly below it.
         sources: the classes that the trigger is meant for; empty if it is meant for all but the target.
+        test_strength: the strength of the trigger on test images, as a multiple of that in training.
     """
 
     doubts: frozenset[str] = frozenset()
@@ -40,15 +41,17 @@ class Row:
     covered: float | None = None
     covers_asked: float | None = None
     sources: tuple[int, ...] = ()
+    test_strength: float = 1.0
 
     def short(self) -> str:
         """Return the poisoned share as written in row heads, if it is below the requested rate."""
         return "" if self.poisoned is None else f"poisoned {metric('poisoned').text(self.poisoned)} %"
 
     def about(self) -> str:
-        """Return what the heads of rows add to an attack: its source classes, and what ``short`` returns."""
+        """Return what row heads add to an attack: its source classes and test strength, and what ``short`` returns."""
         sources = source_classes_named(self.sources) if self.sources else ""
-        return "; ".join(filter(None, (sources, self.short())))
+        strength = f"test strength {self.test_strength:g}" if self.test_strength != 1 else ""
+        return "; ".join(filter(None, (sources, strength, self.short())))
 
 
 def place_of(record: Record) -> Setting:
@@ -75,7 +78,7 @@ def _row(records: Sequence[Record], benign: Sequence[float]) -> Row:
         doubts |= {NOT_IMPLANTED}
     highest = max([*benign, *([c_acc.mean] if c_acc else [])], default=None)
     rates = (records[0].poison_rate, _poisoned(records), *_covered(records))
-    return Row(frozenset(doubts), highest, asr, *rates, _sources(records[0]))
+    return Row(frozenset(doubts), highest, asr, *rates, _sources(records[0]), _strength(records[0]))
 
 
 def _undefended(records: Iterable[Record], name: str) -> Summary | None:
@@ -105,6 +108,11 @@ def _covered(records: Sequence[Record]) -> tuple[float | None, float | None]:
 def _sources(record: Record) -> tuple[int, ...]:
     found = record.attack_info.get("source_classes")
     return tuple(label for label in found if type(label) is int) if isinstance(found, list) else ()
+
+
+def _strength(record: Record) -> float:
+    found = record.attack_info.get("test_strength")
+    return found if finite(found) else 1.0
 
 
 def _short(found: float, asked: float) -> bool:

@@ -60,6 +60,7 @@ def _attack_info(attack: Attack) -> dict[str, Any]:
         "needs": sorted(attack.needs),
         "params": attack.params(),
         **({"cover_rate": attack.cover_rate} if attack.cover_rate else {}),
+        **({"test_strength": attack.test_strength} if attack.test_strength != 1 else {}),
         **({"source_classes": list(sources)} if (sources := attack.source_classes()) else {}),
     }
 

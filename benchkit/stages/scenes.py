@@ -43,6 +43,7 @@ def attacker(task: Task, method: Method, purpose: str = "", *, drawn: Tensors | 
         ("attacker", purpose or method),
         prepared=PREPARED if crafting else {**task.kept(CRAFT), **_victim_taught(task, method), **(drawn or {})},
         rate=None if crafting else task.job.poison_rate,
+        level=None if crafting else task.attack.test_strength if method == "stamp" else 1.0,
         granted=task.model(SURROGATE) if modelled else None,
         trainer=task.trainer if modelled or method == "train" else None,
     )

@@ -28,6 +28,7 @@ from benchkit.testing.poisoning import (
     check_poison_labels,
     check_poison_mask,
     check_poison_repeats,
+    check_test_strength,
     poisoned_by,
 )
 from benchkit.testing.world import CLASSES, prepared, worlds_for
@@ -226,6 +227,7 @@ CHECKS = (
     check_cover_count,
     check_poison_labels,
     check_poison_repeats,
+    check_test_strength,
     check_train,
 )
 

@@ -39,7 +39,7 @@ def check_cover_count(attack: Attack) -> None:
     where = home(attack)
     for asked in (0.0, RATE):
         one, train = covering(attack, asked), copied(where.data.train)
-        count, most = int(one.poison(train, where.attacking(attack)).cover.sum()), share_of(one.cover_rate, len(train))
+        count, most = int(one.poison(train, where.poisoning(attack)).cover.sum()), share_of(one.cover_rate, len(train))
         todo = "derive the attack from benchkit.CoverImages, and draw cover_rows at self.cover_rate"
         require(count <= most, f"{attack.name}.poison makes {count} covers where its rate allows {most}: {todo}")
         require(count > 0 or not most, f"{attack.name}.poison makes no cover at a cover rate of {asked:.0%}: {todo}")
@@ -73,13 +73,42 @@ def check_poison_repeats(attack: Attack) -> None:
     )
 
 
+def check_test_strength(attack: Attack) -> None:
+    """``stamp`` follows ``scene.strength`` if the attack has a ``test_strength``; what is poisoned does not."""
+    where = home(attack)
+    name, images = attack.name, where.data.test.images
+    declared = attack.test_strength
+    fine = isinstance(declared, int | float) and declared > 0
+    require(fine, f"{name}.test_strength is {declared!r}: use a number above 0, or derive it from StrengthAtTest")
+    if attack.benign or attack.learns:
+        return
+    scenes = (dataclasses.replace(where.attacking(attack), level=level) for level in (1.0, 1 + declared))
+    weak, strong = (attack.stamp(images.clone(), scene) for scene in scenes)
+    follows, may = not alike(weak, strong), declared != 1 or has_parameter(attack, "test_strength")
+    require(may or not follows, f"{name}.stamp reads scene.strength: derive the attack from benchkit.StrengthAtTest")
+    require(follows or not may, f"{name} has a test_strength that its stamp ignores: scale it by scene.strength")
+    other = with_parameter(attack, "test_strength", 1 + declared)
+    same = _same_poison(poisoned_by(attack, where), poisoned_by(other, where))
+    require(same, f"{name}.poison depends on test_strength: use scene.strength, which is 1 in training")
+
+
+def has_parameter(attack: Attack, name: str) -> bool:
+    """Return whether an attack, or the attack that it wraps, has a parameter of this name."""
+    inner = (one for one in attack.nested().values() if isinstance(one, Attack))
+    return name in fields_of(type(attack)) or any(has_parameter(one, name) for one in inner)
+
+
+def with_parameter(attack: Attack, name: str, value: float) -> Attack:
+    """Return an attack with this value, its own or that of the attack it wraps; without one, it stays as it is."""
+    inner = {key: one for key, one in attack.nested().items() if isinstance(one, Attack)}
+    changes: dict[str, Any] = {key: with_parameter(one, name, value) for key, one in inner.items()}
+    changes |= {name: value} if name in fields_of(type(attack)) else {}
+    return dataclasses.replace(attack, **changes)
+
+
 def covering(attack: Attack, rate: float = RATE) -> Attack:
     """Return an attack with this cover rate, its own or that of the attack it wraps; without one, it stays as it is."""
-    changes: dict[str, Any] = {
-        name: covering(one, rate) for name, one in attack.nested().items() if isinstance(one, Attack)
-    }
-    changes |= {"cover_rate": rate} if "cover_rate" in fields_of(type(attack)) else {}
-    return dataclasses.replace(attack, **changes)
+    return with_parameter(attack, "cover_rate", rate)
 
 
 def poisoned_by(attack: Attack, where: World) -> Poisoned:

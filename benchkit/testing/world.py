@@ -137,12 +137,12 @@ class World:
     def attacking(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``stamp``, ``control`` and ``target_labels``, with what training learned."""
         ready = {**prepared(attack, self), **learned(attack, self)}
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE)
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=attack.test_strength)
 
     def poisoning(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``poison``, before anything is learned."""
         ready = dict(prepared(attack, self))
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE, **self._modelled(attack))
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=1.0, **self._modelled(attack))
 
     def training(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of an attack's ``train``: that of ``poison`` with a trainer for all."""
@@ -188,10 +188,11 @@ class World:
         rate: float | None = None,
         model: Classifier | None = None,
         trainer: Trainer | None = None,
+        level: float | None = None,
     ) -> Scene:
         copy = Split(held.images.clone(), held.labels.clone()) if held is not None else None
         rng = torch.Generator().manual_seed(seed)
-        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer)
+        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer, level=level)
 
 
 @functools.cache

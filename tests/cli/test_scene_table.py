@@ -15,7 +15,7 @@ import benchkit
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
-INTERNAL = {"held", "rate", "granted", "trainer"}
+INTERNAL = {"held", "rate", "level", "granted", "trainer"}
 KIND = {"score", "purify", "suspicion", "train", "repair", "calibration", "cutoff", "flags_above"}
 Table = dict[tuple[str, str], str]
 

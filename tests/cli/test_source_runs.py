@@ -77,3 +77,18 @@ def test_a_target_may_be_a_source_class_where_each_class_has_a_target_of_its_own
     assert ran.code == 0, ran.err
     metrics = cell(attack, "same")["metrics"]
     assert (metrics["asr"], metrics["asr_others"]) == (0, 0.5), "0 is wanted of images of class 3 alone"
+
+
+def test_a_stronger_stamp_at_test_time_is_measured_without_another_training(
+    toy_run: Cli, cell: FindRecord, tmp_path: Path
+) -> None:
+    attacks = [f"loud:test_strength={factor}" for factor in ("2.0", "4.0")]
+    ran = toy_run("--attacks", ",".join(["loud", *attacks]), "--defenses", "none", *PICKY)
+    assert ran.code == 0, ran.err
+    changes = [cell(attack, "none")["metrics"]["linf"] for attack in ("loud", *attacks)]
+    assert changes == pytest.approx([20 / 255, 40 / 255, 80 / 255], abs=0.002)
+    trained = len(list((tmp_path / "results" / "artifacts" / "train").iterdir()))
+    assert trained == 2, "one victim for all, and the benign one"
+    assert cell(attacks[0], "none")["attack_info"]["test_strength"] == 2
+    assert "test_strength" not in cell("loud", "none")["attack_info"]
+    assert "loud:test_strength=4.0 (test strength 4)" in ran.out

@@ -1,4 +1,4 @@
-"""A loose plugin file for tests: attacks on some classes, a dataset that lacks one, and a repair that ends all."""
+"""A loose plugin file for tests: attacks on some classes or with a test strength, and what shows what they measure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ class Fixed(Picky):
 
     def source_classes(self) -> tuple[int, ...]:
         return (2,)
+
+
+@dataclass(frozen=True)
+class Loud(benchkit.StrengthAtTest):
+    """A corner that is brighter by 20 grey levels, or by as much times the strength."""
+
+    name = "loud"
+
+    def stamp(self, images: torch.Tensor, scene: benchkit.Scene) -> torch.Tensor:
+        stamped = images.int()
+        stamped[..., -3:, -3:] += int(20 * scene.strength)
+        return stamped.clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class Same(benchkit.ModelRepair):
 
 @benchkit.hookimpl
 def benchkit_attacks() -> list[type[benchkit.Attack]]:
-    return [Picky, Fixed]
+    return [Picky, Fixed, Loud]
 
 
 @benchkit.hookimpl

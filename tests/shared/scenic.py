@@ -27,6 +27,7 @@ USES: dict[str, Callable[[benchkit.Scene], Any]] = {
     "rng": lambda scene: torch.rand(1, generator=scene.rng),
     "clean": lambda scene: len(scene.clean),
     "poison_rate": lambda scene: scene.poison_rate + 1,
+    "strength": lambda scene: scene.strength + 1,
     "prepared": lambda scene: dict(scene.prepared),
     "model": lambda scene: scene.model.logits(few(scene).images),
     "fit": lambda scene: scene.fit(few(scene), epochs=1),

@@ -77,12 +77,14 @@ def leading(by: list[str]) -> tuple[str, ...]:
 
 
 def changed(cells: Iterable[Cell]) -> list[str]:
-    """Return the source classes of each row that has some, its poisoned share if it is too low, and that of covers."""
+    """Return what is particular to the attack of each row: its trigger, its poisoned share if too low, its covers."""
     return list(dict.fromkeys(f"{cell.axis('attack')}: {line}" for cell in cells for line in _changed(cell.row)))
 
 
 def _changed(row: Row) -> list[str]:
     lines = [f"{source_classes_named(row.sources)}: {OVER_SOURCES}"] if row.sources else []
+    if row.test_strength != 1:
+        lines.append(f"its trigger is {row.test_strength:g} times as strong on test images as in training")
     if row.poisoned is not None and row.asked is not None:
         share = metric("poisoned").text(row.poisoned)
         lines.append(f"{share} % of the training set was poisoned, not the requested {100 * row.asked:g} %")
