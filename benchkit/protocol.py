@@ -15,6 +15,10 @@ RESERVE = 0.05
 """Share of the training set on which no victim trains: the first source of a defender's clean hold-out."""
 
 
+RETUNE_POISONS, RETUNE_EPOCHS = 5, 5
+"""Poisons among the clean images of the reserve, and passes over both, with which a repaired model is retuned."""
+
+
 def generator(seed: int, *purpose: str) -> torch.Generator:
     """Return a CPU generator for one purpose and one run seed."""
     import torch

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.plan.steps import Step
 
-STAGES = ("data", "poison", "craft", "train", "judge", "shadows", "prepare", "fit", "population", "audit", "cell")
+STAGES = (
+    *("data", "poison", "craft", "train", "judge", "retune", "shadows", "prepare", "fit", "population", "audit"),
+    "cell",
+)
 
 
 @click.command("plan")
@@ -59,6 +62,7 @@ def _told(asked: Request) -> dict[str, Any]:
         "poison_rates": list(spec.poison_rates),
         "recipe": str(spec.recipe),
         "population": spec.population,
+        "retune": spec.retune,
         "shard": asked.part or None,
         "cells": len(made.cells),
         "cells_done": sum(key not in missing for key in made.cells),

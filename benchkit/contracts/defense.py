@@ -28,8 +28,9 @@ class Defense(Component, ABC):
         stage: when it acts, in words; set by the kind.
         needs: ``frozenset({"model"})`` if it needs the victim model.
         kind: the kind's name; set by the kind.
-        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``); set by the
-            kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores.
+        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``, ``retune``);
+            set by the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores,
+            ``retune`` what a repaired model is retuned with, where that is asked for.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
         has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
     """
@@ -193,12 +194,19 @@ class ModelRepair(CleanImages, ABC):
 
     stage: ClassVar[str] = "after training"
     kind: ClassVar[str] = "model repair"
-    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge", "retune"})
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod
     def repair(self, scene: Scene) -> Classifier:
         """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
+
+    def own_epochs(self) -> float:
+        """Return the passes over ``scene.clean`` that it trains in loops of its own, beside ``scene.fit``.
+
+        With ``--retune``, plain fine-tuning for as many passes as both together is measured beside the repair.
+        """
+        return 0.0
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,14 @@ LARGEST = 96
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result of measuring a cell: numbers, and JSON that a report can draw."""
+    """The result of measuring a cell: numbers, and JSON that a report can draw.
+
+    ``aside`` are the seconds in it that went into other models than that of the defense.
+    """
 
     metrics: Metrics
     exhibits: Mapping[str, Any] = field(default_factory=dict)
+    aside: float = 0.0
 
 
 def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:

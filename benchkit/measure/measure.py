@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoDefense
@@ -13,6 +14,7 @@ from benchkit.measure.evidence import Measurement, gallery
 from benchkit.measure.input_detector import measure_input_detector
 from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
+from benchkit.measure.retuning import Counter, fine_tuned, retuned
 from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
 from benchkit.measure.visibility import visibility
 from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
@@ -141,9 +143,17 @@ def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor
 
 
 def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Measure the model that the defense repairs from its copy of the victim."""
-    repaired = defense.repair(scene_for("repair"))
-    return Measurement(_defended(_labels(checks.model(defense.name, "repair", repaired)), truth))
+    """Measure the model that the defense repairs from its copy of the victim, and retune it where that is asked for."""
+    counter = Counter()
+    scene = counter.watching(scene_for("repair")) if truth.retuning else scene_for("repair")
+    repaired = checks.model(defense.name, "repair", defense.repair(scene))
+    metrics = _defended(_labels(repaired), truth)
+    if truth.retuning is None:
+        return Measurement(metrics)
+    begun = perf_counter()
+    metrics |= retuned(repaired, truth.retuning, truth)
+    metrics |= fine_tuned(counter.shown, defense.own_epochs(), scene_for("fine-tune", grant=True), truth)
+    return Measurement(metrics, aside=perf_counter() - begun)
 
 
 def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:

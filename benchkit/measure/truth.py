@@ -13,6 +13,7 @@ from benchkit.measure.population import Verdicts
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned, Split
+    from benchkit.models.classifier import Classifier
 
 
 class Others(NamedTuple):
@@ -46,6 +47,19 @@ class Stamped(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Retuning:
+    """How a repaired model is put to the test once more.
+
+    Attributes:
+        tune: fine-tunes a copy of a model on clean images and a few poisons.
+        benign: the labels that the benign victim, tuned in the same way, predicts for the triggered images, int64 (M,).
+    """
+
+    tune: Callable[[Classifier], Classifier]
+    benign: Tensor
+
+
+@dataclass(frozen=True)
 class GroundTruth:
     """The trigger, the target, the test set, and the results about the victim.
 
@@ -63,6 +77,7 @@ class GroundTruth:
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``, and ``others`` where there
             are some) and of the benign one (``benign_triggered``, ``benign_clean``); empty without victims.
+        retuning: how what a repair returns is retuned; None where nobody asked for it.
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -78,6 +93,7 @@ class GroundTruth:
     plain: bool = True
     shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
+    retuning: Retuning | None = None
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
 

@@ -18,6 +18,7 @@ Stage = Literal[
     "fit",
     "population",
     "audit",
+    "retune",
     "spectrum",
     "cell",
     "scan",
@@ -51,7 +52,7 @@ class Role:
 
 
 DATA, CRAFT, POISON, PREPARE, JUDGE = Role("data"), Role("craft"), Role("poison"), Role("prepare"), Role("judge")
-FIT = Role("fit")
+FIT, RETUNE = Role("fit"), Role("retune")
 VICTIM, BENIGN, SURROGATE, SUSPECTS = Role("victim"), Role("benign"), Role("surrogate"), Role("suspects")
 OTHER, SHADOWS, AUDIT, BENIGN_AUDIT = "other", "shadows", "audit", "benign audit"
 """Kinds of roles that come in numbers: the datasets a defense also learns from, shadow models, and audits."""

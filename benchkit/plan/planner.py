@@ -21,6 +21,7 @@ from benchkit.plan.job import (
     OTHER,
     POISON,
     PREPARE,
+    RETUNE,
     SHADOWS,
     SURROGATE,
     SUSPECTS,
@@ -131,6 +132,17 @@ class Planner(Part):
         return self.add("judge", identity, parents, f"judge {attack}", attack=str(attack), poison_rate=rate)
 
     @once
+    def retune(self, attack: Attack, rate: float) -> dict[Role, Ref]:
+        """Add the step that draws the poisons of retuning and retunes the benign victim; return it as a parent."""
+        if attack.benign:
+            return {}
+        victims = {BENIGN: self.train(NoAttack(), 0.0), POISON: self.poison(attack, rate)}
+        parents = {DATA: self.data(), **victims, **self.stamping(attack, rate)}
+        identity = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
+        label = f"retune the benign victim with poisons of {attack}"
+        return {RETUNE: self.add("retune", identity, parents, label, attack=str(attack), poison_rate=rate)}
+
+    @once
     def prepare(self, defense: Defense) -> dict[Role, Ref]:
         """Add a defense's attack-free step, if it has one; return it as a parent."""
         if type(defense).prepare is Defense.prepare:
@@ -203,12 +215,15 @@ class Planner(Part):
 
     def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
         """Add the shared steps that a cell reads; return them as parents."""
-        uses = set(defense.reads_steps) - (set() if self.spec.victims else {"judge"})
+        unasked = {name for name, asked in (("judge", self.spec.victims), ("retune", self.spec.retune)) if not asked}
+        uses = set(defense.reads_steps) - unasked
         parents: dict[Role, Ref] = {}
         if "judge" in uses:
             parents[JUDGE] = self.judge(attack, rate)
         if "poison" in uses:
             parents[POISON] = self.poison(attack, rate)
+        if "retune" in uses:
+            parents |= self.retune(attack, rate)
         if "audit" in uses:
             parents |= self.audits(AUDIT, attack, rate, defense)
             parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)

@@ -60,13 +60,7 @@ _ALL = (
         True,
         "attack success rate, share of triggered test images of other classes that end in the target class",
     ),
-    Metric(
-        "asr_others",
-        "ASR, other classes",
-        "neither",
-        True,
-        "the same share for images of classes that the trigger is not meant for",
-    ),
+    Metric("asr_others", "ASR, other classes", "neither", True, "the same share for classes that it is not meant for"),
     Metric(
         "asr_control",
         "ASR control",
@@ -81,6 +75,10 @@ _ALL = (
         True,
         "the same share for the benign victim: what the trigger does without a backdoor",
     ),
+    Metric("asr_retuned", "ASR retuned", "lower", True, "ASR after 5 more epochs with 5 poisons among clean images"),
+    Metric("asr_retuned_benign", "ASR retuned, benign", "neither", True, "the same for the benign victim"),
+    Metric("asr_finetuned", "ASR fine-tuned", "neither", True, "ASR after plain fine-tuning as long as the repair's"),
+    Metric("c_acc_finetuned", "C-Acc fine-tuned", "neither", True, "C-Acc after the same plain fine-tuning"),
     Metric("ra", "RA", "higher", True, "share of triggered test images that still get their true class"),
     Metric(
         "der",

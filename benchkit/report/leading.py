@@ -21,7 +21,7 @@ PARTS = {
     "acc_argmax": (0.5, ("bdr_argmax", "fpr_argmax")),
 }
 """Metrics that are sums of two shares: the weight, and the two shares."""
-OVER_CLEAN = ("c_acc", "c_acc_after")
+OVER_CLEAN = ("c_acc", "c_acc_after", "c_acc_finetuned")
 OVER_ROWS = ("precision", "recall", "cover_recall", "fpr")
 """Of a training filter, over training images."""
 Z = 1.959964

@@ -10,14 +10,19 @@ from benchkit.measure.population import Verdicts
 from benchkit.measure.truth import GroundTruth
 from benchkit.plan.job import AUDIT, BENIGN_AUDIT, CRAFT, JUDGE, POISON, VICTIM
 from benchkit.records.metrics import CRAFTED
+from benchkit.stages.retune import retuning
 from benchkit.stages.scenes import defender, tested, triggered
 from benchkit.stages.workspace import Task
 
 
 def make_cell(task: Task) -> dict[str, Any]:
-    """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them."""
+    """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them.
+
+    ``aside`` are the seconds that are no cost of the defense.
+    """
     found, warnings = measure(task.defense, partial(defender, task), truth(task))
-    return {"metrics": {**found.metrics, **_inherited(task)}, "warnings": warnings, **found.exhibits}
+    metrics = {**found.metrics, **_inherited(task)}
+    return {"metrics": metrics, "warnings": warnings, "aside": found.aside, **found.exhibits}
 
 
 def truth(task: Task) -> GroundTruth:
@@ -35,6 +40,7 @@ def truth(task: Task) -> GroundTruth:
         plain=attack.access != "training",
         shortfall=attack.crafter().shortfall(task.info(CRAFT)),
         judged=task.load(JUDGE),
+        retuning=retuning(task),
         audited=_verdicts(task, AUDIT),
         benign_audited=_verdicts(task, BENIGN_AUDIT),
     )

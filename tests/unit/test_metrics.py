@@ -16,7 +16,7 @@ NAMES = [
     "fpr_control", "bdr_net", "auroc_control", "acc_argmax", "bdr_argmax", "fpr_argmax", "fpr_control_argmax",
     "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "asr_control", "psnr", "ssim", "linf", "l2",
     "precision", "recall", "cover_recall", "poisoned", "covered", "score", "seconds", "peak_mb", "peak_device_mb",
-    "asr_others",
+    "asr_others", "asr_retuned", "asr_retuned_benign", "asr_finetuned", "c_acc_finetuned",
 ]  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_a_metric_explains_itself(name: str) -> None:
 def test_directions_are_the_defenders() -> None:
     lower = {name for name in NAMES if METRICS[name].better == "lower"}
     alarms = {"fpr", "fpr_control", "fpr_argmax", "fpr_control_argmax"}
-    assert lower == alarms | {"asr", "asr_after", "seconds", "peak_mb", "peak_device_mb"}
+    assert lower == alarms | {"asr", "asr_after", "asr_retuned", "seconds", "peak_mb", "peak_device_mb"}
     neither = {name for name in NAMES if METRICS[name].better == "neither"}
     assert neither == {
         "asr_clean_model",
@@ -47,6 +47,9 @@ def test_directions_are_the_defenders() -> None:
         "models",
         "poisoned",
         "asr_others",
+        "asr_retuned_benign",
+        "asr_finetuned",
+        "c_acc_finetuned",
         "covered",
         "cover_recall",
         "score",

@@ -38,8 +38,9 @@ OPTIONS: dict[str, str | bool] = {
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
     "datasets": "toy",
     "recipe": "fast:epochs=1",
+    "retune": True,
 }
-POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2"}
+POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2", "retune": False}
 Function = tuple[str, str]
 MakeIt = Callable[[Task], Any]
 WithText = Callable[[str, str], AbstractContextManager[None]]

@@ -11,6 +11,7 @@ from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
 from benchkit.report.rows import Row
+from benchkit.report.tables import retuning
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
 from benchkit.text import printable, source_classes_named
 
@@ -41,6 +42,7 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
         legend += populations(cells)
     notes = (
         ("Legend", (*legend, *changed(cells), *_seeds(entries, most))),
+        (retuning.HEADING, retuning.retuned(cells)),
         ("Assumptions", assumptions(cells)),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
