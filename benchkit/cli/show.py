@@ -10,7 +10,7 @@ import click
 
 from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.records.metrics import CRAFTED
+from benchkit.records.metrics import CRAFTED, NEEDED
 from benchkit.text import say
 
 KINDS = ("attacks", "defenses", "datasets")
@@ -75,8 +75,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
         data = share if component.clean else "no clean images"
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"
-        model = ["needs the victim model"] if "model" in cls.needs else []
-        return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model])
+        needs = [f"needs {words}" for name, words in NEEDED.items() if name in cls.needs]
+        return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *needs])
     if issubclass(cls, Dataset) and not component.mirror:
         return "a mirror image is of another class, or of none: every recipe trains without mirroring (flip=false)"
     return ""

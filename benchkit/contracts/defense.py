@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from benchkit.contracts.answers import VICTIM
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
 from benchkit.errors import ContractError
 from benchkit.params.component import Component, param
@@ -26,7 +27,9 @@ class Defense(Component, ABC):
 
     Class attributes:
         stage: when it acts, in words; set by the kind.
-        needs: ``frozenset({"model"})`` if it needs the victim model.
+        needs: what it needs of the victim: ``model`` for ``scene.model`` (weights, features, gradients), ``logits`` for
+            ``scene.logits(images)`` alone, ``labels`` for ``scene.labels(images)`` alone, ``train`` for its training
+            set with whatever poisons are in it, ``scene.train``.
         kind: the kind's name; set by the kind.
         reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``audit``, ``retune``);
             set by the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores,
@@ -59,6 +62,19 @@ class Defense(Component, ABC):
         be overridden in a training filter or robust training: there is no victim yet.
         """
         return {}
+
+    def asks_victim(self) -> bool:
+        """Return whether it needs the victim, or what the victim predicts."""
+        return not self.needs.isdisjoint(VICTIM)
+
+    def asks_train(self) -> bool:
+        """Return whether it needs the victim's training set. Raises ContractError where its kind cannot have it."""
+        own = "train" in self.needs
+        judges = "audit" in self.reads_steps
+        if own and (judges or not self.has_victim):
+            why = "judges models whose training sets nobody has" if judges else "is given the training set"
+            raise ContractError(f"{self.name}, a {self.kind}, {why}: leave 'train' out of its needs")
+        return own
 
     def fits(self) -> bool:
         """Return whether it learns from each victim.

@@ -11,6 +11,7 @@ from benchkit.errors import ContractError
 if TYPE_CHECKING:
     import torch
 
+    from benchkit.contracts.answers import Query
     from benchkit.contracts.data import BatchFn, LossFn, Split, Tensors
     from benchkit.models.classifier import Classifier
 
@@ -90,6 +91,8 @@ class Scene:
         shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
         rate: the value of ``poison_rate``, or None if there is none.
         level: the value of ``strength``, or None if there is none.
+        known: the value of ``train``, or None if there is none.
+        answers: what the victim may be asked, by name.
     """
 
     classes: int
@@ -105,6 +108,8 @@ class Scene:
     shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
     fitted: Tensors = field(default_factory=lambda: FITTED)
     level: float | None = None
+    known: Split | None = field(default=None, repr=False)
+    answers: Mapping[str, Query] = field(default_factory=dict, repr=False)
 
     @property
     def poison_rate(self) -> float:
@@ -159,6 +164,41 @@ class Scene:
                 "poison() or train() of an attack, or in the methods of a defense after prepare()"
             )
         return self.granted
+
+    @property
+    def train(self) -> Split:
+        """The victim's training set, poisons included, for a defense that declares it; nothing marks the poisons.
+
+        Raises ContractError for all others. Training filters and robust training get it as an argument.
+        """
+        if self.known is None:
+            raise ContractError(
+                "this component used scene.train, the victim's training set; a defense that acts on a victim declares "
+                "it: needs = frozenset({'train'}), and has it in fit() and in the methods after it"
+            )
+        return self.known
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the victim's logits, float32 (N, K), of images uint8 or float in [0, 1], (N, C, H, W).
+
+        For defenses that need no more of the victim. Raises ContractError unless ``needs`` has ``logits`` or ``model``.
+        """
+        return self._asked("logits", images)
+
+    def labels(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the classes that the victim predicts, int64 (N,), of images uint8 or float in [0, 1], (N, C, H, W).
+
+        Raises ContractError unless ``needs`` has ``labels``, ``logits`` or ``model``.
+        """
+        return self._asked("labels", images)
+
+    def _asked(self, what: str, images: torch.Tensor) -> torch.Tensor:
+        if what not in self.answers:
+            raise ContractError(
+                f"this component used scene.{what}(); a defense declares it: needs = frozenset({{'{what}'}}), and uses "
+                "it in the methods after prepare()"
+            )
+        return self.answers[what](images)
 
     def fit(
         self,

@@ -179,7 +179,8 @@ class Planner(Part):
         if not defense.fits() or "audit" in defense.reads_steps:
             return {}
         attack = NoAttack() if attack.benign else attack
-        victim = {VICTIM: self.train(attack, rate)} if "model" in defense.needs else {}
+        victim = {VICTIM: self.train(attack, rate)} if defense.asks_victim() else {}
+        victim |= {POISON: self.poison(attack, rate)} if defense.asks_train() else {}
         parents = {DATA: self.data(), **victim, **self.prepare(defense)}
         identity = {"defense": component_id(defense, "fit"), **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate} if victim else {}
@@ -220,14 +221,14 @@ class Planner(Part):
         parents: dict[Role, Ref] = {}
         if "judge" in uses:
             parents[JUDGE] = self.judge(attack, rate)
-        if "poison" in uses:
+        if defense.asks_train() or "poison" in uses:
             parents[POISON] = self.poison(attack, rate)
         if "retune" in uses:
             parents |= self.retune(attack, rate)
         if "audit" in uses:
             parents |= self.audits(AUDIT, attack, rate, defense)
             parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)
-        elif "victim" in uses or "model" in defense.needs:
+        elif "victim" in uses or defense.asks_victim():
             parents[VICTIM] = self.train(attack, rate)
         return parents
 

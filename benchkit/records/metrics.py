@@ -11,6 +11,15 @@ CRAFTED = "craft_"
 """What the names of the numbers begin with that an attack's ``prepare`` reports."""
 
 
+NEEDED = {
+    "model": "the victim model",
+    "logits": "the victim's logits, not its weights",
+    "labels": "the victim's predicted labels alone",
+    "train": "the victim's training set",
+}
+"""What a defense may need of a victim, in words."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One measured quantity. Records hold fractions in [0, 1] where ``percent`` is true.

@@ -7,12 +7,13 @@ from typing import Any, Literal
 from torch import Tensor
 
 from benchkit.contracts import checks
+from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Split, Tensors
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, SURROGATE, VICTIM
+from benchkit.plan.job import CRAFT, DATA, FIT, POISON, PREPARE, SURROGATE, VICTIM
 from benchkit.protocol import generator, holdout_rows
 from benchkit.stages.workspace import Task
 
@@ -65,14 +66,16 @@ def defender(
         suspect: the model to hand a copy of instead of the victim.
     """
     defense, train = task.defense, task.data.train
-    granted = suspect.copy() if suspect else None
-    if suspect is None and (grant or "model" in defense.needs) and task.has(VICTIM):
-        granted = task.model(VICTIM)
+    victim = suspect.copy() if suspect else None
+    if suspect is None and (grant or defense.asks_victim()) and task.has(VICTIM):
+        victim = task.model(VICTIM)
     return scene(
         task,
         train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None,
         ("defender", purpose),
-        granted=granted,
+        granted=victim if grant or "model" in defense.needs else None,
+        answers=answers(victim, defense.needs),
+        known=task.poisoned.data if defense.asks_train() and task.has(POISON) else None,
         trainer=task.trainer if fit else None,
         **_defense_learned(task, purpose),
     )

@@ -200,6 +200,8 @@ def require_untouched(method: str, scene: Scene, where: World, *, model: bool = 
     """Require that a defender's clean images, and its ``model``, are as a world handed them out."""
     untouched = scene.held is None or unchanged(scene.held, where.holdout)
     require(untouched, f"{method} writes into scene.clean: clone it")
+    known = scene.known is None or unchanged(scene.known, where.poisoned.data)
+    require(known, f"{method} writes into scene.train: clone it")
     if model and scene.granted is not None:
         fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
         require(fixed, f"{method} changes scene.model: work on scene.model.copy()")

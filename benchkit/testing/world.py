@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.contracts import checks
+from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors
 from benchkit.contracts.defense import Defense
@@ -152,7 +153,10 @@ class World:
         """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
         model = self._granted(defense, lambda: self.victim)
         ready = dict(prepared(defense, self))
-        return self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+        scene = self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+        asked = answers(self.victim.copy() if defense.asks_victim() else None, defense.needs)
+        known = Split(self.poisoned.data.images.clone(), self.poisoned.data.labels.clone())
+        return dataclasses.replace(scene, answers=asked, known=known if defense.asks_train() else None)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from fixture_types import Cli, FindRecord, RecordsIn
 from places import TESTS
 from safetensors.torch import load_file
-
-import torch
 
 REPAIRS = ("-p", TESTS / "shared" / "repairs.py")
 RECIPE = "fast:epochs=12,batch=32"

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from benchkit.records.doubts import LOST
-from benchkit.records.metrics import TOO_WIDE, by_chance, metric
+from benchkit.records.metrics import NEEDED, TOO_WIDE, by_chance, metric
 from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
@@ -177,6 +177,8 @@ def _defense_said(info: Mapping[str, object]) -> list[str]:
         said.append(f"holds clean images worth {100 * share:g} % of the training set" if share else NO_IMAGES)
     if info.get("overlap") is True:
         said.append("sees victim training images")
+    needs = info.get("needs")
+    said += [f"needs {words}" for name, words in NEEDED.items() if isinstance(needs, list) and name in needs]
     rate, classes = info.get("false_alarms_by_chance"), info.get("classes")
     if finite(rate) and finite(classes):
         said.append(by_chance(rate, int(classes)))
