@@ -72,6 +72,7 @@ def assumptions(cls: type[Any], component: Any) -> str:
         return "; ".join([controls, labels, *model, *learns])
     if issubclass(cls, Defense):
         share = f"clean images worth {100 * component.clean:g} % of the training set"
+        share += "" if component.labelled else ", without labels"
         data = share if component.clean else "no clean images"
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"

@@ -35,6 +35,7 @@ class Defense(Component, ABC):
             set by the kind. ``judge`` holds the undefended victim's predictions, ``audit`` a model detector's scores,
             ``retune`` what a repaired model is retuned with, where that is asked for.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
+        labelled: False if it needs no labels of its clean images, ``scene.clean``; reading them is then an error.
         has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
     """
 
@@ -43,6 +44,7 @@ class Defense(Component, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
     has_victim: ClassVar[bool] = True
+    labelled: ClassVar[bool] = True
     # No annotation: a ClassVar of a kind would hide the parameter of the same name in a later base.
     clean = 0.0
 
@@ -105,7 +107,7 @@ class Defense(Component, ABC):
 
 @dataclass(frozen=True)
 class CleanImages(Defense, ABC):
-    """The base of defenses that hold clean labelled images, ``scene.clean``; for others, reading them is an error.
+    """The base of defenses that hold clean images, ``scene.clean``; for others, reading them is an error.
 
     Input detectors, model detectors and repairs include it. A defense of another kind that needs clean images also
     derives from it: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from benchkit.contracts.data import Unlabelled
 from benchkit.measure.rates import Metrics, mean
 
 if TYPE_CHECKING:
@@ -58,16 +59,17 @@ def retuned(repaired: Classifier, retuning: Retuning, truth: GroundTruth) -> Met
 def fine_tuned(shown: float, own_epochs: float, scene: Scene, truth: GroundTruth) -> Metrics:
     """Return ASR and C-Acc of the victim after plain fine-tuning on the defender's clean images.
 
-    It is as long as the repair's own training; nothing is returned if the repair did not train, or holds no images.
+    It is as long as the repair's own training; nothing is returned if the repair did not train, or holds no
+    clean images with labels.
 
     Args:
         shown: images that the repair trained on with ``scene.fit``, each as often as it was shown.
         own_epochs: passes over the clean images in loops of its own.
         scene: of the defender, with the victim and a trainer.
     """
-    if scene.held is None or not shown + own_epochs:
-        return {}
     clean = scene.held
+    if clean is None or isinstance(clean, Unlabelled) or not shown + own_epochs:
+        return {}
     tuned = scene.fit(clean, start=scene.model, epochs=shown / len(clean) + own_epochs)
     triggered, plain = (tuned.logits(images).argmax(1) for images in (truth.triggered, truth.test.images))
     return {

@@ -71,6 +71,7 @@ def _defense_info(defense: Defense, *, overlap: bool) -> dict[str, Any]:
         "stage": defense.stage,
         "needs": sorted(defense.needs),
         "clean": defense.clean,
+        **({"labelled": False} if defense.clean and not defense.labelled else {}),
         "overlap": overlap,
         "params": defense.params(),
     }

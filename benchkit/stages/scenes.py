@@ -9,7 +9,7 @@ from torch import Tensor
 from benchkit.contracts import checks
 from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Split, Tensors
+from benchkit.contracts.data import Split, Tensors, Unlabelled
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
@@ -69,9 +69,10 @@ def defender(
     victim = suspect.copy() if suspect else None
     if suspect is None and (grant or defense.asks_victim()) and task.has(VICTIM):
         victim = task.model(VICTIM)
+    held = train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None
     return scene(
         task,
-        train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None,
+        Unlabelled(held.images) if held and not defense.labelled else held,
         ("defender", purpose),
         granted=victim if grant or "model" in defense.needs else None,
         answers=answers(victim, defense.needs),

@@ -14,7 +14,6 @@ from benchkit.testing.common import (
     alike,
     check_refusal,
     contract_checks,
-    copied,
     home,
     repeats,
     require,
@@ -31,7 +30,7 @@ from benchkit.testing.poisoning import (
     check_test_strength,
     poisoned_by,
 )
-from benchkit.testing.world import CLASSES, prepared, worlds_for
+from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack

@@ -30,7 +30,6 @@ from benchkit.testing.common import (
     check_refusal,
     class_of,
     contract_checks,
-    copied,
     home,
     repeats,
     require,
@@ -46,7 +45,7 @@ from benchkit.testing.learning import (
     check_prepare,
     check_prepare_repeats,
 )
-from benchkit.testing.world import CLASSES, World, fitted, worlds_for
+from benchkit.testing.world import CLASSES, World, copied, fitted, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchkit.contracts import checks
 from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Data, Poisoned, Split, Tensors
+from benchkit.contracts.data import Data, Poisoned, Split, Tensors, Unlabelled
 from benchkit.contracts.defense import Defense
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.protocol import share_of
@@ -155,8 +155,8 @@ class World:
         ready = dict(prepared(defense, self))
         scene = self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
         asked = answers(self.victim.copy() if defense.asks_victim() else None, defense.needs)
-        known = Split(self.poisoned.data.images.clone(), self.poisoned.data.labels.clone())
-        return dataclasses.replace(scene, answers=asked, known=known if defense.asks_train() else None)
+        known = copied(self.poisoned.data) if defense.asks_train() else None
+        return dataclasses.replace(scene, answers=asked, known=known)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""
@@ -166,7 +166,8 @@ class World:
         return dataclasses.replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
 
     def _held(self, defense: Defense) -> Split | None:
-        return self.holdout if defense.clean else None
+        held = self.holdout if defense.labelled else Unlabelled(self.holdout.images)
+        return held if defense.clean else None
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first shadow models that a defense describes, with the small network of the world."""
@@ -194,9 +195,15 @@ class World:
         trainer: Trainer | None = None,
         level: float | None = None,
     ) -> Scene:
-        copy = Split(held.images.clone(), held.labels.clone()) if held is not None else None
+        copy = copied(held) if held is not None else None
         rng = torch.Generator().manual_seed(seed)
         return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer, level=level)
+
+
+def copied(split: Split) -> Split:
+    """Return an independent copy."""
+    images = split.images.clone()
+    return Unlabelled(images) if isinstance(split, Unlabelled) else Split(images, split.labels.clone())
 
 
 @functools.cache

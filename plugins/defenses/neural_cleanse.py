@@ -48,6 +48,7 @@ class NeuralCleanse(benchkit.OutlierDetector):
 
     name = "neural-cleanse"
     paper = "Wang et al., IEEE S&P 2019, Neural Cleanse: Identifying and Mitigating Backdoor Attacks"
+    labelled = False
 
     rounds: int = benchkit.param(100, "adjustments of the mask's weight (paper: up to 1000)", ge=1)
     batches: int = benchkit.param(2, "mini-batches in each round (paper: 31)", ge=1)

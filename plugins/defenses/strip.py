@@ -36,6 +36,7 @@ class Strip(benchkit.InputDetector):
     name = "strip"
     paper = "Gao et al., ACSAC 2019, STRIP: A Defence Against Trojan Attacks on Deep Neural Networks"
     needs = frozenset({"logits"})
+    labelled = False
 
     overlays: int = benchkit.param(
         16, "clean images superimposed on each input (paper: 100; each costs one forward pass)", ge=1

@@ -58,11 +58,11 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("attack", [Some(source="1+3"), Twice(base=Some(source="1+3"))], ids=str)
 def test_poisons_are_drawn_among_the_source_classes(attack: benchkit.Attack) -> None:
-    made = attack.poison(testing.common.copied(TRAIN), WORLD.attacking(attack))
+    made = attack.poison(world.copied(TRAIN), WORLD.attacking(attack))
     assert set(TRAIN.labels[made.mask].tolist()) == {1, 3}
     assert int(made.mask.sum()) == 38
     everything = replace(WORLD.attacking(attack), rate=0.9)
-    assert int(attack.poison(testing.common.copied(TRAIN), everything).mask.sum()) == 128, "half of all images"
+    assert int(attack.poison(world.copied(TRAIN), everything).mask.sum()) == 128, "half of all images"
 
 
 def test_a_drawn_target_is_no_source_class_and_without_sources_any() -> None:

@@ -32,7 +32,7 @@ class Again(benchkit.AttackWrapper):
 @pytest.mark.parametrize("attack", [Loud(test_strength=3.0), Again(base=Loud(test_strength=3.0))], ids=str)
 def test_test_images_are_stamped_harder_than_poisons(attack: benchkit.Attack) -> None:
     train = WORLD.data.train
-    made = attack.poison(testing.common.copied(train), WORLD.poisoning(attack))
+    made = attack.poison(world.copied(train), WORLD.poisoning(attack))
     corner = (slice(None), slice(None), slice(-3, None), slice(-3, None))
     poisons = made.data.images[made.mask].int() - train.images[made.mask].int()
     assert set(poisons[corner].unique().tolist()) <= set(range(21)), "16 grey levels, fewer where it is white"

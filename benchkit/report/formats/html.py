@@ -23,7 +23,7 @@ from benchkit.text import printable
 
 STYLES = ("page", "matrix", "parts")
 SCRIPTS = ("base", "scene", "matrix", "charts", "cell", "ranks", "export", "start")
-_SETTING = ("access", "label_policy", "stage", "clean", "overlap", "needs")
+_SETTING = ("access", "label_policy", "stage", "clean", "labelled", "overlap", "needs")
 
 
 def to_html(cells: Iterable[Cell], only: str | None = None) -> str:

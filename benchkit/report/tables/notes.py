@@ -174,7 +174,8 @@ def _defense_said(info: Mapping[str, object]) -> list[str]:
     said = [", ".join(printable(str(info[name])) for name in ("kind", "stage") if info.get(name))]
     share = info.get("clean")
     if isinstance(share, int | float):
-        said.append(f"holds clean images worth {100 * share:g} % of the training set" if share else NO_IMAGES)
+        bare = ", without labels" if info.get("labelled") is False else ""
+        said.append(f"holds clean images worth {100 * share:g} % of the training set{bare}" if share else NO_IMAGES)
     if info.get("overlap") is True:
         said.append("sees victim training images")
     needs = info.get("needs")
