@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.api import report, run
 from benchkit.components.baseline import NoAttack
 from benchkit.components.wrapper import AttackWrapper
-from benchkit.contracts.attack import Attack, CoverImages
+from benchkit.contracts.attack import Attack, CoverImages, SourceClasses, StrengthAtTest
 from benchkit.contracts.data import Data, Poisoned, Source, Split, Tensors
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import (
@@ -77,9 +77,11 @@ __all__ = [
     "Scene",
     "Shadows",
     "Source",
+    "SourceClasses",
     "Split",
     "Steering",
     "Step",
+    "StrengthAtTest",
     "Tensors",
     "Thresholded",
     "Trained",

@@ -36,6 +36,7 @@ def run(
     recipe: Value | None = None,
     population: Value | None = None,
     victims: bool | None = None,
+    retune: bool | None = None,
     suite: File | None = None,
     device: str = "auto",
     results: File = RESULTS,
@@ -65,6 +66,7 @@ def run(
         recipe: ``"fast"`` or ``"standard:epochs=20"``.
         population: how many models of each kind model detectors judge.
         victims: False leaves the no-defense column out.
+        retune: True also retunes each repaired model with a few poisons, and measures plain fine-tuning beside it.
         suite: a TOML file with such options; those given here win.
         plugins: loose plugin files.
         quiet: False shows progress.

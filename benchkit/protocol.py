@@ -15,6 +15,10 @@ RESERVE = 0.05
 """Share of the training set on which no victim trains: the first source of a defender's clean hold-out."""
 
 
+RETUNE_POISONS, RETUNE_EPOCHS = 5, 5
+"""Poisons among the clean images of the reserve, and passes over both, with which a repaired model is retuned."""
+
+
 def generator(seed: int, *purpose: str) -> torch.Generator:
     """Return a CPU generator for one purpose and one run seed."""
     import torch
@@ -44,7 +48,9 @@ def reserve_size(images: int, share: float) -> int:
     return max(1, round(share * images))
 
 
-def poison_rows(labels: Tensor, wanted: Tensor, rate: float, rng: torch.Generator) -> Tensor:
+def poison_rows(
+    labels: Tensor, wanted: Tensor, rate: float, rng: torch.Generator, among: Tensor | None = None
+) -> Tensor:
     """Return the rows to poison: ``rate`` of all rows, rounded down, drawn from those not yet of the wanted class.
 
     Args:
@@ -52,8 +58,10 @@ def poison_rows(labels: Tensor, wanted: Tensor, rate: float, rng: torch.Generato
         wanted: the label that the attacker wants for each row, int64 (N,).
         rate: share of the whole training set, 0..1; fewer rows where fewer are eligible.
         rng: a CPU generator.
+        among: the rows that may be poisoned, bool (N,), such as those of some classes; by default all.
     """
-    return _drawn(labels != wanted, share_of(rate, len(labels)), rng)
+    eligible = labels != wanted
+    return _drawn(eligible if among is None else eligible & among, share_of(rate, len(labels)), rng)
 
 
 def cover_rows(mask: Tensor, rate: float, rng: torch.Generator, among: Tensor | None = None) -> Tensor:

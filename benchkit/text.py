@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LONGEST, LONGEST_WORD = 1500, 300
 """Maximum length of an error message, and of one word in it."""
@@ -43,6 +44,11 @@ def describe_error(error: BaseException) -> str:
     """Return a foreign exception as part of a sentence: its type and its message."""
     text = shortened(printable(str(error)).strip())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def source_classes_named(classes: Sequence[int]) -> str:
+    """Return the source classes of an attack in words, such as ``source classes 1, 5``."""
+    return f"source class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -33,6 +33,9 @@ OPTIONS = [
                  help="Judge model detectors by N backdoored and N benign models.  [default: the victims alone]"),
     click.option("--victims/--no-victims", default=None,
                  help="Train victims for the no-defense column, not only for what needs one.  [default: yes]"),
+    click.option("--retune/--no-retune", default=None,
+                 help="Also retune each repaired model with 5 poisons, and measure plain fine-tuning beside it.  "
+                      "[default: no]"),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1."),
     click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, metavar="DIR",
                  help="Where records and artifacts go."),

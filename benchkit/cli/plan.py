@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchkit.plan.steps import Step
 
 STAGES = (
-    *("data", "poison", "craft", "train", "judge", "shadows", "prepare", "fit", "score"),
+    *("data", "poison", "craft", "train", "judge", "retune", "shadows", "prepare", "fit", "score"),
     *("population", "audit", "cell"),
 )
 
@@ -64,6 +64,7 @@ def _told(asked: Request) -> dict[str, Any]:
         "poison_rates": list(spec.poison_rates),
         "recipes": _each([str(spec.recipe_for(dataset))] for dataset in spec.datasets),
         "population": spec.population,
+        "retune": spec.retune,
         "shard": asked.part or None,
         "cells": len(made.cells),
         "cells_done": sum(key not in missing for key in made.cells),

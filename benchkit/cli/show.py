@@ -12,6 +12,7 @@ from benchkit.cli._complete import shown
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.records.declared import crafted, in_record
 from benchkit.records.metric import Metric
+from benchkit.records.metrics import NEEDED
 from benchkit.text import say
 
 KINDS = ("attacks", "defenses", "datasets")
@@ -79,11 +80,12 @@ def assumptions(cls: type[Any], component: Any) -> str:
         return "; ".join([controls, labels, *model, *learns])
     if issubclass(cls, Defense):
         share = f"clean images worth {100 * component.clean:g} % of the training set"
+        share += "" if component.labelled else ", without labels"
         data = share if component.clean else "no clean images"
         if overlaps(component.clean):
             data += " (clean versions of images the victim trains on among them)"
-        model = ["needs the victim model"] if "model" in cls.needs else []
-        return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *model])
+        needs = [f"needs {words}" for name, words in NEEDED.items() if name in cls.needs]
+        return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *needs])
     if issubclass(cls, Dataset):
         mirror = "a mirror image is of another class, or of none: every recipe trains without mirroring (flip=false)"
         own = [f"on a CPU, {cls.cpu_model} is trained unless you name a model"] if cls.cpu_model else []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchkit.execute.request import ExecutionOptions, Request
     from benchkit.report.figures.spectra import Panel
 
-NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "population"))
+NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "retune", "population"))
 """Shared options that a figure does not use."""
 
 

@@ -66,6 +66,10 @@ class AttackWrapper(Attack):
         """Return the target of the wrapped attack."""
         return self.base.target_class(scene)
 
+    def source_classes(self) -> tuple[int, ...]:
+        """Return the source classes of the wrapped attack."""
+        return self.base.source_classes()
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the target labels of the wrapped attack."""
         return self.base.target_labels(labels, scene)
@@ -97,6 +101,11 @@ class AttackWrapper(Attack):
     def cover_rate(self) -> float:  # type: ignore[override]
         """The cover rate of the wrapped attack."""
         return self.base.cover_rate
+
+    @property
+    def test_strength(self) -> float:  # type: ignore[override]
+        """The test strength of the wrapped attack."""
+        return self.base.test_strength
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]

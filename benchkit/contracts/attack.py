@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from benchkit.contracts.data import Poisoned, Split, Tensors
+from benchkit.contracts.sources import class_numbers, sources_fault
 from benchkit.params.component import Component, param
 from benchkit.protocol import poison_rows
 from benchkit.records.metric import Metric
@@ -43,6 +44,8 @@ class Attack(Component, ABC):
             however many pixels change; other stamps that change most pixels must define ``control``.
         cover_rate: share of the training set that ``poison`` turns into covers: 0 unless it derives from
             :class:`CoverImages`.
+        test_strength: what ``stamp`` finds as ``scene.strength`` for test images, where it finds 1 in training: 1
+            unless it derives from :class:`StrengthAtTest`.
     """
 
     access: ClassVar[Literal["data", "training", "none"]] = "data"
@@ -52,8 +55,9 @@ class Attack(Component, ABC):
     benign: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    # No annotation: a ClassVar would hide the parameter of the same name in a later base.
+    # No annotations: a ClassVar would hide the parameter of the same name in a later base.
     cover_rate = 0.0
+    test_strength = 1.0
 
     target: int = param(
         0, "class the trigger leads to; -1: drawn, for each model of a population anew", ge=0, auto=DRAWN
@@ -66,7 +70,10 @@ class Attack(Component, ABC):
 
     @abstractmethod
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
-        """Return the images with the trigger: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape."""
+        """Return the images with the trigger: uint8 (N, C, H, W) -> a new uint8 tensor of the same shape.
+
+        It stamps poisons and test images. An attack that stamps the latter harder reads ``scene.strength``.
+        """
 
     def control(self, images: Tensor, scene: Scene) -> Tensor:
         """Return the images with the processing of ``stamp``, but without the trigger: uint8 (N, C, H, W) -> the same.
@@ -90,13 +97,15 @@ class Attack(Component, ABC):
         """Draw what belongs to one victim: it runs for each model of a population, ``prepare`` once for all.
 
         The tensors are added to those of ``prepare`` in ``scene.prepared``, so names must differ. If ``target`` is -1,
-        the base returns ``target``, int64 (); an overriding ``draw`` includes ``**super().draw(scene)``.
+        the base returns ``target``, int64 (), which is no source class; an overriding ``draw`` includes
+        ``**super().draw(scene)``.
         """
         if self.target != DRAWN:
             return {}
         import torch
 
-        return {"target": torch.randint(scene.classes, (), generator=scene.rng)}
+        able = [label for label in range(scene.classes) if label not in self.source_classes()]
+        return {"target": torch.tensor(able)[torch.randint(len(able), (), generator=scene.rng)]}
 
     def crafts(self) -> bool:
         """Return whether anything is crafted or drawn before an image can be stamped."""
@@ -127,6 +136,20 @@ class Attack(Component, ABC):
         """Return the target class: ``target``, or the drawn one."""
         return int(scene.prepared["target"]) if self.target == DRAWN else self.target
 
+    def source_classes(self) -> tuple[int, ...]:
+        """Return the classes whose images the trigger is meant for; empty: all but the target.
+
+        ASR, RA, controls and detection are measured on test images of these classes, ``asr_others`` on all others.
+        """
+        return ()
+
+    def is_source(self, labels: Tensor) -> Tensor:
+        """Return whether images with these true labels are of the source classes, bool (N,)."""
+        import torch
+
+        sources = self.source_classes()
+        return torch.isin(labels, labels.new_tensor(sources)) if sources else torch.ones_like(labels, dtype=torch.bool)
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the labels that the attacker wants for images with these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":
@@ -134,12 +157,12 @@ class Attack(Component, ABC):
         return labels.new_full(labels.shape, self.target_class(scene))
 
     def poison(self, train: Split, scene: Scene) -> Poisoned:
-        """Stamp and relabel rate * N images, rounded down, drawn from non-target classes.
+        """Stamp and relabel rate * N images, rounded down, drawn from the source classes without the target.
 
         N is the size of the whole training set. Clean-label attacks override this.
         """
         wanted = self.target_labels(train.labels, scene)
-        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng)
+        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng, self.is_source(train.labels))
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier | Trained:
@@ -154,7 +177,39 @@ class Attack(Component, ABC):
         """Return why this attack cannot run on such images, or None. Called before anything runs."""
         if self.target >= classes:
             return f"target={self.target} is not a class: this dataset has {classes} (0 to {classes - 1})"
-        return None
+        return sources_fault(self.source_classes, classes, self.target, self.mapping)
+
+
+@dataclass(frozen=True)
+class SourceClasses(Attack, ABC):
+    """The base of attacks whose trigger is meant for images of some classes only.
+
+    The inherited ``poison`` stamps images of these classes; one of your own asks ``self.is_source(labels)``. What the
+    trigger does to images of other classes is measured apart.
+    """
+
+    source: str = param("1", "classes whose images the trigger is meant for, such as 1 or 1+5; all: all but the target")
+
+    def source_classes(self) -> tuple[int, ...]:
+        """Return the classes that ``source`` names. Raises SpecError for any other text."""
+        return class_numbers(self.source)
+
+
+@dataclass(frozen=True)
+class StrengthAtTest(Attack, ABC):
+    """The base of attacks that stamp test images harder than the poisons in training.
+
+    ``stamp`` and ``control`` scale their trigger by ``scene.strength``, which is 1 for poisons. An attack with a factor
+    of its own redeclares the parameter with another default.
+    """
+
+    test_strength: float = param(
+        1.0,
+        "strength of the trigger on test images, as a multiple of that in training",
+        gt=0,
+        used_by_prepare=False,
+        used_by_training=False,
+    )
 
 
 @dataclass(frozen=True)

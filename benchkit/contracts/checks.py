@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.contracts.data import Data, Poisoned, Split
 from benchkit.contracts.trained import Trained
 from benchkit.errors import ContractError, DataError
+from benchkit.text import source_classes_named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,10 +35,16 @@ def images(name: str, what: str, given: Tensor, returned: Any) -> Tensor:
     return returned.to(given.device)
 
 
+def some_to_stamp(attack: Attack, rows: Tensor) -> None:
+    """Check that there are test images to stamp, given their indices. Raises ContractError."""
+    sources = attack.source_classes()
+    if len(rows) == 0:
+        why = f"none is of {source_classes_named(sources)}" if sources else "every image already has the wanted label"
+        raise ContractError(f"{attack.name} has no test image to stamp: {why}")
+
+
 def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
     """Check that a stamp changes pixels: without a change nothing is measured. Raises ContractError."""
-    if len(clean) == 0:
-        raise ContractError(f"{name} has no test image to stamp: every image already has the wanted label")
     changed = (clean != stamped).flatten(1).any(1).double().mean().item()
     if changed < CHANGED:
         raise ContractError(f"{name}.stamp changed no pixel in {1 - changed:.0%} of the test images")

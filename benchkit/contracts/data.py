@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from benchkit.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +38,30 @@ class Split:
     def to(self, device: torch.device | str) -> Split:
         """Return the same split on a device."""
         return Split(self.images.to(device), self.labels.to(device))
+
+
+class Unlabelled(Split):
+    """Clean images without labels: for a defense that declares ``labelled = False``, reading labels is an error."""
+
+    def __init__(self, images: Tensor) -> None:
+        object.__setattr__(self, "images", images)
+
+    @property
+    def labels(self) -> NoReturn:
+        """Raises ContractError."""
+        raise ContractError(
+            "this defense says that its clean images have no labels (labelled = False), but used them: leave that out"
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: Tensor | slice) -> Unlabelled:
+        return Unlabelled(self.images[rows])
+
+    def to(self, device: torch.device | str) -> Unlabelled:
+        """Return the same images on a device."""
+        return Unlabelled(self.images.to(device))
 
 
 @dataclass(frozen=True)

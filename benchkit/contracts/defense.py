@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from benchkit.contracts.answers import VICTIM
 from benchkit.contracts.thresholds import ARGMAX, allowed_fpr, fault
 from benchkit.contracts.verdict import Verdict, plain
 from benchkit.errors import ContractError
@@ -28,12 +29,16 @@ class Defense(Component, ABC):
 
     Class attributes:
         stage: when it acts, in words; set by the kind.
-        needs: ``frozenset({"model"})`` if it needs the victim model.
+        needs: what it needs of the victim: ``model`` for ``scene.model`` (weights, features, gradients), ``logits`` for
+            ``scene.logits(images)`` alone, ``labels`` for ``scene.labels(images)`` alone, ``train`` for its training
+            set with whatever poisons are in it, ``scene.train``.
         kind: the kind's name; set by the kind.
-        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``score``, ``audit``); set
-            by the kind. ``judge`` holds the undefended victim's predictions, ``score`` an input detector's scores of
-            clean images, ``audit`` a model detector's scores.
+        reads_steps: the shared steps that its cells read (``victim``, ``poison``, ``judge``, ``score``, ``audit``,
+            ``retune``); set by the kind. ``judge`` holds the undefended victim's predictions, ``score`` an input
+            detector's scores of clean images, ``audit`` a model detector's scores, ``retune`` what a repaired model is
+            retuned with, where that is asked for.
         clean: share of the training set that it holds as clean images: 0 unless it derives from :class:`CleanImages`.
+        labelled: False if it needs no labels of its clean images, ``scene.clean``; reading them is then an error.
         has_victim: whether it acts on a trained victim, which ``fit`` may learn from; set by the kind.
         metrics: numbers of its own that each :class:`benchkit.Verdict` has, besides those of its kind.
     """
@@ -44,6 +49,7 @@ class Defense(Component, ABC):
     reads_steps: ClassVar[frozenset[str]] = frozenset({"judge"})
     has_victim: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = ()
+    labelled: ClassVar[bool] = True
     # No annotation: a ClassVar of a kind would hide the parameter of the same name in a later base.
     clean = 0.0
 
@@ -63,6 +69,19 @@ class Defense(Component, ABC):
         be overridden in a training filter or robust training: there is no victim yet.
         """
         return {}
+
+    def asks_victim(self) -> bool:
+        """Return whether it needs the victim, or what the victim predicts."""
+        return not self.needs.isdisjoint(VICTIM)
+
+    def asks_train(self) -> bool:
+        """Return whether it needs the victim's training set. Raises ContractError where its kind cannot have it."""
+        own = "train" in self.needs
+        judges = "audit" in self.reads_steps
+        if own and (judges or not self.has_victim):
+            why = "judges models whose training sets nobody has" if judges else "is given the training set"
+            raise ContractError(f"{self.name}, a {self.kind}, {why}: leave 'train' out of its needs")
+        return own
 
     def fits(self) -> bool:
         """Return whether it learns from each victim.
@@ -93,7 +112,7 @@ class Defense(Component, ABC):
 
 @dataclass(frozen=True)
 class CleanImages(Defense, ABC):
-    """The base of defenses that hold clean labelled images, ``scene.clean``; for others, reading them is an error.
+    """The base of defenses that hold clean images, ``scene.clean``; for others, reading them is an error.
 
     Input detectors, model detectors and repairs include it. A defense of another kind that needs clean images also
     derives from it: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
@@ -208,12 +227,19 @@ class ModelRepair(CleanImages, ABC):
 
     stage: ClassVar[str] = "after training"
     kind: ClassVar[str] = "model repair"
-    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge"})
+    reads_steps: ClassVar[frozenset[str]] = frozenset({"victim", "judge", "retune"})
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     @abstractmethod
     def repair(self, scene: Scene) -> Classifier | Verdict:
         """Return the repaired model; ``scene.model`` is the defender's own copy and may be changed."""
+
+    def own_epochs(self) -> float:
+        """Return the passes over ``scene.clean`` that it trains in loops of its own, beside ``scene.fit``.
+
+        With ``--retune``, plain fine-tuning for as many passes as both together is measured beside the repair.
+        """
+        return 0.0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from benchkit.contracts.answers import Query
     from benchkit.contracts.data import Split, Tensors
     from benchkit.contracts.steering import Optimizer, Sam, Steering
     from benchkit.models.classifier import Classifier
@@ -82,6 +83,9 @@ class Scene:
         others: in ``prepare``, the training splits of the datasets that a defense requested, by their spec.
         shadows: in ``prepare``, the shadow models that a defense requested, by number, in eval mode.
         rate: the value of ``poison_rate``, or None if there is none.
+        level: the value of ``strength``, or None if there is none.
+        known: the value of ``train``, or None if there is none.
+        answers: what the victim may be asked, by name.
     """
 
     classes: int
@@ -96,6 +100,9 @@ class Scene:
     others: Mapping[str, Split] = field(default_factory=lambda: OTHERS, repr=False)
     shadows: Sequence[Classifier] = field(default_factory=lambda: SHADOWS, repr=False)
     fitted: Tensors = field(default_factory=lambda: FITTED)
+    level: float | None = None
+    known: Split | None = field(default=None, repr=False)
+    answers: Mapping[str, Query] = field(default_factory=dict, repr=False)
 
     @property
     def poison_rate(self) -> float:
@@ -110,6 +117,19 @@ class Scene:
                 "for benchkit spectrum: use it in poison(), train() or stamp() of a run, or declare a parameter"
             )
         return self.rate
+
+    @property
+    def strength(self) -> float:
+        """How strong an attack's stamp is to be: 1 in training, its ``test_strength`` on test images.
+
+        Raises ContractError in ``prepare`` and ``draw``, whose result both share, and for defenders.
+        """
+        if self.level is None:
+            raise ContractError(
+                "scene.strength is for attacks, but not in prepare() or draw(), whose result training and test share: "
+                "use it in stamp(), control(), poison() or train()"
+            )
+        return self.level
 
     @property
     def clean(self) -> Split:
@@ -137,6 +157,41 @@ class Scene:
                 "poison() or train() of an attack, or in the methods of a defense after prepare()"
             )
         return self.granted
+
+    @property
+    def train(self) -> Split:
+        """The victim's training set, poisons included, for a defense that declares it; nothing marks the poisons.
+
+        Raises ContractError for all others. Training filters and robust training get it as an argument.
+        """
+        if self.known is None:
+            raise ContractError(
+                "this component used scene.train, the victim's training set; a defense that acts on a victim declares "
+                "it: needs = frozenset({'train'}), and has it in fit() and in the methods after it"
+            )
+        return self.known
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the victim's logits, float32 (N, K), of images uint8 or float in [0, 1], (N, C, H, W).
+
+        For defenses that need no more of the victim. Raises ContractError unless ``needs`` has ``logits`` or ``model``.
+        """
+        return self._asked("logits", images)
+
+    def labels(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the classes that the victim predicts, int64 (N,), of images uint8 or float in [0, 1], (N, C, H, W).
+
+        Raises ContractError unless ``needs`` has ``labels``, ``logits`` or ``model``.
+        """
+        return self._asked("labels", images)
+
+    def _asked(self, what: str, images: torch.Tensor) -> torch.Tensor:
+        if what not in self.answers:
+            raise ContractError(
+                f"this component used scene.{what}(); a defense declares it: needs = frozenset({{'{what}'}}), and uses "
+                "it in the methods after prepare()"
+            )
+        return self.answers[what](images)
 
     def fit(
         self,

@@ -9,7 +9,7 @@ from benchkit.plan.steps import Plan, Step
 
 Expected = Callable[[Step], float | None]
 Rank = tuple[int, float, int]
-DEPTH = {"cell": 3, "judge": 2, "fit": 2, "score": 2, "audit": 2, "train": 1, "population": 1}
+DEPTH = {"cell": 3, "judge": 2, "fit": 2, "score": 2, "audit": 2, "retune": 2, "train": 1, "population": 1}
 """The progress of a step towards its cell: a victim that was begun is finished before the next one begins."""
 
 

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, str | bool] = {
     "poison_rate": "0.1",
     "population": "0",
     "victims": True,
+    "retune": False,
 }
 
 

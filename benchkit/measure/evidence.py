@@ -28,12 +28,14 @@ LARGEST = 96
 class Measurement:
     """The result of measuring a cell: numbers, JSON that a report can draw, and what the defense said, checked.
 
-    There is one verdict, or one for each model that a model detector judged.
+    There is one verdict, or one for each model that a model detector judged. ``aside`` are the seconds in it that went
+    into other models than that of the defense.
     """
 
     metrics: Metrics
     exhibits: Mapping[str, Any] = field(default_factory=dict)
     verdicts: Sequence[Verdict] = ()
+    aside: float = 0.0
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

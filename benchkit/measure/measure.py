@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoDefense
@@ -15,6 +16,7 @@ from benchkit.measure.evidence import Measurement, gallery, merged, strip
 from benchkit.measure.input_detector import measure_input_detector
 from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
+from benchkit.measure.retuning import Counter, fine_tuned, retuned
 from benchkit.measure.told import certified, told
 from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
 from benchkit.measure.visibility import visibility
@@ -49,17 +51,20 @@ def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
 
 
-def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth) -> Metrics:
-    """Return C-Acc over all test images, and ASR and RA over the triggered ones, from predicted labels."""
+def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth, others: Tensor | None = None) -> Metrics:
+    """Return C-Acc over all test images, ASR and RA over the triggered ones, and ASR over others, by their labels."""
     metrics = {"c_acc": mean(clean == truth.test.labels)}
     if not truth.benign:
         metrics["asr"] = mean(triggered == truth.wanted)
         metrics["ra"] = mean(triggered == truth.test.labels[truth.rows])
+    if truth.others and others is not None:
+        metrics["asr_others"] = mean(others == truth.others.wanted)
     return metrics
 
 
 def _baseline(truth: GroundTruth) -> Metrics:
-    return accuracies(truth.judged["clean"], truth.judged["triggered"], truth) if truth.judged else {}
+    judged = truth.judged
+    return accuracies(judged["clean"], judged["triggered"], truth, judged.get("others")) if judged else {}
 
 
 def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
@@ -68,7 +73,8 @@ def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
     DER = (max(0, drop of ASR) - max(0, drop of C-Acc) + 1) / 2 (Zhu et al., 2023).
     """
     triggered = predict(truth.triggered) if not truth.benign else truth.wanted
-    metrics = accuracies(predict(truth.test.images), triggered, truth)
+    others = predict(truth.others.images) if truth.others else None
+    metrics = accuracies(predict(truth.test.images), triggered, truth, others)
     before = _baseline(truth)
     if "asr" in before:
         gained = max(0.0, before["asr"] - metrics["asr"])
@@ -155,10 +161,18 @@ def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor
 
 
 def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
-    """Measure the model that the defense repairs from its copy of the victim."""
-    scene = scene_for("repair")
+    """Measure the model that the defense repairs from its copy of the victim, and retune it where that is asked for."""
+    counter = Counter()
+    scene = counter.watching(scene_for("repair")) if truth.retuning else scene_for("repair")
     said = verdict(defense, "repair", defense.repair(scene), scene)
-    return Measurement(_defended(_labels(checks.model(defense.name, "repair", said.score)), truth), verdicts=[said])
+    repaired = checks.model(defense.name, "repair", said.score)
+    metrics = _defended(_labels(repaired), truth)
+    if truth.retuning is None:
+        return Measurement(metrics, verdicts=[said])
+    begun = perf_counter()
+    metrics |= retuned(repaired, truth.retuning, truth)
+    metrics |= fine_tuned(counter.shown, defense.own_epochs(), scene_for("fine-tune", grant=True), truth)
+    return Measurement(metrics, verdicts=[said], aside=perf_counter() - begun)
 
 
 def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:

@@ -14,6 +14,19 @@ from benchkit.measure.population import Verdicts
 if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned, Split
     from benchkit.contracts.verdict import Verdict
+    from benchkit.models.classifier import Classifier
+
+
+class Others(NamedTuple):
+    """Test images of classes that a trigger is not meant for, nor its target.
+
+    Attributes:
+        images: uint8 (L, C, H, W) with the trigger.
+        wanted: int64 (L,), the label the trigger leads to.
+    """
+
+    images: Tensor
+    wanted: Tensor
 
 
 class Stamped(NamedTuple):
@@ -24,12 +37,27 @@ class Stamped(NamedTuple):
         images: uint8 (M, C, H, W) with the trigger.
         wanted: int64 (M,), the label the attacker wants for each.
         control: uint8 (M, C, H, W), with the same processing but without the trigger.
+        others: stamped images of other than the source classes; None if all classes are.
     """
 
     rows: Tensor
     images: Tensor
     wanted: Tensor
     control: Tensor
+    others: Others | None = None
+
+
+@dataclass(frozen=True)
+class Retuning:
+    """How a repaired model is put to the test once more.
+
+    Attributes:
+        tune: fine-tunes a copy of a model on clean images and a few poisons.
+        benign: the labels that the benign victim, tuned in the same way, predicts for the triggered images, int64 (M,).
+    """
+
+    tune: Callable[[Classifier], Classifier]
+    benign: Tensor
 
 
 SCORED = "_scores"
@@ -59,17 +87,20 @@ class GroundTruth:
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
         shortfall: the clause about crafting that did not reach its goal, or None.
         test: the clean test split; on a benign row, after its processing.
-        rows: int64, indices of the stamped images in ``test``: those whose label is not the wanted one.
+        rows: int64, indices of the stamped images in ``test``: those of the source classes whose label is not the
+            wanted one.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
         control: uint8, the same images with the stamp's processing but without the trigger.
+        others: the stamped images of other than the source classes; None if all classes are.
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
-        judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``) and of the benign one
-            (``benign_triggered``, ``benign_clean``); empty without victims.
+        judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``, and ``others`` where there
+            are some) and of the benign one (``benign_triggered``, ``benign_clean``); empty without victims.
         scored: what an input detector says of the test images before a benign row's processing (for that kind).
         names: the names of the classes.
         targets: the class to which the trigger of the victim, or of each model of a population, leads; None where it
             leads to several. Empty on benign rows.
+        retuning: how what a repair returns is retuned; None where nobody asked for it.
         audited: the results of a model detector for this victim, or for a population like it.
         benign_audited: its results for benign models.
     """
@@ -80,6 +111,7 @@ class GroundTruth:
     triggered: Tensor
     wanted: Tensor
     control: Tensor
+    others: Others | None = None
     train: Poisoned | None = None
     plain: bool = True
     shortfall: str | None = None
@@ -87,6 +119,7 @@ class GroundTruth:
     scored: CleanScores | None = None
     names: tuple[str, ...] = ()
     targets: tuple[int | None, ...] = ()
+    retuning: Retuning | None = None
     audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
     benign_audited: Verdicts = field(default_factory=lambda: Verdicts([], []))
 

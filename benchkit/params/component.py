@@ -27,6 +27,7 @@ class Param:
     choices: tuple[Value, ...] | None = None
     used_by_prepare: bool = True
     used_by_fit: bool = True
+    used_by_training: bool = True
     auto: float | None = None
 
     def bounds(self) -> str:
@@ -66,16 +67,18 @@ def param(
     choices: tuple[Value, ...] | None = None,
     used_by_prepare: bool = True,
     used_by_fit: bool = True,
+    used_by_training: bool = True,
     auto: float | None = None,
 ) -> Any:
     """Declare one parameter of a component: a dataclass field with a default, a description and bounds.
 
     The field's annotation must be ``int``, ``float``, ``bool`` or ``str``. Values given as text are converted to it; a
     float may also be written as a fraction (``1/3``). ``used_by_prepare=False`` states that ``prepare`` does not use
-    it, so that a change does not repeat ``prepare``; ``used_by_fit=False`` states the same of a defense's ``fit``.
+    it, so that a change does not repeat ``prepare``; ``used_by_fit=False`` states the same of a defense's ``fit``,
+    ``used_by_training=False`` of an attack's ``poison`` and ``train``.
     ``auto`` is a number outside the bounds with which the component chooses the value itself.
     """
-    meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, used_by_fit, auto)
+    meta = Param(help, ge, gt, le, lt, choices, used_by_prepare, used_by_fit, used_by_training, auto)
     return dataclasses.field(default=default, metadata={"param": meta})
 
 
@@ -146,6 +149,11 @@ class Component:
         """Return the parameters that a defense's ``fit`` depends on."""
         meta = fields_of(type(self))
         return {name: value for name, value in self.params().items() if meta[name][2].used_by_fit}
+
+    def training_params(self) -> dict[str, Value]:
+        """Return the parameters that an attack's ``poison`` and ``train`` depend on."""
+        meta = fields_of(type(self))
+        return {name: value for name, value in self.params().items() if meta[name][2].used_by_training}
 
 
 def text(value: Value) -> str:

@@ -11,15 +11,15 @@ from benchkit.plan.reach import reached
 
 CONTRACTS = ("benchkit.contracts.", "benchkit.params.")
 """Folders whose classes count where a stage, or a plugin, calls their methods."""
-Method = Literal["prepare", "fit"]
-"""Methods of a component whose results are kept under keys of their own."""
+Method = Literal["prepare", "fit", "training"]
+"""Methods of a component whose results are kept under keys of their own; ``training``: ``poison`` and ``train``."""
 
 
 def component_id(component: Component, method: Method | None = None) -> dict[str, Any]:
     """Return what identifies a component in a key: name, parameters and code (or its pinned ``version``).
 
     For the key of one method's result, the parameters that this method does not use are left out (``used_by_prepare``,
-    ``used_by_fit``). ``prepared_as`` is the name for ``prepare``.
+    ``used_by_fit``, ``used_by_training``). ``prepared_as`` is the name for ``prepare``.
     """
     params = _params(component, method)
     params |= {name: component_id(one, method) for name, one in component.nested().items() if name in params}
@@ -29,9 +29,13 @@ def component_id(component: Component, method: Method | None = None) -> dict[str
 
 
 def _params(component: Component, method: Method | None) -> dict[str, Any]:
-    if method is None:
-        return dict(component.params())
-    return dict(component.prepare_params() if method == "prepare" else component.fit_params())
+    used = {
+        None: component.params,
+        "prepare": component.prepare_params,
+        "fit": component.fit_params,
+        "training": component.training_params,
+    }
+    return dict(used[method]())
 
 
 def _lineage(cls: type[Component]) -> list[str]:
@@ -51,9 +55,9 @@ def _code_of(roots: tuple[str, ...]) -> str:
 
 
 @functools.cache
-def identified(component: Component) -> dict[str, Any]:
-    """Return ``component_id``, worked out once per component."""
-    return component_id(component)
+def identified(component: Component, method: Method | None = None) -> dict[str, Any]:
+    """Return ``component_id``, worked out once per component and method."""
+    return component_id(component, method)
 
 
 @functools.cache

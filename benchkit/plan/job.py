@@ -19,6 +19,7 @@ Stage = Literal[
     "score",
     "population",
     "audit",
+    "retune",
     "spectrum",
     "cell",
     "scan",
@@ -52,7 +53,7 @@ class Role:
 
 
 DATA, CRAFT, POISON, PREPARE, JUDGE = Role("data"), Role("craft"), Role("poison"), Role("prepare"), Role("judge")
-FIT, SCORES = Role("fit"), Role("scores")
+FIT, SCORES, RETUNE = Role("fit"), Role("scores"), Role("retune")
 VICTIM, BENIGN, SURROGATE, SUSPECTS = Role("victim"), Role("benign"), Role("surrogate"), Role("suspects")
 OTHER, SHADOWS, AUDIT, BENIGN_AUDIT = "other", "shadows", "audit", "benign audit"
 """Kinds of roles that come in numbers: the datasets a defense also learns from, shadow models, and audits."""

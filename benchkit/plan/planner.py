@@ -21,6 +21,7 @@ from benchkit.plan.job import (
     OTHER,
     POISON,
     PREPARE,
+    RETUNE,
     SCORES,
     SHADOWS,
     SURROGATE,
@@ -105,7 +106,7 @@ class Planner(Part):
         """Add the step that poisons the training set; benign rows share one, that of no attack."""
         attack = NoAttack() if attack.benign else attack
         parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
-        identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
+        identity = {"attack": identified(attack, "training"), "rate": rate, "seed": self.seed}
         return self.add("poison", identity, parents, f"poison {attack}", attack=str(attack), poison_rate=rate)
 
     @once
@@ -118,7 +119,7 @@ class Planner(Part):
         own = attack.controls_training()
         parents = {DATA: self.data(), POISON: self.poison(attack, rate)}
         parents |= {**self.craft(attack), **self.surrogate(attack)} if own else {}
-        own_way = identified(attack) if own else None
+        own_way = identified(attack, "training") if own else None
         identity = {"attack": own_way, "purpose": purpose, **self._net(), "seed": self.seed}
         label = f"train {self.model} on {attack}" + (" for attackers" if purpose == "surrogate" else "")
         return self.add("train", identity, parents, label, attack=str(attack), poison_rate=rate, purpose=purpose)
@@ -130,6 +131,17 @@ class Planner(Part):
         parents = {DATA: self.data(), **victims, **self.craft(attack)}
         identity = {"attack": identified(attack), "rate": rate, "seed": self.seed}
         return self.add("judge", identity, parents, f"judge {attack}", attack=str(attack), poison_rate=rate)
+
+    @once
+    def retune(self, attack: Attack, rate: float) -> dict[Role, Ref]:
+        """Add the step that draws the poisons of retuning and retunes the benign victim; return it as a parent."""
+        if attack.benign:
+            return {}
+        victims = {BENIGN: self.train(NoAttack(), 0.0), POISON: self.poison(attack, rate)}
+        parents = {DATA: self.data(), **victims, **self.stamping(attack, rate)}
+        identity = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
+        label = f"retune the benign victim with poisons of {attack}"
+        return {RETUNE: self.add("retune", identity, parents, label, attack=str(attack), poison_rate=rate)}
 
     @once
     def prepare(self, defense: Defense) -> dict[Role, Ref]:
@@ -168,7 +180,8 @@ class Planner(Part):
         if not defense.fits() or "audit" in defense.reads_steps:
             return {}
         attack = NoAttack() if attack.benign else attack
-        victim = {VICTIM: self.train(attack, rate)} if "model" in defense.needs else {}
+        victim = {VICTIM: self.train(attack, rate)} if defense.asks_victim() else {}
+        victim |= {POISON: self.poison(attack, rate)} if defense.asks_train() else {}
         parents = {DATA: self.data(), **victim, **self.prepare(defense)}
         identity = {"defense": component_id(defense, "fit"), **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate} if victim else {}
@@ -193,7 +206,7 @@ class Planner(Part):
         if not self.spec.population:
             return [self.train(attack, rate)]
         attack = NoAttack() if attack.benign else attack
-        same = {"attack": identified(attack), "rate": rate, **self._net(), "seed": self.seed}
+        same = {"attack": identified(attack, "training"), "rate": rate, **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate}
         parents = {DATA: self.data(), **self.craft(attack), **self.surrogate(attack)}
         found = []
@@ -217,18 +230,21 @@ class Planner(Part):
 
     def shared(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
         """Add the shared steps that a cell reads; return them as parents."""
-        uses = set(defense.reads_steps) - (set() if self.spec.victims else {"judge"})
+        unasked = {name for name, asked in (("judge", self.spec.victims), ("retune", self.spec.retune)) if not asked}
+        uses = set(defense.reads_steps) - unasked
         parents: dict[Role, Ref] = {}
         if "judge" in uses:
             parents[JUDGE] = self.judge(attack, rate)
-        if "poison" in uses:
+        if defense.asks_train() or "poison" in uses:
             parents[POISON] = self.poison(attack, rate)
         if "score" in uses:
             parents[SCORES] = self.scores(attack, rate, defense)
+        if "retune" in uses:
+            parents |= self.retune(attack, rate)
         if "audit" in uses:
             parents |= self.audits(AUDIT, attack, rate, defense)
             parents |= self.audits(BENIGN_AUDIT, NoAttack(), 0.0, defense)
-        elif "victim" in uses or "model" in defense.needs:
+        elif "victim" in uses or defense.asks_victim():
             parents[VICTIM] = self.train(attack, rate)
         return parents
 

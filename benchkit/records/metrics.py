@@ -11,6 +11,15 @@ CRAFTED = "craft_"
 """What the names of the numbers begin with that an attack's ``prepare`` reports."""
 
 
+NEEDED = {
+    "model": "the victim model",
+    "logits": "the victim's logits, not its weights",
+    "labels": "the victim's predicted labels alone",
+    "train": "the victim's training set",
+}
+"""What a defense may need of a victim, in words."""
+
+
 _ALL = (
     Metric("c_acc", "C-Acc", "higher", "%", "share of clean test images that are classified correctly"),
     Metric(
@@ -20,6 +29,7 @@ _ALL = (
         "%",
         "attack success rate, share of triggered test images of other classes that end in the target class",
     ),
+    Metric("asr_others", "ASR, other classes", "neither", "%", "the same share for classes that it is not meant for"),
     Metric(
         "asr_control",
         "ASR control",
@@ -34,6 +44,10 @@ _ALL = (
         "%",
         "the same share for the benign victim: what the trigger does without a backdoor",
     ),
+    Metric("asr_retuned", "ASR retuned", "lower", "%", "ASR after 5 more epochs with 5 poisons among clean images"),
+    Metric("asr_retuned_benign", "ASR retuned, benign", "neither", "%", "the same for the benign victim"),
+    Metric("asr_finetuned", "ASR fine-tuned", "neither", "%", "ASR after plain fine-tuning as long as the repair's"),
+    Metric("c_acc_finetuned", "C-Acc fine-tuned", "neither", "%", "C-Acc after the same plain fine-tuning"),
     Metric("ra", "RA", "higher", "%", "share of triggered test images that still get their true class"),
     Metric(
         "der",

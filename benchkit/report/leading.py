@@ -22,7 +22,7 @@ PARTS = {
     "acc_argmax": (0.5, ("bdr_argmax", "fpr_argmax")),
 }
 """Metrics that are sums of two shares: the weight, and the two shares."""
-OVER_CLEAN = ("c_acc", "c_acc_after", "certified_acc")
+OVER_CLEAN = ("c_acc", "c_acc_after", "c_acc_finetuned", "certified_acc")
 OVER_MODELS = "target_found"
 OVER_ROWS = ("precision", "recall", "cover_recall", "fpr")
 """Of a training filter, over training images."""

@@ -1,4 +1,4 @@
-"""The facts about a row that do not depend on the defense: doubts about its victim, C-Acc, poisons and covers."""
+"""The facts about a row that do not depend on the defense: its victim, poisons, covers and source classes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, OF_THE_ROW
 from benchkit.records.metrics import metric
 from benchkit.records.record import Record, finite
 from benchkit.report.summaries import Summary, summarize
+from benchkit.text import source_classes_named
 
 TENTH, FIFTH, POINTS = 0.1, 0.2, 0.02
 """A share is clearly below the requested one if a tenth of that is missing, and also a fifth or two points."""
@@ -28,6 +29,8 @@ class Row:
         poisoned: the poisoned share of the training set, if it is clearly below the requested rate.
         covered: the share of covers in the training set, if there are any.
         covers_asked: the requested cover rate, if the share of covers is clearly below it.
+        sources: the classes that the trigger is meant for; empty if it is meant for all but the target.
+        test_strength: the strength of the trigger on test images, as a multiple of that in training.
     """
 
     doubts: frozenset[str] = frozenset()
@@ -37,10 +40,18 @@ class Row:
     poisoned: float | None = None
     covered: float | None = None
     covers_asked: float | None = None
+    sources: tuple[int, ...] = ()
+    test_strength: float = 1.0
 
     def short(self) -> str:
         """Return the poisoned share as written in row heads, if it is below the requested rate."""
         return "" if self.poisoned is None else f"poisoned {metric('poisoned').text(self.poisoned)} %"
+
+    def about(self) -> str:
+        """Return what row heads add to an attack: its source classes and test strength, and what ``short`` returns."""
+        sources = source_classes_named(self.sources) if self.sources else ""
+        strength = f"test strength {self.test_strength:g}" if self.test_strength != 1 else ""
+        return "; ".join(filter(None, (sources, strength, self.short())))
 
 
 def place_of(record: Record) -> Setting:
@@ -66,7 +77,8 @@ def _row(records: Sequence[Record], benign: Sequence[float]) -> Row:
     if asr and asr.mean < IMPLANTED:
         doubts |= {NOT_IMPLANTED}
     highest = max([*benign, *([c_acc.mean] if c_acc else [])], default=None)
-    return Row(frozenset(doubts), highest, asr, records[0].poison_rate, _poisoned(records), *_covered(records))
+    rates = (records[0].poison_rate, _poisoned(records), *_covered(records))
+    return Row(frozenset(doubts), highest, asr, *rates, _sources(records[0]), _strength(records[0]))
 
 
 def _undefended(records: Iterable[Record], name: str) -> Summary | None:
@@ -91,6 +103,16 @@ def _covered(records: Sequence[Record]) -> tuple[float | None, float | None]:
     if found is None:
         return None, None
     return found.mean, asked if finite(asked) and _short(found.mean, asked) else None
+
+
+def _sources(record: Record) -> tuple[int, ...]:
+    found = record.attack_info.get("source_classes")
+    return tuple(label for label in found if type(label) is int) if isinstance(found, list) else ()
+
+
+def _strength(record: Record) -> float:
+    found = record.attack_info.get("test_strength")
+    return found if finite(found) else 1.0
 
 
 def _short(found: float, asked: float) -> bool:

@@ -216,7 +216,7 @@ def require_input_detector(defense: object) -> InputDetector:
     if not isinstance(defense, InputDetector):
         kind = defense.kind or "no detector"
         raise SpecError(f"{defense.name} does not score images (it is: {kind}): use an input detector: freq-detector")
-    if "model" in defense.needs:
+    if defense.asks_victim():
         raise SpecError(
             f"{defense.name} needs the predictions of a model, and a scan of images has none: "
             "use an input detector without a model: freq-detector"

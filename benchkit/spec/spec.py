@@ -28,6 +28,7 @@ class Spec:
     Attributes:
         population: number of models of each kind, backdoored and benign, that a model detector judges; 0: only the
             victims.
+        retune: retune each repaired model with a few poisons, and measure plain fine-tuning beside it.
         others: the datasets that defenses requested, by their text.
         optional: components from ``all`` alone, which are omitted if they do not suit the images.
         left_open: those of ``models`` and ``recipe`` that datasets may replace with their own defaults.
@@ -41,6 +42,7 @@ class Spec:
     poison_rates: tuple[float, ...]
     recipe: Recipe
     victims: bool = True
+    retune: bool = False
     population: int = 0
     others: tuple[tuple[str, Dataset], ...] = ()
     optional: frozenset[Component] = frozenset()
@@ -178,6 +180,17 @@ def population(text: str, defenses: Iterable[Defense]) -> int:
     return int(text)
 
 
+def retune(asked: bool, defenses: Iterable[Defense]) -> bool:
+    """Return whether repaired models are retuned.
+
+    Raises:
+        SpecError: if that is asked for and there is none.
+    """
+    if asked and not any("retune" in one.reads_steps for one in defenses):
+        raise SpecError("--retune is for model repairs: name one, such as fine-tuning, or leave it out")
+    return asked
+
+
 def make(options: Mapping[str, str | bool], registry: Registry, left_open: Iterable[str] = ()) -> Spec:
     """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always included.
 
@@ -199,6 +212,7 @@ def make(options: Mapping[str, str | bool], registry: Registry, left_open: Itera
         poison_rates=poison_rates(text["poison_rate"]),
         recipe=recipe(text["recipe"]),
         victims=victims,
+        retune=retune(bool(options.get("retune")), defenses),
         population=population(text["population"], defenses),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
         left_open=frozenset(left_open),

@@ -9,7 +9,10 @@ from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.spec.values import as_text
 
-SUITE_KEYS = ("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population", "victims")
+SUITE_KEYS = (
+    *("attacks", "defenses", "datasets", "models", "seeds", "poison_rate", "recipe", "population"),
+    *("victims", "retune"),
+)
 
 
 def read_suite(path: Path) -> dict[str, str | bool]:

@@ -9,10 +9,12 @@ from benchkit.params.component import Component
 from benchkit.text import printable, shortened
 
 LISTS = (list, tuple, range)
+FLAGS = ("victims", "retune")
+"""Options that are true or false."""
 
 
 def as_text(name: str, value: object, where: str = "") -> str | bool:
-    """Return an option's value as it is typed on the command line; ``victims`` is true or false.
+    """Return an option's value as it is typed on the command line; ``FLAGS`` are true or false.
 
     Args:
         name: the option, such as ``attacks``.
@@ -22,8 +24,8 @@ def as_text(name: str, value: object, where: str = "") -> str | bool:
     Raises:
         SpecError: when it is anything else.
     """
-    if isinstance(value, bool) != (name == "victims"):
-        wanted = "true or false" if name == "victims" else "text, a number or a list"
+    if isinstance(value, bool) != (name in FLAGS):
+        wanted = "true or false" if name in FLAGS else "text, a number or a list"
         raise SpecError(f"{where}{name} must be {wanted}, got {_told(value)}")
     if isinstance(value, bool):
         return value

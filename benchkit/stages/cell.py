@@ -18,15 +18,20 @@ from benchkit.plan.job import AUDIT, BENIGN_AUDIT, CRAFT, JUDGE, POISON, SCORES,
 from benchkit.records.declared import crafted, in_record
 from benchkit.records.metrics import CRAFTED
 from benchkit.stages.attack import draw
+from benchkit.stages.retune import retuning
 from benchkit.stages.scenes import attacker, defender, tested, triggered
 from benchkit.stages.workspace import Task
 
 
 def make_cell(task: Task) -> dict[str, Any]:
-    """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them."""
+    """Measure one cell; return its metrics, its warnings and what it has to show, as its record holds them.
+
+    ``aside`` are the seconds that are no cost of the defense.
+    """
     found, warnings = measure(task.defense, partial(defender, task), truth(task))
     metrics = {**found.metrics, **_inherited(task)}
-    return {"metrics": metrics, "warnings": warnings, **found.exhibits, "declared": _declared(task, metrics)}
+    declared = _declared(task, metrics)
+    return {"metrics": metrics, "warnings": warnings, "aside": found.aside, **found.exhibits, "declared": declared}
 
 
 def truth(task: Task) -> GroundTruth:
@@ -39,6 +44,7 @@ def truth(task: Task) -> GroundTruth:
         triggered=stamped.images,
         wanted=stamped.wanted,
         control=stamped.control,
+        others=stamped.others,
         train=task.poisoned if task.has(POISON) else None,
         plain=attack.access != "training",
         shortfall=attack.crafter().shortfall(task.info(CRAFT)),
@@ -46,6 +52,7 @@ def truth(task: Task) -> GroundTruth:
         scored=_scored(task),
         names=task.data.classes,
         targets=_targets(task, stamped, audited),
+        retuning=retuning(task),
         audited=audited,
         benign_audited=_verdicts(task, BENIGN_AUDIT),
     )

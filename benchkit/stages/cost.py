@@ -63,6 +63,12 @@ def added(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {"seconds": round(sum(cost["seconds"] for cost in costs), 3), **peaks}
 
 
+def apart(cost: Mapping[str, float], aside: float) -> dict[str, dict[str, float]]:
+    """Return the cost of a cell without the seconds that went into retuning, which are no cost of its defense."""
+    left = {**cost, "seconds": round(cost["seconds"] - aside, 3)}
+    return {"cell": left} | ({"retuning": {**cost, "seconds": round(aside, 3)}} if aside else {})
+
+
 def _reset_peak() -> None:
     # Linux forgets a process's peak on request; elsewhere the peak is that of the process so far.
     with suppress(OSError):

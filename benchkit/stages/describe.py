@@ -60,6 +60,8 @@ def _attack_info(attack: Attack) -> dict[str, Any]:
         "needs": sorted(attack.needs),
         "params": attack.params(),
         **({"cover_rate": attack.cover_rate} if attack.cover_rate else {}),
+        **({"test_strength": attack.test_strength} if attack.test_strength != 1 else {}),
+        **({"source_classes": list(sources)} if (sources := attack.source_classes()) else {}),
     }
 
 
@@ -69,6 +71,7 @@ def _defense_info(defense: Defense, *, overlap: bool) -> dict[str, Any]:
         "stage": defense.stage,
         "needs": sorted(defense.needs),
         "clean": defense.clean,
+        **({"labelled": False} if defense.clean and not defense.labelled else {}),
         "overlap": overlap,
         "params": defense.params(),
     }

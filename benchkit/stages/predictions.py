@@ -44,4 +44,5 @@ def predict_test_images(
     """
     untouched = stamped.control.equal(test[stamped.rows])
     control = clean[stamped.rows] if untouched else ask(stamped.control)
-    return {"clean": clean, "triggered": ask(stamped.images), "control": control}
+    others = {"others": ask(stamped.others.images)} if stamped.others else {}
+    return {"clean": clean, "triggered": ask(stamped.images), "control": control, **others}

@@ -12,12 +12,13 @@ from benchkit.plan.job import AUDIT, FIT, PREPARE, SCORES, Job
 from benchkit.records.record import Record
 from benchkit.stages.attack import make_craft, make_poison, make_train
 from benchkit.stages.cell import make_cell
-from benchkit.stages.cost import Meter, added
+from benchkit.stages.cost import Meter, added, apart
 from benchkit.stages.data import make_data
 from benchkit.stages.defense import make_audit, make_fit, make_prepare, make_score
 from benchkit.stages.describe import acting, describe, moment, parent_costs
 from benchkit.stages.ensembles import make_population, make_shadows
 from benchkit.stages.predictions import make_judge
+from benchkit.stages.retune import make_retune
 from benchkit.stages.spectrum import make_spectrum
 from benchkit.stages.workspace import Result, Task, Workspace
 
@@ -61,6 +62,7 @@ STAGES: dict[str, Callable[[Task], Result]] = {
     "score": make_score,
     "population": make_population,
     "audit": make_audit,
+    "retune": make_retune,
     "spectrum": make_spectrum,
 }
 
@@ -71,13 +73,13 @@ def _run_cell(task: Task) -> dict[str, Any]:
         return {"made": False, "record": found.to_json()}
     with Meter(task.device) as meter, task.cache.untouched(acting(task.job)):
         measured = make_cell(task)
-    written = task.store.write_record(_record(task, measured, meter.cost))
-    return {"made": True, "record": written, "cost": meter.cost}
+    own = apart(meter.cost, measured.pop("aside"))
+    return {"made": True, "record": task.store.write_record(_record(task, measured, own)), "cost": meter.cost}
 
 
-def _record(task: Task, measured: Mapping[str, Any], cost: Mapping[str, float]) -> Record:
-    """Return the record of a measured cell, given the cost of measuring it."""
-    costs = {"cell": cost, **parent_costs(task.job.parents, task.store)}
+def _record(task: Task, measured: Mapping[str, Any], own: Mapping[str, Mapping[str, float]]) -> Record:
+    """Return the record of a measured cell, given the cost of measuring it, by parts."""
+    costs = {**own, **parent_costs(task.job.parents, task.store)}
     found = {
         **measured,
         "metrics": measured["metrics"] | _total(task.job, costs),

@@ -7,11 +7,13 @@ from typing import Any, Literal
 from torch import Tensor
 
 from benchkit.contracts import checks
-from benchkit.contracts.data import Split, Tensors
+from benchkit.contracts.answers import answers
+from benchkit.contracts.attack import Attack
+from benchkit.contracts.data import Split, Tensors, Unlabelled
 from benchkit.contracts.scene import PREPARED, Scene
-from benchkit.measure.truth import Stamped
+from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import CRAFT, DATA, FIT, PREPARE, SURROGATE, VICTIM
+from benchkit.plan.job import CRAFT, DATA, FIT, POISON, PREPARE, SURROGATE, VICTIM
 from benchkit.protocol import generator, holdout_rows
 from benchkit.stages.workspace import Task
 
@@ -42,6 +44,7 @@ def attacker(task: Task, method: Method, purpose: str = "", *, drawn: Tensors | 
         ("attacker", purpose or method),
         prepared=PREPARED if crafting else {**task.kept(CRAFT), **_victim_taught(task, method), **(drawn or {})},
         rate=None if crafting else task.job.poison_rate,
+        level=None if crafting else task.attack.test_strength if method == "stamp" else 1.0,
         granted=task.model(SURROGATE) if modelled else None,
         trainer=task.trainer if modelled or method == "train" else None,
     )
@@ -63,14 +66,17 @@ def defender(
         suspect: the model to hand a copy of instead of the victim.
     """
     defense, train = task.defense, task.data.train
-    granted = suspect.copy() if suspect else None
-    if suspect is None and (grant or "model" in defense.needs) and task.has(VICTIM):
-        granted = task.model(VICTIM)
+    victim = suspect.copy() if suspect else None
+    if suspect is None and (grant or defense.asks_victim()) and task.has(VICTIM):
+        victim = task.model(VICTIM)
+    held = train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None
     return scene(
         task,
-        train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None,
+        Unlabelled(held.images) if held and not defense.labelled else held,
         ("defender", purpose),
-        granted=granted,
+        granted=victim if grant or "model" in defense.needs else None,
+        answers=answers(victim, defense.needs),
+        known=task.poisoned.data if defense.asks_train() and task.has(POISON) else None,
         trainer=task.trainer if fit else None,
         **_defense_learned(task, purpose),
     )
@@ -118,12 +124,20 @@ def _triggered(task: Task) -> Stamped:
     if attack.benign:
         none = test.labels[:0]
         return Stamped(none, test.images[:0], none, test.images[:0])
-    rows = (test.labels != wanted).nonzero().squeeze(1)
+    rows, others = _stampable(attack, test.labels, wanted)
+    checks.some_to_stamp(attack, rows)
     clean = test.images[rows]
     stamped = _stamped(task, clean)
     checks.changes_pixels(attack.name, clean, stamped)
     control = checks.images(attack.name, "control", clean, attack.control(clean.clone(), attacker(task, "stamp")))
-    return Stamped(rows, stamped, wanted[rows], control)
+    apart = Others(_stamped(task, test.images[others]), wanted[others]) if len(others) else None
+    return Stamped(rows, stamped, wanted[rows], control, apart)
+
+
+def _stampable(attack: Attack, labels: Tensor, wanted: Tensor) -> list[Tensor]:
+    """Return the indices of images that are not of the wanted class: of source classes, and of others."""
+    source = attack.is_source(labels)
+    return [(among & (labels != wanted)).nonzero().squeeze(1) for among in (source, ~source)]
 
 
 def _stamped(task: Task, images: Tensor) -> Tensor:

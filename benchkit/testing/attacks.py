@@ -15,7 +15,6 @@ from benchkit.testing.common import (
     alike,
     check_refusal,
     contract_checks,
-    copied,
     home,
     repeats,
     require,
@@ -30,9 +29,10 @@ from benchkit.testing.poisoning import (
     check_poison_labels,
     check_poison_mask,
     check_poison_repeats,
+    check_test_strength,
     poisoned_by,
 )
-from benchkit.testing.world import CLASSES, prepared, worlds_for
+from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
@@ -72,6 +72,20 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
         refused,
         f"{attack.name}.check accepts a target that is no class: return super().check(shape, classes)",
     )
+
+
+def check_source_classes(attack: Attack) -> None:
+    """Source classes are a tuple of whole numbers; ``check`` refuses one that is no class, or is the target."""
+    sources = attack.source_classes()
+    numbers = isinstance(sources, tuple) and all(type(label) is int for label in sources)
+    require(numbers, f"{attack.name}.source_classes returns {sources!r}: return a tuple of classes, such as (1, 5)")
+    if not sources:
+        return
+    shape, todo = home(attack).shape, "return super().check(shape, classes)"
+    few = attack.check(shape, max(sources)) is not None
+    require(few, f"{attack.name}.check accepts a source class that is no class: {todo}")
+    both = dataclasses.replace(attack, target=sources[0], mapping="all-to-one").check(shape, CLASSES) is not None
+    require(both, f"{attack.name}.check accepts a target that is a source class: {todo}")
 
 
 def check_reports(attack: Attack) -> None:
@@ -198,6 +212,7 @@ CHECKS = (
     check_metrics,
     check_threat_model,
     check_refuses_a_missing_class,
+    check_source_classes,
     check_reports,
     check_prepare,
     check_prepare_repeats,
@@ -215,6 +230,7 @@ CHECKS = (
     check_cover_count,
     check_poison_labels,
     check_poison_repeats,
+    check_test_strength,
     check_train,
 )
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchkit.contracts.data import Split, Tensors
+from benchkit.contracts.data import Split, Tensors, Unlabelled
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
 from benchkit.store.tensors import pack, unpack
@@ -186,20 +186,18 @@ def alike(first: Tensor, second: Tensor) -> bool:
     return first.dtype == second.dtype and torch.equal(first, second)
 
 
-def copied(split: Split) -> Split:
-    """Return an independent copy."""
-    return Split(split.images.clone(), split.labels.clone())
-
-
 def unchanged(split: Split, before: Split) -> bool:
     """Return whether a split is unchanged."""
-    return alike(split.images, before.images) and alike(split.labels, before.labels)
+    bare = isinstance(split, Unlabelled)
+    return alike(split.images, before.images) and (bare or alike(split.labels, before.labels))
 
 
 def require_untouched(method: str, scene: Scene, where: World, *, model: bool = True) -> None:
     """Require that a defender's clean images, and its ``model``, are as a world handed them out."""
     untouched = scene.held is None or unchanged(scene.held, where.holdout)
     require(untouched, f"{method} writes into scene.clean: clone it")
+    known = scene.known is None or unchanged(scene.known, where.poisoned.data)
+    require(known, f"{method} writes into scene.train: clone it")
     if model and scene.granted is not None:
         fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
         require(fixed, f"{method} changes scene.model: work on scene.model.copy()")

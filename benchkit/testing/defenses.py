@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
+from benchkit.contracts.answers import NEEDS
 from benchkit.contracts.data import Split
 from benchkit.contracts.defense import (
     Defense,
@@ -31,7 +32,6 @@ from benchkit.testing.common import (
     check_refusal,
     class_of,
     contract_checks,
-    copied,
     home,
     repeats,
     require,
@@ -48,7 +48,7 @@ from benchkit.testing.learning import (
     check_prepare_repeats,
 )
 from benchkit.testing.metrics import check_metrics
-from benchkit.testing.world import CLASSES, World, fitted, worlds_for
+from benchkit.testing.world import CLASSES, World, copied, fitted, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.verdict import Verdict
@@ -122,14 +122,15 @@ def check_kind(cls: type[Defense]) -> None:
     kinds = [kind.__name__ for kind in ACTS if issubclass(cls, kind)]
     names = ", ".join(kind.__name__ for kind in ACTS)
     require(len(kinds) == 1, f"{cls.__qualname__} must derive from exactly one of {names}; it has {kinds}")
-    fine = isinstance(cls.needs, frozenset) and cls.needs <= {"model"}
-    require(fine, f"{cls.__qualname__}.needs is {cls.needs!r}: use frozenset() or frozenset({{'model'}})")
+    fine = isinstance(cls.needs, frozenset) and cls.needs <= {*NEEDS}
+    require(fine, f"{cls.__qualname__}.needs is {cls.needs!r}: use a frozenset of some of {', '.join(NEEDS)}")
 
 
 def check_declared_needs(defense: Defense) -> None:
     """``prepare``, ``fit`` and the method of the kind use only what the defense declares."""
     where = home(defense)
     try:
+        defense.asks_train()
         defense.prepare(where.preparing(defense))
         _act(defense)[1](defense, _given(defense, where), where.defending(defense))
     except ContractError as error:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.contracts import checks
+from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Data, Poisoned, Split, Tensors
+from benchkit.contracts.data import Data, Poisoned, Split, Tensors, Unlabelled
 from benchkit.contracts.defense import Defense
 from benchkit.contracts.scene import PREPARED, Scene
 from benchkit.contracts.steering import Fit
@@ -138,12 +139,12 @@ class World:
     def attacking(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``stamp``, ``control`` and ``target_labels``, with what training learned."""
         ready = {**prepared(attack, self), **learned(attack, self)}
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE)
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=attack.test_strength)
 
     def poisoning(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``poison``, before anything is learned."""
         ready = dict(prepared(attack, self))
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE, **self._modelled(attack))
+        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=1.0, **self._modelled(attack))
 
     def training(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of an attack's ``train``: that of ``poison`` with a trainer for all."""
@@ -153,7 +154,10 @@ class World:
         """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
         model = self._granted(defense, lambda: self.victim)
         ready = dict(prepared(defense, self))
-        return self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+        scene = self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
+        asked = answers(self.victim.copy() if defense.asks_victim() else None, defense.needs)
+        known = copied(self.poisoned.data) if defense.asks_train() else None
+        return dataclasses.replace(scene, answers=asked, known=known)
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""
@@ -163,7 +167,8 @@ class World:
         return dataclasses.replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
 
     def _held(self, defense: Defense) -> Split | None:
-        return self.holdout if defense.clean else None
+        held = self.holdout if defense.labelled else Unlabelled(self.holdout.images)
+        return held if defense.clean else None
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first shadow models that a defense describes, with the small network of the world."""
@@ -191,10 +196,17 @@ class World:
         rate: float | None = None,
         model: Classifier | None = None,
         trainer: Trainer | None = None,
+        level: float | None = None,
     ) -> Scene:
-        copy = Split(held.images.clone(), held.labels.clone()) if held is not None else None
+        copy = copied(held) if held is not None else None
         rng = torch.Generator().manual_seed(seed)
-        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer)
+        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer, level=level)
+
+
+def copied(split: Split) -> Split:
+    """Return an independent copy."""
+    images = split.images.clone()
+    return Unlabelled(images) if isinstance(split, Unlabelled) else Split(images, split.labels.clone())
 
 
 @functools.cache

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 import benchkit
-
-if TYPE_CHECKING:
-    import benchkit
 
 
 def heaviest(model: benchkit.Classifier, answers: Tensor, point: Tensor, count: int) -> Tensor:

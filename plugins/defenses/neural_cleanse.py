@@ -50,6 +50,7 @@ class NeuralCleanse(benchkit.OutlierDetector):
 
     name = "neural-cleanse"
     paper = "Wang et al., IEEE S&P 2019, Neural Cleanse: Identifying and Mitigating Backdoor Attacks"
+    labelled = False
 
     metrics = (
         benchkit.Metric(

@@ -35,7 +35,8 @@ class Strip(benchkit.InputDetector):
 
     name = "strip"
     paper = "Gao et al., ACSAC 2019, STRIP: A Defence Against Trojan Attacks on Deep Neural Networks"
-    needs = frozenset({"model"})
+    needs = frozenset({"logits"})
+    labelled = False
 
     overlays: int = benchkit.param(
         16, "clean images superimposed on each input (paper: 100; each costs one forward pass)", ge=1
@@ -61,7 +62,7 @@ class Strip(benchkit.InputDetector):
         """Return the mean entropy of each image under overlays ``chosen`` (N, overlays) from the hold-out."""
         step = max(1, CHUNK_BYTES // (images[0].numel() * self.overlays)) if len(images) else 1
         parts = [
-            _entropy(scene.model.logits(self._superimpose(some, scene.clean.images[rows.to(images.device)])))
+            _entropy(scene.logits(self._superimpose(some, scene.clean.images[rows.to(images.device)])))
             for some, rows in zip(images.split(step), chosen.split(step), strict=True)
         ]
         return torch.cat(parts).view(len(images), self.overlays).mean(dim=1)

@@ -15,7 +15,7 @@ import benchkit
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
-INTERNAL = {"held", "rate", "granted", "trainer"}
+INTERNAL = {"held", "rate", "level", "granted", "trainer", "known", "answers"}
 KIND = {"score", "purify", "suspicion", "train", "repair", "calibration", "cutoff", "flags_above"}
 Table = dict[tuple[str, str], str]
 
@@ -49,16 +49,26 @@ def test_the_tables_name_every_field_of_a_scene() -> None:
         assert {field for field, _ in table} == public
 
 
+STRONGER = {"labels": {"labels", "logits", "model"}, "logits": {"logits", "model"}}
+"""Needs that each of these comes with."""
+
+
 def wanted(table: Table, method: str, who: type[benchkit.Component]) -> set[str]:
     """Return the fields that a method of a component should have."""
+    needs = set(getattr(who, "needs", ()))
     granted = {
         "yes": True,
-        "needs": "model" in getattr(who, "needs", ()),
+        "needs": "model" in needs,
         "clean": issubclass(who, benchkit.CleanImages),
         "victim": getattr(who, "has_victim", False),
         "-": False,
     }
-    return {field for field, one in table if one == method and granted[table[field, one]]}
+    own = {field: not needs.isdisjoint(STRONGER.get(field, {field})) for field in ("labels", "logits", "train")}
+
+    def has(field: str, word: str) -> bool:
+        return own[field] if word == "needs" and field in own else granted[word]
+
+    return {field for field, one in table if one == method and has(field, table[field, one])}
 
 
 @pytest.fixture

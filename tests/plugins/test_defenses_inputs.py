@@ -41,7 +41,7 @@ def scripted_scene(certain: bool, held: int = 3) -> tuple[Scene, Scripted]:
     model = Scripted(certain)
     values = torch.arange(1, held + 1, dtype=torch.uint8)
     clean = Split(values[:, None, None, None].expand(held, 3, 2, 2).clone(), torch.zeros(held).long())
-    return Scene(4, (3, 2, 2), CPU, clean, seeded(0), granted=model), model  # type: ignore[arg-type]
+    return Scene(4, (3, 2, 2), CPU, clean, seeded(0), answers={"logits": model.logits}), model
 
 
 def test_strip_tells_triggered_inputs_apart(victim: Classifier, benign: Classifier) -> None:

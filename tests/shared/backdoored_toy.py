@@ -8,6 +8,7 @@ import torch
 from attack_scenes import seeded
 from torch import Tensor, nn
 
+from benchkit.contracts.answers import answers
 from benchkit.contracts.data import Poisoned, Split
 from benchkit.contracts.scene import Scene
 from benchkit.models.classifier import Classifier
@@ -68,7 +69,9 @@ def benign() -> Classifier:
 
 
 def scene(model: Classifier | None = None, seed: int = 0) -> Scene:
-    return Scene(CLASSES, SHAPE, CPU, HOLDOUT, seeded(seed), granted=model.copy() if model else None, trainer=TRAINER)
+    asked = answers(model, {"model"})
+    granted = model.copy() if model else None
+    return Scene(CLASSES, SHAPE, CPU, HOLDOUT, seeded(seed), granted=granted, trainer=TRAINER, answers=asked)
 
 
 def accuracy(model: Classifier) -> float:

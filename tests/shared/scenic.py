@@ -27,8 +27,12 @@ USES: dict[str, Callable[[benchkit.Scene], Any]] = {
     "rng": lambda scene: torch.rand(1, generator=scene.rng),
     "clean": lambda scene: len(scene.clean),
     "poison_rate": lambda scene: scene.poison_rate + 1,
+    "strength": lambda scene: scene.strength + 1,
     "prepared": lambda scene: dict(scene.prepared),
     "model": lambda scene: scene.model.logits(few(scene).images),
+    "logits": lambda scene: scene.logits(few(scene).images),
+    "labels": lambda scene: scene.labels(few(scene).images),
+    "train": lambda scene: len(scene.train),
     "fit": lambda scene: scene.fit(few(scene), epochs=1),
     "epochs_for": lambda scene: scene.epochs_for(4),
     "network": lambda scene: scene.network(few(scene)).logits(few(scene).images),
@@ -150,6 +154,15 @@ class ModelEye(Eye):
     needs = frozenset({"model"})
 
 
+def eye(name: str, *needs: str) -> type[Eye]:
+    """Return an input detector with these needs."""
+    body = {"__doc__": "An eye.", "__module__": __name__, "name": name, "needs": frozenset(needs)}
+    return dataclass(frozen=True)(type("OtherEye", (Eye,), body))
+
+
+OTHER_EYES = [eye("score-eye", "logits"), eye("label-eye", "labels", "train")]
+
+
 @dataclass(frozen=True)
 class Wiper(benchkit.InputPurifier):
     """A purifier."""
@@ -231,4 +244,4 @@ def benchkit_attacks() -> list[type[benchkit.Attack]]:
 
 @benchkit.hookimpl
 def benchkit_defenses() -> list[type[benchkit.Defense]]:
-    return [Eye, ModelEye, Wiper, Sieve, School, Mender, Head]
+    return [Eye, ModelEye, *OTHER_EYES, Wiper, Sieve, School, Mender, Head]

@@ -141,3 +141,41 @@ def test_reports_say_which(clean: float, told: str, page: str) -> None:
     assert f"- abl: robust training; {told}" in drawn([one])
     (cell,) = page_data(cells([one]))["cells"]
     assert cell["defense_says"]["clean"] == page
+
+
+@dataclass(frozen=True)
+class Bare(benchkit.InputDetector):
+    """Reads clean images, and their labels where it is told to."""
+
+    name = "bare"
+    labelled = False
+    reads: str = benchkit.param("images", "what it reads", choices=("images", "labels", "part"))
+
+    def score(self, images: torch.Tensor, scene: benchkit.Scene) -> torch.Tensor:
+        clean = scene.clean[:5].to("cpu") if self.reads == "part" else scene.clean
+        assert len(clean) == len(clean.images)
+        return images.float().mean((1, 2, 3)) + (0 if self.reads == "images" else int(clean.labels[0]))
+
+
+def test_images_without_labels_have_none() -> None:
+    for check in testing.checks(Bare):
+        check()
+    for wrong in (Bare(reads="labels"), Bare(reads="part")):
+        (check,) = [one for one in testing.checks(wrong) if one.name == "declared-needs"]
+        with pytest.raises(testing.ConformanceError, match="its clean images have no labels"):
+            check()
+
+
+def test_everybody_is_told_that_labels_are_not_needed(benchkit_cli: Callable[..., Any]) -> None:
+    assert "worth 5 % of the training set, without labels" in benchkit_cli("show", "strip").out
+    assert "without labels" not in benchkit_cli("show", "fine-tuning").out
+    info = {"kind": "input detector", "clean": 0.05, "labelled": False, "needs": ["logits"]}
+    told = "holds clean images worth 5 % of the training set, without labels; needs the victim's logits"
+    assert told in drawn([record("badnets", "strip", defense_info=info)])
+
+
+def test_a_run_hands_out_images_without_labels(toy_run: Callable[..., Any], cell: Callable[..., Any]) -> None:
+    ran = toy_run("--attacks", "corner", "--defenses", "strip:overlays=2,fine-tuning:epochs=1.0")
+    assert ran.code == 0, ran.err
+    assert cell("corner", "strip:overlays=2")["defense_info"]["labelled"] is False
+    assert "labelled" not in cell("corner", "fine-tuning:epochs=1.0")["defense_info"]

@@ -89,7 +89,7 @@ class DimBoth(benchkit.CoverImages, Dim):
 
 
 def poisoned(attack: benchkit.Attack) -> benchkit.Poisoned:
-    return attack.poison(testing.common.copied(TRAIN), WORLD.attacking(attack))
+    return attack.poison(world.copied(TRAIN), WORLD.attacking(attack))
 
 
 def test_covers_are_changed_rows_that_keep_their_labels() -> None:

@@ -17,6 +17,7 @@ NAMES = [
     "asr_after", "auroc_low", "auroc_high", "models", "asr_clean_model", "asr_control", "psnr", "ssim", "linf", "l2",
     "precision", "recall", "cover_recall", "target_found", "certified_acc", "certified_radius", "poisoned",
     "covered", "score", "seconds", "peak_mb", "peak_device_mb",
+    "asr_others", "asr_retuned", "asr_retuned_benign", "asr_finetuned", "c_acc_finetuned",
 ]  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_a_metric_explains_itself(name: str) -> None:
 def test_directions_are_the_defenders() -> None:
     lower = {name for name in NAMES if METRICS[name].better == "lower"}
     alarms = {"fpr", "fpr_control", "fpr_argmax", "fpr_control_argmax"}
-    assert lower == alarms | {"asr", "asr_after", "seconds", "peak_mb", "peak_device_mb"}
+    assert lower == alarms | {"asr", "asr_after", "asr_retuned", "seconds", "peak_mb", "peak_device_mb"}
     neither = {name for name in NAMES if METRICS[name].better == "neither"}
     assert neither == {
         "asr_clean_model",
@@ -46,6 +47,10 @@ def test_directions_are_the_defenders() -> None:
         "auroc_high",
         "models",
         "poisoned",
+        "asr_others",
+        "asr_retuned_benign",
+        "asr_finetuned",
+        "c_acc_finetuned",
         "covered",
         "cover_recall",
         "score",

@@ -31,8 +31,9 @@ OPTIONS: dict[str, str | bool] = {
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
     "datasets": "toy:count=160",
     "recipe": "fast:epochs=1",
+    "retune": True,
 }
-POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2"}
+POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2", "retune": False}
 WithText = Callable[[str, str], AbstractContextManager[None]]
 
 
@@ -146,7 +147,7 @@ def keys_of(stage: str, module: str, old: str, new: str, with_text: WithText) ->
         ("cell", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
         ("train", "benchkit.stages.scenes", '("attacker", purpose or method)', '("attacker", "", method)'),
         ("poison", "benchkit.stages.workspace", "train[victim_rows(train", "train[holdout_rows(train"),
-        ("judge", "benchkit.stages.scenes", "test.labels != wanted", "test.labels == wanted"),
+        ("judge", "benchkit.stages.scenes", "labels != wanted", "labels == wanted"),
         ("judge", "benchkit.stages.predictions", "argmax(1)", "argmin(1)"),
         ("population", "benchkit.stages.ensembles", 'f"poison {number}', 'f"poisoned {number}'),
         ("poison", "benchkit.protocol", "torch.randperm(len(eligible)", "torch.randperm(1 * len(eligible)"),

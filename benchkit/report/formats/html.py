@@ -24,7 +24,7 @@ from benchkit.text import printable
 
 STYLES = ("page", "matrix", "parts")
 SCRIPTS = ("base", "scene", "matrix", "charts", "cell", "ranks", "export", "start")
-_SETTING = ("access", "label_policy", "stage", "clean", "overlap", "needs")
+_SETTING = ("access", "label_policy", "stage", "clean", "labelled", "overlap", "needs")
 
 
 def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
@@ -112,7 +112,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "usual": Axes().usual(cell),
         "shown": Axes().shown(cell),
         "judged": Axes().judged(cell),
-        "short": cell.row.short(),
+        "short": cell.row.about(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
         **_pictures(cell),

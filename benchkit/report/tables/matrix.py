@@ -9,8 +9,12 @@ from benchkit.errors import NothingToRun
 from benchkit.records.metrics import headline
 from benchkit.report.cells import AXES, Cell, seeds_of, titles
 from benchkit.report.leading import OF_THE_MODEL, judged, leaders
+from benchkit.report.rows import Row
 from benchkit.report.tables.document import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
 from benchkit.report.tables.notes import notes_of
+
+SAID = {"attack": Row.about, "poison_rate": Row.short}
+"""What heads add to the values of an axis."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,10 @@ def _heads(cells: list[Cell], axis: str, view: Axes) -> dict[object, Head]:
 
 
 def _head(cells: list[Cell], axis: str, view: Axes) -> Head:
-    """Return the head of these cells on an axis, with the poisoned share if it is below the rate in all of them."""
-    label, short = cells[0].label(axis), {cell.row.short() for cell in cells}
-    if axis in ("attack", "poison_rate") and len(short) == 1 and short != {""}:
-        label = f"{label} ({short.pop()})"
+    """Return the head of these cells on an axis, with what is said of all their rows: of attacks and poison rates."""
+    label, said = cells[0].label(axis), {SAID[axis](cell.row) for cell in cells} if axis in SAID else set()
+    if len(said) == 1 and said != {""}:
+        label = f"{label} ({said.pop()})"
     announced = axis == "defense" and view.metric is None
     return Head(label, titles(cells, view.usual(cells[0])) if announced else "")
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from benchkit.records.doubts import LOST
 from benchkit.records.metric import TOO_WIDE
-from benchkit.records.metrics import by_chance, metric
+from benchkit.records.metrics import NEEDED, by_chance, metric
 from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, known_in, titles, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
 from benchkit.report.rows import Row
+from benchkit.report.tables import retuning
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
-from benchkit.text import printable
+from benchkit.text import printable, source_classes_named
 
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
@@ -30,6 +31,7 @@ MARGIN = (
     f"else the binomial interval over the test images, or {100 * LEAD:g} points if a record does not give their number"
 )
 NO_IMAGES = "holds no clean images"
+OVER_SOURCES = "its numbers are over triggered test images of these, 'ASR, other classes' is over all others"
 _EVERY = ("target", "mapping")
 """Parameters of every attack that have no meaning for benign rows."""
 
@@ -41,6 +43,7 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
         legend += populations(cells)
     notes = (
         ("Legend", (*legend, *changed(cells), *_seeds(entries, most))),
+        (retuning.HEADING, retuning.retuned(cells)),
         ("Assumptions", assumptions(cells)),
         ("Failed, timed out or skipped", faults(cells)),
         ("Warnings", warnings(cells)),
@@ -83,12 +86,14 @@ def leading(by: list[str], cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def changed(cells: Iterable[Cell]) -> list[str]:
-    """Return the poisoned share of each row in which it is clearly below the requested rate, and that of covers."""
+    """Return what is particular to the attack of each row: its trigger, its poisoned share if too low, its covers."""
     return list(dict.fromkeys(f"{cell.axis('attack')}: {line}" for cell in cells for line in _changed(cell.row)))
 
 
 def _changed(row: Row) -> list[str]:
-    lines = []
+    lines = [f"{source_classes_named(row.sources)}: {OVER_SOURCES}"] if row.sources else []
+    if row.test_strength != 1:
+        lines.append(f"its trigger is {row.test_strength:g} times as strong on test images as in training")
     if row.poisoned is not None and row.asked is not None:
         share = metric("poisoned").text(row.poisoned)
         lines.append(f"{share} % of the training set was poisoned, not the requested {100 * row.asked:g} %")
@@ -176,9 +181,12 @@ def _defense_said(info: Mapping[str, object]) -> list[str]:
     said = [", ".join(printable(str(info[name])) for name in ("kind", "stage") if info.get(name))]
     share = info.get("clean")
     if isinstance(share, int | float):
-        said.append(f"holds clean images worth {100 * share:g} % of the training set" if share else NO_IMAGES)
+        bare = ", without labels" if info.get("labelled") is False else ""
+        said.append(f"holds clean images worth {100 * share:g} % of the training set{bare}" if share else NO_IMAGES)
     if info.get("overlap") is True:
         said.append("sees victim training images")
+    needs = info.get("needs")
+    said += [f"needs {words}" for name, words in NEEDED.items() if isinstance(needs, list) and name in needs]
     rate, classes = info.get("false_alarms_by_chance"), info.get("classes")
     if finite(rate) and finite(classes):
         said.append(by_chance(rate, int(classes)))

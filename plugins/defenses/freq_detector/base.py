@@ -33,6 +33,7 @@ class FrequencyDefense(benchkit.Thresholded):
 
     prepared_as = "frequency-detector"
     has_boundary = True
+    labelled = False
 
     clean: float = benchkit.param(
         1.0, "clean images the defender holds, as a share of the training set (the paper: all)", gt=0, le=1
