@@ -15,18 +15,16 @@ from benchkit.components.wrapper import AttackWrapper
 from benchkit.contracts.attack import Attack, CoverImages, SourceClasses, StrengthAtTest
 from benchkit.contracts.data import Data, Poisoned, Source, Split, Tensors
 from benchkit.contracts.dataset import Dataset
-from benchkit.contracts.defense import (
-    CleanImages,
-    Defense,
+from benchkit.contracts.defense import CleanImages, Defense, Thresholded
+from benchkit.contracts.hookspecs import hookimpl
+from benchkit.contracts.kinds import (
     InputDetector,
     InputPurifier,
     ModelDetector,
     ModelRepair,
     RobustTraining,
-    Thresholded,
     TrainingFilter,
 )
-from benchkit.contracts.hookspecs import hookimpl
 from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows

@@ -6,7 +6,7 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit.contracts.defense import ModelDetector
+from benchkit.contracts.kinds import ModelDetector
 from benchkit.contracts.thresholds import index_cutoff, index_fault
 from benchkit.params.component import param
 

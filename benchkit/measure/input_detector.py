@@ -15,7 +15,7 @@ from benchkit.measure.truth import PROBE, GroundTruth, SceneFor
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.contracts.defense import InputDetector
+    from benchkit.contracts.kinds import InputDetector
     from benchkit.contracts.scene import Scene
     from benchkit.contracts.verdict import Verdict
 

@@ -8,19 +8,20 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoDefense
-from benchkit.contracts import checks, defense
+from benchkit.contracts import checks, kinds
 from benchkit.contracts.verdict import Verdict
 from benchkit.contracts.verdicts import verdict
 from benchkit.errors import ContractError
+from benchkit.measure.accuracy import baseline, defended, labelled_by
 from benchkit.measure.evidence import Measurement, gallery, merged, strip
 from benchkit.measure.input_detector import measure_input_detector
 from benchkit.measure.population import separation
 from benchkit.measure.rates import Metrics, filtering, mean
 from benchkit.measure.retuning import Counter, fine_tuned, retuned
 from benchkit.measure.told import certified, told
-from benchkit.measure.truth import PROBE, GroundTruth, Predict, SceneFor
+from benchkit.measure.truth import PROBE, GroundTruth, SceneFor
 from benchkit.measure.visibility import visibility
-from benchkit.records.doubts import IMPLANTED, NOT_IMPLANTED, SHORTFALL, Known, about_defended, about_victim
+from benchkit.measure.warned import warnings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned
     from benchkit.contracts.defense import Defense
     from benchkit.contracts.scene import Scene
-    from benchkit.models.classifier import Classifier
 
 
 PAIRS = 8
@@ -47,49 +47,13 @@ def measure(defense: Defense, scene_for: SceneFor, truth: GroundTruth) -> tuple[
             more = told(defense, found.verdicts, truth)
             shown = merged(found.exhibits, more.exhibits) | _tested(found.metrics, truth)
             found = replace(found, metrics=found.metrics | more.metrics, exhibits=shown)
-            return found, _warnings(found.metrics, truth)
+            return found, warnings(found.metrics, truth)
     raise ContractError(f"{defense.name} derives from none of the defense kinds")
-
-
-def accuracies(clean: Tensor, triggered: Tensor, truth: GroundTruth, others: Tensor | None = None) -> Metrics:
-    """Return C-Acc over all test images, ASR and RA over the triggered ones, and ASR over others, by their labels."""
-    metrics = {"c_acc": mean(clean == truth.test.labels)}
-    if not truth.benign:
-        metrics["asr"] = mean(triggered == truth.wanted)
-        metrics["ra"] = mean(triggered == truth.test.labels[truth.rows])
-    if truth.others and others is not None:
-        metrics["asr_others"] = mean(others == truth.others.wanted)
-    return metrics
-
-
-def _baseline(truth: GroundTruth) -> Metrics:
-    judged = truth.judged
-    return accuracies(judged["clean"], judged["triggered"], truth, judged.get("others")) if judged else {}
-
-
-def _defended(predict: Predict, truth: GroundTruth) -> Metrics:
-    """Return C-Acc, ASR, RA of a defended predictor, and DER against the undefended victim.
-
-    DER = (max(0, drop of ASR) - max(0, drop of C-Acc) + 1) / 2 (Zhu et al., 2023).
-    """
-    triggered = predict(truth.triggered) if not truth.benign else truth.wanted
-    others = predict(truth.others.images) if truth.others else None
-    metrics = accuracies(predict(truth.test.images), triggered, truth, others)
-    before = _baseline(truth)
-    if "asr" in before:
-        gained = max(0.0, before["asr"] - metrics["asr"])
-        lost = max(0.0, before["c_acc"] - metrics["c_acc"])
-        metrics["der"] = (gained - lost + 1) / 2
-    return metrics
-
-
-def _labels(model: Classifier) -> Predict:
-    return lambda images: model.logits(images).argmax(1).to(images.device)
 
 
 def measure_baseline(_defense: NoDefense, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the attack on the undefended victim and on a clean model, and the visibility of its trigger."""
-    metrics = _baseline(truth)
+    metrics = baseline(truth)
     if truth.benign:
         return Measurement(metrics)
     clean = truth.test.images[truth.rows]
@@ -107,12 +71,12 @@ def _example(images: Tensor) -> int:
     return int(middling[len(middling) // 4])
 
 
-def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_input_purifier(defense: kinds.InputPurifier, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Classify purified images with the victim; show some of them."""
     probe = truth.test.images[:PROBE]
     once, again = (_purified(defense, probe, scene_for("probe")) for _ in range(2))
     checks.repeats(defense.name, "purify", once.score, again.score)
-    victim, said, shown = _labels(scene_for("victim", grant=True).model), list[Verdict](), dict[str, str]()
+    victim, said, shown = labelled_by(scene_for("victim", grant=True).model), list[Verdict](), dict[str, str]()
 
     def predict(images: Tensor) -> Tensor:
         said.append(_purified(defense, images, scene_for("purify")))
@@ -122,15 +86,15 @@ def measure_input_purifier(defense: defense.InputPurifier, scene_for: SceneFor, 
         return victim(said[-1].score)
 
     # The triggered images come first; on a benign row, there are clean ones only.
-    return Measurement(_defended(predict, truth), {"gallery": shown}, said[:1])
+    return Measurement(defended(predict, truth), {"gallery": shown}, said[:1])
 
 
-def _purified(defense: defense.InputPurifier, images: Tensor, scene: Scene) -> Verdict:
+def _purified(defense: kinds.InputPurifier, images: Tensor, scene: Scene) -> Verdict:
     said = verdict(defense, "purify", defense.purify(images.clone(), scene), scene)
     return replace(said, score=checks.images(defense.name, "purify", images, said.score))
 
 
-def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_training_filter(defense: kinds.TrainingFilter, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Drop suspicious images, compare with the masks, retrain on the rest with the benchmark's recipe."""
     poisoned = _given(truth)
     scene = scene_for("suspicion")
@@ -144,29 +108,29 @@ def measure_training_filter(defense: defense.TrainingFilter, scene_for: SceneFor
         # Retraining on the same images with the same recipe would give the victim again.
         return Measurement(metrics | _unchanged(truth), verdicts=[said])
     retrained = scene_for("retrain").fit(poisoned.data[keep])
-    return Measurement(metrics | _defended(_labels(retrained), truth), verdicts=[said])
+    return Measurement(metrics | defended(labelled_by(retrained), truth), verdicts=[said])
 
 
 def _unchanged(truth: GroundTruth) -> Metrics:
     """Return the metrics of a defense that did not change the victim."""
-    return _baseline(truth) | ({} if truth.benign else {"der": 0.5})
+    return baseline(truth) | ({} if truth.benign else {"der": 0.5})
 
 
-def measure_robust_training(defense: defense.RobustTraining, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_robust_training(defense: kinds.RobustTraining, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the model that the defense trains on the poisoned set."""
     scene = scene_for("train")
     said = verdict(defense, "train", defense.train(_given(truth).data, scene), scene)
-    predict = _labels(checks.model(defense.name, "train", said.score))
-    return Measurement(_defended(predict, truth) | certified(defense, said, predict, truth), verdicts=[said])
+    predict = labelled_by(checks.model(defense.name, "train", said.score))
+    return Measurement(defended(predict, truth) | certified(defense, said, predict, truth), verdicts=[said])
 
 
-def measure_model_repair(defense: defense.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_model_repair(defense: kinds.ModelRepair, scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Measure the model that the defense repairs from its copy of the victim, and retune it where that is asked for."""
     counter = Counter()
     scene = counter.watching(scene_for("repair")) if truth.retuning else scene_for("repair")
     said = verdict(defense, "repair", defense.repair(scene), scene)
     repaired = checks.model(defense.name, "repair", said.score)
-    metrics = _defended(_labels(repaired), truth)
+    metrics = defended(labelled_by(repaired), truth)
     if truth.retuning is None:
         return Measurement(metrics, verdicts=[said])
     begun = perf_counter()
@@ -181,7 +145,7 @@ def fitted(defense: Defense, scene: Scene) -> dict[str, Tensor]:
     return {name: tensor.detach().to(scene.device) for name, tensor in learned.items()}
 
 
-def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> tuple[Verdict, float]:
+def audit(defense: kinds.ModelDetector, scene_for: SceneFor) -> tuple[Verdict, float]:
     """Return a model detector's verdict on the victim in its scene, from which it may learn first, and its threshold.
 
     The score of the verdict is a finite float.
@@ -193,7 +157,7 @@ def audit(defense: defense.ModelDetector, scene_for: SceneFor) -> tuple[Verdict,
     return said, checks.number(defense.name, "flags_above", defense.flags_above(cut))
 
 
-def measure_model_detector(_defense: defense.ModelDetector, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
+def measure_model_detector(_defense: kinds.ModelDetector, _scene_for: SceneFor, truth: GroundTruth) -> Measurement:
     """Compare the scores of backdoored models with those of benign ones, for one pair or a population."""
     metrics = separation(truth.audited, None if truth.benign else truth.benign_audited)
     return Measurement(metrics, verdicts=truth.audited.said)
@@ -207,55 +171,15 @@ def _given(truth: GroundTruth) -> Poisoned:
 
 MEASURES: dict[type[Defense], Callable[[Any, SceneFor, GroundTruth], Measurement]] = {
     NoDefense: measure_baseline,
-    defense.InputDetector: measure_input_detector,
-    defense.InputPurifier: measure_input_purifier,
-    defense.TrainingFilter: measure_training_filter,
-    defense.RobustTraining: measure_robust_training,
-    defense.ModelRepair: measure_model_repair,
-    defense.ModelDetector: measure_model_detector,
+    kinds.InputDetector: measure_input_detector,
+    kinds.InputPurifier: measure_input_purifier,
+    kinds.TrainingFilter: measure_training_filter,
+    kinds.RobustTraining: measure_robust_training,
+    kinds.ModelRepair: measure_model_repair,
+    kinds.ModelDetector: measure_model_detector,
 }
-
-
-def _warnings(metrics: Metrics, truth: GroundTruth) -> list[str]:
-    """Return one sentence for each number that needs care."""
-    found = []
-    if metrics.get("auroc", 1.0) < 0.4 and "tpr_at_1fpr" in metrics:
-        found.append("AUROC is far below 0.5: the scores separate, but the wrong way round")
-    if metrics.get("auroc_high", 1.0) < 0.5:
-        found.append("AUROC is below 0.5 over the population: the scores tell models apart, but the wrong way round")
-    if truth.shortfall:
-        found.append(f"{SHORTFALL}: {truth.shortfall}")
-    if truth.judged and not truth.benign:
-        if _moved("benign_clean", "benign_triggered", truth):
-            found.append("the trigger alone moves a clean model: part of the ASR is not a backdoor")
-        if _moved("clean", "control", truth):
-            found.append("what the attack does besides its trigger moves the victim: part of the ASR is owed to that")
-        if _baseline(truth)["asr"] < IMPLANTED:
-            found.append(NOT_IMPLANTED)
-    return found + _doubts(metrics, truth)
-
-
-def _doubts(metrics: Metrics, truth: GroundTruth) -> list[str]:
-    """Return the doubts about the victim, and about the result of the defense if its accuracy is lower."""
-    if not truth.judged:
-        return []
-    victim, benign = (_known(truth.judged[name], truth) for name in ("clean", "benign_clean"))
-    found, left = about_victim(victim, benign), round(metrics.get("c_acc", 1.0) * victim.images)
-    return found + (about_defended(replace(victim, right=left), benign) if left < victim.right else [])
-
-
-def _known(predicted: Tensor, truth: GroundTruth) -> Known:
-    labels = truth.test.labels
-    return Known(int((predicted == labels).sum()), len(labels), int(labels.bincount().max()))
 
 
 def _tested(metrics: Metrics, truth: GroundTruth) -> dict[str, dict[str, int]]:
     """Return the number of test images behind the shares; nothing for model detectors."""
     return {} if "models" in metrics else {"tested": {"clean": len(truth.test), "triggered": len(truth.rows)}}
-
-
-def _moved(before: str, after: str, truth: GroundTruth) -> bool:
-    """Return whether clearly more images are classified as the attacker wants after a change than before it."""
-    base = mean(truth.judged[before][truth.rows] == truth.wanted)
-    margin = max(0.05, 3 * (base * (1 - base) / len(truth.rows)) ** 0.5)
-    return bool(mean(truth.judged[after] == truth.wanted) > base + margin)

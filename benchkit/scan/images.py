@@ -27,7 +27,7 @@ from benchkit.spec.spec import component
 from benchkit.stages.scenes import defender
 
 if TYPE_CHECKING:
-    from benchkit.contracts.defense import InputDetector
+    from benchkit.contracts.kinds import InputDetector
     from benchkit.contracts.scene import Scene
     from benchkit.stages.workspace import Task
 
@@ -210,7 +210,8 @@ def require_input_detector(defense: object) -> InputDetector:
     Raises:
         SpecError: for any other defense.
     """
-    from benchkit.contracts.defense import Defense, InputDetector
+    from benchkit.contracts.defense import Defense
+    from benchkit.contracts.kinds import InputDetector
 
     assert isinstance(defense, Defense)
     if not isinstance(defense, InputDetector):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchkit.contracts import checks
-from benchkit.contracts.defense import ModelDetector
+from benchkit.contracts.kinds import ModelDetector
 from benchkit.errors import BenchkitError, SpecError, plugin_errors
 from benchkit.measure.measure import audit
 from benchkit.plan.job import PREPARE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from benchkit.contracts import checks
-from benchkit.contracts.defense import InputDetector, ModelDetector
+from benchkit.contracts.kinds import InputDetector, ModelDetector
 from benchkit.measure.input_detector import clean_scores
 from benchkit.measure.measure import audit, fitted
 from benchkit.measure.truth import SCORED

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.defense import Defense, ModelDetector
+from benchkit.contracts.defense import Defense
+from benchkit.contracts.kinds import ModelDetector
 from benchkit.plan.job import PREPARE, Job, Parents
 from benchkit.protocol import overlaps
 from benchkit.records.record import Record

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from benchkit.contracts import checks
+from benchkit.contracts.absent import PREPARED
 from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Split, Tensors, Unlabelled
-from benchkit.contracts.scene import PREPARED, Scene
+from benchkit.contracts.scene import Scene
 from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
 from benchkit.plan.job import CRAFT, DATA, FIT, POISON, PREPARE, SURROGATE, VICTIM

@@ -12,8 +12,7 @@ from torch import Tensor
 from benchkit.contracts import checks
 from benchkit.contracts.answers import NEEDS
 from benchkit.contracts.data import Split
-from benchkit.contracts.defense import (
-    Defense,
+from benchkit.contracts.kinds import (
     InputDetector,
     InputPurifier,
     ModelDetector,
@@ -51,6 +50,7 @@ from benchkit.testing.metrics import check_metrics
 from benchkit.testing.world import CLASSES, World, copied, fitted, worlds_for
 
 if TYPE_CHECKING:
+    from benchkit.contracts.defense import Defense
     from benchkit.contracts.verdict import Verdict
     from benchkit.models.classifier import Classifier
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from benchkit.contracts import checks
+from benchkit.contracts.absent import PREPARED
 from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors, Unlabelled
 from benchkit.contracts.defense import Defense
-from benchkit.contracts.scene import PREPARED, Scene
+from benchkit.contracts.scene import Scene
 from benchkit.contracts.steering import Fit
 from benchkit.protocol import share_of
 from benchkit.training.recipes import Fast

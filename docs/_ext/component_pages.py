@@ -13,7 +13,8 @@ from benchkit.cli.show import assumptions
 from benchkit.components.wrapper import AttackWrapper
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
-from benchkit.contracts.defense import Defense, ModelDetector
+from benchkit.contracts.defense import Defense
+from benchkit.contracts.kinds import ModelDetector
 from benchkit.models.networks import NETS, Build
 from benchkit.params.build import describe
 from benchkit.params.component import fields_of, text

@@ -11,7 +11,8 @@ from benchkit import ContractError, DataError
 from benchkit.components.baseline import NoDefense
 from benchkit.contracts import checks
 from benchkit.contracts.data import Data, Poisoned, Split
-from benchkit.measure.measure import accuracies, measure
+from benchkit.measure.accuracy import accuracies
+from benchkit.measure.measure import measure
 from benchkit.measure.rates import at_argmax, beyond_control, detection, filtering
 from benchkit.measure.truth import GroundTruth
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
