@@ -7,8 +7,9 @@ Three lines in a plugin's own tests::
         check()
 
 Each check is one named function; if it fails, it says in one sentence what to change. The checks run in a toy world
-(:mod:`benchkit.testing.world`), which makes scenes as the harness does.
-May import: contracts, models, params, protocol, store, training.
+(:mod:`benchkit.testing.world`), which makes scenes as the harness does. :mod:`benchkit.testing.worlds` has victims with
+planted backdoors, in which a defense's own tests see whether it works.
+May import: contracts, measure, models, ops, params, protocol, store, training.
 """
 
 from __future__ import annotations
