@@ -97,6 +97,11 @@ class Planner(Victims):
             found[Role(SHADOWS, str(first))] = self.add("shadows", same | which, parents, label, **job, **which)
         return found
 
+    def asked(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
+        """Return what a defense asks of a victim, as parents: the model, and the set that it was trained on."""
+        victim = {VICTIM: self.train(attack, rate)} if defense.asks_victim() else {}
+        return victim | ({POISON: self.poison(attack, rate)} if defense.asks_train() else {})
+
     @once
     def fit(self, attack: Attack, rate: float, defense: Defense) -> dict[Role, Ref]:
         """Add the step in which a defense learns from a victim, if it has one; return it as a parent.
@@ -106,8 +111,7 @@ class Planner(Victims):
         if not defense.fits() or "audit" in defense.reads_steps:
             return {}
         attack = NoAttack() if attack.benign else attack
-        victim = {VICTIM: self.train(attack, rate)} if defense.asks_victim() else {}
-        victim |= {POISON: self.poison(attack, rate)} if defense.asks_train() else {}
+        victim = self.asked(attack, rate, defense)
         parents = {DATA: self.data(), **victim, **self.prepare(defense)}
         identity = {"defense": component_id(defense, "fit"), **self._net(), "seed": self.seed}
         job = {"attack": str(attack), "poison_rate": rate} if victim else {}
@@ -121,7 +125,7 @@ class Planner(Victims):
         One that sees no victim does this once for all cells.
         """
         attack = NoAttack() if attack.benign else attack
-        victim = {VICTIM: self.train(attack, rate)} if "model" in defense.needs else {}
+        victim = self.asked(attack, rate, defense)
         parents = {DATA: self.data(), **victim, **self.prepare(defense), **self.fit(attack, rate, defense)}
         identity = {"defense": identified(defense), **self._net(), "seed": self.seed}
         label = f"score clean images by {defense}" + (f" with {attack}" if victim else "")

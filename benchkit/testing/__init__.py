@@ -6,13 +6,16 @@ Three lines in a plugin's own tests::
     def test_conforms(check):
         check()
 
-Each check is one named function; if it fails, it says in one sentence what to change. The checks run in a toy world
-(:mod:`benchkit.testing.world`), which makes scenes as the harness does.
-May import: contracts, models, params, protocol, records, store, training.
+Each check is one named function; if it fails, it says in one sentence what to change. A method that raises fails one
+check; those that it would fail for the same reason are not run (:class:`NotRun`, a skip in pytest). The checks run in a
+toy world (:mod:`benchkit.testing.world`), which makes scenes as the harness does. :mod:`benchkit.testing.worlds` has
+victims with planted backdoors, in which a defense's own tests see whether it works.
+May import: contracts, measure, models, ops, params, protocol, records, store, training.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,8 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.testing.attacks import attack_checks
-from benchkit.testing.common import Check, ConformanceError, Subject, class_of, declaration_checks
+from benchkit.testing.check import Cause, Check, ConformanceError, NotRun, Subject
+from benchkit.testing.common import class_of, declaration_checks
 from benchkit.testing.datasets import dataset_checks
 from benchkit.testing.defenses import defense_checks
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Check",
     "ConformanceError",
+    "NotRun",
     "attack_checks",
     "checks",
     "dataset_checks",
@@ -51,14 +56,16 @@ def checks(subject: Subject, *, source: Source | None = None) -> list[Check]:
     Raises:
         TypeError: if it is none of the three.
     """
-    cls = class_of(subject)
+    cls, reported = class_of(subject), dict[Cause, str]()
     if issubclass(cls, Attack):
-        return attack_checks(subject)
-    if issubclass(cls, Defense):
-        return defense_checks(subject)
-    if issubclass(cls, Dataset):
-        return dataset_checks(subject, source)
-    raise TypeError(f"{cls.__qualname__} is not a benchkit Attack, Defense or Dataset")
+        found = attack_checks(subject)
+    elif issubclass(cls, Defense):
+        found = defense_checks(subject)
+    elif issubclass(cls, Dataset):
+        found = dataset_checks(subject, source)
+    else:
+        raise TypeError(f"{cls.__qualname__} is not a benchkit Attack, Defense or Dataset")
+    return [dataclasses.replace(check, reported=reported) for check in found]
 
 
 def parametrize_with_checks(subjects: Iterable[Subject], *, source: Source | None = None) -> pytest.MarkDecorator:

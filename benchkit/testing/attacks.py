@@ -6,18 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.trained import require_network
+from benchkit.testing.check import Check, Subject, require
 from benchkit.testing.common import (
-    Check,
-    Subject,
     alike,
+    check_any_batch,
     check_refusal,
     contract_checks,
     home,
     repeats,
-    require,
     require_stored,
     unchanged,
 )
@@ -36,6 +36,7 @@ from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
+    from benchkit.contracts.scene import Scene
 
 MOST = 0.5
 """Share of changed pixels above which a stamp changes the whole image."""
@@ -166,11 +167,14 @@ def check_control_of_most_pixels(attack: Attack) -> None:
 
 
 def check_stamp_any_count(attack: Attack) -> None:
-    """``stamp`` accepts one image, and none (a poison rate may round down to 0)."""
+    """``stamp`` accepts no image (a poison rate may round down to 0), one, an odd number and many."""
     where = home(attack)
-    for count in (1, 0):
-        images = where.inputs[:count]
-        checks.images(attack.name, f"stamp ({count} images)", images, attack.stamp(images, where.attacking(attack)))
+
+    def run(images: Tensor, scene: Scene) -> Tensor:
+        return checks.images(attack.name, f"stamp ({len(images)} images)", images, attack.stamp(images.clone(), scene))
+
+    run(where.inputs[:0], where.attacking(attack))
+    check_any_batch(f"{attack.name}.stamp", run, where, lambda: where.attacking(attack))
 
 
 def check_stamp_every_shape(attack: Attack) -> None:

@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from benchkit.contracts.data import Split, Tensors, Unlabelled
 from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
 from benchkit.store.tensors import pack, unpack
+from benchkit.testing.check import Check, Subject, require
 from benchkit.testing.world import World, worlds_for
 
 if TYPE_CHECKING:
@@ -26,41 +26,8 @@ if TYPE_CHECKING:
     from benchkit.contracts.defense import Defense
     from benchkit.contracts.scene import Scene
 
-Subject = Component | type[Component]
 T = TypeVar("T")
 C = TypeVar("C", bound=Component)
-
-
-class ConformanceError(AssertionError):
-    """A plugin violates its contract. The text tells the plugin's author what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One named check of one plugin. A call returns nothing, or raises ConformanceError."""
-
-    subject: Subject
-    function: Callable[..., None]
-    view: Callable[[Subject], Any]
-    extra: tuple[Any, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name, such as ``stamp-repeats``."""
-        return self.function.__name__.removeprefix("check_").replace("_", "-")
-
-    def __str__(self) -> str:
-        subject = self.subject
-        return f"{(subject.name or subject.__name__) if isinstance(subject, type) else subject}-{self.name}"
-
-    def __call__(self) -> None:
-        """Run the check. Any other exception of the plugin also counts as a failure, and is named."""
-        try:
-            self.function(self.view(self.subject), *self.extra)
-        except ConformanceError:
-            raise
-        except Exception as error:
-            raise ConformanceError(f"{self}: {type(error).__name__}: {error}") from error
 
 
 def class_of(subject: Subject) -> type[Component]:
@@ -74,12 +41,6 @@ def made(subject: Subject) -> Component:
         return subject
     check_usable_class(subject)
     return subject()
-
-
-def require(holds: bool, sentence: str) -> None:
-    """Raise ConformanceError with this sentence unless it holds."""
-    if not holds:
-        raise ConformanceError(sentence)
 
 
 def check_usable_class(cls: type[Component]) -> None:
@@ -201,6 +162,47 @@ def require_untouched(method: str, scene: Scene, where: World, *, model: bool = 
     if model and scene.granted is not None:
         fixed = same(scene.granted.state(), where.victim.state()) and not scene.granted.training
         require(fixed, f"{method} changes scene.model: work on scene.model.copy()")
+
+
+SIZES = (1, 7)
+MANY = 600
+"""A batch larger than those that a model is asked in."""
+ROUNDING = 0.05, 2
+"""How far a result may depend on the other images: as a share of the range of scores, and in grey levels. Kernels for
+batches of other sizes round differently."""
+
+
+def check_any_batch(
+    name: str, run: Callable[[Tensor, Scene], Tensor], where: World, scene_for: Callable[[], Scene]
+) -> None:
+    """Require that one image, an odd number and a large batch are accepted, and have results of their own.
+
+    What a method draws from ``scene.rng`` depends on the number of images, so that only results without any draws are
+    compared.
+
+    Args:
+        name: of the method.
+        run: calls the method, and checks its result.
+        where: the world of the images.
+        scene_for: makes a new scene.
+    """
+    images = where.inputs.repeat(-(-MANY // len(where.inputs)), 1, 1, 1)[:MANY]
+    scene = scene_for()
+    before = scene.rng.get_state()
+    whole, drawn = run(images.clone(), scene), not scene.rng.get_state().equal(before)
+    for count in SIZES:
+        part = run(images[:count].clone(), scene_for())
+        require(
+            drawn or _near(part, whole[:count], whole),
+            f"{name} gives other results for the first {count} of {MANY} images if they are alone: an image's result "
+            "must not depend on the other images",
+        )
+
+
+def _near(first: Tensor, second: Tensor, among: Tensor) -> bool:
+    share, levels = ROUNDING
+    most = levels if among.dtype == torch.uint8 else share * float(among.max() - among.min()) + 1e-6
+    return float((first.double() - second.double()).abs().max()) <= most
 
 
 def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING
 from benchkit.contracts import checks
 from benchkit.contracts.data import Data, Source
 from benchkit.errors import DataError
-from benchkit.testing.common import (
-    Check,
-    ConformanceError,
-    Subject,
-    contract_checks,
-    made,
-    require,
-    unchanged,
-)
+from benchkit.testing.check import Check, ConformanceError, Subject, require
+from benchkit.testing.common import contract_checks, made, unchanged
 
 if TYPE_CHECKING:
     from benchkit.contracts.dataset import Dataset

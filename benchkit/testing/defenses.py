@@ -23,17 +23,15 @@ from benchkit.contracts.kinds import (
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.verdicts import verdict
 from benchkit.errors import ContractError
+from benchkit.testing.check import Check, ConformanceError, Subject, require
 from benchkit.testing.common import (
-    Check,
-    ConformanceError,
-    Subject,
     alike,
+    check_any_batch,
     check_refusal,
     class_of,
     contract_checks,
     home,
     repeats,
-    require,
     require_untouched,
     same,
     unchanged,
@@ -164,13 +162,18 @@ def check_leaves_what_it_is_given(defense: Defense) -> None:
     require(kept, f"{name} writes into scene.fitted: clone it")
 
 
-def check_one_image(defense: Defense) -> None:
-    """A single input is scored or cleaned like any other."""
+def check_batch_sizes(defense: Defense) -> None:
+    """One image, an odd number and many are scored or cleaned, each whatever the others are."""
     if not isinstance(defense, InputDetector | InputPurifier):
         return
-    where = home(defense)
-    given = _given(defense, where)[:1]
-    _checked(defense, _act(defense)[1](defense, given, where.defending(defense)), given, where)
+    where, (name, act) = home(defense), _act(defense)
+
+    def run(images: Tensor, scene: Scene) -> Tensor:
+        given = Split(images, torch.zeros(len(images), dtype=torch.int64))
+        scores: Tensor = _checked(defense, act(defense, given, scene), given, where).score
+        return scores
+
+    check_any_batch(name, run, where, lambda: where.defending(defense))
 
 
 def check_cutoff(defense: Defense) -> None:
@@ -222,7 +225,7 @@ CHECKS = (
     check_result,
     check_result_repeats,
     check_leaves_what_it_is_given,
-    check_one_image,
+    check_batch_sizes,
     check_cutoff,
     check_keeps_enough,
     check_every_shape,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
-from benchkit.testing.common import home, repeats, require, require_stored, require_untouched, same, variations
+from benchkit.testing.check import require
+from benchkit.testing.common import home, repeats, require_stored, require_untouched, same, variations
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack

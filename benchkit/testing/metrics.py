@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchkit.records.declared import declarations_fault
-from benchkit.testing.common import require
+from benchkit.testing.check import require
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack

@@ -9,7 +9,8 @@ from benchkit.contracts import checks
 from benchkit.contracts.attack import Attack
 from benchkit.params.component import fields_of
 from benchkit.protocol import share_of
-from benchkit.testing.common import alike, home, repeats, require, unchanged
+from benchkit.testing.check import require
+from benchkit.testing.common import alike, home, repeats, unchanged
 from benchkit.testing.world import RATE, World, copied
 
 if TYPE_CHECKING:

@@ -35,12 +35,12 @@ SHAPES = ((3, 16), (1, 16), (3, 32), (1, 32), (3, 64), (1, 64))
 """Channels and side of the available worlds, in the order in which they are tried."""
 
 
-def network(channels: int) -> nn.Module:
-    """Return an untrained network of two convolutions for images of any size; CLASSES logits."""
+def network(channels: int, classes: int = CLASSES) -> nn.Module:
+    """Return an untrained network of two convolutions for images of any size."""
     return nn.Sequential(
         *(nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveMaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(64, CLASSES)),
+        *(nn.Flatten(), nn.Linear(64, classes)),
     )
 
 

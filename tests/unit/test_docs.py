@@ -89,6 +89,15 @@ def test_the_detector_that_fits_its_victim_finds_the_trigger_of_the_toy_world(mo
     assert (triggered > clean.max()).float().mean() > 0.9
 
 
+def test_the_tests_of_the_tutorial_pass(modules: list[ModuleType]) -> None:
+    """Those without arguments, and those that are called with numbers."""
+    tests = [one for module in modules for name, one in vars(module).items() if name.startswith("test_it_")]
+    assert len(tests) == 3
+    for test in tests:
+        for value in test.pytestmark[0].args[1] if hasattr(test, "pytestmark") else [None]:
+            test(*([] if value is None else [value]))
+
+
 def test_first_attack_is_as_short_as_it_says() -> None:
     code = [line for line in BLOCKS[0].splitlines() if line.strip()]
     assert len(code) <= 15

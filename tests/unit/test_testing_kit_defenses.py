@@ -50,6 +50,14 @@ def writes_into_fitted(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images.float().mean((1, 2, 3))
 
 
+def ranks(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return images.float().mean((1, 2, 3)).argsort().argsort().float()
+
+
+def less_the_usual(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return (images - images.float().mean(0)).abs().to(torch.uint8)
+
+
 def fits(learn: Callable[[Any, Any], Any], base: type[Any] = Brightness, **more: Any) -> Callable[[], type[Any]]:
     """Return what makes a plugin that learns from its victim like this."""
     return lambda: broken(base, fit=learn, **more)
@@ -182,10 +190,12 @@ CASES: list[Case] = [
         "changes scene.model",
     ),
     (
-        "defense one-image",
+        "defense batch-sizes",
         lambda: broken(Brightness, score=lambda self, images, scene: images.float().mean((1, 2, 3)).squeeze()),
         "one number per image",
     ),
+    ("defense batch-sizes", lambda: broken(Brightness, score=ranks), "not depend on the other images"),
+    ("defense batch-sizes", lambda: broken(Blackout, purify=less_the_usual), "not depend on the other images"),
     ("defense cutoff", lambda: broken(Audit, flags_above=lambda self, scene: float("nan")), "nan"),
     (
         "defense cutoff",
