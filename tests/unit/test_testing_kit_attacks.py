@@ -133,6 +133,8 @@ CASES: list[Case] = [
     ),
     ("attack refusal", lambda: broken(Patch, check=own_check("two\nlines")), "one sentence"),
     ("attack threat-model", lambda: broken(Patch, access="both"), "use data or training"),
+    ("attack source-classes", lambda: broken(Patch, source_classes=lambda self: [1]), "return a tuple of classes"),
+    ("attack test-strength", lambda: broken(Patch, test_strength=3.0), "has a test_strength that its stamp ignores"),
     ("attack threat-model", lambda: broken(Patch, label_policy="odd"), "use dirty or clean"),
     ("attack threat-model", lambda: broken(Patch, needs={"model"}), "frozenset"),
     ("attack threat-model", lambda: broken(Patch, train=diverges), "replaces train"),

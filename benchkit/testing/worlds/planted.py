@@ -174,6 +174,7 @@ class PlantedWorld:
         clean, triggered = self.test.images[rows], self.triggered[: len(rows)]
         wanted = torch.full_like(rows, self.target)
         given = {"train": self.poisoned, "judged": self._answers(clean, triggered), **more}
+        given |= {"names": tuple(map(str, range(self.classes))), "targets": () if self.benign else (self.target,)}
         return GroundTruth(self.benign, self.test, rows, triggered, wanted, clean, **given)
 
     def _audits(self, defense: ModelDetector, scene_for: Callable[..., Scene]) -> dict[str, Verdicts]:
