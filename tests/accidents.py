@@ -102,9 +102,13 @@ class Noted(benchkit.Attack):
         return scene.fit(poisoned.data)
 
 
+TRIGGERED = 90
+"""Test images of the toy set with a trigger: these are scored in the cell, the others in a step that cells share."""
+
+
 @dataclass(frozen=True)
 class Unlucky(benchkit.InputDetector):
-    """Scores the corner's brightness; as often as a file says, an accident comes first."""
+    """Scores the corner's brightness; as often as a file says, an accident comes first in its cells."""
 
     name = "unlucky"
     accident: str = benchkit.param("", "what happens", choices=("", *ACCIDENTS))
@@ -116,7 +120,7 @@ class Unlucky(benchkit.InputDetector):
 
     def score(self, images: torch.Tensor, scene: benchkit.Scene) -> torch.Tensor:
         note(self.folder, f"score {self.accident}")
-        if self.accident and self.befalls():
+        if self.accident and len(images) == TRIGGERED and self.befalls():
             note(self.folder, f"met {self.accident}")
             ACCIDENTS[self.accident]()
             note(self.folder, f"survived {self.accident}")

@@ -29,16 +29,15 @@ def images(name: str, what: str, given: Tensor, returned: Any) -> Tensor:
     if not isinstance(returned, torch.Tensor):
         raise ContractError(f"{name}.{what} must return a tensor, got {type(returned).__name__}")
     if returned.dtype != torch.uint8 or returned.shape != given.shape:
-        raise ContractError(
-            f"{name}.{what} must return uint8 {tuple(given.shape)}, got {returned.dtype} {tuple(returned.shape)}"
-        )
+        got = f"{returned.dtype} {tuple(returned.shape)}"
+        raise ContractError(f"{name}.{what} must return uint8 {tuple(given.shape)}, got {got}")
     return returned.to(given.device)
 
 
 def some_to_stamp(attack: Attack, rows: Tensor) -> None:
     """Check that there are test images to stamp, given their indices. Raises ContractError."""
-    sources = attack.source_classes()
     if len(rows) == 0:
+        sources = attack.source_classes()
         why = f"none is of {source_classes_named(sources)}" if sources else "every image already has the wanted label"
         raise ContractError(f"{attack.name} has no test image to stamp: {why}")
 
@@ -206,9 +205,8 @@ def covers(name: str, made: Poisoned, rate: float) -> None:
 def poisons(name: str, made: Poisoned, rate: float) -> None:
     """Check that an attack poisoned at least one image: otherwise a clean victim is measured. Raises ContractError."""
     if not made.mask.any():
-        raise ContractError(
-            f"{name} poisoned none of {len(made.mask)} images at a poison rate of {rate:g}: raise --poison-rate"
-        )
+        none = f"poisoned none of {len(made.mask)} images at a poison rate of {rate:g}"
+        raise ContractError(f"{name} {none}: raise --poison-rate")
 
 
 def data(name: str, loaded: Any) -> Data:
@@ -239,12 +237,13 @@ def split(what: str, returned: Any, shape: tuple[int, int, int], classes: int) -
 def _split_fault(split: Split, classes: int) -> str | None:
     import torch
 
-    if split.images.dtype != torch.uint8 or split.images.ndim != 4 or split.labels.dtype != torch.int64:
+    images = split.images
+    if images.dtype != torch.uint8 or images.ndim != 4 or split.labels.dtype != torch.int64:
         return "is not uint8 images (N, C, H, W) with int64 labels"
-    if len(split.images) != len(split) or len(split) < 2:
-        return f"has {len(split.images)} images and {len(split)} labels: at least two of each are needed"
-    if split.images.shape[1] not in (1, 3) or min(split.images.shape[2:]) < MIN_SIDE:
-        shape = " x ".join(str(side) for side in split.images.shape[1:])
+    if len(images) != len(split) or len(split) < 2:
+        return f"has {len(images)} images and {len(split)} labels: at least two of each are needed"
+    if images.shape[1] not in (1, 3) or min(images.shape[2:]) < MIN_SIDE:
+        shape = " x ".join(map(str, images.shape[1:]))
         return f"has images of {shape}: 1 or 3 channels and sides of at least {MIN_SIDE} pixels are needed"
     if split.labels.min() < 0 or split.labels.max() >= classes:
         return f"has labels outside 0..{classes - 1}"

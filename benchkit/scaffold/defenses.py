@@ -139,12 +139,12 @@ class $cls(benchkit.ModelDetector):
     name = "$name"
     paper = ""
     # Numbers of its own, which each verdict holds; tables and pages show them with unit and direction.
-    metrics = (benchkit.Metric("spread", about="deviation of the weights of classes, relative to their mean"),)
+    metrics = (benchkit.Metric("spread", about="deviation over mean of the classes' weights"),)
 
     limit: float = benchkit.param(3.0, "deviations above the mean at which a model is called backdoored")
 
     def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
-        """Return how many deviations the heaviest class of the last layer lies above the mean, and that class."""
+        """Return by how many deviations the heaviest class of the last layer exceeds the mean, and it."""
         weights = scene.model.head.weight.detach().norm(dim=1)
         deviations = (weights - weights.mean()) / weights.std().clamp(min=1e-6)
         return benchkit.Verdict(

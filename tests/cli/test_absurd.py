@@ -132,7 +132,7 @@ def benchkit_cell_finished(record): wild("finished")
         ("model", 2, "Wild: WWW"),
         ("check", 2, "error: beast raised Wild: WWW"),
         ("prepare", 1, "prepare raised Wild: WWW"),
-        ("score", 1, "cell raised Wild: WWW"),
+        ("score", 1, "score raised Wild: WWW"),
         ("finished", 0, "raised Wild: WWW"),
     ],
 )

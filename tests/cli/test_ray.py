@@ -152,7 +152,7 @@ def test_a_node_and_a_worker_that_die_cost_only_their_own_steps(
     records = [[comparable(one) for one in records_in(where)] for where in (results, tmp_path)]
     assert records[0] == records[1]
     assert len(records[1]) == 8
-    assert sorted(re.findall(r"^lost: \w+ x snag:\S*mode=(\w+)", err, re.MULTILINE)) == ["die", "sleep"]
+    assert sorted(re.findall(r"^lost: .* by snag:\S*mode=(\w+)", err, re.MULTILINE)) == ["die", "sleep"]
     ended = re.findall(r"^\[\d+/\d+\] (.*)  [\d.]+ s$", err, re.MULTILINE)
     assert sorted(ended) == sorted(re.findall(r"^\[\d+/\d+\] (.*)  [\d.]+ s$", expected[2], re.MULTILINE))
     assert len(ended) == len(set(ended))
