@@ -23,7 +23,7 @@ def note(log: str, words: str) -> None:
 
 
 @dataclass(frozen=True)
-class Counting(benchkit.Defense):
+class Counting(benchkit.CleanImages):
     """Keeps the largest logits of its clean images, and a diary of what it did."""
 
     log: str = benchkit.param("", "its diary", used_by_prepare=False, used_by_fit=False)

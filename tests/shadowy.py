@@ -47,7 +47,7 @@ class Cornered(benchkit.Shadows):
 
 
 @dataclass(frozen=True)
-class Probe(benchkit.ModelDetector):
+class Probe(benchkit.CleanImages, benchkit.ModelDetector):
     """Scores the share of white-cornered random images that a model calls class 0; the cut-off comes from shadows."""
 
     name = "probe"
@@ -86,7 +86,7 @@ def answers(model: Classifier, scene: benchkit.Scene) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Leads(benchkit.ModelDetector):
+class Leads(benchkit.CleanImages, benchkit.ModelDetector):
     """Scores the class that most random images with a white corner are called."""
 
     name = "leads"

@@ -96,7 +96,7 @@ class DropAll(benchkit.TrainingFilter):
 
 
 @dataclass(frozen=True)
-class Mean(benchkit.ModelDetector):
+class Mean(benchkit.CleanImages, benchkit.ModelDetector):
     """Scores the mean weight of the head."""
 
     name = "head-mean"

@@ -113,8 +113,8 @@ class Defense(Component, ABC):
 class CleanImages(Defense, ABC):
     """The base of defenses that hold clean images, ``scene.clean``; for others, reading them is an error.
 
-    Input detectors, model detectors and repairs include it. A defense of another kind that needs clean images also
-    derives from it: ``class Mine(benchkit.CleanImages, benchkit.TrainingFilter)``.
+    Input detectors include it. A defense of another kind that needs clean images also derives from it:
+    ``class Mine(benchkit.CleanImages, benchkit.ModelRepair)``.
     """
 
     clean: float = param(0.05, "clean images the defender holds, as a share of the training set", gt=0, le=1)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from benchkit.contracts.defense import CleanImages, Defense, Thresholded
+from benchkit.contracts.defense import Defense, Thresholded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ class RobustTraining(Defense, ABC):
 
 
 @dataclass(frozen=True)
-class ModelRepair(CleanImages, ABC):
+class ModelRepair(Defense, ABC):
     """Removes the backdoor from a trained victim."""
 
     stage: ClassVar[str] = "after training"
@@ -93,7 +93,7 @@ class ModelRepair(CleanImages, ABC):
 
 
 @dataclass(frozen=True)
-class ModelDetector(CleanImages, ABC):
+class ModelDetector(Defense, ABC):
     """Decides whether a trained model has a backdoor."""
 
     stage: ClassVar[str] = "audit"

@@ -114,7 +114,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class $cls(benchkit.ModelRepair):
+class $cls(benchkit.CleanImages, benchkit.ModelRepair):
     """Fine-tune the victim on the clean hold-out (replace this by your method)."""
 
     name = "$name"
@@ -133,7 +133,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class $cls(benchkit.ModelDetector):
+class $cls(benchkit.CleanImages, benchkit.ModelDetector):
     """Call a model backdoored whose head favours one class (replace this by your score)."""
 
     name = "$name"

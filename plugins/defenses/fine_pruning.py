@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FinePruning(benchkit.ModelRepair):
+class FinePruning(benchkit.CleanImages, benchkit.ModelRepair):
     """Prune the most dormant inputs of the last linear layer until clean accuracy drops, then fine-tune.
 
     These features come from the channels of the last convolution: one per channel if the maps are pooled. Pruning the

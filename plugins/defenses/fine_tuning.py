@@ -8,7 +8,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class FineTuning(benchkit.ModelRepair):
+class FineTuning(benchkit.CleanImages, benchkit.ModelRepair):
     """Fine-tune every weight of the victim on the clean hold-out with plain SGD.
 
     The defaults are BackdoorBench's: 100 epochs, learning rate 0.01. The effect depends on the number and size of the

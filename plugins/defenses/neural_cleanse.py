@@ -23,7 +23,7 @@ GROW, SHRINK = 2.0, 2.0**1.5
 
 
 @dataclass(frozen=True)
-class NeuralCleanse(benchkit.OutlierDetector):
+class NeuralCleanse(benchkit.CleanImages, benchkit.OutlierDetector):
     """Reverse-engineer the smallest trigger for every label; a label whose trigger is an outlier is a target.
 
     Per label t a mask m in [0, 1] (H, W) and a pattern D (C, H, W) minimise ``CE(f((1 - m) x + m D), t) + w |m|_1``

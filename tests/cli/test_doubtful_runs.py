@@ -14,7 +14,7 @@ import torch
 import benchkit
 
 @dataclass(frozen=True)
-class Wreck(benchkit.ModelRepair):
+class Wreck(benchkit.CleanImages, benchkit.ModelRepair):
     """Forgets everything."""
 
     name = "wreck"

@@ -40,7 +40,7 @@ class Scribbler(benchkit.Attack):
 
 
 @dataclass(frozen=True)
-class Counter(benchkit.ModelDetector):
+class Counter(benchkit.CleanImages, benchkit.ModelDetector):
     """Writes into what it prepared: without care, each model would score higher than the one before."""
 
     name = "counter"

@@ -50,6 +50,7 @@ class Row:
         quiet: a world without a backdoor that suits it.
         rate: the largest mean of its false alarms over ``seeds`` such worlds.
         seeds: number of them.
+        refuses: the worlds whose victim it cannot work with, and words of the sentence that says so.
         unfit: why no planted world suits it; then the other fields are not used.
     """
 
@@ -58,6 +59,7 @@ class Row:
     quiet: str = "benign"
     rate: float = 0.0
     seeds: int = 4
+    refuses: Mapping[str, str] = field(default_factory=dict)
     unfit: str = ""
 
 
@@ -73,6 +75,17 @@ TABLE: Mapping[str, Row] = {
         blind={"bn-plant": "the ReLU of the planted channel has no gradient before half of the trigger is there"},
         rate=1 / 3,  # it states 0.05: more than one of three models is flagged by chance in 0.7 % of all threes
         seeds=3,
+    ),
+    "beatrix": Row(
+        finds={"patch", "natural", "bn-plant"},
+        blind={"add": "what is planted adds to a logit, and changes no feature map that could co-activate"},
+        rate=0.05,
+    ),
+    "badexpert": Row(finds=BACKDOORS, rate=0.05),
+    "clp": Row(
+        finds={"bn-plant"},
+        quiet="bn-plant",  # the one network with normalisation: what pruning costs there
+        refuses=dict.fromkeys(BACKDOORS - {"bn-plant"}, "needs batch normalisation behind convolutions"),
     ),
     "fine-pruning:epochs=1": Row(finds=BACKDOORS),
     "fine-tuning:epochs=2": Row(
@@ -152,7 +165,7 @@ def test_every_built_in_defense_is_in_the_table() -> None:
 @pytest.mark.parametrize("spec", FIT, ids=short)
 def test_the_table_speaks_of_every_world_of_the_kind(spec: str) -> None:
     row, suits = TABLE[spec], suiting(made(spec))
-    left = suits - row.finds - set(row.blind)
+    left = suits - row.finds - set(row.blind) - set(row.refuses)
     assert not left, f"{spec}: say whether it finds the backdoor of {', '.join(sorted(left))}, or why it is blind there"
     assert not row.finds & set(row.blind)
 
@@ -162,6 +175,14 @@ def test_a_defense_finds_what_it_is_made_for(spec: str, where: str) -> None:
     row = TABLE[spec]
     reason = row.blind.get(where, "this is what it is made for")
     assert world(where).found(made(spec)) == (where in row.finds), f"{spec} in {where}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"), [(spec, where) for spec in FIT for where in sorted(TABLE[spec].refuses)], ids=short
+)
+def test_a_defense_says_why_a_victim_does_not_suit_it(spec: str, where: str) -> None:
+    with pytest.raises(benchkit.ContractError, match=TABLE[spec].refuses[where]):
+        world(where).report(made(spec))
 
 
 @pytest.mark.parametrize("spec", FIT, ids=short)

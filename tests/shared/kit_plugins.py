@@ -76,7 +76,7 @@ class Plain(benchkit.RobustTraining):
 
 
 @dataclass(frozen=True)
-class Retouch(benchkit.ModelRepair):
+class Retouch(benchkit.CleanImages, benchkit.ModelRepair):
     """Fine-tuning."""
 
     name = "retouch"
@@ -86,7 +86,7 @@ class Retouch(benchkit.ModelRepair):
 
 
 @dataclass(frozen=True)
-class Audit(benchkit.ModelDetector):
+class Audit(benchkit.CleanImages, benchkit.ModelDetector):
     """The largest bias is suspicious."""
 
     name = "audit"

@@ -11,7 +11,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class Reader(benchkit.ModelRepair):
+class Reader(benchkit.CleanImages, benchkit.ModelRepair):
     """A repair that finds as many white corners in the training set as it is told to."""
 
     name = "reader"
@@ -65,7 +65,7 @@ class Sieve(benchkit.TrainingFilter):
 
 
 @dataclass(frozen=True)
-class Judge(benchkit.ModelDetector):
+class Judge(benchkit.CleanImages, benchkit.ModelDetector):
     """A model detector that asks for training sets."""
 
     name = "judge"
@@ -79,7 +79,7 @@ class Judge(benchkit.ModelDetector):
 
 
 @dataclass(frozen=True)
-class Oracle(benchkit.ModelDetector):
+class Oracle(benchkit.CleanImages, benchkit.ModelDetector):
     """A model detector that asks for labels alone."""
 
     name = "oracle"

@@ -61,7 +61,7 @@ class Absent(benchkit.Dataset):
 
 
 @dataclass(frozen=True)
-class Same(benchkit.ModelRepair):
+class Same(benchkit.CleanImages, benchkit.ModelRepair):
     """Return a model that says the same of every image."""
 
     name = "same"

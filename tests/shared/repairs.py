@@ -11,7 +11,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class Keep(benchkit.ModelRepair):
+class Keep(benchkit.CleanImages, benchkit.ModelRepair):
     """Return the victim, frozen."""
 
     name = "keep"
@@ -21,7 +21,7 @@ class Keep(benchkit.ModelRepair):
 
 
 @dataclass(frozen=True)
-class Tune(benchkit.ModelRepair):
+class Tune(benchkit.CleanImages, benchkit.ModelRepair):
     """Fine-tune the victim, in one go or in two."""
 
     name = "tune"
@@ -36,7 +36,7 @@ class Tune(benchkit.ModelRepair):
 
 
 @dataclass(frozen=True)
-class Loop(benchkit.ModelRepair):
+class Loop(benchkit.CleanImages, benchkit.ModelRepair):
     """Count passes that it could have trained itself."""
 
     name = "loop"

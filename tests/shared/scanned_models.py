@@ -24,7 +24,7 @@ import benchkit
 
 
 @dataclass(frozen=True)
-class Place(benchkit.ModelDetector):
+class Place(benchkit.CleanImages, benchkit.ModelDetector):
     """Scores the first bias of the head; five benign shadows scored 0 to 4."""
 
     name = "place"
@@ -46,7 +46,7 @@ class Place(benchkit.ModelDetector):
 
 
 @dataclass(frozen=True)
-class Normal(benchkit.ModelDetector):
+class Normal(benchkit.CleanImages, benchkit.ModelDetector):
     """Scores the mean of the model's normalisation."""
 
     name = "normal"

@@ -197,7 +197,7 @@ class School(benchkit.RobustTraining):
 
 
 @dataclass(frozen=True)
-class Mender(benchkit.ModelRepair):
+class Mender(benchkit.CleanImages, benchkit.ModelRepair):
     """A repair."""
 
     name = "mender"
@@ -212,7 +212,7 @@ class Mender(benchkit.ModelRepair):
 
 
 @dataclass(frozen=True)
-class Head(benchkit.ModelDetector):
+class Head(benchkit.CleanImages, benchkit.ModelDetector):
     """A model detector with shadow models."""
 
     name = "head"

@@ -50,7 +50,7 @@ def test_a_broken_model_has_lost_ten_points_and_more_than_the_noise_of_few_image
 
 
 @dataclass(frozen=True)
-class Returns(benchkit.ModelRepair):
+class Returns(benchkit.CleanImages, benchkit.ModelRepair):
     """Hands over a model of the test's."""
 
     name = "returns"

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchkit.ops.frequency import (
+    FAST_FROM,
     band_mask,
     channel_spectra,
     dct2,
@@ -26,7 +27,17 @@ from benchkit.ops.frequency import (
     mean_spectrum,
 )
 
-SHAPES = [(2, 3, 32, 32), (5, 1, 8, 20), (1, 3, 33, 7), (200, 3, 32, 32), (32, 32), (2, 3, 1, 224)]
+SHAPES = [
+    (2, 3, 32, 32),
+    (5, 1, 8, 20),
+    (1, 3, 33, 7),
+    (200, 3, 32, 32),
+    (32, 32),
+    (2, 3, 1, 224),
+    (4, 3, 47, 47),
+    (4, 3, 48, 48),
+    (2, 1, 20, 64),
+]
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -82,6 +93,26 @@ def test_it_is_differentiable_even_after_use_in_inference_mode() -> None:
         dct2(image)
     dct2(image).square().sum().backward()
     torch.testing.assert_close(image.grad, 2 * image.detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [FAST_FROM - 1, FAST_FROM])
+def test_the_gradient_is_that_of_an_orthogonal_transform(side: int) -> None:
+    pixels, weights = noise((2, 3, side, side)).float(), noise((2, 3, side, side), seed=1).float()
+    for transform, inverse in ((dct2, idct2), (idct2, dct2)):
+        x = pixels.clone().requires_grad_()
+        transform(x).mul(weights).sum().backward()
+        assert x.grad is not None
+        torch.testing.assert_close(x.grad, inverse(weights), rtol=1e-5, atol=1e-3)
+        (twice,) = torch.autograd.grad((transform(x) * x).sum(), x, create_graph=True)
+        assert twice.requires_grad
+
+
+@pytest.mark.parametrize("side", [FAST_FROM - 1, FAST_FROM])
+def test_what_is_transformed_stays_as_it_was(side: int) -> None:
+    for given in (noise((2, 3, side, side)), noise((2, 3, side, side)).float(), noise((2, 3, side, side)).double()):
+        kept = given.clone()
+        dct2(given)
+        assert given.equal(kept)
 
 
 def test_strided_and_empty_inputs() -> None:

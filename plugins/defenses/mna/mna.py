@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Mna(benchkit.ModelDetector):
+class Mna(benchkit.CleanImages, benchkit.ModelDetector):
     """Train many small models, half of them with random backdoors; learn to separate the halves by their outputs.
 
     The outputs are the logits of a few query images, which are optimised together with the small network that reads

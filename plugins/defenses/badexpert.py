@@ -1,0 +1,89 @@
+"""BaDExpert: a model that has kept nothing but the backdoor judges inputs, beside one that has lost it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+import benchkit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchkit.contracts.data import Tensors
+    from benchkit.models.classifier import Classifier
+
+EXPERT, SHADOW = "expert ", "shadow "
+LEAST = 1e-8
+
+
+@dataclass(frozen=True)
+class BaDExpert(benchkit.InputDetector):
+    """Unlearn the task, so that only the backdoor is left; unlearn the backdoor; compare what both say of an input.
+
+    Xie et al. 2024. The expert is the victim, fine-tuned on clean images with wrong labels (y + 1) until its accuracy
+    on them is below ``floor``. The shadow is the victim, fine-tuned on them with right labels. For the victim's
+    prediction of an input, with probability x in the expert's eyes and y in the shadow's, the score is
+    ``-min(2 y / x, (1 - x) / (0.5 - y))``, 0.5 - y at least 1e-8: highest where the expert agrees and the shadow does
+    not.
+
+    The released code decides on test images when to stop, and sets the threshold with them; here both follow from the
+    clean images that the defender holds.
+    """
+
+    name = "badexpert"
+    paper = "Xie et al., ICLR 2024, BaDExpert: Extracting Backdoor Functionality for Accurate Backdoor Input Detection"
+    needs = frozenset({"model"})
+
+    floor: float = benchkit.param(0.2, "accuracy on the clean images below which unlearning stops", gt=0, lt=1)
+    unlearn_lr: float = benchkit.param(0.001, "learning rate of the unlearning, SGD (released: Adam, 0.0001)", gt=0)
+    unlearn_epochs: int = benchkit.param(20, "most passes of the unlearning (released: 1)", ge=1)
+    shadow_lr: float = benchkit.param(
+        0.05, "learning rate at the start of the shadow's fine-tune (released: 0.1)", gt=0
+    )
+    shadow_epochs: float = benchkit.param(10, "passes of the shadow's fine-tune (released: 10)", gt=0)
+
+    def fit(self, scene: benchkit.Scene) -> Tensors:
+        """Return the weights of both models."""
+        expert, shadow = self._expert(scene), self._shadow(scene)
+        states = ((EXPERT, expert.state()), (SHADOW, shadow.state()))
+        return {prefix + name: weight for prefix, state in states for name, weight in state.items()}
+
+    def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return how much more the expert trusts the victim's prediction than the shadow does, float32 (N,)."""
+        said = scene.model.logits(images).argmax(1, keepdim=True)
+        expert, shadow = (_restored(scene, prefix) for prefix in (EXPERT, SHADOW))
+        x, y = (model.logits(images).double().softmax(1).gather(1, said).squeeze(1) for model in (expert, shadow))
+        ratios = 2 * y / x.clamp(min=LEAST), (1 - x) / (0.5 - y).clamp(min=LEAST)
+        return -torch.minimum(*ratios).float()
+
+    def _expert(self, scene: benchkit.Scene) -> Classifier:
+        clean, model = scene.clean, scene.model
+        wrong = benchkit.Split(clean.images, (clean.labels + 1) % scene.classes)
+        for _ in range(self.unlearn_epochs):
+            if _accuracy(model, clean) < self.floor:
+                break
+            model = scene.fit(wrong, start=model, epochs=1, lr=self.unlearn_lr)
+        return model
+
+    def _shadow(self, scene: benchkit.Scene) -> Classifier:
+        return scene.fit(scene.clean, start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
+
+
+def _accuracy(model: Classifier, data: benchkit.Split) -> float:
+    return float((model.logits(data.images).argmax(1).to(data.labels.device) == data.labels).double().mean())
+
+
+def _restored(scene: benchkit.Scene, prefix: str) -> Classifier:
+    """Return one of the two models that ``fit`` left."""
+    model = scene.model.copy()
+    model.restore({name.removeprefix(prefix): kept for name, kept in scene.fitted.items() if name.startswith(prefix)})
+    return model
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer BaDExpert."""
+    return [BaDExpert]

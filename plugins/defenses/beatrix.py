@@ -1,0 +1,139 @@
+"""Beatrix: features of an input co-activate in a way that clean images of its class do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+import benchkit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from benchkit.contracts.data import Tensors
+    from benchkit.models.classifier import Classifier
+
+BATCH = 250
+"""Images whose Gram matrices are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Beatrix(benchkit.InputDetector):
+    """Compare the Gram matrices of an input's features with those of clean images of the class it is classified as.
+
+    Ma et al. 2023. With F (channels, pixels) the last convolution's output, the Gram matrix of order p is
+    ``(F^p (F^p)^T)^(1/p)``, both powers by element, the root with its sign. For each class, every entry of every order
+    has clean bounds: median -+ ``width`` * MAD. An entry beyond them deviates by its distance to the bound over the
+    bound's size; the score is the mean over entries and orders, for the class that the model predicts. Entries whose
+    clean MAD is 0 (dead channels) are left out, since any distance over almost nothing would decide.
+
+    Half of the clean images give the bounds, by their true label, the others the threshold: images that bounds were
+    made from deviate less than new ones. The scores of a class are divided by the mean of these others, so that one
+    threshold serves all classes (the paper has one for each).
+    """
+
+    name = "beatrix"
+    paper = "Ma et al., NDSS 2023, The Beatrix Resurrections: Robust Backdoor Detection via Gram Matrices"
+    needs = frozenset({"model"})
+
+    orders: int = benchkit.param(8, "largest order of the Gram matrices (released code: 8)", ge=1, le=16)
+    width: float = benchkit.param(10.0, "bounds of an entry: its median and so many MADs to either side", gt=0)
+    channels: int = benchkit.param(64, "channels that are looked at, drawn at random where there are more", ge=1)
+
+    def fit(self, scene: benchkit.Scene) -> Tensors:
+        """Return bounds ``low`` and ``high`` (K, orders, entries), channels ``looked`` at, and the ``usual`` (K,)."""
+        count = scene.model.last_conv.out_channels
+        looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
+        bounds, others = self._halves(scene)
+        found = {"looked": looked, **self._bounds(bounds, looked, scene)}
+        deviations = self._deviations(others.images, others.labels, found, scene)
+        per_class = [deviations[others.labels == label] for label in range(scene.classes)]
+        usual = torch.stack([part.mean() if len(part) else deviations.mean() for part in per_class])
+        return found | {"usual": usual.clamp(min=usual.mean() / 100 + 1e-12), "others": deviations}
+
+    def calibration(self, scene: benchkit.Scene) -> Tensor:
+        """Return the scores of the clean images that gave no bounds."""
+        labels = self._halves(scene)[1].labels
+        return scene.fitted["others"] / scene.fitted["usual"][labels.to(scene.device)]
+
+    def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the deviation of each image from clean images of its predicted class, float32 (N,)."""
+        said = scene.model.logits(images).argmax(1)
+        return self._deviations(images, said, scene.fitted, scene) / scene.fitted["usual"][said]
+
+    def _halves(self, scene: benchkit.Scene) -> tuple[benchkit.Split, benchkit.Split]:
+        """Return every second clean image of each class, for bounds, and the others."""
+        order = scene.clean.labels.argsort(stable=True)
+        return scene.clean[order[::2]], scene.clean[order[1::2]]
+
+    def _bounds(self, clean: benchkit.Split, looked: Tensor, scene: benchkit.Scene) -> dict[str, Tensor]:
+        """Return the bounds of each class; those of entries to leave out are infinite."""
+        low, high = [], []
+        for label in range(scene.classes):
+            own = clean.images[clean.labels == label]
+            # A class without images is judged by those of all.
+            grams = torch.cat([*self._grams(own if len(own) else clean.images, looked, scene.model)])
+            middle = grams.median(0).values
+            mad = (grams - middle).abs().median(0).values
+            spread = torch.where(mad > 0, self.width * mad, torch.inf)
+            low.append(middle - spread)
+            high.append(middle + spread)
+        return {"low": torch.stack(low), "high": torch.stack(high)}
+
+    def _deviations(self, images: Tensor, labels: Tensor, found: Tensors, scene: benchkit.Scene) -> Tensor:
+        """Return the mean relative distance to the bounds of these labels, float32 (N,)."""
+        looked, parts = found["looked"], []
+        labels = labels.to(scene.device)
+        for grams, own in zip(self._grams(images, looked, scene.model), labels.split(BATCH), strict=True):
+            low, high = (found[side].to(scene.device)[own] for side in ("low", "high"))
+            beyond = _relative(low - grams, low) + _relative(grams - high, high)
+            parts.append(beyond.flatten(1).sum(1) / low.isfinite().flatten(1).sum(1).clamp(min=1))
+        return torch.cat(parts)
+
+    def _grams(self, images: Tensor, looked: Tensor, model: Classifier) -> Iterator[Tensor]:
+        """Yield the upper triangles of the Gram matrices of every order, float32 (B, orders, entries), by batches."""
+        for maps in feature_maps(model, images):
+            chosen = maps[:, looked.to(maps.device)].flatten(2)
+            yield torch.stack([gram(chosen, order) for order in range(1, self.orders + 1)], 1)
+
+
+def gram(maps: Tensor, order: int) -> Tensor:
+    """Return the upper triangle of ``(F^p (F^p)^T)^(1/p)``: float (B, C, pixels) -> (B, C (C + 1) / 2)."""
+    # G of a F is a^2 times that of F, so that each image's largest value may be 1: the 16th power of 300 is infinite.
+    largest = maps.abs().flatten(1).amax(1).clamp(min=1e-12)[:, None, None]
+    power = (maps / largest) ** order
+    product = power @ power.transpose(1, 2)
+    rooted = product.sign() * product.abs() ** (1 / order) * largest.square()
+    rows, columns = torch.triu_indices(maps.shape[1], maps.shape[1], device=maps.device)
+    return rooted[:, rows, columns]
+
+
+@torch.no_grad()
+def feature_maps(model: Classifier, images: Tensor) -> Iterator[Tensor]:
+    """Yield the last convolution's output, float32 (B, C, H, W), by batches."""
+    seen: list[Tensor] = []
+
+    def keep(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output.float())
+
+    handle = model.last_conv.register_forward_hook(keep)
+    try:
+        for part in images.split(BATCH):
+            model(part.to(model.mean.device))
+            yield seen.pop()
+    finally:
+        handle.remove()
+
+
+def _relative(distance: Tensor, bound: Tensor) -> Tensor:
+    """Return how far values are beyond a bound, over its size; 0 within it and where there is no bound."""
+    return torch.where(distance > 0, distance / bound.abs().clamp(min=1e-6), 0.0)
+
+
+@benchkit.hookimpl
+def benchkit_defenses() -> list[type[benchkit.Defense]]:
+    """Offer Beatrix."""
+    return [Beatrix]
