@@ -22,6 +22,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 RECIPE = ("--dataset", "toy", "--recipe", "fast:epochs=2,batch=32", "-p", str(TOY))
 """What ``toy_run`` trains, and on what."""
+PROCESSES = {"--device", "--executor", "--jobs", "--retries", "--slots-per-device", "--threads", "--timeout"}
+"""Options of runs whose steps are to be made in processes of their own."""
 FEW = 3
 """Up to so many files are tested in this very process, which starts at once and can be debugged."""
 
@@ -50,11 +52,16 @@ def benchkit_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 @pytest.fixture
 def toy_run(benchkit_cli: Cli, tmp_path: Path) -> Cli:
-    """Run ``benchkit run`` on the toy dataset, into ``tmp_path / "results"``."""
+    """Run ``benchkit run`` on the toy dataset, into ``tmp_path / "results"``.
+
+    It starts no process, unless an option about processes is given: a fork server and its worker take longer to import
+    torch than most of these runs to compute.
+    """
 
     def run(*args: object, results: Path | None = None) -> Ran:
         where = results or tmp_path / "results"
-        return benchkit_cli("run", *args, *RECIPE, "--results", where)
+        how = () if PROCESSES & set(map(str, args)) else ("--executor", "inline", "--device", "cpu")
+        return benchkit_cli("run", *args, *RECIPE, "--results", where, *how)
 
     return run
 

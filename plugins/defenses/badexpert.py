@@ -12,9 +12,6 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchkit.contracts.data import Tensors
-    from benchkit.models.classifier import Classifier
-
 EXPERT, SHADOW = "expert ", "shadow "
 LEAST = 1e-8
 
@@ -45,7 +42,7 @@ class BaDExpert(benchkit.InputDetector):
     )
     shadow_epochs: float = benchkit.param(10, "passes of the shadow's fine-tune (released: 10)", gt=0)
 
-    def fit(self, scene: benchkit.Scene) -> Tensors:
+    def fit(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Return the weights of both models."""
         expert, shadow = self._expert(scene), self._shadow(scene)
         states = ((EXPERT, expert.state()), (SHADOW, shadow.state()))
@@ -59,7 +56,7 @@ class BaDExpert(benchkit.InputDetector):
         ratios = 2 * y / x.clamp(min=LEAST), (1 - x) / (0.5 - y).clamp(min=LEAST)
         return -torch.minimum(*ratios).float()
 
-    def _expert(self, scene: benchkit.Scene) -> Classifier:
+    def _expert(self, scene: benchkit.Scene) -> benchkit.Classifier:
         clean, model = scene.clean, scene.model
         wrong = benchkit.Split(clean.images, (clean.labels + 1) % scene.classes)
         for _ in range(self.unlearn_epochs):
@@ -68,15 +65,15 @@ class BaDExpert(benchkit.InputDetector):
             model = scene.fit(wrong, start=model, epochs=1, lr=self.unlearn_lr)
         return model
 
-    def _shadow(self, scene: benchkit.Scene) -> Classifier:
+    def _shadow(self, scene: benchkit.Scene) -> benchkit.Classifier:
         return scene.fit(scene.clean, start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
 
 
-def _accuracy(model: Classifier, data: benchkit.Split) -> float:
+def _accuracy(model: benchkit.Classifier, data: benchkit.Split) -> float:
     return float((model.logits(data.images).argmax(1).to(data.labels.device) == data.labels).double().mean())
 
 
-def _restored(scene: benchkit.Scene, prefix: str) -> Classifier:
+def _restored(scene: benchkit.Scene, prefix: str) -> benchkit.Classifier:
     """Return one of the two models that ``fit`` left."""
     model = scene.model.copy()
     model.restore({name.removeprefix(prefix): kept for name, kept in scene.fitted.items() if name.startswith(prefix)})

@@ -13,8 +13,6 @@ import benchkit
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from benchkit.contracts.data import Tensors
-    from benchkit.models.classifier import Classifier
 
 BATCH = 250
 """Images whose Gram matrices are in memory at a time."""
@@ -43,7 +41,7 @@ class Beatrix(benchkit.InputDetector):
     width: float = benchkit.param(10.0, "bounds of an entry: its median and so many MADs to either side", gt=0)
     channels: int = benchkit.param(64, "channels that are looked at, drawn at random where there are more", ge=1)
 
-    def fit(self, scene: benchkit.Scene) -> Tensors:
+    def fit(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Return bounds ``low`` and ``high`` (K, orders, entries), channels ``looked`` at, and the ``usual`` (K,)."""
         count = scene.model.last_conv.out_channels
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
@@ -83,7 +81,7 @@ class Beatrix(benchkit.InputDetector):
             high.append(middle + spread)
         return {"low": torch.stack(low), "high": torch.stack(high)}
 
-    def _deviations(self, images: Tensor, labels: Tensor, found: Tensors, scene: benchkit.Scene) -> Tensor:
+    def _deviations(self, images: Tensor, labels: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> Tensor:
         """Return the mean relative distance to the bounds of these labels, float32 (N,)."""
         looked, parts = found["looked"], []
         labels = labels.to(scene.device)
@@ -93,7 +91,7 @@ class Beatrix(benchkit.InputDetector):
             parts.append(beyond.flatten(1).sum(1) / low.isfinite().flatten(1).sum(1).clamp(min=1))
         return torch.cat(parts)
 
-    def _grams(self, images: Tensor, looked: Tensor, model: Classifier) -> Iterator[Tensor]:
+    def _grams(self, images: Tensor, looked: Tensor, model: benchkit.Classifier) -> Iterator[Tensor]:
         """Yield the upper triangles of the Gram matrices of every order, float32 (B, orders, entries), by batches."""
         for maps in feature_maps(model, images):
             chosen = maps[:, looked.to(maps.device)].flatten(2)
@@ -112,7 +110,7 @@ def gram(maps: Tensor, order: int) -> Tensor:
 
 
 @torch.no_grad()
-def feature_maps(model: Classifier, images: Tensor) -> Iterator[Tensor]:
+def feature_maps(model: benchkit.Classifier, images: Tensor) -> Iterator[Tensor]:
     """Yield the last convolution's output, float32 (B, C, H, W), by batches."""
     seen: list[Tensor] = []
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 import benchkit
-
-if TYPE_CHECKING:
-    from benchkit.models.classifier import Classifier
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
@@ -35,7 +31,7 @@ class ChannelLipschitzPruning(benchkit.ModelRepair):
 
     u: float = benchkit.param(3.0, "standard deviations above the mean of a layer from which channels are pruned", ge=0)
 
-    def repair(self, scene: benchkit.Scene) -> Classifier:
+    def repair(self, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return the victim without its outlying channels.
 
         Raises:
@@ -67,7 +63,7 @@ def lipschitz_bounds(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 
 
 @torch.no_grad()
-def normalised_convolutions(model: Classifier, shape: tuple[int, int, int]) -> list[Pair]:
+def normalised_convolutions(model: benchkit.Classifier, shape: tuple[int, int, int]) -> list[Pair]:
     """Return each convolution with the batch normalisation that reads its output, found in a pass of a black image.
 
     Layers without weights, such as pooling and activations, hand the output on as long as it keeps its channels.

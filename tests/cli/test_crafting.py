@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def records(results: Path, benchkit_cli: Cli, records_in: RecordsIn) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the records of the run, by attack and defense; it is made when it is first asked for."""
-    fixed = ["--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "--device", "cpu", "--jobs", 1]
+    fixed = ["--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "--device", "cpu", "--executor", "inline"]
     plugins = ["-p", TESTS / "toy.py", "-p", TESTS / "locksmith.py", "--models", "locked", "--results", results]
     asked = ["--attacks", f"none,corner,locksmith,{SHORT},{WRAPPED}", "--defenses", "brightest"]
     ran = benchkit_cli("run", *asked, *fixed, *plugins)

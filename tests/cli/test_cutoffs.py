@@ -13,7 +13,7 @@ TOLD = "its cutoff flags 21 % of clean 4-class models by chance alone"
 def test_tables_pages_and_records_say_how_often_a_cutoff_is_wrong_by_chance(
     toy_run: Cli, benchkit_cli: Cli, records_in: RecordsIn, tmp_path: Path
 ) -> None:
-    ran = toy_run("--attacks", "none", "--defenses", "neural-cleanse:rounds=1,clean=0.5", "--device", "cpu")
+    ran = toy_run("--attacks", "none", "--defenses", "neural-cleanse:rounds=1,clean=0.5")
     assert ran.code == 0, ran.err
     assert TOLD in " ".join(ran.out.split())
     (info,) = [one["defense_info"] for one in records_in(tmp_path / "results") if one["defense"] != "none"]

@@ -23,7 +23,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("export") / "results"
     matrix = ["--attacks", "none,corner,badnets:target=2", "--defenses", "brightest,fine-tuning"]
     fixed = ["--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(TOY), "--results", str(results)]
-    command = [sys.executable, "-m", "benchkit", "run", *matrix, *fixed, "--device", "cpu", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchkit",
+        "run",
+        *matrix,
+        *fixed,
+        "--device",
+        "cpu",
+        "--executor",
+        "inline",
+        "--quiet",
+    ]
     subprocess.run(command, capture_output=True, check=True, timeout=200)
     return results
 

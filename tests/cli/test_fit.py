@@ -40,7 +40,7 @@ EARLY = {
 
 @pytest.fixture
 def run(toy_run: Cli) -> Cli:
-    return lambda *args: toy_run(*args, "-p", PLUGIN, "--jobs", 1)
+    return lambda *args: toy_run(*args, "-p", PLUGIN)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_filter_that_would_fit_is_refused_and_one_that_reads_a_fit_fails(
     ran = toy_run("--attacks", "corner", "--defenses", "fits", "-p", tmp_path / "fits.py")
     assert (ran.code, ran.err.count("error:")) == (2, 1)
     assert "fits.fit would never run: a defense of its kind (training filter) acts before there is a victim" in ran.err
-    assert toy_run("--attacks", "corner", "--defenses", "reads", "-p", tmp_path / "reads.py", "--jobs", 1).code == 1
+    assert toy_run("--attacks", "corner", "--defenses", "reads", "-p", tmp_path / "reads.py").code == 1
     assert "scene.fitted is what a defense's fit() returns" in cell("corner", "reads")["error"]
 
 

@@ -123,7 +123,7 @@ def benchkit_defenses():
 def run(toy_run: Cli, tmp_path: Path) -> Cli:
     plugin = tmp_path / "scribblers.py"
     plugin.write_text(PLUGIN)
-    return lambda *args, **more: toy_run(*args, "-p", plugin, "--jobs", "1", **more)
+    return lambda *args, **more: toy_run(*args, "-p", plugin, **more)
 
 
 WROTE = "wrote into images or tensors that it was given: let it change a copy"

@@ -117,7 +117,7 @@ def test_a_score_that_is_the_wrong_way_round_is_called_that(
     six: Path, run: Cli, cell: FindRecord, tmp_path: Path
 ) -> None:
     shutil.copytree(six, tmp_path / "results")
-    ran = run(*SIX, "--defenses", "probe:sign=-1", "--device", "cpu")
+    ran = run(*SIX, "--defenses", "probe:sign=-1")
     assert ran.code == 0, ran.err
     assert "0 to train" in ran.err
     record = cell("corner", "probe:sign=-1")

@@ -166,7 +166,8 @@ def test_observers_see_each_cell_and_cannot_break_a_run(
 def test_nonsense_from_a_plugin_fails_its_cell_and_nothing_else(
     toy_run: Cli, records_in: RecordsIn, tmp_path: Path, attack: str, defense: str, words: str
 ) -> None:
-    ran = toy_run("--attacks", f"none,{attack}", "--defenses", defense, "--no-victims")
+    processes = ("--jobs", 1) if defense.endswith("exit") else ()
+    ran = toy_run("--attacks", f"none,{attack}", "--defenses", defense, "--no-victims", *processes)
     records = {one["attack"]: one for one in records_in(tmp_path / "results")}
     assert ran.code == 1
     assert words in records[attack]["error"]
@@ -201,7 +202,7 @@ def test_failed_cells_are_tried_again(
 ) -> None:
     flag = tmp_path / "flag"
     defense = f"brightest:mode=kill-once,flag={flag}"
-    assert toy_run("--attacks", "corner", "--defenses", defense, "--no-victims").code == 0
+    assert toy_run("--attacks", "corner", "--defenses", defense, "--no-victims", "--jobs", 1).code == 0
     assert flag.exists()
     assert records_in(tmp_path / "results")[0]["status"] == "ok"
 

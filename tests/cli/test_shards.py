@@ -17,8 +17,8 @@ from benchkit.plan.steps import Plan
 
 TOY = Path(__file__).parents[1] / "toy.py"
 MATRIX = (
-    "--attacks", "none,corner,badnets:size=3,corner:mode=noop", "--defenses", "brightest", "--device", "cpu",
-    "--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "-p", TOY,
+    "--attacks", "none,corner,badnets:size=3,corner:mode=noop", "--defenses", "brightest",
+    "--device", "cpu", "--executor", "inline", "--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "-p", TOY,
 )  # fmt: skip
 
 

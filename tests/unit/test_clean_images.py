@@ -21,7 +21,7 @@ from benchkit.report.formats.html import page_data
 from benchkit.spec.registry import load
 from benchkit.testing.world import world
 
-NONE = {"abl", "activation-clustering", "none", "shrink-pad", "spectral-signatures"}
+NONE = {"abl", "activation-clustering", "clp", "none", "shrink-pad", "spectral-signatures"}
 SENTENCE = "derive it from benchkit.CleanImages too"
 READER = '''
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def test_the_kit_hands_clean_images_to_who_declares_them() -> None:
 def test_a_run_hands_out_what_is_declared(toy_run: Callable[..., Any], tmp_path: Path) -> None:
     plugin = tmp_path / "reader.py"
     plugin.write_text(READER)
-    ran = toy_run("--attacks", "corner", "--defenses", "reader,holder,shrink-pad", "-p", plugin, "--jobs", 1)
+    ran = toy_run("--attacks", "corner", "--defenses", "reader,holder,shrink-pad", "-p", plugin)
     assert ran.code == 1
     assert SENTENCE in ran.out
     told = {line.split(":")[0]: line for line in ran.out.splitlines() if "clean images" in line and ": " in line}

@@ -143,8 +143,8 @@ def keys_of(stage: str, module: str, old: str, new: str, with_text: WithText) ->
 @pytest.mark.parametrize(
     ("stage", "module", "old", "new"),
     [
-        ("cell", "benchkit.protocol", "quantile(1 - ", "quantile(1 - 5 * "),
-        ("cell", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
+        ("score", "benchkit.protocol", "quantile(1 - ", "quantile(1 - 5 * "),
+        ("score", "benchkit.contracts.thresholds", "0 < rate < 1", "0 < rate < 2"),
         ("train", "benchkit.stages.scenes", '("attacker", purpose or method)', '("attacker", "", method)'),
         ("poison", "benchkit.stages.workspace", "train[victim_rows(train", "train[holdout_rows(train"),
         ("judge", "benchkit.stages.scenes", "labels != wanted", "labels == wanted"),
@@ -170,7 +170,7 @@ def test_what_makes_a_number_is_in_the_key_of_its_stage(
 @pytest.mark.parametrize(
     ("stage", "module", "old", "new"),
     [
-        ("train", "benchkit.measure.measure", "0.4", "0.5"),
+        ("train", "benchkit.measure.warned", "0.4", "0.5"),
         ("train", "benchkit.measure.rates", "0.01", "0.02"),
         ("prepare", "benchkit.protocol", "quantile(1 - ", "quantile(1 - 5 * "),
         ("prepare", "benchkit.training.muon", "orthogonalised(", "orthogonalized("),
