@@ -46,7 +46,7 @@ def figures(quick: bool) -> list[Figure]:
     dataset: Dataset = cls()
     data = dataset.load(Source(Path()))
     usual = (CPU_DEFAULTS["models"], "fast:epochs=1" if quick else CPU_DEFAULTS["recipe"])
-    own = (cls.cpu_model, "fast:epochs=1" if quick else cls.cpu_recipe)
+    own = (cls.cpu_model, "fast:epochs=1" if quick else cls.cpu_recipe or CPU_DEFAULTS["recipe"])
     made: dict[str, Classifier] = {}
 
     def train(model: str, how: str) -> None:

@@ -44,7 +44,6 @@ class Scenes(benchkit.Dataset):
     name = "scenes"
     embedded = True
     cpu_model = "slimnet"
-    cpu_recipe = "fast:lr=0.2,budget=45000"
     paper = "embedded in benchkit, procedurally rendered"
 
     def load(self, source: benchkit.Source) -> benchkit.Data:
