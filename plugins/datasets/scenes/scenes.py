@@ -43,7 +43,6 @@ class Scenes(benchkit.Dataset):
 
     name = "scenes"
     embedded = True
-    cpu_model = "slimnet"
     paper = "embedded in benchkit, procedurally rendered"
 
     def load(self, source: benchkit.Source) -> benchkit.Data:
