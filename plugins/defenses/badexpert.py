@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.halves import halves
 
 import benchkit
 
@@ -27,7 +28,8 @@ class BaDExpert(benchkit.InputDetector):
     not.
 
     The released code decides on test images when to stop, and sets the threshold with them; here both follow from the
-    clean images that the defender holds.
+    clean images that the defender holds. Both models learn from one half of them, and the other sets the threshold:
+    images that the shadow has learned look less suspicious than new ones.
     """
 
     name = "badexpert"
@@ -36,7 +38,7 @@ class BaDExpert(benchkit.InputDetector):
 
     floor: float = benchkit.param(0.2, "accuracy on the clean images below which unlearning stops", gt=0, lt=1)
     unlearn_lr: float = benchkit.param(0.001, "learning rate of the unlearning, SGD (released: Adam, 0.0001)", gt=0)
-    unlearn_epochs: int = benchkit.param(20, "most passes of the unlearning (released: 1)", ge=1)
+    unlearn_epochs: int = benchkit.param(100, "most passes of the unlearning (released: 1)", ge=1)
     shadow_lr: float = benchkit.param(
         0.05, "learning rate at the start of the shadow's fine-tune (released: 0.1)", gt=0
     )
@@ -48,6 +50,10 @@ class BaDExpert(benchkit.InputDetector):
         states = ((EXPERT, expert.state()), (SHADOW, shadow.state()))
         return {prefix + name: weight for prefix, state in states for name, weight in state.items()}
 
+    def calibration(self, scene: benchkit.Scene) -> Tensor:
+        """Return the scores of the clean images that neither model has learned."""
+        return self.score(halves(scene.clean)[1].images, scene)
+
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how much more the expert trusts the victim's prediction than the shadow does, float32 (N,)."""
         said = scene.model.logits(images).argmax(1, keepdim=True)
@@ -57,7 +63,7 @@ class BaDExpert(benchkit.InputDetector):
         return -torch.minimum(*ratios).float()
 
     def _expert(self, scene: benchkit.Scene) -> benchkit.Classifier:
-        clean, model = scene.clean, scene.model
+        clean, model = halves(scene.clean)[0], scene.model
         wrong = benchkit.Split(clean.images, (clean.labels + 1) % scene.classes)
         for _ in range(self.unlearn_epochs):
             if _accuracy(model, clean) < self.floor:
@@ -66,7 +72,7 @@ class BaDExpert(benchkit.InputDetector):
         return model
 
     def _shadow(self, scene: benchkit.Scene) -> benchkit.Classifier:
-        return scene.fit(scene.clean, start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
+        return scene.fit(halves(scene.clean)[0], start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
 
 
 def _accuracy(model: benchkit.Classifier, data: benchkit.Split) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.halves import halves
 
 import benchkit
 
@@ -45,7 +46,7 @@ class Beatrix(benchkit.InputDetector):
         """Return bounds ``low`` and ``high`` (K, orders, entries), channels ``looked`` at, and the ``usual`` (K,)."""
         count = scene.model.last_conv.out_channels
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
-        bounds, others = self._halves(scene)
+        bounds, others = halves(scene.clean)
         found = {"looked": looked, **self._bounds(bounds, looked, scene)}
         deviations = self._deviations(others.images, others.labels, found, scene)
         per_class = [deviations[others.labels == label] for label in range(scene.classes)]
@@ -54,18 +55,13 @@ class Beatrix(benchkit.InputDetector):
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that gave no bounds."""
-        labels = self._halves(scene)[1].labels
+        labels = halves(scene.clean)[1].labels
         return scene.fitted["others"] / scene.fitted["usual"][labels.to(scene.device)]
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the deviation of each image from clean images of its predicted class, float32 (N,)."""
         said = scene.model.logits(images).argmax(1)
         return self._deviations(images, said, scene.fitted, scene) / scene.fitted["usual"][said]
-
-    def _halves(self, scene: benchkit.Scene) -> tuple[benchkit.Split, benchkit.Split]:
-        """Return every second clean image of each class, for bounds, and the others."""
-        order = scene.clean.labels.argsort(stable=True)
-        return scene.clean[order[::2]], scene.clean[order[1::2]]
 
     def _bounds(self, clean: benchkit.Split, looked: Tensor, scene: benchkit.Scene) -> dict[str, Tensor]:
         """Return the bounds of each class; those of entries to leave out are infinite."""
