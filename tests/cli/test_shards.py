@@ -18,19 +18,20 @@ from benchkit.plan.steps import Plan
 TOY = Path(__file__).parents[1] / "toy.py"
 MATRIX = (
     "--attacks", "none,corner,badnets:size=3,corner:mode=noop", "--defenses", "brightest",
-    "--device", "cpu", "--executor", "inline", "--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "-p", TOY,
+    "--device", "cpu", "--dataset", "toy", "--recipe", "fast:epochs=1,batch=32", "-p", TOY,
 )  # fmt: skip
+INLINE = ("--executor", "inline")
 
 
 def test_three_shards_merged_are_the_whole_run(
     benchkit_cli: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path
 ) -> None:
-    whole = benchkit_cli("run", *MATRIX, "--results", tmp_path / "whole")
+    whole = benchkit_cli("run", *MATRIX, *INLINE, "--results", tmp_path / "whole")
     assert whole.code == 1, "corner:mode=noop changes no pixel and fails"
     found = []
     for number in (1, 2, 3):
         folder = tmp_path / f"part{number}"
-        ran = benchkit_cli("run", *MATRIX, "--results", folder, "--shard", f"{number}/3")
+        ran = benchkit_cli("run", *MATRIX, *INLINE, "--results", folder, "--shard", f"{number}/3")
         assert ran.code == (number == 3), ran.err
         assert f", shard {number}/3 = " in ran.err
         found.append({one["key"]: one for one in records_in(folder)})
