@@ -12,8 +12,6 @@ from benchkit.cli._options import shard_option, shared_options
 from benchkit.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from benchkit.execute.request import Request
     from benchkit.plan.steps import Step
 
@@ -59,10 +57,10 @@ def _told(asked: Request) -> dict[str, Any]:
         "attacks": [{"name": str(one), "assumes": _assumptions(one)} for one in spec.attacks],
         "defenses": [{"name": str(one), "assumes": _assumptions(one)} for one in spec.defenses],
         "datasets": list(map(str, spec.datasets)),
-        "models": _each(spec.models_for(dataset) for dataset in spec.datasets),
+        "models": list(spec.models),
         "seeds": list(spec.seeds),
         "poison_rates": list(spec.poison_rates),
-        "recipes": _each([str(spec.recipe_for(dataset))] for dataset in spec.datasets),
+        "recipe": str(spec.recipe),
         "population": spec.population,
         "retune": spec.retune,
         "shard": asked.part or None,
@@ -73,10 +71,6 @@ def _told(asked: Request) -> dict[str, Any]:
             for step in made.steps.values()
         ],
     }
-
-
-def _each(lists: Iterable[Iterable[str]]) -> list[str]:
-    return list(dict.fromkeys(one for several in lists for one in several))
 
 
 def _table(rows: list[tuple[str, int, int, int]]) -> str:

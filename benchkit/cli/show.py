@@ -86,11 +86,8 @@ def assumptions(cls: type[Any], component: Any) -> str:
             data += " (clean versions of images the victim trains on among them)"
         needs = [f"needs {words}" for name, words in NEEDED.items() if name in cls.needs]
         return "; ".join([f"{cls.kind}, acts at {cls.stage}" if cls.stage != "none" else cls.kind, data, *needs])
-    if issubclass(cls, Dataset):
-        mirror = "a mirror image is of another class, or of none: every recipe trains without mirroring (flip=false)"
-        own = [f"on a CPU, {cls.cpu_model} is trained unless you name a model"] if cls.cpu_model else []
-        how = [f"with {cls.cpu_recipe} unless you name a model or a recipe"] if cls.cpu_recipe else []
-        return "; ".join([*([] if component.mirror else [mirror]), *own, *how])
+    if issubclass(cls, Dataset) and not component.mirror:
+        return "a mirror image is of another class, or of none: every recipe trains without mirroring (flip=false)"
     return ""
 
 

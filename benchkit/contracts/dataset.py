@@ -18,13 +18,9 @@ class Dataset(Component, ABC):
 
     Class attributes:
         embedded: True if the dataset needs no files; such a dataset is the default.
-        cpu_model: the network that runs on a CPU train on it if the user names none; "": benchkit's default.
-        cpu_recipe: the recipe that goes with it, if the user names neither of the two; "": benchkit's default.
     """
 
     embedded: ClassVar[bool] = False
-    cpu_model: ClassVar[str] = ""
-    cpu_recipe: ClassVar[str] = ""
 
     mirror: bool = param(True, "recipes may mirror training images; false where a mirror image is of another class")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
         warn(f"warning: {problem}")
     set_threads(options.get("threads"))
     devices = devices_of(options["device"], options.get("elsewhere", False))
-    texts, left_open = _texts(options, registry, on_gpu=devices[0] != "cpu")
-    spec = make(texts, registry, left_open)
+    spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
     fingerprints = {dataset: _found(dataset, source) for dataset in spec.sources()}
     planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
@@ -108,10 +107,8 @@ def _found(dataset: Dataset, source: Source) -> str:
     return found
 
 
-def _texts(
-    options: Mapping[str, Any], registry: Registry, on_gpu: bool
-) -> tuple[dict[str, str | bool], frozenset[str]]:
-    """Merge, from weak to strong: defaults, the suite file, what was given; and return what datasets may replace."""
+def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
+    """Merge, from weak to strong: defaults, the suite file, what was given."""
     from benchkit.spec.suite import SUITE_KEYS, read_suite
     from benchkit.spec.values import as_text, given_components
 
@@ -123,19 +120,7 @@ def _texts(
     if not (suite or "attacks" in given or "defenses" in given):
         raise SpecError("nothing was asked for: name --attacks and --defenses, or a suite file")
     embedded = {"datasets": ",".join(name for name, one in registry.datasets.items() if one.cls.embedded)}
-    usual = GPU_DEFAULTS if on_gpu else CPU_DEFAULTS
-    return {**DEFAULTS, **embedded, **usual, **suite, **given}, left_open({*suite, *given}, on_gpu)
-
-
-def left_open(given: Collection[str], on_gpu: bool = False) -> frozenset[str]:
-    """Return those of ``models`` and ``recipe`` that datasets may replace, if the user gave these options.
-
-    On a GPU, none: what a dataset declares is for CPUs. A dataset's recipe goes with its network, so a network that the
-    user names is trained with the usual recipe.
-    """
-    if on_gpu or "models" in given:
-        return frozenset()
-    return frozenset({"models", "recipe"} - set(given))
+    return {**DEFAULTS, **embedded, **(GPU_DEFAULTS if on_gpu else CPU_DEFAULTS), **suite, **given}
 
 
 def data_root(given: Path | None) -> Path:

@@ -33,8 +33,8 @@ class Part:
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The recipe to train with on this dataset."""
-        return self.spec.recipe_for(self.dataset)
+        """The recipe to train with on this dataset: without mirroring where a mirror image is of another class."""
+        return self.spec.recipe.suited(self.dataset.mirror)
 
     def add(
         self, stage: Stage, identity: Mapping[str, Any], parents: Mapping[Role, Ref], label: str, **own: Any

@@ -46,7 +46,7 @@ def plan(
     made = Plan()
     code_for = functools.cache(model_code)
     for dataset in spec.datasets:
-        for name in spec.models_for(dataset):
+        for name in spec.models:
             for seed in spec.seeds:
                 Planner(made, spec, dataset, fingerprints, name, code_for, seed).lay()
     return made

@@ -31,8 +31,7 @@ def plan_spectra(
         if len(named) != 1:
             raise SpecError(f"a figure shows one {noun}, got {len(named)}: draw one figure for each")
     made = Plan()
-    (dataset,), (seed,) = spec.datasets, spec.seeds
-    (model,) = spec.models_for(dataset)
+    (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
     corner = _Panels(made, spec, dataset, fingerprints, model, model_code, seed)
     for attack in dict.fromkeys([NoAttack(), *spec.attacks]):
         corner.spectrum(attack, images)

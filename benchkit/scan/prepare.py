@@ -42,8 +42,7 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
         if len(named) != 1:
             raise SpecError(f"a scan takes one {noun}, got {len(named)}: name one")
     made = Plan()
-    (dataset,), (seed,) = spec.datasets, spec.seeds
-    (model,) = spec.models_for(dataset)
+    (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
     planner = Planner(made, spec, dataset, fingerprints, model, functools.cache(model_code), seed)
     data = planner.data()
     (attack,) = spec.attacks  # none: only a detector without a model has a step of its own to learn in, and no victim

@@ -31,7 +31,6 @@ class Spec:
         retune: retune each repaired model with a few poisons, and measure plain fine-tuning beside it.
         others: the datasets that defenses requested, by their text.
         optional: components from ``all`` alone, which are omitted if they do not suit the images.
-        left_open: those of ``models`` and ``recipe`` that datasets may replace with their own defaults.
     """
 
     attacks: tuple[Attack, ...]
@@ -46,17 +45,6 @@ class Spec:
     population: int = 0
     others: tuple[tuple[str, Dataset], ...] = ()
     optional: frozenset[Component] = frozenset()
-    left_open: frozenset[str] = frozenset()
-
-    def models_for(self, dataset: Dataset) -> tuple[str, ...]:
-        """Return the names of the networks to train on a dataset."""
-        own = dataset.cpu_model if "models" in self.left_open else ""
-        return (own,) if own else self.models
-
-    def recipe_for(self, dataset: Dataset) -> Recipe:
-        """Return the recipe to train with on a dataset, without mirroring where a mirror image is of another class."""
-        own = dataset.cpu_recipe if "recipe" in self.left_open else ""
-        return (recipe(own) if own else self.recipe).suited(dataset.mirror)
 
     def sources(self) -> list[Dataset]:
         """Return every dataset to read: those of the matrix and those from which defenses learn."""
@@ -191,12 +179,8 @@ def retune(asked: bool, defenses: Iterable[Defense]) -> bool:
     return asked
 
 
-def make(options: Mapping[str, str | bool], registry: Registry, left_open: Iterable[str] = ()) -> Spec:
-    """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always included.
-
-    Args:
-        left_open: those of ``models`` and ``recipe`` that datasets may replace with their own defaults.
-    """
+def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
+    """Build a Spec from texts keyed as in ``SUITE_KEYS``; with victims, the no-defense column is always included."""
     text = {key: str(value) for key, value in options.items()}
     victims = bool(options["victims"])
     defenses = components(text["defenses"], "defenses", registry) if text["defenses"] else []
@@ -215,7 +199,6 @@ def make(options: Mapping[str, str | bool], registry: Registry, left_open: Itera
         retune=retune(bool(options.get("retune")), defenses),
         population=population(text["population"], defenses),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
-        left_open=frozenset(left_open),
         optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.executors.inline import InlineExecutor
-from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS, left_open
+from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.execute.walk import Walk
 from benchkit.plan.job import Job
 from benchkit.plan.planner import plan
@@ -25,7 +25,7 @@ OPTIONS: dict[str, str | bool] = {**DEFAULTS, **CPU_DEFAULTS, "attacks": "none",
 
 def asked(registry: Registry | None = None, **options: str) -> Spec:
     """Return a spec, as the command line makes it."""
-    return make({**OPTIONS, **options}, registry or load(), left_open(options))
+    return make({**OPTIONS, **options}, registry or load())
 
 
 def planned(spec: Spec) -> Plan:

@@ -64,7 +64,7 @@ def test_plan_and_cache_before_and_after_a_run(benchkit_cli: Cli, tmp_path: Path
 
     before = planned()
     assert before.keys() == {
-        "attacks", "defenses", "datasets", "models", "seeds", "poison_rates", "recipes", "population", "retune",
+        "attacks", "defenses", "datasets", "models", "seeds", "poison_rates", "recipe", "population", "retune",
         "shard",
         "cells", "cells_done", "steps",
     }  # fmt: skip
