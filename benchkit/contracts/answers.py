@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 VICTIM = ("model", "logits", "labels")
 """Needs that a victim meets: weights, features and gradients; logits alone; predicted labels alone."""
-NEEDS = (*VICTIM, "train")
-"""All needs of defenses; ``train`` is the victim's training set."""
 Query = Callable[["Tensor"], "Tensor"]
 """What a victim answers: for images (N, C, H, W), uint8 or float in [0, 1], one row each."""
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.absent import PREPARED
-from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
-from benchkit.contracts.data import Split, Tensors, Unlabelled
+from benchkit.contracts.data import Split, Tensors
+from benchkit.contracts.given import given_to, held_by
 from benchkit.contracts.scene import Scene
 from benchkit.measure.truth import Others, Stamped
 from benchkit.models.classifier import Classifier
@@ -73,12 +73,10 @@ def defender(
     held = train[holdout_rows(train.labels, task.job.seed, defense.clean)] if defense.clean else None
     return scene(
         task,
-        Unlabelled(held.images) if held and not defense.labelled else held,
+        held_by(defense, held),
         ("defender", purpose),
-        granted=victim if grant or "model" in defense.needs else None,
-        answers=answers(victim, defense.needs),
-        known=task.poisoned.data if defense.asks_train() and task.has(POISON) else None,
         trainer=task.trainer if fit else None,
+        **given_to(defense, victim, task.poisoned.data if task.has(POISON) else None, grant=grant),
         **_defense_learned(task, purpose),
     )
 

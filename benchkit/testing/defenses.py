@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
-from benchkit.contracts.answers import NEEDS
 from benchkit.contracts.data import Split
 from benchkit.contracts.kinds import (
     InputDetector,
@@ -23,6 +22,7 @@ from benchkit.contracts.kinds import (
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.verdicts import verdict
 from benchkit.errors import ContractError
+from benchkit.records.metrics import NEEDED
 from benchkit.testing.check import Check, ConformanceError, Subject, require
 from benchkit.testing.common import (
     alike,
@@ -120,8 +120,8 @@ def check_kind(cls: type[Defense]) -> None:
     kinds = [kind.__name__ for kind in ACTS if issubclass(cls, kind)]
     names = ", ".join(kind.__name__ for kind in ACTS)
     require(len(kinds) == 1, f"{cls.__qualname__} must derive from exactly one of {names}; it has {kinds}")
-    fine = isinstance(cls.needs, frozenset) and cls.needs <= {*NEEDS}
-    require(fine, f"{cls.__qualname__}.needs is {cls.needs!r}: use a frozenset of some of {', '.join(NEEDS)}")
+    fine = isinstance(cls.needs, frozenset) and cls.needs <= {*NEEDED}
+    require(fine, f"{cls.__qualname__}.needs is {cls.needs!r}: use a frozenset of some of {', '.join(NEEDED)}")
 
 
 def check_declared_needs(defense: Defense) -> None:

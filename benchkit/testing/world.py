@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from benchkit.contracts import checks
 from benchkit.contracts.absent import PREPARED
-from benchkit.contracts.answers import answers
 from benchkit.contracts.attack import Attack
 from benchkit.contracts.data import Data, Poisoned, Split, Tensors, Unlabelled
 from benchkit.contracts.defense import Defense
+from benchkit.contracts.given import given_to, held_by
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.steering import Fit
 from benchkit.protocol import share_of
@@ -129,7 +128,7 @@ class World:
         """Return the scene of ``prepare``: with a model and a trainer only for attacks that declare a model."""
         if isinstance(component, Defense):
             others = dict.fromkeys(component.other_datasets(), self.data.train)
-            scene = self._scene(self._held(component), seed)
+            scene = self._scene(held_by(component, self.holdout), seed)
             return dataclasses.replace(scene, shadows=self._shadows(component), others=others)
         return self._scene(self.data.train, seed, **self._modelled(component))
 
@@ -153,12 +152,10 @@ class World:
 
     def fitting(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
-        model = self._granted(defense, lambda: self.victim)
-        ready = dict(prepared(defense, self))
-        scene = self._scene(self._held(defense), seed, ready=ready, model=model, trainer=self.trainer)
-        asked = answers(self.victim.copy() if defense.asks_victim() else None, defense.needs)
+        ready, victim = dict(prepared(defense, self)), self.victim.copy() if defense.asks_victim() else None
         known = copied(self.poisoned.data) if defense.asks_train() else None
-        return dataclasses.replace(scene, answers=asked, known=known)
+        scene = self._scene(held_by(defense, self.holdout), seed, ready=ready, trainer=self.trainer)
+        return dataclasses.replace(scene, **given_to(defense, victim, known))
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""
@@ -167,26 +164,18 @@ class World:
             return scene
         return dataclasses.replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
 
-    def _held(self, defense: Defense) -> Split | None:
-        held = self.holdout if defense.labelled else Unlabelled(self.holdout.images)
-        return held if defense.clean else None
-
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first shadow models that a defense describes, with the small network of the world."""
         wanted = defense.shadows()
         numbers = range(min(SHADOWS, wanted.count)) if wanted else ()
-        scenes = [self._scene(self._held(defense), number) for number in numbers]
+        scenes = [self._scene(held_by(defense, self.holdout), number) for number in numbers]
         splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
         return [
             self.trainer.fit(split, Fit(epochs=1), rng=scene.rng) for split, scene in zip(splits, scenes, strict=True)
         ]
 
     def _modelled(self, attack: Attack) -> dict[str, Any]:
-        model = self._granted(attack, lambda: self.clean_model)
-        return {"model": model, "trainer": self.trainer} if model else {}
-
-    def _granted(self, component: Attack | Defense, model: Callable[[], Classifier]) -> Classifier | None:
-        return model().copy() if "model" in component.needs else None
+        return {"model": self.clean_model.copy(), "trainer": self.trainer} if "model" in attack.needs else {}
 
     def _scene(
         self,

@@ -48,20 +48,20 @@ class Beatrix(benchkit.InputDetector):
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
         bounds, others = halves(scene.clean)
         found = {"looked": looked, **self._bounds(bounds, looked, scene)}
-        deviations = self._deviations(others.images, others.labels, found, scene)
-        per_class = [deviations[others.labels == label] for label in range(scene.classes)]
+        deviations, said = self._deviations(others.images, found, scene)
+        per_class = [deviations[said == label] for label in range(scene.classes)]
         usual = torch.stack([part.mean() if len(part) else deviations.mean() for part in per_class])
-        return found | {"usual": usual.clamp(min=usual.mean() / 100 + 1e-12), "others": deviations}
+        usual = usual.clamp(min=usual.mean() / 100 + 1e-12)
+        return found | {"usual": usual, "others": deviations / usual[said]}
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that gave no bounds."""
-        labels = halves(scene.clean)[1].labels
-        return scene.fitted["others"] / scene.fitted["usual"][labels.to(scene.device)]
+        return scene.fitted["others"]
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the deviation of each image from clean images of its predicted class, float32 (N,)."""
-        said = scene.model.logits(images).argmax(1)
-        return self._deviations(images, said, scene.fitted, scene) / scene.fitted["usual"][said]
+        deviations, said = self._deviations(images, scene.fitted, scene)
+        return deviations / scene.fitted["usual"][said]
 
     def _bounds(self, clean: benchkit.Split, looked: Tensor, scene: benchkit.Scene) -> dict[str, Tensor]:
         """Return the bounds of each class; those of entries to leave out are infinite."""
@@ -69,7 +69,7 @@ class Beatrix(benchkit.InputDetector):
         for label in range(scene.classes):
             own = clean.images[clean.labels == label]
             # A class without images is judged by those of all.
-            grams = torch.cat([*self._grams(own if len(own) else clean.images, looked, scene.model)])
+            grams = torch.cat([part for part, _ in self._grams(own if len(own) else clean.images, looked, scene.model)])
             middle = grams.median(0).values
             mad = (grams - middle).abs().median(0).values
             spread = torch.where(mad > 0, self.width * mad, torch.inf)
@@ -77,21 +77,21 @@ class Beatrix(benchkit.InputDetector):
             high.append(middle + spread)
         return {"low": torch.stack(low), "high": torch.stack(high)}
 
-    def _deviations(self, images: Tensor, labels: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> Tensor:
-        """Return the mean relative distance to the bounds of these labels, float32 (N,)."""
-        looked, parts = found["looked"], []
-        labels = labels.to(scene.device)
-        for grams, own in zip(self._grams(images, looked, scene.model), labels.split(BATCH), strict=True):
-            low, high = (found[side].to(scene.device)[own] for side in ("low", "high"))
+    def _deviations(self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
+        """Return the mean relative distances to the bounds of the predicted classes, float32 (N,), and the classes."""
+        parts, answers = [], []
+        for grams, said in self._grams(images, found["looked"], scene.model):
+            low, high = (found[side].to(scene.device)[said] for side in ("low", "high"))
             beyond = _relative(low - grams, low) + _relative(grams - high, high)
             parts.append(beyond.flatten(1).sum(1) / low.isfinite().flatten(1).sum(1).clamp(min=1))
-        return torch.cat(parts)
+            answers.append(said)
+        return torch.cat(parts), torch.cat(answers)
 
-    def _grams(self, images: Tensor, looked: Tensor, model: benchkit.Classifier) -> Iterator[Tensor]:
-        """Yield the upper triangles of the Gram matrices of every order, float32 (B, orders, entries), by batches."""
-        for maps in feature_maps(model, images):
+    def _grams(self, images: Tensor, looked: Tensor, model: benchkit.Classifier) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield upper triangles of Gram matrices, float32 (B, orders, entries), and predicted labels, by batches."""
+        for maps, said in feature_maps(model, images):
             chosen = maps[:, looked.to(maps.device)].flatten(2)
-            yield torch.stack([gram(chosen, order) for order in range(1, self.orders + 1)], 1)
+            yield torch.stack([gram(chosen, order) for order in range(1, self.orders + 1)], 1), said
 
 
 def gram(maps: Tensor, order: int) -> Tensor:
@@ -106,8 +106,8 @@ def gram(maps: Tensor, order: int) -> Tensor:
 
 
 @torch.no_grad()
-def feature_maps(model: benchkit.Classifier, images: Tensor) -> Iterator[Tensor]:
-    """Yield the last convolution's output, float32 (B, C, H, W), by batches."""
+def feature_maps(model: benchkit.Classifier, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the last convolution's output, float32 (B, C, H, W), and predicted labels, int64 (B,), of one pass."""
     seen: list[Tensor] = []
 
     def keep(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -116,8 +116,8 @@ def feature_maps(model: benchkit.Classifier, images: Tensor) -> Iterator[Tensor]
     handle = model.last_conv.register_forward_hook(keep)
     try:
         for part in images.split(BATCH):
-            model(part.to(model.mean.device))
-            yield seen.pop()
+            said = model(part.to(model.device)).argmax(1)
+            yield seen.pop(), said
     finally:
         handle.remove()
 

@@ -84,7 +84,7 @@ def normalised_convolutions(model: benchkit.Classifier, shape: tuple[int, int, i
 
     handles = [layer.register_forward_hook(behind) for layer in model.net.modules() if not [*layer.children()]]
     try:
-        model(torch.zeros(1, *shape, device=model.mean.device))
+        model(torch.zeros(1, *shape, device=model.device))
     finally:
         for handle in handles:
             handle.remove()

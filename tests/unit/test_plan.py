@@ -14,7 +14,7 @@ from benchkit_plugins.defenses.mna.mna import Mna
 from benchkit.execute.progress.summary import summary
 from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, source
-from benchkit.plan.job import CRAFT, DATA, POISON, SCORES, SHADOWS, SURROGATE, VICTIM
+from benchkit.plan.job import CRAFT, DATA, POISON, SHADOWS, SURROGATE
 from benchkit.plan.planner import plan
 from benchkit.plan.steps import Plan
 from benchkit.spec.registry import Registry, load
@@ -55,19 +55,6 @@ def test_each_victim_is_trained_once_however_many_defenses(planned: Callable[...
     assert stages["train"] == 5 + 1  # the clean model that attackers craft on
     assert stages["prepare"] == 1
     assert stages["data"] == 1
-
-
-def test_clean_images_are_scored_once_where_a_detector_sees_no_victim_and_once_per_victim_where_it_does(
-    planned: Callable[..., Plan],
-) -> None:
-    made = planned(attacks="none,control:jpeg=75,badnets,blend,troj-sq,wanet")
-    by_defense = Counter(step.job.defense for step in made.of("score"))
-    assert by_defense == {"freq-detector": 1, "strip": 5}  # both benign rows have one victim
-    for cell in made.of("cell"):
-        scores = cell.parents.get(SCORES)
-        assert (scores is not None) == (cell.job.defense in by_defense)
-        if scores and cell.job.defense == "strip":
-            assert made.steps[scores.key].parents[VICTIM] == cell.parents[VICTIM]
 
 
 def test_only_an_attack_that_needs_it_waits_for_the_clean_model(planned: Callable[..., Plan]) -> None:

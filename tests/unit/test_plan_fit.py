@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 import benchkit
 from benchkit.execute.resolve import CPU_DEFAULTS, DEFAULTS
 from benchkit.plan import fingerprint, source
-from benchkit.plan.job import AUDIT, DATA, FIT, PREPARE, SUSPECTS, VICTIM
+from benchkit.plan.job import AUDIT, DATA, FIT, PREPARE, SCORES, SUSPECTS, VICTIM
 from benchkit.plan.planner import plan
 from benchkit.plan.shard import Shard
 from benchkit.plan.steps import Plan
@@ -129,3 +130,16 @@ def test_what_acts_before_there_is_a_victim_cannot_fit() -> None:
 
     with pytest.raises(benchkit.ContractError, match=r"early.fit would never run: .*\(training filter\) acts before"):
         Early().fits()
+
+
+def test_clean_images_are_scored_once_where_a_detector_sees_no_victim_and_once_per_victim_where_it_does(
+    planned: Planned,
+) -> None:
+    made = planned(attacks="none,control:jpeg=75,corner,badnets,blend,wanet", defenses="freq-detector,strip")
+    by_defense = Counter(step.job.defense for step in made.of("score"))
+    assert by_defense == {"freq-detector": 1, "strip": 5}  # both benign rows have one victim
+    for cell in made.of("cell"):
+        scores = cell.parents.get(SCORES)
+        assert (scores is not None) == (cell.job.defense in by_defense)
+        if scores and cell.job.defense == "strip":
+            assert made.steps[scores.key].parents[VICTIM] == cell.parents[VICTIM]

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
-from benchkit.contracts.answers import answers
-from benchkit.contracts.data import Unlabelled
+from benchkit.contracts.given import given_to, held_by
 from benchkit.contracts.kinds import (
     InputDetector,
     InputPurifier,
@@ -191,7 +190,7 @@ class PlantedWorld:
 
     def _ready(self, defense: Defense) -> dict[str, Tensor]:
         """Return what a defense prepares, with shadow models of the world's own trainer."""
-        held, wanted = self._held(defense), defense.shadows()
+        held, wanted = held_by(defense, self.holdout), defense.shadows()
         scenes = [self._bare(held, "shadow", str(number)) for number in range(wanted.count if wanted else 0)]
         splits = [wanted.split(number, scene) for number, scene in enumerate(scenes)] if wanted else []
         shadows = [self.trainer.fit(split, rng=scene.rng) for split, scene in zip(splits, scenes, strict=True)]
@@ -202,20 +201,12 @@ class PlantedWorld:
     def _learned(self, defense: Defense, ready: dict[str, Tensor]) -> dict[str, Tensor]:
         return fitted(defense, self._scene(defense, "fit", prepared=ready)) if defense.fits() else {}
 
-    def _held(self, defense: Defense) -> Split | None:
-        held = self.holdout if defense.labelled else Unlabelled(self.holdout.images)
-        return held if defense.clean else None
-
     def _scene(
         self, defense: Defense, purpose: str, *, grant: bool = False, model: Classifier | None = None, **more: Any
     ) -> Scene:
         victim = (model or self.model).copy() if grant or defense.asks_victim() else None
-        asked = {
-            "granted": victim if grant or "model" in defense.needs else None,
-            "answers": answers(victim, defense.needs),
-            "known": self.poisoned.data if defense.asks_train() else None,
-        }
-        return self._bare(self._held(defense), purpose, trainer=self.trainer, **asked, **more)
+        asked = given_to(defense, victim, self.poisoned.data, grant=grant)
+        return self._bare(held_by(defense, self.holdout), purpose, trainer=self.trainer, **asked, **more)
 
     def _bare(self, held: Split | None, *purpose: str, **more: Any) -> Scene:
         rng = generator(self.seed, "defender", *purpose)
