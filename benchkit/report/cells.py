@@ -144,7 +144,7 @@ def _told(record: Record) -> dict[str, str]:
     """Return what a record states about its components and benchkit, as text."""
     found = {"benchkit": record.versions.get("benchkit", "not recorded")}
     for role, info in (("attack", record.attack_info), ("defense", record.defense_info)):
-        found |= {f"{role} {name}": value for name, value in flat(info).items()}
+        found |= {f"{role} {name}": value for name, value in flat(info).items() if name != "paper"}
     return found
 
 

@@ -53,8 +53,13 @@ def describe(job: Job, attack: Attack, defense: Defense, classes: int = 0) -> Re
     )
 
 
+def _paper(component: Attack | Defense) -> dict[str, str]:
+    return {"paper": component.paper} if component.paper else {}
+
+
 def _attack_info(attack: Attack) -> dict[str, Any]:
     return {
+        **_paper(attack),
         "access": attack.access,
         "label_policy": attack.label_policy,
         "benign": attack.benign,
@@ -68,6 +73,7 @@ def _attack_info(attack: Attack) -> dict[str, Any]:
 
 def _defense_info(defense: Defense, *, overlap: bool) -> dict[str, Any]:
     return {
+        **_paper(defense),
         "kind": defense.kind,
         "stage": defense.stage,
         "needs": sorted(defense.needs),

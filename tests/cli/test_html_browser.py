@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_records import PIXEL, cells, record
+from page_records import EVIL, PAPER, made
 
-from benchkit.report.cells import Cell
 from benchkit.report.formats.export import to_csv, to_json
 from benchkit.report.formats.html import to_html
 
@@ -22,29 +21,12 @@ playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-EVIL = '</script><img src=x onerror="window.hit=1"><b>bold</b>'
-SCORES = {"none": (0.9, 0.9), "pruned": (0.8, 0.2), "tuned": (0.85, 0.5)}
-CURVES = {
-    "roc": {"fpr": [0, 0.1, 0.4, 1], "tpr": [0, 0.7, 0.95, 1]},
-    "threshold": 1.5,
-    "scores": {"edges": [0, 1, 2, 3, 4], "clean": [9, 5, 1, 0], "triggered": [0, 2, 6, 7], "control": [8, 5, 2, 0]},
-}
-
-
-def made() -> list[Cell]:
-    """Four attacks, four defenses, three seeds, two datasets; one attack's name and one error are hostile."""
-    attacks = ("badnets:size=5", "blend", "wanet", EVIL)
-    rows = [
-        record(attack, name, seed, metrics={"c_acc": c_acc, "asr": asr - at / 20 + seed / 100})
-        for at, attack in enumerate(attacks)
-        for name, (c_acc, asr) in SCORES.items()
-        for seed in range(3)
-    ]
-    known = {"metrics": {"auroc": 0.75, "bdr_net": 0.5}, "curves": CURVES, "gallery": {EVIL: PIXEL, "plain": PIXEL}}
-    rows += [record("blend", "strip", seed, **known) for seed in range(3)]
-    rows += [record(EVIL, "strip", 0, status="failed", error=EVIL, warnings=[EVIL])]
-    rows += [record("=cmd()", "none", 0, dataset="other", metrics={"c_acc": 0.5, "asr": 0.25})]
-    return cells(rows)
+OPEN = [
+    "4",
+    "attacks that none stops",
+    '</script><img src=x onerror="window.hit=1"><b>bold</b>, badnets:size=5, blend and wanet',
+]
+WHOLE = "clean images, their labels, weights"
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +88,7 @@ def test_switches_change_what_is_shown(page: Any) -> None:
     assert heads(page) == ["=cmd()"]
     page.get_by_label("Dataset").select_option("scenes")
     page.get_by_label("model repair").uncheck()
-    assert page.locator(".heat thead th").count() == 3
+    assert page.locator(".heat thead [data-sort]").count() == 3
     page.get_by_label("Attacks", exact=True).fill("net")
     assert heads(page) == ["badnets:", "wanet"]
     page.get_by_label("Attacks", exact=True).fill("nothing like it")
@@ -125,6 +107,29 @@ def test_the_address_keeps_metric_and_cell(page: Any, address: str) -> None:
     assert page.locator("dialog[open]").count() == 0
 
 
+def test_rows_and_columns_can_be_sorted_and_chosen_by_what_is_assumed(page: Any) -> None:
+    groups = page.locator(".heat thead .group th")
+    assert groups.all_text_contents() == ["attack", "no defense", "input detector", "model repair"]
+    page.locator("#columns-by").select_option("things")
+    assert groups.all_text_contents() == ["attack", "no defense", "clean images, their labels", WHOLE]
+    page.get_by_label("weights").uncheck()
+    assert page.locator(".heat thead [data-sort]").evaluate_all("all => all.map((one) => one.dataset.sort)") == [
+        "", "none", "strip",
+    ]  # fmt: skip
+    page.get_by_label("weights").check()
+    page.locator("#rows-by").select_option("pruned")
+    assert heads(page) == [EVIL, "wanet", "blend", "badnets:"]
+    page.get_by_label("changes labels").uncheck()
+    assert "ease the filters" in page.locator("#box").inner_text()
+
+
+def test_the_page_begins_with_what_was_found(page: Any) -> None:
+    tiles = page.locator("#findings .tile").all_inner_texts()
+    assert tiles == ["4 of 4\nattacks implant", "none\nof the defenses stops an attack", "\n".join(OPEN)]
+    assert page.locator("#findings .share").all_inner_texts() == ["0 of 4", "0 of 4", "0 of 1"]
+
+
+@pytest.mark.parametrize("page", [(1280, 900)], indirect=True, ids=["desktop"])
 def test_a_column_sorts_the_rows(page: Any) -> None:
     page.locator("[data-sort='pruned']").click()
     assert heads(page) == [EVIL, "wanet", "blend", "badnets:"]
@@ -167,8 +172,11 @@ def test_the_keyboard_alone_reaches_a_cell_and_comes_back(page: Any) -> None:
 
 def test_a_cell_tells_all_it_knows(page: Any) -> None:
     text_at(page, "blend", "strip").click()
+    assert page.locator("dialog .tile").all_inner_texts() == ["50.0 %\nBDR - control\n± 0.0", "75.0 %\nAUROC\n± 0.0"]
+    for part in page.locator("dialog summary").all():
+        part.click()
     told = page.locator("dialog").inner_text()
-    words = ["AUROC", "75.0 %", "chance that a triggered input", "512", "target", "benchkit 0.1.0", "0 ok, 1 ok, 2 ok"]
+    words = ["chance that a triggered input", "512", "target", "benchkit 0.1.0", "seeds 0, 1, 2", "5 % clean", PAPER]
     for word in words:
         assert word in told, word
     assert page.locator("dialog figure svg polyline").count() == 3

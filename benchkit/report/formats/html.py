@@ -14,17 +14,21 @@ from benchkit import __version__
 from benchkit.records.metric import Metric
 from benchkit.records.metrics import METRICS
 from benchkit.records.record import Record
+from benchkit.report.assumed import Assumed, attacker, defender
 from benchkit.report.cells import AXES, Cell, known_in, seeds_of, suspects
 from benchkit.report.evidence import curves_of, gallery_of
+from benchkit.report.meaning import good
 from benchkit.report.summaries import Summary
+from benchkit.report.tables.findings import findings
 from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
 from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, changed, faults, populations, warnings
 from benchkit.report.tables.ranks import rankings
 from benchkit.text import printable
 
 STYLES = ("page", "matrix", "parts")
-SCRIPTS = ("base", "scene", "matrix", "charts", "cell", "ranks", "export", "start")
-_SETTING = ("access", "label_policy", "stage", "clean", "labelled", "overlap", "needs")
+SCRIPTS = ("base", "scene", "heads", "matrix", "charts", "cell", "findings", "ranks", "export", "start")
+_SETTING = ("stage",)
+"""What of a component's assumptions its badges do not say."""
 
 
 def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
@@ -69,18 +73,28 @@ def page_data(cells: list[Cell], only: str | None = None) -> dict[str, Any]:
     numbers = {id(cell): index for index, cell in enumerate(cells)}
     known = [*(name for name in METRICS if name in names), *sorted(names.keys() - METRICS.keys())]
     groups = groups_of(cells, Axes())
+    parts: dict[str, int] = {}
+    shown = [_cell(cell, parts) for cell in cells]
     return {
         "version": __version__,
         "metric": only,
         "metrics": {name: _metric(known_in(cells, name)) for name in known},
         "seeds": seeds_of(cells),
-        "cells": [_cell(cell) for cell in cells],
+        "finished": _days(cells),
+        "cells": shown,
+        "components": [json.loads(part) for part in parts],
         "scenes": [_scene(group, numbers, known) for group in groups],
         "faults": faults(cells),
         "warnings": warnings(cells),
         "assumptions": (*assumptions(cells), *populations(cells), *changed(cells)),
         "leading": [f"{text[:1].upper()}{text[1:]}" for text in (NEVER, SHARED, MARGIN)],
     }
+
+
+def _days(cells: Iterable[Cell]) -> list[str]:
+    """Return the first and the last day on which a record was finished."""
+    days = {record.finished[:10] for cell in cells for record in cell.records if record.finished}
+    return sorted({min(days), max(days)}) if days else []
 
 
 def _metric(found: Metric) -> dict[str, Any]:
@@ -96,10 +110,11 @@ def _scene(cells: list[Cell], numbers: Mapping[int, int], names: Iterable[str]) 
         "cells": [numbers[id(cell)] for cell in cells],
         "best": {name: sorted(numbers[one] for one in found) for name, found in best.items() if found},
         "rankings": [asdict(ranking) for ranking in rankings(cells)],
+        "findings": asdict(findings(cells)),
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: Cell, parts: dict[str, int]) -> dict[str, Any]:
     summaries = {name: summary for name in cell.metrics() if (summary := cell.summary(name))}
     return {
         **{axis: cell.axis(axis) for axis in AXES},
@@ -117,9 +132,18 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "records": [_record(record) for record in cell.records],
         **_pictures(cell),
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],
-        "attack_says": _settings(cell.records[0].attack_info),
-        "defense_says": _settings(cell.records[0].defense_info),
+        "good": None if (place := good(cell, Axes().shown(cell))) is None else round(place, 3),
+        "parts": [
+            _part(cell.records[0].attack_info, attacker(cell), parts),
+            _part(cell.records[0].defense_info, defender(cell), parts),
+        ],
     }
+
+
+def _part(info: Mapping[str, Any], assumed: Assumed, parts: dict[str, int]) -> int:
+    """Return the number of a component: what many cells share is told once."""
+    told = {"says": _settings(info), "paper": printable(str(info.get("paper", ""))), **asdict(assumed)}
+    return parts.setdefault(json.dumps(told, sort_keys=True), len(parts))
 
 
 def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
@@ -166,7 +190,6 @@ def _settings(info: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters and the assumptions of a component, as text."""
     params = info.get("params")
     said = {name: info[name] for name in _SETTING if info.get(name) is not None}
-    said |= {"clean": "no clean images"} if said.get("clean") == 0 else {}
     return {
         printable(str(name)): printable(_plain(value))
         for name, value in {**(params if isinstance(params, dict) else {}), **said}.items()

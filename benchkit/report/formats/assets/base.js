@@ -4,7 +4,16 @@ const GLYPHS = { failed: "✗", timeout: "◔", skipped: "–" };
 const FAULTS = { failed: "failed", timeout: "ran out of time", skipped: "skipped" };
 const KIND_NAMES = { baseline: "no defense", "": "other" };
 const AXES = { dataset: "Dataset", model: "Model", recipe: "Recipe", poison_rate: "Poison rate" };
-const state = { metric: DATA.metric || "", scene: 0, off: new Set(), attack: "", defense: "", sort: null, way: 0 };
+const state = {
+  metric: DATA.metric || "",
+  scene: 0,
+  off: new Set(), // kinds of defense, and things that attackers or defenders lack
+  attack: "",
+  defense: "",
+  columns: "kind",
+  sort: null,
+  way: 0,
+};
 
 const byId = (id) => document.getElementById(id);
 const kindName = (kind) => KIND_NAMES[kind] ?? kind;

@@ -8,8 +8,9 @@ function openCell(id) {
     dialog = byId("cell"),
     { records } = cell;
   hideTip();
-  const setting = `recipe ${cell.recipe}, poison rate ${cell.rate}`;
-  const place = `${cell.dataset}, ${cell.model}, ${setting}, ${kindName(cell.kind)}`;
+  const seeds = records.map((one) => (one.status === "ok" ? one.seed : `${one.seed} ${FAULTS[one.status]}`));
+  const setting = `recipe ${cell.recipe}, poison rate ${cell.rate}, ${records.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")}`;
+  const place = `${kindName(cell.kind)}; ${cell.dataset}, ${cell.model}, ${setting}`;
   dialog.replaceChildren(
     el(
       "div",
@@ -21,24 +22,20 @@ function openCell(id) {
         el("button", { type: "button", click: shut }, "Close"),
       ),
       el("p", { class: "quiet" }, place),
-      el(
-        "p",
-        { class: "quiet" },
-        `Seeds: ${records.map((one) => `${one.seed} ${FAULTS[one.status] ?? one.status}`).join(", ")}`,
-      ),
       records
         .filter((one) => one.status !== "ok")
         .map((one) =>
           el("p", { class: "box" }, `Seed ${one.seed} ${FAULTS[one.status]}: ${one.error ?? "no reason recorded"}`),
         ),
+      el("div", { class: "tiles" }, leadingMetrics(cell).map((name) => metricTile(cell, name))),
       cell.warnings.map((text) => el("p", { class: "box" }, `⚠ ${text}`)),
-      Object.keys(cell.metrics).length ? heading("Metrics", metricsTable(cell)) : [],
       suspected(records),
       figures(cell),
-      heading("Cost per stage, mean over seeds", costTable(records)),
-      settings("Attack", cell.attack_says),
-      settings("Defense", cell.defense_says),
-      heading(
+      folded("All metrics", Object.keys(cell.metrics).length ? [metricsTable(cell)] : []),
+      folded("Cost per stage, mean over seeds", costTable(records)),
+      folded("Attack", settings(cell, 0)),
+      folded("Defense", settings(cell, 1)),
+      folded(
         "Versions",
         distinct(records.map((one) => pairs(one.versions)))
           .filter(Boolean)
@@ -51,12 +48,28 @@ function openCell(id) {
   remember(id);
 }
 
+/** A part of the dialog that opens on demand; nothing where it would be empty. */
+const folded = (title, content) =>
+  content.flat().length ? el("details", null, el("summary", null, title), content) : [];
+
+/** The up to three numbers that tell most of a cell: those it shows, what it is judged by, and what else it costs. */
+function leadingMetrics(cell) {
+  const wanted = [state.metric, ...cell.shown, cell.judged, "fpr", "ra", "asr_control", "psnr"];
+  return distinct(wanted.filter((name) => name && name in cell.metrics)).slice(0, 3);
+}
+
+function metricTile(cell, name) {
+  const { text, half } = cell.metrics[name];
+  return tile(`${text}${unit(name)}`, known(name).title, half === null ? "" : `± ${half}`);
+}
+
 const pairs = (found) =>
   Object.entries(found ?? {})
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 
 function metricsTable(cell) {
+  const many = cell.records.length > 1;
   const rows = Object.entries(cell.metrics).map(([name, found]) => {
     const seeds = cell.records.filter((one) => name in (one.metrics ?? {})).map((one) => show(name, one.metrics[name]));
     return el(
@@ -64,14 +77,13 @@ function metricsTable(cell) {
       null,
       el("th", { scope: "row" }, term(name), el("div", { class: "tiny" }, definition(name))),
       el("td", null, el("b", null, found.text), unit(name)),
-      el("td", null, found.half === null ? "" : `± ${found.half}`),
-      el("td", null, seeds.join(", ")),
+      many ? [el("td", null, found.half === null ? "" : `± ${found.half}`), el("td", null, seeds.join(", "))] : [],
     );
   });
   return el(
     "div",
     { class: "scroll", role: "region", tabindex: "0", "aria-label": "Metrics" },
-    plainTable("plain stack", ["metric", "mean", "95 %", "each seed"], rows),
+    plainTable("plain stack", many ? ["metric", "mean", "95 %", "each seed"] : ["metric", "value"], rows),
   );
 }
 
@@ -97,20 +109,22 @@ function costTable(records) {
   return [plainTable("plain", ["stage", ...heads], rows)];
 }
 
-const settings = (title, said) =>
-  Object.keys(said).length
-    ? heading(
-        title,
+/** Paper, assumptions and parameters of a cell's attack, 0, or defense, 1. */
+function settings(cell, axis) {
+  const { says, paper, badges: has } = part(cell, axis);
+  const said = { paper, has: has.join(", "), ...says };
+  const told = Object.entries(said).filter(([, value]) => value !== "");
+  const words = { true: "yes", false: "no" };
+  return told.length
+    ? [
         el(
           "dl",
           { class: "terms" },
-          Object.entries(said).map(([name, value]) => [
-            el("dt", null, name.replaceAll("_", " ")),
-            el("dd", null, value),
-          ]),
+          told.map(([name, value]) => [el("dt", null, name.replaceAll("_", " ")), el("dd", null, words[value] ?? value)]),
         ),
-      )
+      ]
     : [];
+}
 
 /** The classes that the defense suspects, by seed. */
 function suspected(records) {

@@ -35,10 +35,12 @@ function intervals(cell) {
   ];
 }
 
-function cellNode(cell, cells) {
+/** A cell of the grid; on a phone, where columns have no heads, `column` names it. */
+function cellNode(cell, cells, column) {
+  const of = `${column.defense}: ${namesOf(cell ?? column).map((name) => known(name).title).join(" / ")}`;
   if (!cell) {
     const said = [el("span", { "aria-hidden": "true" }, "·"), el("span", { class: "vh" }, "not run")];
-    return el("td", { class: "none" }, said);
+    return el("td", { class: "none", "data-of": of }, said);
   }
   const names = namesOf(cell),
     last = judged(cell),
@@ -49,56 +51,28 @@ function cellNode(cell, cells) {
   if (!measured) {
     button.classList.add("fault");
     button.append(el("span", { "aria-hidden": "true" }, GLYPHS[cell.status]), el("small", null, FAULTS[cell.status]));
-    return el("td", null, button);
+    return el("td", { "data-of": of }, button);
   }
   const texts = names.map((name) => cell.metrics[name]?.text ?? "n/a").join(" / ");
   const unusual = !state.metric && names.join() !== cell.usual.join();
   const seeds = Math.min(...names.filter((name) => name in cell.metrics).map((name) => cell.metrics[name].n));
   const best = (scene().best[state.metric] ?? []).includes(cell.id);
+  const halves = names.map((name) => cell.metrics[name]?.half ?? null);
   const notes = [
+    halves.some((half) => half !== null) ? `± ${halves.map((half) => half ?? "–").join(" / ")}` : "",
     unusual ? names.map((name) => known(name).title).join(" / ") : "",
-    seeds < DATA.seeds ? `n=${seeds}` : "",
+    seeds < DATA.seeds ? `${seeds} of ${DATA.seeds} seeds` : "",
     cell.warnings.length ? "⚠" : "",
-    cell.status === "ok" ? "" : GLYPHS[cell.status],
+    cell.status === "ok" ? "" : `${GLYPHS[cell.status]} ${FAULTS[cell.status]}`,
   ].filter(Boolean);
   button.append(
     el("span", { class: best ? "best" : "" }, texts),
     best ? el("span", { class: "vh" }, ", best") : "",
     notes.length ? el("small", null, notes.join(" ")) : "",
   );
-  if (last in cell.metrics) paint(button, ...placeOf(last, cell.metrics[last].mean, valuesOf(cells, last)));
-  return el("td", null, button);
-}
-
-function header(cell) {
-  const names = state.metric ? [] : cell.usual;
-  const shows = names.map((name) => known(name).title).join(" / ");
-  const lines = names.map((name) => `${known(name).title}: ${definition(name)}`);
-  const sorted = state.sort === cell.defense && state.way;
-  const handlers = {
-    click: () => sortBy(cell.defense),
-    blur: hideTip,
-    focus: (event) => showTip(event.currentTarget, ["Sort by this column", ...lines]),
-  };
-  const order = sorted ? (sorted > 0 ? " ▼ best first" : " ▲ worst first") : "";
-  return el(
-    "th",
-    { scope: "col", "aria-sort": sorted ? (sorted > 0 ? "descending" : "ascending") : null },
-    el(
-      "button",
-      { type: "button", tabindex: "-1", title: lines.join("\n") || null, "data-sort": cell.defense, ...handlers },
-      el("span", { class: "tiny" }, kindName(cell.kind)),
-      spec(cell.defense),
-      shows ? el("span", { class: "tiny" }, shows) : null,
-      order ? el("span", { class: "tiny" }, order) : null,
-    ),
-  );
-}
-
-function rowHead(cell) {
-  const kind = cell.benign ? "no backdoor" : cell.clean_label ? "clean-label" : "";
-  const tag = [kind, cell.short].filter(Boolean).join(", ");
-  return el("th", { scope: "row" }, spec(cell.attack), tag ? el("span", { class: "params" }, tag) : null);
+  if (!state.metric) cell.good !== null && paint(button, "good", cell.good);
+  else if (last in cell.metrics) paint(button, ...placeOf(last, cell.metrics[last].mean, valuesOf(cells, last)));
+  return el("td", { "data-of": of }, button);
 }
 
 function sortBy(defense) {
@@ -127,41 +101,17 @@ function drawMatrix() {
   const cells = visible(),
     grid = new Map();
   for (const cell of cells) grid.set(cell.attack, (grid.get(cell.attack) ?? new Map()).set(cell.defense, cell));
-  const columns = [...new Map(cells.toSorted(byPlace(1)).map((cell) => [cell.defense, cell])).values()];
-  const rows = orderedRows(cells, grid);
-  const corner = el(
-    "th",
-    { scope: "col" },
-    el(
-      "button",
-      {
-        type: "button",
-        tabindex: "-1",
-        "data-sort": "",
-        click: () => {
-          state.way = 0;
-          draw();
-        },
-        title: "Rows in their own order",
-      },
-      el("span", { class: "name" }, "attack"),
-    ),
-  );
+  const columns = columnGroups([...new Map(cells.toSorted(byPlace(1)).map((cell) => [cell.defense, cell])).values()]);
+  const order = columns.flatMap(([, members]) => members);
+  const rows = rowGroups(orderedRows(cells, grid));
+  const line = (row) =>
+    el("tr", null, rowHead(row), order.map((column) => cellNode(grid.get(row.attack).get(column.defense), cells, column)));
   const table = el(
     "table",
     { class: "heat", role: "grid", "aria-label": "Attacks (rows) against defenses (columns)" },
-    el("thead", null, el("tr", null, corner, columns.map(header))),
-    el(
-      "tbody",
-      null,
-      rows.map((row) =>
-        el(
-          "tr",
-          null,
-          rowHead(row),
-          columns.map((column) => cellNode(grid.get(row.attack).get(column.defense), cells)),
-        ),
-      ),
+    tableHead(columns),
+    rows.map(([title, members]) =>
+      el("tbody", null, title && groupRow(title, order.length + 1), members.map(line)),
     ),
   );
   byId("box").replaceChildren(
@@ -169,8 +119,11 @@ function drawMatrix() {
   );
   (table.querySelector(".cell") ?? table.querySelector("button")).tabIndex = 0;
   table.addEventListener("keydown", steer);
-  const counts = [count(rows.length, "row"), count(columns.length, "column"), count(cells.length, "cell")];
+  const lines = rows.flatMap(([, members]) => members);
+  const counts = [count(lines.length, "row"), count(order.length, "column"), count(cells.length, "cell")];
   byId("count").textContent = `${counts.join(", ")} shown`;
+  byId("wide").hidden = byId("box").scrollWidth <= byId("box").clientWidth;
+  byId("rows-by").value = state.way > 0 ? state.sort : "";
   drawScale(cells);
   drawLegend(cells);
 }
@@ -212,12 +165,14 @@ function drawScale(cells) {
     plain && among.length
       ? [Math.min(...among), Math.max(...among)].map((value) => show(state.metric, value) + unit(state.metric))
       : ["bad for the defender", "good for the defender"];
-  const by = [...new Set(cells.map(judged))].filter((name) => cells.some((cell) => name in cell.metrics));
+  const by = state.metric
+    ? `Colour: ${known(state.metric).title}.`
+    : "Colour: the worst number of a cell. C-Acc counts by what was lost of the victim's, all bad from 10 points.";
   byId("scale").replaceChildren(
     el("span", null, ends[0]),
     el("span", { class: "ramp", "aria-hidden": "true" }, steps),
     el("span", null, ends[1]),
-    el("span", null, `Colour: ${by.map((name) => known(name).title).join(", ")}.`),
+    el("span", null, by),
   );
 }
 
@@ -229,7 +184,7 @@ function drawLegend(cells) {
     `Underlined and bold: best against that attack${state.metric ? "" : ", by DER where there is one"}, ` +
     "what a model answers among all defenses that change it, anything else within a kind. " +
     DATA.leading.map((text) => `${text}. `).join("") +
-    "⚠ carries a warning. n= fewer seeds than elsewhere. " +
+    "⚠ carries a warning. " +
     "✗ failed, ◔ ran out of time, – skipped, · not run.";
   byId("legend").replaceChildren(el("dl", { class: "terms" }, terms), el("p", { class: "quiet" }, signs));
 }

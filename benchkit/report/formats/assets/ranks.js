@@ -28,12 +28,13 @@ function verdict({ test, attacks, ranks }) {
 
 function rankCard(ranking) {
   const { metric, kind, population, attacks, ranks, means, left_out: leftOut, excluded, test } = ranking;
+  const most = Object.keys(ranks).length;
   const rows = Object.entries(ranks).map(([name, rank]) =>
     el(
       "tr",
       null,
       el("th", { scope: "row" }, spec(name)),
-      el("td", null, rank.toFixed(2)),
+      el("td", { class: "share" }, bar(most > 1 ? (most - rank) / (most - 1) : 1), rank.toFixed(2)),
       el("td", null, show(metric, means[name]) + unit(metric)),
     ),
   );

@@ -14,6 +14,21 @@ function byPlace(axis) {
   };
 }
 
+/** A component of a cell, with what it assumes: its attack, 0, or its defense, 1. */
+const part = (cell, axis) => DATA.components[cell.parts[axis]];
+const thingsThere = (axis) => [...new Set(DATA.components.length ? DATA.cells.flatMap((c) => part(c, axis).things) : [])];
+
+/** Whether attacker and defender of a cell have all that they cannot do without. */
+const able = (cell) => [0, 1].every((axis) => part(cell, axis).things.every((thing) => !state.off.has(thing)));
+
+/** Put into groups, in order: [title, members] of each; `key` returns the title, `sorts` the order of a member. */
+function grouped(cells, key, sorts) {
+  const groups = new Map();
+  for (const cell of cells) groups.set(key(cell), [...(groups.get(key(cell)) ?? []), cell]);
+  const least = (group) => Math.min(...group.map(sorts));
+  return [...groups].sort(([, a], [, b]) => least(a) - least(b));
+}
+
 /** Return the cells to show: of the chosen kinds and names, in rows and columns that can have the metric. */
 function visible() {
   const wanted = (text, words) =>
@@ -22,7 +37,11 @@ function visible() {
       .split(/[\s,]+/)
       .every((word) => text.toLowerCase().includes(word));
   const cells = cellsHere().filter(
-    (cell) => !state.off.has(cell.kind) && wanted(cell.attack, state.attack) && wanted(cell.defense, state.defense),
+    (cell) =>
+      !state.off.has(cell.kind) &&
+      able(cell) &&
+      wanted(cell.attack, state.attack) &&
+      wanted(cell.defense, state.defense),
   );
   if (!state.metric) return cells;
   const having = cells.filter((cell) => cell.status !== "ok" || state.metric in cell.metrics);
@@ -58,6 +77,11 @@ function move(axis, value) {
   byId(`axis-${axis}`)?.focus();
 }
 
+function rowOrders() {
+  const names = new Set(cellsHere().map((cell) => cell.defense));
+  return [["", "by what the attacker does"], ...[...names].map((name) => [name, `best against ${name} first`])];
+}
+
 function buildSwitches() {
   const metrics = Object.entries(DATA.metrics)
     .filter(([name]) => DATA.cells.some((cell) => name in cell.metrics))
@@ -80,20 +104,40 @@ function buildSwitches() {
       made.querySelector("select").id = `axis-${axis}`;
       return made;
     }),
+    select(
+      "Columns",
+      [
+        ["kind", "by kind of defense"],
+        ["things", "by what the defender has, least first"],
+      ],
+      state.columns,
+      (value) => {
+        state.columns = value;
+        draw();
+      },
+    ),
+    select("Rows", rowOrders(), state.way ? state.sort : "", (value) => {
+      [state.sort, state.way] = [value, value ? 1 : 0];
+      draw();
+    }),
     search("Attacks", "attack"),
     search("Defenses", "defense"),
   );
+  const selects = [...document.querySelectorAll("#switches select")];
+  [selects.at(-2).id, selects.at(-1).id] = ["columns-by", "rows-by"];
   const [attacks, defenses] = document.querySelectorAll("#switches input");
   [attacks.value, defenses.value] = [state.attack, state.defense];
 }
 
-function buildKinds() {
-  const chips = kindsThere().map((kind) => {
+/** Check boxes that turn off what is named: kinds of defense, or what attackers or defenders have. */
+function buildChips(place, names, title) {
+  const chips = names.map((name) => {
     const change = (event) => {
-      state.off[event.target.checked ? "delete" : "add"](kind);
+      state.off[event.target.checked ? "delete" : "add"](name);
       draw();
     };
-    return el("label", { class: "chip" }, el("input", { type: "checkbox", checked: "", change }), kindName(kind));
+    return el("label", { class: "chip" }, el("input", { type: "checkbox", checked: "", change }), title(name));
   });
-  byId("kinds").append(...chips);
+  byId(place).append(...chips);
+  byId(place).hidden = !names.length;
 }

@@ -29,6 +29,8 @@ function draw() {
   const { dataset, model, recipe, poison_rate: rate } = scene();
   byId("scene").textContent =
     `Dataset ${dataset}, model ${model}, recipe ${recipe}, poison rate ${rate.replace(" ", "\u00a0")}`;
+  byId("where").textContent = byId("scene").textContent;
+  drawFindings();
   drawMatrix();
   drawRanks();
   remember();
@@ -54,7 +56,8 @@ function drawFacts() {
     count(DATA.cells.length, "cell"),
     ...(failed ? [`${failed} of them not complete`] : []),
   ];
-  byId("facts").textContent = parts.join(", ");
+  const when = DATA.finished.length ? `, ${DATA.finished.join(" to ")}` : "";
+  byId("facts").textContent = `${parts.join(", ")}${when}`;
   byId("made").textContent = `Made by benchkit ${DATA.version}. This file needs no network and holds all its data.`;
   const list = (title, lines) =>
     lines.length
@@ -123,6 +126,8 @@ addEventListener("hashchange", () => {
 const first = recall();
 drawFacts();
 buildSwitches();
-buildKinds();
+buildChips("kinds", kindsThere(), kindName);
+buildChips("attacker", thingsThere(0), (thing) => thing);
+buildChips("defender", thingsThere(1), (thing) => thing);
 draw();
 if (first !== null) openCell(first);
