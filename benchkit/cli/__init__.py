@@ -28,6 +28,7 @@ COMMANDS = {
     "gallery": "gallery",
     "roc": "roc",
     "export": "export",
+    "leaderboard": "leaderboard",
     "scan": "scan",
     "plugins": "plugins",
     "show": "show",

@@ -31,13 +31,20 @@ _SETTING = ("stage",)
 """What of a component's assumptions its badges do not say."""
 
 
-def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
+def styles() -> str:
+    """Return the style sheet of pages."""
+    return "".join(_asset(f"{name}.css") for name in STYLES)
+
+
+def to_html(cells: Iterable[Cell], only: str | None = None, *, about: str = "", home: str = "") -> str:
     """Write a self-contained page with these cells; it opens with the metric ``only``.
+
+    ``about`` is a paragraph for its head, ``home`` the name of a page beside it to link back to.
 
     The content security policy of the page allows only its own script and style, by their hashes: a browser would not
     run a script from the text of a record.
     """
-    style = "".join(_asset(f"{name}.css") for name in STYLES)
+    style = styles()
     script = "".join(_asset(f"{name}.js") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{script}}})();\n'
     parts = {
@@ -45,7 +52,7 @@ def to_html(cells: Iterable[Cell], only: str | None = None) -> str:
         "@SCRIPT_HASH@": _hash(script),
         "@STYLE@": style,
         "@SCRIPT@": script,
-        "@DATA@": embedded(page_data(list(cells), only)),
+        "@DATA@": embedded({**page_data(list(cells), only), "about": about, "home": home}),
     }
     page = _asset("page.html")
     for place, text in parts.items():

@@ -58,6 +58,8 @@ function drawFacts() {
   ];
   const when = DATA.finished.length ? `, ${DATA.finished.join(" to ")}` : "";
   byId("facts").textContent = `${parts.join(", ")}${when}`;
+  byId("about").append(DATA.about, ...(DATA.home ? [" ", el("a", { href: DATA.home }, "All tracks")] : []));
+  byId("about").hidden = !(DATA.about || DATA.home);
   byId("made").textContent = `Made by benchkit ${DATA.version}. This file needs no network and holds all its data.`;
   const list = (title, lines) =>
     lines.length

@@ -1,0 +1,143 @@
+"""A track of a leaderboard: every attack against every defense on one dataset, model, recipe and poison rate."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchkit import files
+from benchkit.errors import SpecError
+from benchkit.records.record import Record, finite
+from benchkit.report.cells import Cell, cells_of
+from benchkit.report.tables.matrix import Axes, groups_of
+
+ABOUT = "tracks.toml"
+"""The file beside the records of a leaderboard that says what each of its tracks cannot tell."""
+AXES = ("dataset", "model", "recipe", "poison_rate")
+KEYS = {*AXES, "limits"}
+Pair = tuple[str, str]
+"""An attack and a defense."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The cells of one dataset, model, recipe and poison rate, the benign ones included.
+
+    Attributes:
+        limits: what the track cannot tell, in a sentence; may be empty.
+    """
+
+    cells: tuple[Cell, ...]
+    limits: str = ""
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Its values on the axes, as tables write them."""
+        return {axis: self._host.label(axis) for axis in AXES}
+
+    @property
+    def title(self) -> str:
+        """Its name for readers."""
+        return "{dataset}, {model}, {recipe}, {poison_rate} poisoned".format(**self.place)
+
+    @property
+    def slug(self) -> str:
+        """Its name for files."""
+        return re.sub("-+", "-", re.sub("[^a-z0-9.]+", "-", "-".join(self.place.values()).lower())).strip("-")
+
+    @property
+    def _host(self) -> Cell:
+        # Benign rows may come from another poison rate.
+        return next((cell for cell in self.cells if not cell.benign), self.cells[0])
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """The rows, benign ones included."""
+        return self._values("attack")
+
+    @property
+    def defenses(self) -> tuple[str, ...]:
+        """The columns, that without a defense included."""
+        return self._values("defense")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of any cell."""
+        return tuple(sorted({record.seed for cell in self.cells for record in cell.records}))
+
+    @property
+    def missing(self) -> tuple[Pair, ...]:
+        """The cells that no seed of the track has."""
+        there = {(str(cell.axis("attack")), str(cell.axis("defense"))) for cell in self.cells}
+        return tuple((row, col) for row in self.attacks for col in self.defenses if (row, col) not in there)
+
+    @property
+    def unfinished(self) -> tuple[tuple[Pair, tuple[int, ...]], ...]:
+        """The cells that lack a result for some seeds, and these seeds."""
+        found = (
+            ((str(cell.axis("attack")), str(cell.axis("defense"))), tuple(sorted({*self.seeds} - _done(cell))))
+            for cell in self.cells
+        )
+        return tuple((pair, seeds) for pair, seeds in found if seeds)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each attack met each defense under each seed, with a result."""
+        return not self.missing and not self.unfinished
+
+    def _values(self, axis: str) -> tuple[str, ...]:
+        ordered = sorted(self.cells, key=lambda cell: cell.place(axis))
+        return tuple(dict.fromkeys(str(cell.axis(axis)) for cell in ordered))
+
+
+def _done(cell: Cell) -> set[int]:
+    return {record.seed for record in cell.ok}
+
+
+def tracks_of(records: Iterable[Record], about: Path | None = None) -> list[Track]:
+    """Return the tracks of these records, the fullest first.
+
+    Args:
+        about: a TOML file with the limits of tracks, if there is one.
+
+    Raises:
+        SpecError: if that file is not as ``limits_in`` reads it.
+    """
+    said = limits_in(about) if about else []
+    found = [Track(tuple(group)) for group in groups_of(cells_of(records), Axes())]
+    told = [Track(one.cells, next((text for place, text in said if _is_of(one, place)), "")) for one in found]
+    return sorted(told, key=lambda track: (-len(track.cells), track.slug))
+
+
+def _is_of(track: Track, place: dict[str, str]) -> bool:
+    return all(track.place[axis] == value for axis, value in place.items())
+
+
+def limits_in(path: Path) -> list[tuple[dict[str, str], str]]:
+    """Return what a ``tracks.toml`` says: where a track stands, on as many axes as are given, and its limits.
+
+    Raises:
+        SpecError: if it is no TOML, or says something else, in one sentence.
+    """
+    try:
+        found = tomllib.loads(files.read(str(path), files.RECORD).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise SpecError(f"cannot read {path}: {error}") from error
+    tracks = found.get("tracks", [])
+    if found.keys() - {"tracks"} or not isinstance(tracks, list):
+        raise SpecError(f"{path} must hold [[tracks]] tables and nothing else")
+    return [(_place(path, one), str(one["limits"])) for one in tracks]
+
+
+def _place(path: Path, one: object) -> dict[str, str]:
+    if not isinstance(one, dict) or one.keys() - KEYS or not isinstance(one.get("limits"), str):
+        raise SpecError(f"each of the [[tracks]] in {path} has limits, a text, and of {', '.join(AXES)} what it is for")
+    return {axis: _said(one[axis]) for axis in AXES if axis in one}
+
+
+def _said(value: Any) -> str:
+    return f"{100 * value:g} %" if finite(value) else str(value)

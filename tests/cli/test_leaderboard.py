@@ -1,0 +1,62 @@
+"""benchkit leaderboard through the command line, on records of a real run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fixture_types import Cli
+
+
+@pytest.fixture
+def results(toy_world: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy_world / "results", tmp_path / "results"))
+
+
+TOY = ("-p", str(Path(__file__).parents[1] / "toy.py"))
+
+
+def test_a_run_passes_its_check_and_becomes_a_site(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    ran = benchkit_cli("leaderboard", "check", results, *TOY)
+    assert (ran.code, ran.out, ran.err) == (0, "2 records, no problems\n", "")
+    built = benchkit_cli("leaderboard", "build", results, "--out", tmp_path / "site")
+    assert built.code == 0
+    assert "1 track, 1 of them complete" in built.out
+    assert len(list((tmp_path / "site").iterdir())) == 2
+
+
+def test_a_number_that_was_changed_is_found(benchkit_cli: Cli, results: Path) -> None:
+    path = next(path for path in results.rglob("*.json") if json.loads(path.read_text())["attack"] == "corner")
+    found = json.loads(path.read_text())
+    found["metrics"]["asr"] = 0.987654
+    path.write_text(json.dumps(found))
+    ran = benchkit_cli("leaderboard", "check", results, *TOY)
+    assert ran.code == 1
+    assert "asr is 0.987654, which no number of" in ran.out
+    assert ran.out.endswith("2 records, 2 problems\n")
+
+
+def test_other_code_and_unknown_plugins_are_noted(benchkit_cli: Cli, results: Path) -> None:
+    path = next(results.rglob("*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "a" * 64}))
+    assert "1 of 2 records were made with other code" in benchkit_cli("leaderboard", "check", results, *TOY).err
+    ran = benchkit_cli("leaderboard", "check", results)
+    assert ran.code == 0
+    assert "note: keys were not checked of toy" in ran.err
+
+
+def test_no_records_is_one_sentence(benchkit_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert benchkit_cli("leaderboard", "check", tmp_path / "empty").code == 3
+    assert benchkit_cli("leaderboard", "check", tmp_path / "gone").code == 2
+    assert benchkit_cli("leaderboard", "build", tmp_path / "empty", "--out", tmp_path / "site").code == 3
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").write_text("a file")
+    ran = benchkit_cli("leaderboard", "build", results, "--out", tmp_path / "site")
+    assert ran.code == 2
+    assert "site" in ran.err
