@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "export",
     "leaderboard": "leaderboard",
     "scan": "scan",
+    "suites": "suites",
     "plugins": "plugins",
     "show": "show",
     "new": "new",

@@ -48,6 +48,14 @@ def shown(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(name) for name in sorted(names)]
 
 
+def suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Complete the name of an installed suite, or the path of a file."""
+    from benchkit.spec.shipped import shipped
+
+    names = [name for name in shipped(".toml") if name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
 HOOKED = ("attacks", "defenses", "datasets")
 
 

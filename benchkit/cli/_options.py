@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 import click
 
 from benchkit.api import RESULTS
-from benchkit.cli._complete import listed
+from benchkit.cli._complete import listed, suites
 from benchkit.execute.request import MOST
 from benchkit.params.grammar import LARGEST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = [
-    click.argument("suite", required=False, type=click.Path(path_type=Path, dir_okay=False)),
+    click.argument("suite", required=False, metavar="[SUITE]", type=click.Path(path_type=Path, dir_okay=False),
+                   shell_complete=suites),
     click.option("--attacks", "--attack", metavar="LIST", shell_complete=listed("attacks"),
                  help="Such as all, badnets,blend:alpha=0.3 or all,-wanet."),
     click.option("--defenses", "--defense", metavar="LIST", shell_complete=listed("defenses"),

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from benchkit.cli._records import results_option
+from benchkit.cli._records import selecting
 from benchkit.errors import NothingToRun, SpecError, StoreError, did_you_mean
 from benchkit.records.metrics import METRICS
 from benchkit.report.cells import AXES, Cell, cells_of, known_in, known_metric
 from benchkit.report.formats.printing import print_report
 from benchkit.report.load import read_records
 from benchkit.report.tables.matrix import Axes, matrix
+from benchkit.spec.shipped import located
 from benchkit.text import hand_out, printable
 
 if TYPE_CHECKING:
+    from benchkit.records.record import Record
     from benchkit.report.published.pairs import Comparison
     from benchkit.report.tables.document import Report
 
@@ -27,7 +29,7 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
 
 
 @click.command("report")
-@results_option
+@selecting("attack", "defense", "dataset", "model")
 @click.option("--metric", metavar="M", help="Show this metric in every cell, such as asr or seconds.")
 @click.option("--rows", type=click.Choice(AXES), help="What the rows are.  [default: attack]")
 @click.option("--cols", type=click.Choice(AXES), help="What the columns are.  [default: defense]")
@@ -43,8 +45,8 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html", "html-table")
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Put the published numbers in this CSV file beside ours, with the difference.",
+    metavar="NAME|FILE",
+    help="Put published numbers beside ours, with the difference: installed ones, or a CSV file.",
 )
 @click.option(
     "--as",
@@ -73,6 +75,7 @@ def cmd(
     against: Path | None,
     counted_as: tuple[str, ...],
     compared: tuple[Path, Path] | None,
+    **chosen: str | None,
 ) -> None:
     """Show the results of runs as tables.
 
@@ -80,7 +83,14 @@ def cmd(
     with a 95 % interval from three seeds on.
     """
     if compared:
-        _compare_only(form, {"--rows": rows, "--cols": cols, "--cell": cell, "--against": against, "--as": counted_as})
+        others: dict[str, object] = {
+            "--rows": rows,
+            "--cols": cols,
+            "--cell": cell,
+            "--against": against,
+            "--as": counted_as,
+        }
+        _compare_only(form, others | {f"--{name}": value for name, value in chosen.items()})
         _write_changes(compared, metric, form, out)
         return
     if against is None and counted_as:
@@ -94,14 +104,23 @@ def cmd(
         raise SpecError(
             "--format html is a page of attacks x defenses: use html-table with --rows, --cols or --against"
         )
-    cells = cells_of(read_records(results))
+    cells = _chosen(read_records(results), chosen)
     metric = known_metric(metric, cells)
     if against is not None:
         _write_against(_compared(cells, against, counted_as, metric), form, out)
         return
-    chosen = _pick(cells, *cell) if cell else cells
+    shown = _pick(cells, *cell) if cell else cells
     view = Axes(*_axes(rows, cols), metric)
-    _write(chosen, view, form, out, detail=cell is not None)
+    _write(shown, view, form, out, detail=cell is not None)
+
+
+def _chosen(records: list[Record], asked: dict[str, str | None]) -> list[Cell]:
+    """Return the cells that were asked for; what is said of a row still comes from all of its defenses."""
+    from benchkit.report.select import chosen, select
+
+    records = select(records, {}, asked["seeds"])
+    places = {record.place for record in chosen(records, asked)}
+    return [cell for cell in cells_of(records) if cell.records[0].place in places]
 
 
 def _axes(rows: str | None, cols: str | None) -> tuple[str, str]:
@@ -146,6 +165,7 @@ def _compared(cells: list[Cell], file: Path, counted_as: tuple[str, ...], metric
     from benchkit.report.published.numbers import read_published
     from benchkit.report.published.pairs import compare, stand_ins
 
+    file = located(file, ".csv")
     known = METRICS | {name: known_in(cells, name) for cell in cells for name in cell.metrics()}
     return compare(cells, stand_ins(counted_as, read_published(file, known), cells), metric)
 

@@ -109,10 +109,11 @@ def _found(dataset: Dataset, source: Source) -> str:
 
 def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
     """Merge, from weak to strong: defaults, the suite file, what was given."""
+    from benchkit.spec.shipped import located
     from benchkit.spec.suite import SUITE_KEYS, read_suite
     from benchkit.spec.values import as_text, given_components
 
-    suite = read_suite(options["suite"]) if options["suite"] else {}
+    suite = read_suite(located(options["suite"], ".toml")) if options["suite"] else {}
     asked = {name: options[name] for name in SUITE_KEYS if options[name] is not None}
     for one in (one for value in asked.values() for one in given_components(value)):
         registry.require(one)

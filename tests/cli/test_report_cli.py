@@ -206,3 +206,18 @@ def test_a_comparison_with_nothing_in_common(benchkit_cli: Any, results: Path, p
     ran = benchkit_cli("report", "--results", results, "--against", published)
     assert ran.code == 3
     assert "the numbers are of dataset cifar10, svhn, ours of scenes; --as NAME" in ran.err
+
+
+def test_a_part_of_the_records_keeps_what_is_said_of_its_rows(results: Path) -> None:
+    faint = record("faint", "none", "baseline", c_acc=0.9, asr=0.1)
+    seen = record("faint", "strip", "input detector", auroc=0.99, bdr_net=0.9)
+    for name, one in (("a", faint), ("b", seen)):
+        (results / f"results/{name}.json").write_text(json.dumps(one))
+    shown = call("--results", results, "--attacks", "faint", "--defenses", "strip").output
+    assert "badnets" not in shown
+    assert "the attack did not implant" in shown
+    assert "wanet" in call("--results", results, "--attacks", "all,-badnets").output
+    assert "no attack 'blend' in these results" in str(fails("--results", results, "--attacks", "blend"))
+    assert "no seed 3" in str(fails("--results", results, "--seeds", "3,"))
+    both = ("--compare", results, results, "--attacks", "wanet")
+    assert "leave out --attacks" in str(fails(*both))

@@ -1,0 +1,1 @@
+"""Published numbers: each CSV file goes by its name."""

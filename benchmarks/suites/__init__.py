@@ -1,0 +1,1 @@
+"""Suites of benchkit: each TOML file is a run that goes by its name."""
