@@ -76,7 +76,9 @@ def test_other_packages_bring_suites(benchkit_cli: Cli, tmp_path: Path, monkeypa
 @pytest.mark.slow
 def test_a_wheel_has_them_in_an_empty_folder(tmp_path: Path) -> None:
     pytest.importorskip("build")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
+    # A copy: a build leaves metadata beside the sources, which later runs of Python there would take for installed.
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=shutil.ignore_patterns(".*", "*.egg-info", "_build"))
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(copy)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     shutil.unpack_archive(wheel, tmp_path / "site", "zip")

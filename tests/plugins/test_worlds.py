@@ -119,6 +119,31 @@ TABLE: Mapping[str, Row] = {
         seeds=2,
     ),
     "freq-filter:rounds=2": Row(finds={"natural"}, blind={"patch": UNNATURAL}, quiet="natural", rate=0.15, seeds=1),
+    "deep-knn": Row(
+        finds={"mislabel", "patch", "natural"},
+        blind={"cluster": "displaced rows lie together, and carry the label of their neighbours"},
+        quiet="no-cluster",
+    ),
+    "influence": Row(
+        finds={"mislabel"},
+        blind={
+            "cluster": "the last layer explains displaced rows, which lie on their class's side",
+            "patch": OWN_COLOURS,
+            "natural": OWN_COLOURS,
+        },
+        quiet="no-cluster",
+        rate=0.03,  # 2 % of a normal distribution lie above its cut
+    ),
+    "outliers": Row(finds={"patch", "natural"}, rate=0.02),  # it asks for 0.01, by a limit that 200 rows set
+    "nt-anomaly": Row(finds=BACKDOORS, rate=0.1),  # it asks for 0.05, by a threshold that 100 images set
+    "nt-anomaly:rule=mahalanobis": Row(finds=BACKDOORS, rate=0.1),
+    "sentinet": Row(
+        finds={"bn-plant"},
+        blind=dict.fromkeys(
+            BACKDOORS - {"bn-plant"}, "what is planted adds to a logit, and is in no feature map that Grad-CAM looks at"
+        ),
+        rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
+    ),
     "abl": Row(unfit="it trains the victim itself, which no planted model stands in for"),
     "mna": Row(unfit="it learns from a population of shadow models like its victim, and there is one victim"),
 }
