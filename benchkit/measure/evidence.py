@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchkit.measure.rates import roc
 from benchkit.ops.frequency import dct2
 
 if TYPE_CHECKING:
@@ -51,11 +52,9 @@ def curves(clean: Tensor, triggered: Tensor, control: Tensor) -> dict[str, Any]:
     ``scores`` holds ``edges`` (BINS + 1) between the 0.5 % and the 99.5 % quantile of all scores, and the share of
     ``clean``, ``triggered`` and ``control`` scores in each bin; scores beyond the edges count in the outermost bins.
     """
-    from sklearn.metrics import roc_curve
-
+    wrong, right = roc(clean, triggered)
+    fpr, tpr = wrong.numpy() / len(clean), right.numpy() / len(triggered)
     scores = torch.cat([clean, triggered]).double()
-    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))])
-    fpr, tpr, _ = roc_curve(truth.numpy(), scores.numpy())
     second = 1 / (POINTS - 1)  # defenders need a low FPR, so the curve below this point matters most
     few = np.geomspace(min(second, 1 / len(clean)), second, LOW_POINTS)
     grid = np.union1d(few[:-1], np.linspace(0, 1, POINTS))

@@ -13,17 +13,32 @@ def mean(hits: Tensor) -> float:
     return hits.double().mean().item()
 
 
+def roc(clean: Tensor, triggered: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how many clean and how many triggered scores are at least as high as each score that there is.
+
+    Both are int64 (T + 1,) for T different scores, from none of them to all of them.
+    """
+    scores, order = torch.cat([clean, triggered]).sort(descending=True)
+    ends = torch.cat([scores[1:] != scores[:-1], torch.ones(1, dtype=torch.bool)])  # equal scores are flagged together
+    hits = order >= len(clean)
+    counts = ((~hits).cumsum(0)[ends], hits.cumsum(0)[ends])
+    wrong, right = (torch.cat([torch.zeros(1, dtype=torch.int64), one]) for one in counts)
+    return wrong, right
+
+
+def area(wrong: Tensor, right: Tensor) -> float:
+    """Return the area under a ROC curve, from the numbers that ``roc`` returns."""
+    twice = (wrong.diff() * (right[1:] + right[:-1])).sum()
+    return int(twice) / (2 * int(wrong[-1]) * int(right[-1]))
+
+
 def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
     """Return AUROC, accuracy, BDR, FPR and TPR at 1 % and 5 % FPR from scores, higher = more suspicious."""
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))]).numpy()
-    scores = torch.cat([clean, triggered]).numpy()
-    # Every point is kept: by default, points on straight parts of the curve are dropped, which are needed here.
-    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    wrong, right = roc(clean, triggered)
+    fpr, tpr = wrong.double() / len(clean), right.double() / len(triggered)
     flagged_clean, flagged = mean(clean > threshold), mean(triggered > threshold)
     return {
-        "auroc": float(roc_auc_score(truth, scores)),
+        "auroc": area(wrong, right),
         "acc": (1 - flagged_clean + flagged) / 2,
         "bdr": flagged,
         "fpr": flagged_clean,
@@ -34,14 +49,11 @@ def detection(clean: Tensor, triggered: Tensor, threshold: float) -> Metrics:
 
 def beyond_control(control: Tensor, triggered: Tensor, threshold: float) -> Metrics:
     """Return the detection beyond the control: the same images with the same processing, without the trigger."""
-    from sklearn.metrics import roc_auc_score
-
-    truth = torch.cat([torch.zeros(len(control)), torch.ones(len(triggered))]).numpy()
     flagged = mean(control > threshold)
     return {
         "fpr_control": flagged,
         "bdr_net": mean(triggered > threshold) - flagged,
-        "auroc_control": float(roc_auc_score(truth, torch.cat([control, triggered]).numpy())),
+        "auroc_control": area(*roc(control, triggered)),
     }
 
 

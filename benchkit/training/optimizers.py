@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchkit.training.functional import Adam, Sgd
 from benchkit.training.muon import Muon
 
 if TYPE_CHECKING:
@@ -23,20 +24,28 @@ K models, a float32 tensor (K,) gives each model its own factor.
 
 def sgd(model: nn.Module, lr: float, momentum: float, weight_decay: float, nesterov: bool = False) -> Update:
     """Return the update of SGD for the weights that require gradients."""
-    made = torch.optim.SGD(trained(model), lr, momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True)
-    return lambda factor: _stepped(made, lr, factor)
+    weights = trained(model)
+    made = Sgd(weights, lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+    return _shared(made.step, weights)
 
 
 def adam(model: nn.Module, lr: float) -> Update:
     """Return the update of Adam for the weights that require gradients."""
-    made = torch.optim.Adam(trained(model), lr, fused=True)
-    return lambda factor: _stepped(made, lr, factor)
+    weights = trained(model)
+    return _shared(Adam(weights, lr, fused=True).step, weights)
 
 
 def own(make: Callable[[list[nn.Parameter], float], Any], model: nn.Module, lr: float) -> Update:
     """Return the update of an optimizer of ``torch.optim`` that ``make(weights, lr)`` returns."""
-    made = make(trained(model), lr)
-    return lambda factor: _stepped(made, lr, factor)
+    weights = trained(model)
+    made = make(weights, lr)
+
+    def step(factor: float) -> None:
+        for group in made.param_groups:
+            group["lr"] = lr * factor
+        made.step()
+
+    return _shared(step, weights)
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:
@@ -44,21 +53,19 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
-def _stepped(optimizer: torch.optim.Optimizer, lr: float, factor: float | Tensor) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr if isinstance(factor, Tensor) else lr * factor
-    if not isinstance(factor, Tensor):
-        optimizer.step()
-        return
-    before = [weight.clone() for weight in _weights(optimizer)]
-    optimizer.step()
-    # torch's optimizers have one learning rate, so each model takes its own share of the full step.
-    for old, weight in zip(before, _weights(optimizer), strict=True):
-        weight.copy_(old.lerp(weight, factor.view(-1, *[1] * (old.dim() - 1))))
+def _shared(step: Callable[[float], None], weights: Sequence[Tensor]) -> Update:
+    """Return the update whose step has one learning rate for all models of a stack: each takes its share of it."""
 
+    def update(factor: float | Tensor) -> None:
+        if not isinstance(factor, Tensor):
+            step(factor)
+            return
+        before = [weight.detach().clone() for weight in weights]
+        step(1.0)
+        for old, weight in zip(before, weights, strict=True):
+            weight.detach().copy_(old.lerp(weight.detach(), factor.view(-1, *[1] * (old.dim() - 1))))
 
-def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [weight.detach() for group in optimizer.param_groups for weight in group["params"]]
+    return update
 
 
 def muon(model: nn.Module, lr: float, adam_lr: float) -> Update:
@@ -69,11 +76,11 @@ def muon(model: nn.Module, lr: float, adam_lr: float) -> Update:
     filters = {id(conv.weight): conv.weight for conv in convs}
     first = Muon(filters.values(), lr)
     others = [weight for weight in model.parameters() if id(weight) not in filters]
-    second = torch.optim.Adam(others, adam_lr, foreach=True)
+    second = _shared(Adam(others, adam_lr, fused=False).step, others)
 
     def update(factor: float | Tensor) -> None:
         first.step(factor)
-        _stepped(second, adam_lr, factor)
+        second(factor)
 
     return update
 

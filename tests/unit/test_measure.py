@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchkit import ContractError, DataError
 from benchkit.components.baseline import NoDefense
@@ -13,7 +15,7 @@ from benchkit.contracts import checks
 from benchkit.contracts.data import Data, Poisoned, Split
 from benchkit.measure.accuracy import accuracies
 from benchkit.measure.measure import measure
-from benchkit.measure.rates import at_argmax, beyond_control, detection, filtering
+from benchkit.measure.rates import area, at_argmax, beyond_control, detection, filtering, roc
 from benchkit.measure.truth import GroundTruth
 from benchkit.protocol import holdout_rows, overlaps, victim_rows
 
@@ -67,6 +69,21 @@ def test_detection_metrics_on_known_scores() -> None:
     assert found["acc"] == pytest.approx((0.95 + 0.55) / 2)
     assert found["tpr_at_1fpr"] == pytest.approx(0.51, abs=0.011)
     assert found["tpr_at_5fpr"] == pytest.approx(0.55, abs=0.011)
+
+
+@settings(deadline=None)
+@given(*[st.lists(st.integers(-4, 4) | st.floats(-5, 5), min_size=1, max_size=20)] * 2)
+def test_the_curve_and_its_area_are_those_of_scikit_learn(clean: list[float], triggered: list[float]) -> None:
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    truth, scores = [0] * len(clean) + [1] * len(triggered), [*clean, *triggered]
+    wrong, right = roc(*(torch.tensor(one, dtype=torch.float64) for one in (clean, triggered)))
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    assert (wrong.tolist(), right.tolist()) == (
+        (fpr * len(clean)).round().tolist(),
+        (tpr * len(triggered)).round().tolist(),
+    )
+    assert area(wrong, right) == pytest.approx(roc_auc_score(truth, scores), rel=1e-12, abs=1e-12)
 
 
 def test_what_the_processing_alone_sets_off_is_taken_off() -> None:

@@ -22,9 +22,9 @@ from benchkit.plan.job import Job
 from benchkit.store.locks import myself
 from benchkit.store.store import Store
 
-PRELOAD = ["benchkit.execute.executors.server", "benchkit.execute.executors.worker", "torch._dynamo", "sklearn.metrics"]
-"""Imported once in the fork server, so that a worker starts in a tenth of a second: with what the first optimizer and
-the first AUROC of each worker would import. What only some networks need, timm, a worker imports that builds one."""
+PRELOAD = ["benchkit.execute.executors.server", "benchkit.execute.executors.worker"]
+"""Imported once in the fork server, so that a worker starts in a tenth of a second. What only some steps need, a worker
+imports that takes one: timm for its networks, torch's compiler for its optimizers, scikit-learn."""
 SERVER = "the server that workers are forked from"
 PATIENCE = 5.0
 """Seconds that a step may wait for another run before anybody is told."""
