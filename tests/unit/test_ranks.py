@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from report_records import cells, record
-from scipy.special import chdtrc
 
 from benchkit.records.metrics import metric
 from benchkit.report.cells import Cell
 from benchkit.report.leading import Score
-from benchkit.report.tables.ranks import Ranking, chi2_tail, cliques, critical_difference, rankings, ranks_of
+from benchkit.report.tables.ranks import Ranking, cliques, critical_difference, rankings, ranks_of
 
 
 def grid(
@@ -90,12 +89,6 @@ def test_the_critical_difference_is_that_of_the_published_table(defenses: int, q
     # Demsar, JMLR 2006, Table 5(a)
     expected = quantile * math.sqrt(defenses * (defenses + 1) / (6 * 14))
     assert critical_difference(defenses, 14) == pytest.approx(expected, rel=4e-4)
-
-
-@pytest.mark.parametrize("freedom", range(1, 8))
-@pytest.mark.parametrize("statistic", [0.0, 0.3, 2.0, 9.5, 80.0])
-def test_the_tail_of_chi_squared_is_that_of_scipy(statistic: float, freedom: int) -> None:
-    assert chi2_tail(statistic, freedom) == pytest.approx(float(chdtrc(freedom, statistic)), rel=1e-12)
 
 
 def test_cliques_are_the_longest_runs_within_the_distance() -> None:
