@@ -31,6 +31,9 @@ QUICK: dict[str, dict[str, int]] = {
     "mna": {"models": 8, "epochs": 2, "repeats": 2},
     "neural-cleanse": {"rounds": 5},
     "abl": {"unlearn_epochs": 2},
+    "bagging": {"models": 3, "sample": 64, "epochs": 1},
+    "dpa": {"parts": 3, "epochs": 1},
+    "maxup": {"copies": 2},
 }
 """Parameters that make a plugin fast; what it does and returns stays the same."""
 

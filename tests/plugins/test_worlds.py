@@ -144,7 +144,10 @@ TABLE: Mapping[str, Row] = {
         ),
         rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
     ),
-    "abl": Row(unfit="it trains the victim itself, which no planted model stands in for"),
+    **dict.fromkeys(
+        ("abl", "bagging", "cutmix", "cutout", "dpa", "knn-cert", "maxup", "mixup"),
+        Row(unfit="it trains the victim itself, which no planted model stands in for"),
+    ),
     "mna": Row(unfit="it learns from a population of shadow models like its victim, and there is one victim"),
 }
 """What is known, by the spec of a defense; its parameters make it fast, or choose the rate that it states."""

@@ -1,0 +1,1 @@
+"""Certified nearest neighbours, and the features in which they are near."""
