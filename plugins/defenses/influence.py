@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.softmax import fitted, hessian, too_many
 
 import benchkit
 from benchkit.ops.outliers import mad, median
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Rows whose gradients are in memory at a time."""
-STEPS = 50
-"""Most of Newton's steps; the loss is convex, and ten are usually enough."""
-CLOSE = 1e-9
-"""The largest entry of the gradient at which the fit is done."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,7 @@ class Influence(benchkit.TrainingFilter):
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse so many classes that the Hessian does not fit."""
-        most = 8192
-        if (self.components + 1) * classes <= most:
-            return None
-        return f"its Hessian for {classes} classes is too large: set components to at most {most // classes - 1}"
+        return too_many(classes, self.components)
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return how far the log influence of each row on itself is above the cut, float32 (N,)."""
@@ -80,45 +74,6 @@ def standardised(features: Tensor, components: int) -> Tensor:
     kept = (values > 1e-9 * values.max().clamp(min=1e-30)).nonzero().squeeze(1)[-components:]
     placed: Tensor = centred @ vectors[:, kept] / values[kept].sqrt()
     return placed
-
-
-def fitted(rows: Tensor, labels: Tensor, classes: int, damping: float) -> Tensor:
-    """Return the weights (K, d) that minimise the mean cross-entropy plus ``damping / 2`` times their squared norm."""
-    weights, targets = rows.new_zeros(classes, rows.shape[1]), F.one_hot(labels, classes).to(rows.dtype)
-    for _ in range(STEPS):
-        gradient = ((rows @ weights.T).softmax(1) - targets).T @ rows / len(rows) + damping * weights
-        if float(gradient.abs().max()) < CLOSE:
-            break
-        step = torch.linalg.solve(hessian(rows, weights, damping), gradient.flatten()).view_as(weights)
-        weights = weights - _length(rows, targets, weights, step, damping) * step
-    return weights
-
-
-def _length(rows: Tensor, targets: Tensor, weights: Tensor, step: Tensor, damping: float) -> float:
-    """Return the longest of 1, 1/2, 1/4, ... with which a step of Newton's method does not raise the loss."""
-
-    def loss(at: Tensor) -> float:
-        told = (rows @ at.T).log_softmax(1)
-        return float(-(told * targets).sum() / len(rows) + damping / 2 * at.square().sum())
-
-    before = loss(weights)
-    lengths = [0.5**power for power in range(20)]
-    return next((length for length in lengths if loss(weights - length * step) <= before), 0.0)
-
-
-def hessian(rows: Tensor, weights: Tensor, damping: float) -> Tensor:
-    """Return the Hessian of the mean loss, (K d, K d): blocks ``mean p_a (1[a = b] - p_b) h h^T``, plus the damping."""
-    probabilities = (rows @ weights.T).softmax(1)
-    classes, width = weights.shape
-    found = rows.new_zeros(classes, width, classes, width)
-    for a in range(classes):
-        for b in range(a, classes):
-            share = probabilities[:, a] * ((1.0 if a == b else 0.0) - probabilities[:, b])
-            block = rows.T @ (rows * share[:, None]) / len(rows)
-            found[a, :, b], found[b, :, a] = block, block
-    flat = found.view(classes * width, classes * width)
-    flat.diagonal().add_(damping)
-    return flat
 
 
 def _outer(wrong: Tensor, rows: Tensor) -> Tensor:

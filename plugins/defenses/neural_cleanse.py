@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.tanh import start, unit
 
 import benchkit
 from benchkit.ops.outliers import mad_index, median
@@ -154,9 +155,9 @@ class _Triggers:
     def __init__(self, labels: Tensor, scene: benchkit.Scene) -> None:
         channels, height, width = scene.shape
         self.labels = labels
-        self.mask_raw = _start((len(labels), 1, height, width), scene)
-        self.pattern_raw = _start((len(labels), channels, height, width), scene)
-        self.stamped = _unit(self.mask_raw.detach()), _unit(self.pattern_raw.detach())
+        self.mask_raw = start((len(labels), 1, height, width), scene)
+        self.pattern_raw = start((len(labels), channels, height, width), scene)
+        self.stamped = unit(self.mask_raw.detach()), unit(self.pattern_raw.detach())
 
     def step(
         self, images: Tensor, weight: Tensor, model: benchkit.Classifier, optimiser: torch.optim.Optimizer
@@ -165,7 +166,7 @@ class _Triggers:
 
         The labels share only the forward pass, so the gradient of the summed loss is the gradient of each label.
         """
-        mask, pattern = _unit(self.mask_raw)[:, None], _unit(self.pattern_raw)[:, None]
+        mask, pattern = unit(self.mask_raw)[:, None], unit(self.pattern_raw)[:, None]
         self.stamped = mask.detach()[:, 0], pattern.detach()[:, 0]
         stamped = (1 - mask) * (images.float() / 255) + mask * pattern
         logits = model(stamped.flatten(0, 1))
@@ -180,7 +181,7 @@ class _Triggers:
 
     def sizes(self) -> Tensor:
         """Return each mask's L1 norm, float32 (K,)."""
-        return _unit(self.mask_raw.detach()).flatten(1).sum(dim=1)
+        return unit(self.mask_raw.detach()).flatten(1).sum(dim=1)
 
 
 class _Schedule:
@@ -215,17 +216,6 @@ class _Schedule:
     def best(self, last: Tensor) -> Recovered:
         """Return the smallest successful triggers; the newest, of size ``last``, for labels without a success."""
         return Recovered(torch.where(self.smallest.isinf(), last, self.smallest), *self.kept)
-
-
-def _start(shape: tuple[int, ...], scene: benchkit.Scene) -> Tensor:
-    """Return uniform random numbers in [0, 1] in tanh space, ready to be optimised."""
-    uniform = torch.rand(shape, generator=scene.rng)
-    return ((2 * uniform - 1) * (1 - 1e-4)).atanh().to(scene.device).requires_grad_()
-
-
-def _unit(raw: Tensor) -> Tensor:
-    """Return values in [0, 1] from tanh space."""
-    return raw.tanh() / 2 + 0.5
 
 
 @benchkit.hookimpl

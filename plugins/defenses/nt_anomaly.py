@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.oneclass import machine, outside
 
 import benchkit
 
@@ -48,7 +49,7 @@ class NtAnomaly(benchkit.InputDetector):
         found = {"centre": centre, "axes": axes[:count], "spreads": spreads[:count] / len(known) ** 0.5}
         # Clean images that gave the components lie closer to their plane than others do.
         found["usual"] = (_beside(others, found).square().mean().sqrt() + 1e-6)[None]
-        return found | (self._machine(_placed(known, found)) if self.rule == "svm" else {})
+        return found | (machine(_placed(known, found), self.nu) if self.rule == "svm" else {})
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that it did not learn from."""
@@ -57,16 +58,8 @@ class NtAnomaly(benchkit.InputDetector):
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how unlike clean images each is, float32 (N,)."""
         found = {name: value.to(images.device) for name, value in scene.prepared.items()}
-        judge = _decision if self.rule == "svm" else _distance
+        judge = outside if self.rule == "svm" else _distance
         return torch.cat([judge(_placed(_flat(some), found), found) for some in images.split(CHUNK)]).float()
-
-    def _machine(self, places: Tensor) -> dict[str, Tensor]:
-        from sklearn.svm import OneClassSVM
-
-        machine = OneClassSVM(nu=self.nu, gamma="scale").fit(places.double().cpu().numpy())
-        parts = {"vectors": machine.support_vectors_, "duals": machine.dual_coef_[0], "offset": machine.intercept_}
-        found = {name: torch.from_numpy(part).float() for name, part in parts.items()}
-        return found | {"gamma": torch.tensor([1 / (places.shape[1] * float(places.var(correction=0)))])}
 
 
 def _flat(images: Tensor) -> Tensor:
@@ -88,12 +81,6 @@ def _placed(rows: Tensor, found: benchkit.Tensors) -> Tensor:
 
 def _distance(places: Tensor, _found: benchkit.Tensors) -> Tensor:
     return places.square().mean(1).sqrt()
-
-
-def _decision(places: Tensor, found: benchkit.Tensors) -> Tensor:
-    """Return minus the decision value of the machine: above 0 outside of what it encloses."""
-    near = (-found["gamma"] * torch.cdist(places, found["vectors"]).square()).exp()
-    return -(near @ found["duals"] + found["offset"])
 
 
 @benchkit.hookimpl

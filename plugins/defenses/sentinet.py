@@ -30,7 +30,8 @@ class SentiNet(benchkit.InputDetector):
 
     One half of the clean images gives the parabola, the other the threshold. The paper moves the parabola upwards until
     all clean points are below it, and finds further regions by segmentation; both ports leave that out, as this does.
-    A trigger all over the image has no region, so expect nothing of it there.
+    It looks for triggers in one place. A faint one all over the image is found only where a region of it works alone:
+    in ``add``, planted so that it needs all of it, nothing is found, of ``blend`` (20 %) on ``scenes`` everything.
     """
 
     name = "sentinet"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchkit_plugins._shared.oneclass import machine, outside
 from benchkit_plugins.defenses.nt_anomaly import NtAnomaly
 from benchkit_plugins.defenses.sentinet import SentiNet
+from sklearn.svm import OneClassSVM
 from torch import Tensor
 
 import benchkit
@@ -48,18 +50,10 @@ def test_noise_is_flagged_and_what_components_leave_out_counts(rule: str) -> Non
 
 
 def test_the_stored_machine_decides_as_the_library_does() -> None:
-    from sklearn.svm import OneClassSVM
-
-    defense = NtAnomaly(components=6)
-    places = torch.randn(200, 7, generator=torch.Generator().manual_seed(5))
-    machine = OneClassSVM(nu=0.1, gamma="scale").fit(places.double().numpy())
-    from benchkit_plugins.defenses.nt_anomaly import _decision
-
-    fresh = torch.randn(50, 7, generator=torch.Generator().manual_seed(6))
-    ours = _decision(fresh, defense._machine(places))
-    torch.testing.assert_close(
-        ours.double(), -torch.from_numpy(machine.decision_function(fresh.double())), atol=1e-3, rtol=1e-3
-    )
+    places, fresh = (torch.randn(count, 7, generator=torch.Generator().manual_seed(count)) for count in (200, 50))
+    library = OneClassSVM(nu=0.1, gamma="scale").fit(places.double().numpy())
+    expected = -torch.from_numpy(library.decision_function(fresh.double()))
+    torch.testing.assert_close(outside(fresh, machine(places, 0.1)).double(), expected, atol=1e-3, rtol=1e-3)
 
 
 WORLD = worlds.bn_plant(3, 2)

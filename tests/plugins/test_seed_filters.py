@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.softmax import fitted, hessian
 from benchkit_plugins.defenses.deep_knn import DeepKnn
-from benchkit_plugins.defenses.influence import Influence, fitted, hessian, standardised
+from benchkit_plugins.defenses.influence import Influence, standardised
 from benchkit_plugins.defenses.outliers import Outliers
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score

@@ -119,6 +119,24 @@ TABLE: Mapping[str, Row] = {
         seeds=2,
     ),
     "freq-filter:rounds=2": Row(finds={"natural"}, blind={"patch": UNNATURAL}, quiet="natural", rate=0.15, seeds=1),
+    "nic": Row(
+        finds={"natural", "bn-plant"},
+        blind=dict.fromkeys(("patch", "add"), "what is planted adds to a logit, and changes no layer that it watches"),
+        rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
+    ),
+    "autoencoder:steps=150,width=16": Row(finds=BACKDOORS),
+    "tabor:steps=100,cutoff=null:0.05": Row(
+        finds={"patch", "natural", "add"},
+        blind={"bn-plant": "the ReLU of the planted channel has no gradient before half of the trigger is there"},
+        rate=1 / 3,  # it states 0.05: more than one of three models is flagged by chance in 0.7 % of all threes
+        seeds=3,
+    ),
+    "deepinspect:rounds=30,batch=8,cutoff=null:0.05": Row(
+        finds={"patch", "natural", "add"},
+        blind={"bn-plant": "the ReLU of the planted channel has no gradient before half of the trigger is there"},
+        rate=1 / 3,
+        seeds=3,
+    ),
     "deep-knn": Row(
         finds={"mislabel", "patch", "natural"},
         blind={"cluster": "displaced rows lie together, and carry the label of their neighbours"},

@@ -1,0 +1,131 @@
+"""TABOR, DeepInspect, NIC and the autoencoder against known answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from benchkit_plugins.defenses.autoencoder import Autoencoder, AutoencoderPurifier
+from benchkit_plugins.defenses.deepinspect import DeepInspect
+from benchkit_plugins.defenses.nic import Nic, activations
+from benchkit_plugins.defenses.tabor import Restored, Tabor, variation
+from torch import Tensor
+
+import benchkit
+from benchkit.testing import worlds
+
+PATCH = worlds.patch(2)
+BN = worlds.bn_plant(3, 2)
+
+
+def test_variation_counts_both_directions() -> None:
+    rows, columns = torch.meshgrid(torch.arange(6), torch.arange(6), indexing="ij")
+    board = ((rows + columns) % 2).float()[None, None]
+    assert variation(board).tolist() == [2 * 6 * 5]
+    assert variation(torch.full((1, 1, 6, 6), 0.7)).tolist() == [0]
+    stripes = (columns % 2).float()[None, None]
+    assert variation(stripes).tolist() == variation(stripes.transpose(2, 3)).tolist() == [6 * 5]
+
+
+def small(masks: Tensor) -> tuple[benchkit.Split, Tensor, Tensor]:
+    batch = PATCH.holdout[:8]
+    return batch, torch.full((len(masks), *PATCH.shape), 0.3), torch.arange(len(masks))
+
+
+def test_without_priors_it_is_the_loss_of_neural_cleanse_without_its_norm() -> None:
+    masks = torch.rand(4, 1, *PATCH.shape[1:], generator=torch.Generator().manual_seed(0))
+    batch, patterns, labels = small(masks)
+    bare = Tabor(large=0, outside=0, scattered=0, blocking=0, alone=0)
+    found = bare.losses(masks, patterns, labels, batch, PATCH.model)
+    for label in labels.tolist():
+        stamped = (1 - masks[label]) * batch.images / 255 + masks[label] * patterns[label]
+        expected = F.cross_entropy(PATCH.model(stamped), torch.full((8,), label))
+        torch.testing.assert_close(found[label], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_blocking_asks_for_the_true_label_of_each_image() -> None:
+    masks = torch.full((2, 1, *PATCH.shape[1:]), 0.1)
+    batch, patterns, labels = small(masks)
+    with_it, without = (
+        Tabor(large=0, outside=0, scattered=0, blocking=weight, alone=0).losses(
+            masks, patterns, labels, batch, PATCH.model
+        )
+        for weight in (1.0, 0.0)
+    )
+    expected = F.cross_entropy(PATCH.model(0.9 * batch.images / 255), batch.labels)
+    torch.testing.assert_close(with_it - without, expected.expand(2), atol=1e-4, rtol=1e-4)
+
+
+def test_the_restored_mask_is_the_planted_patch() -> None:
+    scene = PATCH.scene(Tabor())
+    found = Tabor(steps=100, batch=8).triggers(scene)
+    planted = (PATCH.triggered != PATCH.victims.images).any(0).any(0)
+    mask = found.masks[2, 0] > 0.5
+    assert int((mask & planted).sum()) >= 12
+    assert int((mask & ~planted).sum()) <= 8
+    assert int(Tabor().qualities(found, scene).argmin()) == 2
+
+
+def test_quality_prefers_small_masks_that_work() -> None:
+    scene = PATCH.scene(Tabor())
+    planted = (PATCH.triggered != PATCH.victims.images).any(0).any(0).float()
+    masks = torch.stack([planted, torch.ones_like(planted), planted, torch.zeros_like(planted)])[:, None]
+    found = Restored(masks, torch.ones(4, *PATCH.shape))
+    assert int(Tabor().qualities(found, scene).argmin()) == 2, "the same patch leads nowhere as label 0"
+
+
+def test_double_deviations_have_the_published_answer() -> None:
+    values = torch.tensor([10, 10.5, 9.5, 10.2, 9.8, 1.0]).double()
+    indexes = DeepInspect().indexes(values)
+    assert int(indexes.argmax()) == 5
+    assert float(indexes.max()) > 10
+    assert float(DeepInspect().indexes(torch.full((6,), 3.0).double()).max()) == 0
+
+
+def test_the_generator_perturbs_and_learns_the_smallest_size() -> None:
+    scene = PATCH.scene(DeepInspect(rounds=1))
+    sizes, shown = DeepInspect(rounds=20, batch=8).sizes(scene)
+    assert int(sizes.argmin()) == 2
+    assert shown.shape == (PATCH.classes, *PATCH.shape)
+    assert float(shown.min()) < 0 < float(shown.max()), "a perturbation may darken, too"
+
+
+def test_watched_layers_are_all_but_the_last() -> None:
+    rows = activations(BN.model, BN.test.images[:7])
+    convs = [one for one in BN.model.net.modules() if isinstance(one, torch.nn.Conv2d)]
+    assert len(rows) >= len(convs)
+    assert all(len(one) == 7 for one in rows)
+
+
+def test_far_activations_score_higher_than_copies_of_known_ones() -> None:
+    world = worlds.bn_plant(3, 2)
+    defense = Nic()
+    scene = world.scene(defense)
+    clean, far = defense.score(world.test.images, scene), defense.score(world.triggered, scene)
+    assert float((far[:, None] > clean[None]).float().mean()) >= 0.95
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 16, 16), (3, 48, 40), (3, 33, 31)])
+def test_the_autoencoder_keeps_sizes(shape: tuple[int, int, int]) -> None:
+    net = Autoencoder(shape, 4, 2, torch.Generator().manual_seed(0))
+    assert net(torch.rand(2, *shape)).shape == (2, *shape)
+
+
+def test_it_draws_clean_images_and_is_no_identity() -> None:
+    defense = AutoencoderPurifier(steps=150, width=16)
+    scene = PATCH.scene(defense)
+    images = PATCH.test.images
+    drawn = defense.purify(images, scene)
+    assert drawn.shape == images.shape
+    assert drawn.dtype == torch.uint8
+    error = (drawn.float() - images.float()).square().mean() / 255**2
+    assert 0.0001 < float(error) < 0.02, "neither a copy (PSNR 40 dB) nor a grey image"
+    assert PATCH.clean_accuracy() == float((PATCH.model.logits(drawn).argmax(1) == PATCH.test.labels).float().mean())
+
+
+def test_what_was_stored_is_what_purifies() -> None:
+    defense = AutoencoderPurifier(steps=2)
+    scene = PATCH.scene(defense)
+    images = PATCH.test.images[:5]
+    assert torch.equal(defense.purify(images, scene), defense.purify(images, scene))
+    assert defense.purify(images[:0], scene).shape == images[:0].shape
