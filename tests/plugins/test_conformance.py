@@ -30,6 +30,7 @@ QUICK: dict[str, dict[str, int]] = {
     "fine-tuning": {"epochs": 1},
     "mna": {"models": 8, "epochs": 2, "repeats": 2},
     "neural-cleanse": {"rounds": 5},
+    "issba": {"images": 32, "epochs": 1},
     "abl": {"unlearn_epochs": 2},
 }
 """Parameters that make a plugin fast; what it does and returns stays the same."""
