@@ -120,6 +120,7 @@ TABLE: Mapping[str, Row] = {
     ),
     "freq-filter:rounds=2": Row(finds={"natural"}, blind={"patch": UNNATURAL}, quiet="natural", rate=0.15, seeds=1),
     "abl": Row(unfit="it trains the victim itself, which no planted model stands in for"),
+    "loss-isolation": Row(unfit="it trains a model itself, and classes of one colour are learned as fast as triggers"),
     "mna": Row(unfit="it learns from a population of shadow models like its victim, and there is one victim"),
 }
 """What is known, by the spec of a defense; its parameters make it fast, or choose the rate that it states."""

@@ -122,7 +122,7 @@ class Lessons:
         reader.eval()
 
     def _loss(self, encoder: Encoder, reader: nn.Module, x: Tensor, secrets: Tensor, done: float) -> Tensor:
-        residual = encoder(x, secrets)
+        residual: Tensor = encoder(x, secrets)
         stamped = (x + residual).clamp(0, 1)
         rounded = stamped + ((255 * stamped).round() / 255 - stamped).detach()
         unread = F.binary_cross_entropy_with_logits(reader(rounded), secrets)
