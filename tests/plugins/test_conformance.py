@@ -32,6 +32,7 @@ QUICK: dict[str, dict[str, int]] = {
     "neural-cleanse": {"rounds": 5},
     "issba": {"images": 32, "epochs": 1},
     "abl": {"unlearn_epochs": 2},
+    "asset": {"epochs": 1, "inner_steps": 5},
 }
 """Parameters that make a plugin fast; what it does and returns stays the same."""
 

@@ -111,6 +111,14 @@ TABLE: Mapping[str, Row] = {
         blind={"patch": OWN_COLOURS, "natural": OWN_COLOURS},
         quiet="no-cluster",
     ),
+    "asset": Row(
+        finds={"patch", "natural"},
+        blind={
+            "cluster": "its displaced rows are one or two of a batch, among as many features as there are",
+            "mislabel": "it ranks them first (AUROC above 0.9), but finds three of four at its false-alarm rate",
+        },
+        rate=0.1,  # it asks for 0.05, by a threshold that half of the hold-out sets
+    ),
     "freq-detector:rounds=2": Row(
         finds={"natural"},
         blind=dict.fromkeys(BACKDOORS - {"natural"}, UNNATURAL),
