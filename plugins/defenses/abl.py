@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.isolation import isolated_losses
 
 import benchkit
 
@@ -53,7 +54,7 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
 
     def train(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return a model trained on all images, on the isolated ones by gradient ascent."""
-        order = self._easiest_first(train, scene)
+        order = isolated_losses(train, scene, self.gamma, self.warmup).argsort(stable=True)
         count = max(1, round(self.isolation * len(train)))
         isolated, rest = order[:count], order[count:]
         model = scene.fit(train[rest])
@@ -63,28 +64,10 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
         unlearning = _Unlearning(count, enough=2 * math.log(scene.classes))
         return scene.fit(mixed, start=model, epochs=self.unlearn_epochs, lr=self.unlearn_lr, steering=unlearning)
 
-    def _easiest_first(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
-        """Return the indices of all images, lowest loss after local gradient ascent first, int64 (N,)."""
-        epochs = max(1.0, self.warmup * scene.epochs_for(len(train)))
-        model = scene.fit(train, epochs=epochs, steering=_LocalAscent(self.gamma))
-        logits = model.logits(train.images)
-        return F.cross_entropy(logits, train.labels.to(logits.device), reduction="none").argsort(stable=True)
-
 
 def _harder_half(rows: Tensor) -> Tensor:
     """Return the second half of indices that are sorted from easy to hard."""
     return rows[len(rows) // 2 :]
-
-
-class _LocalAscent(benchkit.Steering):
-    """Keep the mean loss of each batch at ``gamma``."""
-
-    def __init__(self, gamma: float) -> None:
-        self.gamma = gamma
-
-    def loss(self, logits: Tensor, step: benchkit.Step) -> Tensor:
-        mean = F.cross_entropy(logits, step.labels)
-        return (mean.detach() - self.gamma).sign() * mean
 
 
 class _Unlearning(benchkit.Steering):

@@ -30,10 +30,12 @@ QUICK: dict[str, dict[str, int]] = {
     "fine-tuning": {"epochs": 1},
     "mna": {"models": 8, "epochs": 2, "repeats": 2},
     "neural-cleanse": {"rounds": 5},
+    "issba": {"images": 32, "epochs": 1},
     "abl": {"unlearn_epochs": 2},
     "bagging": {"models": 3, "sample": 64, "epochs": 1},
     "dpa": {"parts": 3, "epochs": 1},
     "maxup": {"copies": 2},
+    "asset": {"epochs": 1, "inner_steps": 5},
 }
 """Parameters that make a plugin fast; what it does and returns stays the same."""
 

@@ -111,6 +111,14 @@ TABLE: Mapping[str, Row] = {
         blind={"patch": OWN_COLOURS, "natural": OWN_COLOURS},
         quiet="no-cluster",
     ),
+    "asset": Row(
+        finds={"patch", "natural"},
+        blind={
+            "cluster": "its displaced rows are one or two of a batch, among as many features as there are",
+            "mislabel": "it ranks them first (AUROC above 0.9), but finds three of four at its false-alarm rate",
+        },
+        rate=0.1,  # it asks for 0.05, by a threshold that half of the hold-out sets
+    ),
     "freq-detector:rounds=2": Row(
         finds={"natural"},
         blind=dict.fromkeys(BACKDOORS - {"natural"}, UNNATURAL),
@@ -166,6 +174,7 @@ TABLE: Mapping[str, Row] = {
         ("abl", "bagging", "cutmix", "cutout", "dpa", "knn-cert", "maxup", "mixup"),
         Row(unfit="it trains the victim itself, which no planted model stands in for"),
     ),
+    "loss-isolation": Row(unfit="it trains a model itself, and classes of one colour are learned as fast as triggers"),
     "mna": Row(unfit="it learns from a population of shadow models like its victim, and there is one victim"),
 }
 """What is known, by the spec of a defense; its parameters make it fast, or choose the rate that it states."""

@@ -21,7 +21,7 @@ from benchkit.report.formats.html import page_data
 from benchkit.spec.registry import load
 from benchkit.testing.world import world
 
-NONE = {"abl", "activation-clustering", "clp", "none", "shrink-pad", "spectral-signatures"}
+NONE = {"abl", "activation-clustering", "clp", "loss-isolation", "none", "shrink-pad", "spectral-signatures"}
 SENTENCE = "derive it from benchkit.CleanImages too"
 READER = '''
 from dataclasses import dataclass
