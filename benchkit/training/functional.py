@@ -67,8 +67,8 @@ class Adam:
         weights, grads = moved(self.weights)
         found = [self._state.get(weight) or self._new(weight) for weight in weights]
         means, squares, counts = ([one[part] for one in found] for part in range(3))
-        kind = {"fused": self.fused, "foreach": not self.fused}
-        adam(weights, grads, means, squares, [], counts, lr=self.lr * factor, **kind, **ADAM)
+        how = {"fused": self.fused, "foreach": not self.fused, **ADAM}
+        adam(weights, grads, means, squares, [], counts, lr=self.lr * factor, **how)
 
     def _new(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Who launches a kernel for all weights counts on the device; else one would be launched for each weight.

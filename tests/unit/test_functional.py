@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchkit.training.functional import Adam, Sgd
 
-SGD = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
+SGD: dict[str, Any] = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 Make = Callable[[list[nn.Parameter]], Any]
 
 
