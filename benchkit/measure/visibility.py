@@ -76,8 +76,8 @@ def _blurred(images: Tensor) -> Tensor:
         size = images.shape[axis]
         ends = images.narrow(axis, 0, half).flip(axis), images.narrow(axis, size - half, half).flip(axis)
         wide = torch.cat([ends[0], images, ends[1]], axis)
-        images = centre * images
+        images = images * centre
         for far, weight in enumerate(others, 1):
             both = wide.narrow(axis, half - far, size) + wide.narrow(axis, half + far, size)
             images.add_(both, alpha=weight)
-    return images / (centre + 2 * sum(others)) ** 2
+    return images.div(centre + 2 * sum(others)).div(centre + 2 * sum(others))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -45,9 +46,10 @@ def test_ssim_is_that_of_scikit_image(channels: int, height: int, width: int) ->
     rng = torch.Generator().manual_seed(5)
     images = torch.randint(0, 256, (9, channels, height, width), generator=rng, dtype=torch.uint8)
     changed = (images.double() + 30 * torch.randn(images.shape, generator=rng).double()).clamp(0, 255).byte()
+    compare: Any = structural_similarity  # it has no types
     how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "full": True}
     each = [
-        structural_similarity(one.numpy(), other.numpy(), channel_axis=0, **how)[1].mean()
+        compare(one.numpy(), other.numpy(), channel_axis=0, **how)[1].mean()
         for one, other in zip(images, changed, strict=True)
     ]
     assert visibility(images, changed)["ssim"] == pytest.approx(sum(each) / len(each), rel=1e-12)
