@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from fixture_types import Cli, Comparable, FindRecord, Ran, RecordsIn
+from here import run_here
 from once import once
 
 TOY = Path(__file__).parent / "toy.py"
@@ -84,10 +84,7 @@ def toy_world(shared_folder: Path) -> Path:
     """Return the results folder of ``toy_run --attacks none,corner``: two trained victims. Nobody writes into it."""
 
     def make(folder: Path) -> None:
-        command = [sys.executable, "-m", "benchkit", "run", "--attacks", "none,corner", "--defenses", "none", *RECIPE]
-        more = ["--results", str(folder), "--device", "cpu", "--executor", "inline", "--quiet"]
-        ran = subprocess.run([*command, *more], check=False, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
+        run_here("--attacks", "none,corner", "--defenses", "none", *RECIPE, "--results", folder)
 
     return once(shared_folder / "toy_world", make)
 

@@ -17,7 +17,6 @@ from benchkit.testing.common import (
     check_refusal,
     contract_checks,
     home,
-    repeats,
     require_stored,
     unchanged,
 )
@@ -32,6 +31,7 @@ from benchkit.testing.poisoning import (
     check_test_strength,
     poisoned_by,
 )
+from benchkit.testing.repeated import repeats
 from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
 
 if TYPE_CHECKING:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import random
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -203,30 +200,6 @@ def _near(first: Tensor, second: Tensor, among: Tensor) -> bool:
     share, levels = ROUNDING
     most = levels if among.dtype == torch.uint8 else share * float(among.max() - among.min()) + 1e-6
     return float((first.double() - second.double()).abs().max()) <= most
-
-
-def repeats(run: Callable[[], T], equal: Callable[[T, T], bool]) -> bool:
-    """Return whether ``run`` gives the same result with two different states of every global generator."""
-    results = []
-    for seed in (11, 12):
-        with global_seed(seed):
-            results.append(run())
-    return equal(*results)
-
-
-@contextmanager
-def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python within the context."""
-    python, legacy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
 
 
 DECLARATION: tuple[Callable[[Any], None], ...] = (check_usable_class, check_name, check_docstring, check_parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ from benchkit.testing.common import (
     class_of,
     contract_checks,
     home,
-    repeats,
     require_untouched,
     same,
     unchanged,
@@ -43,8 +43,10 @@ from benchkit.testing.learning import (
     check_fit_repeats,
     check_prepare,
     check_prepare_repeats,
+    first_prepared,
 )
 from benchkit.testing.metrics import check_metrics
+from benchkit.testing.repeated import FIRST, repeats, under
 from benchkit.testing.world import CLASSES, World, copied, fitted, worlds_for
 
 if TYPE_CHECKING:
@@ -105,8 +107,22 @@ def _logits(model: Classifier, defense: Defense, where: World) -> Tensor:
 
 
 def _run(defense: Defense, where: World) -> Verdict:
-    given = _given(defense, where)
-    return _checked(defense, _act(defense)[1](defense, given, where.defending(defense)), given, where)
+    return _checked(defense, _acted(defense, where), _given(defense, where), where)
+
+
+def _acted(defense: Defense, where: World) -> Any:
+    return _act(defense)[1](defense, _given(defense, where), where.defending(defense))
+
+
+@functools.lru_cache(maxsize=64)
+def _first(defense: Defense, where: World) -> Any:
+    """Return what the method of the kind returns at its first run in a world, which all checks share."""
+    return under(FIRST, lambda: _acted(defense, where))
+
+
+def _said(defense: Defense, where: World) -> Verdict:
+    """Return the checked result of the first run."""
+    return _checked(defense, _first(defense, where), _given(defense, where), where)
 
 
 def _equal(one: Verdict, other: Verdict) -> bool:
@@ -129,22 +145,22 @@ def check_declared_needs(defense: Defense) -> None:
     where = home(defense)
     try:
         defense.asks_train()
-        defense.prepare(where.preparing(defense))
-        _act(defense)[1](defense, _given(defense, where), where.defending(defense))
+        first_prepared(defense, where)
+        _first(defense, where)
     except ContractError as error:
         raise ConformanceError(f"{defense.name} uses what it may not have: {error}") from error
 
 
 def check_result(defense: Defense) -> None:
     """The method of the kind returns what its contract says: type, shape, dtype, range, and sound verdicts."""
-    _run(defense, home(defense))
+    _said(defense, home(defense))
 
 
 def check_result_repeats(defense: Defense) -> None:
     """The same seed gives the same result."""
     where = home(defense)
     require(
-        repeats(lambda: _run(defense, where), _equal),
+        repeats(lambda: _run(defense, where), _equal, _said(defense, where)),
         f"{_act(defense)[0]} differs between two runs with one seed: draw only from scene.rng",
     )
 
@@ -188,10 +204,8 @@ def check_cutoff(defense: Defense) -> None:
     def run() -> float:
         return checks.number(defense.name, name, method(where.defending(defense)))
 
-    require(
-        repeats(run, lambda first, second: first == second),
-        f"{defense.name}.{name} differs between two runs with one seed: draw only from scene.rng",
-    )
+    sentence = f"{defense.name}.{name} differs between two runs with one seed: draw only from scene.rng"
+    require(repeats(run, lambda first, second: first == second), sentence)
 
 
 def check_keeps_enough(defense: Defense) -> None:
@@ -199,17 +213,15 @@ def check_keeps_enough(defense: Defense) -> None:
     if not isinstance(defense, TrainingFilter):
         return
     where = home(defense)
-    kept = set(where.poisoned.data.labels[_run(defense, where).score <= 0].tolist())
-    require(
-        len(kept) > 1,
-        f"{defense.name}.suspicion drops so much that {len(kept)} classes remain: above 0 = drop",
-    )
+    kept = set(where.poisoned.data.labels[_said(defense, where).score <= 0].tolist())
+    sentence = f"{defense.name}.suspicion drops so much that {len(kept)} classes remain: above 0 = drop"
+    require(len(kept) > 1, sentence)
 
 
 def check_every_shape(defense: Defense) -> None:
     """A defense handles grey and colour images of each size that ``check`` accepts (three sizes are tried)."""
     for where in worlds_for(defense)[:3]:
-        _run(defense, where)
+        _said(defense, where)
 
 
 CHECKS = (

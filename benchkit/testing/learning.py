@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from benchkit.contracts import checks
 from benchkit.testing.check import require
-from benchkit.testing.common import home, repeats, require_stored, require_untouched, same, variations
+from benchkit.testing.common import home, require_stored, require_untouched, same, variations
+from benchkit.testing.repeated import FIRST, repeats, under
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
@@ -17,15 +19,14 @@ if TYPE_CHECKING:
 
 def check_prepare(component: Attack | Defense) -> None:
     """``prepare`` returns named tensors that can be stored (safetensors)."""
-    returned = component.prepare(home(component).preparing(component))
-    require_stored(component.name, "prepare", checks.tensors(component.name, returned))
+    require_stored(component.name, "prepare", first_prepared(component, home(component)))
 
 
 def check_prepare_repeats(component: Attack | Defense) -> None:
     """``prepare`` draws only from ``scene.rng``."""
     where = home(component)
     require(
-        repeats(lambda: component.prepare(where.preparing(component)), same),
+        repeats(lambda: component.prepare(where.preparing(component)), same, first_prepared(component, where)),
         f"{component.name}.prepare differs between two runs with one seed: draw only from scene.rng",
     )
 
@@ -33,7 +34,7 @@ def check_prepare_repeats(component: Attack | Defense) -> None:
 def check_fit(defense: Defense) -> None:
     """``fit`` returns named tensors that can be stored (safetensors); only a defense that has a victim defines it."""
     if defense.fits():
-        require_stored(defense.name, "fit", _fitted(defense, home(defense)))
+        require_stored(defense.name, "fit", _first_fitted(defense, home(defense)))
 
 
 def check_fit_repeats(defense: Defense) -> None:
@@ -41,7 +42,7 @@ def check_fit_repeats(defense: Defense) -> None:
     if defense.fits():
         where = home(defense)
         require(
-            repeats(lambda: _fitted(defense, where), same),
+            repeats(lambda: _fitted(defense, where), same, _first_fitted(defense, where)),
             f"{defense.name}.fit differs between two runs with one seed: draw only from scene.rng",
         )
 
@@ -52,7 +53,7 @@ def check_fit_parameters(defense: Defense) -> None:
     unused = (one for one in variations(defense) if one != defense and one.fit_params() == defense.fit_params())
     for other in unused if defense.fits() else ():
         require(
-            same(_fitted(other, where), _fitted(defense, where)),
+            same(_fitted(other, where), _first_fitted(defense, where)),
             f"{defense.name}.fit returns other tensors for '{other}': its parameter is used, so leave out used_by_fit",
         )
 
@@ -71,3 +72,16 @@ def check_fit_leaves_what_it_is_given(defense: Defense) -> None:
 
 def _fitted(defense: Defense, where: World) -> Tensors:
     return checks.tensors(defense.name, defense.fit(where.fitting(defense)), "fit")
+
+
+@functools.lru_cache(maxsize=64)
+def first_prepared(component: Attack | Defense, where: World) -> Tensors:
+    """Return what ``prepare`` returns at its first run in a world, which all checks share, under the seed ``FIRST``."""
+    made = under(FIRST, lambda: component.prepare(where.preparing(component)))
+    return {name: tensor.clone() for name, tensor in checks.tensors(component.name, made).items()}
+
+
+@functools.lru_cache(maxsize=64)
+def _first_fitted(defense: Defense, where: World) -> Tensors:
+    """Return what ``fit`` returns at its first run in a world, which all checks share, under the seed ``FIRST``."""
+    return {name: tensor.clone() for name, tensor in under(FIRST, lambda: _fitted(defense, where)).items()}

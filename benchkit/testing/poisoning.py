@@ -10,7 +10,8 @@ from benchkit.contracts.attack import Attack
 from benchkit.params.component import fields_of
 from benchkit.protocol import share_of
 from benchkit.testing.check import require
-from benchkit.testing.common import alike, home, repeats, unchanged
+from benchkit.testing.common import alike, home, unchanged
+from benchkit.testing.repeated import repeats
 from benchkit.testing.world import RATE, World, copied
 
 if TYPE_CHECKING:

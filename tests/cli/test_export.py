@@ -13,31 +13,21 @@ from pathlib import Path
 
 import pytest
 from fixture_types import Cli, RecordsIn
+from here import run_here
+from once import once
 
 TOY = Path(__file__).parents[1] / "toy.py"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def finished(shared_folder: Path) -> Path:
     """The results folder of a run of two attacks and the benign row against two defenses."""
-    results = tmp_path_factory.mktemp("export") / "results"
-    matrix = ["--attacks", "none,corner,badnets:target=2", "--defenses", "brightest,fine-tuning"]
-    fixed = ["--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", str(TOY), "--results", str(results)]
-    command = [
-        sys.executable,
-        "-m",
-        "benchkit",
-        "run",
-        *matrix,
-        *fixed,
-        "--device",
-        "cpu",
-        "--executor",
-        "inline",
-        "--quiet",
-    ]
-    subprocess.run(command, capture_output=True, check=True, timeout=200)
-    return results
+
+    def make(folder: Path) -> None:
+        matrix = ["--attacks", "none,corner,badnets:target=2", "--defenses", "brightest,fine-tuning"]
+        run_here(*matrix, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", TOY, "--results", folder)
+
+    return once(shared_folder / "exported", make)
 
 
 @pytest.fixture

@@ -137,7 +137,8 @@ def test_no_color_reaches_the_live_view_and_the_tables(tmp_path: Path, env: dict
 
 
 def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchkit", "run", *LITTLE, "--results", str(tmp_path / "r")]
+    asked = [*RUN, "--defenses", "brightest", "--no-victims", "--executor", "inline", "--device", "cpu"]
+    command = [sys.executable, "-m", "benchkit", "run", *asked, "--results", str(tmp_path / "r")]
     env = {**os.environ, "FORCE_COLOR": "1"}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert "\x1b" not in ran.stdout + ran.stderr

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from fixture_types import Cli, Comparable, FindRecord, RecordsIn
+from here import run_here
 from once import once
 
 from benchkit.protocol import generator
@@ -25,10 +24,7 @@ def six(shared_folder: Path, toy_recipe: tuple[str, ...]) -> Path:
 
     def make(folder: Path) -> None:
         asked = ["--attacks", "none,corner", "--defenses", "probe", *SIX[2:], "-p", str(PLUGIN), *toy_recipe]
-        more = ["--results", str(folder), "--executor", "inline", "--device", "cpu", "--quiet"]
-        command = [sys.executable, "-m", "benchkit", "run", *asked, *more]
-        ran = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
+        run_here(*asked, "--results", folder)
 
     return once(shared_folder / "six", make)
 

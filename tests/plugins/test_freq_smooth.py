@@ -79,5 +79,7 @@ class TestSmoothUpgrade:
 
         monkeypatch.setattr("benchkit_plugins.defenses.freq_detector.base.smooth_copies", count)
         for images in (20, 20000):
-            FreqDetector(arch="linear", smooth_aug="dome", smooth_images=images).prepare(scene(natural(40, seed=1)))
+            FreqDetector(arch="linear", epochs=1, smooth_aug="dome", smooth_images=images).prepare(
+                scene(natural(40, seed=1))
+            )
         assert seen == [10, 36]

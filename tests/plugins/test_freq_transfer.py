@@ -38,7 +38,8 @@ class TestTransfer:
         assert sizes == {"": 6, "a": 8, "a+b": 12, "self+a+b": 18}
 
     def learned(self, text: str, own: Tensor, others: dict[str, benchkit.Split]) -> dict[str, Tensor]:
-        detector = made(f"freq-detector:arch=linear,train_on={text}" if text else "freq-detector:arch=linear")
+        quick = "freq-detector:arch=linear,epochs=1"
+        detector = made(f"{quick},train_on={text}" if text else quick)
         found: dict[str, Tensor] = detector.prepare(scene(own, others=others))
         return found
 
@@ -75,4 +76,4 @@ class TestTuning:
 
     def test_more_images_than_there_are_is_said(self) -> None:
         with pytest.raises(benchkit.DataError, match="tune=40 is more than its own 36"):
-            FreqDetector(arch="linear", tune=40).prepare(scene(natural(40, seed=1)))
+            FreqDetector(arch="linear", epochs=1, tune=40).prepare(scene(natural(40, seed=1)))

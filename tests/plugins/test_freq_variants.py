@@ -19,10 +19,10 @@ from benchkit.plan.fingerprint import component_id
 
 ALL = "white+noise+gaussian+shadow+blend"
 VARIANTS = (
-    "freq-detector:arch=linear,feature=dct-log,threshold=argmax",
-    "freq-detector:arch=svm,tune=8",
+    "freq-detector:arch=linear,epochs=1,feature=dct-log,threshold=argmax",
+    "freq-detector:arch=svm,epochs=1,tune=8",
     "freq-detector:rounds=1,feature=image,manipulations=white+blend,smooth_aug=filtered",
-    "freq-filter:arch=linear,rounds=1,smooth_aug=dome,smooth_images=40",
+    "freq-filter:arch=linear,rounds=1,epochs=1,smooth_aug=dome,smooth_images=40",
 )
 
 
@@ -133,7 +133,7 @@ class TestFilter:
 
     def test_its_own_boundary_is_another_threshold(self) -> None:
         natural_images = natural(200, seed=1)
-        screen = made("freq-filter:arch=linear,rounds=1,threshold=argmax")
+        screen = made("freq-filter:arch=linear,rounds=1,epochs=1,threshold=argmax")
         where = prepared(screen, natural_images)
         expected = screen.score(natural_images, where)
         torch.testing.assert_close(screen.suspicion(labelled(natural_images), where), expected)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import benchkit
@@ -29,14 +29,23 @@ class Watch:
     def __init__(self) -> None:
         self.called: dict[Identity, set[Function]] = defaultdict(set)
         self.current: set[Function] = set()
+        self._known: dict[CodeType, Function | None] = {}
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(HOME)):
-            name = frame.f_code.co_qualname.partition(".<locals>")[0]
-            path = Path(frame.f_code.co_filename).relative_to(HOME.parent).with_suffix("")
-            module = ".".join(path.parts)
-            if not source.is_plumbing(module) and "<" not in name:
-                self.current.add((module, name))
+        if event == "call":
+            code = frame.f_code
+            if code not in self._known:  # a step calls few functions, each of them very often
+                self._known[code] = self._named(code)
+            if (function := self._known[code]) is not None:
+                self.current.add(function)
+
+    @staticmethod
+    def _named(code: CodeType) -> Function | None:
+        if not code.co_filename.startswith(str(HOME)):
+            return None
+        name = code.co_qualname.partition(".<locals>")[0]
+        module = ".".join(Path(code.co_filename).relative_to(HOME.parent).with_suffix("").parts)
+        return None if source.is_plumbing(module) or "<" in name else (module, name)
 
     def around(self, stage: str, run: MakeIt) -> MakeIt:
         def watched(task: Task) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 
 from benchkit.measure.visibility import COMPARED, visibility
 
@@ -36,6 +38,21 @@ def test_ssim_of_constants_is_its_luminance_term() -> None:
     c1 = 2.55**2
     expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
     assert visibility(dark, light)["ssim"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 11, 11), (3, 32, 32), (3, 24, 61)])
+def test_ssim_is_that_of_scikit_image(channels: int, height: int, width: int) -> None:
+    """The mean of its whole map, with the settings of Wang et al."""
+    rng = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (9, channels, height, width), generator=rng, dtype=torch.uint8)
+    changed = (images.double() + 30 * torch.randn(images.shape, generator=rng).double()).clamp(0, 255).byte()
+    compare: Any = structural_similarity  # it has no types
+    how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "full": True}
+    each = [
+        compare(one.numpy(), other.numpy(), channel_axis=0, **how)[1].mean()
+        for one, other in zip(images, changed, strict=True)
+    ]
+    assert visibility(images, changed)["ssim"] == pytest.approx(sum(each) / len(each), rel=1e-12)
 
 
 def test_ssim_sees_a_patch_in_the_corner() -> None:
