@@ -32,6 +32,8 @@ QUICK: dict[str, dict[str, int]] = {
     "neural-cleanse": {"rounds": 5},
     "abl": {"unlearn_epochs": 2},
     "bagging": {"models": 3, "sample": 64, "epochs": 1},
+    "dp-loss": {"epochs": 1},
+    "dp-sgd": {"epochs": 1},
     "dpa": {"parts": 3, "epochs": 1},
     "maxup": {"copies": 2},
 }

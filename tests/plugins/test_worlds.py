@@ -111,6 +111,7 @@ TABLE: Mapping[str, Row] = {
         blind={"patch": OWN_COLOURS, "natural": OWN_COLOURS},
         quiet="no-cluster",
     ),
+    "dp-loss": Row(finds=POISONS, rate=0.15),  # it drops this share of every set
     "freq-detector:rounds=2": Row(
         finds={"natural"},
         blind=dict.fromkeys(BACKDOORS - {"natural"}, UNNATURAL),
@@ -120,7 +121,7 @@ TABLE: Mapping[str, Row] = {
     ),
     "freq-filter:rounds=2": Row(finds={"natural"}, blind={"patch": UNNATURAL}, quiet="natural", rate=0.15, seeds=1),
     **dict.fromkeys(
-        ("abl", "bagging", "cutmix", "cutout", "dpa", "knn-cert", "maxup", "mixup"),
+        ("abl", "bagging", "cutmix", "cutout", "dp-sgd", "dpa", "knn-cert", "maxup", "mixup"),
         Row(unfit="it trains the victim itself, which no planted model stands in for"),
     ),
     "mna": Row(unfit="it learns from a population of shadow models like its victim, and there is one victim"),
