@@ -95,3 +95,22 @@ class Boxes(Mixing):
         pasted = boxes((height, width), centre[0], centre[1], extent * height, extent * width)
         mixed = torch.where(pasted.to(images.device), images[order], images)
         return mixed, 1 - float(pasted.float().mean())
+
+
+class Holes(benchkit.Steering):
+    """Cutout: each image of a batch has its own hole of the mean colour.
+
+    Args:
+        size: side of the hole, as a share of the image's.
+        rng: a CPU generator.
+    """
+
+    def __init__(self, size: float, rng: torch.Generator) -> None:
+        self.size, self.rng = size, rng
+
+    def inputs(self, step: benchkit.Step) -> benchkit.Step:
+        """Return the step with holes in its images."""
+        height, width = step.images.shape[2:]
+        rows, columns = (torch.randint(side, (len(step.images),), generator=self.rng) for side in (height, width))
+        holes = boxes((height, width), rows, columns, self.size * height, self.size * width).to(step.images.device)
+        return step.replaced(images=torch.where(holes, step.model.mean[:, None, None], step.floats))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from benchkit_plugins._shared.mixing import boxes
+from benchkit_plugins._shared.mixing import Holes
 
 import benchkit
 
@@ -30,20 +29,6 @@ class Cutout(benchkit.RobustTraining):
     def train(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return a model trained on images with a hole."""
         return scene.fit(train, steering=Holes(self.size, scene.rng))
-
-
-class Holes(benchkit.Steering):
-    """Each image of a batch has its own hole of the mean colour."""
-
-    def __init__(self, size: float, rng: torch.Generator) -> None:
-        self.size, self.rng = size, rng
-
-    def inputs(self, step: benchkit.Step) -> benchkit.Step:
-        """Return the step with holes in its images."""
-        height, width = step.images.shape[2:]
-        rows, columns = (torch.randint(side, (len(step.images),), generator=self.rng) for side in (height, width))
-        holes = boxes((height, width), rows, columns, self.size * height, self.size * width).to(step.images.device)
-        return step.replaced(images=torch.where(holes, step.model.mean[:, None, None], step.floats))
 
 
 @benchkit.hookimpl

@@ -33,6 +33,8 @@ QUICK: dict[str, dict[str, int]] = {
     "issba": {"images": 32, "epochs": 1},
     "abl": {"unlearn_epochs": 2},
     "bagging": {"models": 3, "sample": 64, "epochs": 1},
+    "dp-loss": {"epochs": 1},
+    "dp-sgd": {"epochs": 1},
     "dpa": {"parts": 3, "epochs": 1},
     "maxup": {"copies": 2},
     "asset": {"epochs": 1, "inner_steps": 5},

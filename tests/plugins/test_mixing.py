@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attack_scenes import noise, seeded
-from benchkit_plugins._shared.mixing import Boxes, Mixing, boxes, softened
+from benchkit_plugins._shared.mixing import Boxes, Holes, Mixing, boxes, softened
 from benchkit_plugins.defenses.cutmix import CutMix
-from benchkit_plugins.defenses.cutout import Cutout, Holes
+from benchkit_plugins.defenses.cutout import Cutout
 from benchkit_plugins.defenses.maxup import MaxUp, Worst
 from benchkit_plugins.defenses.mixup import Fading, Mixup
 from steered import step_of
@@ -128,7 +128,7 @@ def test_the_worst_of_one_copy_is_plain_training_bit_for_bit() -> None:
     assert all(torch.equal(one, worst[name]) for name, one in plain.items())
 
 
-@pytest.mark.parametrize("defense", [Cutout(), Mixup(), CutMix(), MaxUp(2)], ids=str)
+@pytest.mark.parametrize("defense", [Cutout(), Mixup(), CutMix(), MaxUp(2), MaxUp(2, "cutmix")], ids=str)
 def test_what_is_trained_on_mixed_images_knows_whole_ones(defense: benchkit.RobustTraining) -> None:
     model, test = defense.train(WORLD.data.train, WORLD.defending(defense)), WORLD.data.test
     assert isinstance(model, benchkit.Classifier)

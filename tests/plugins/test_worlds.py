@@ -119,6 +119,7 @@ TABLE: Mapping[str, Row] = {
         },
         rate=0.1,  # it asks for 0.05, by a threshold that half of the hold-out sets
     ),
+    "dp-loss": Row(finds=POISONS, rate=0.15),  # it drops this share of every set
     "freq-detector:rounds=2": Row(
         finds={"natural"},
         blind=dict.fromkeys(BACKDOORS - {"natural"}, UNNATURAL),
@@ -171,7 +172,7 @@ TABLE: Mapping[str, Row] = {
         rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
     ),
     **dict.fromkeys(
-        ("abl", "bagging", "cutmix", "cutout", "dpa", "knn-cert", "maxup", "mixup"),
+        ("abl", "bagging", "cutmix", "cutout", "dp-sgd", "dpa", "knn-cert", "maxup", "mixup"),
         Row(unfit="it trains the victim itself, which no planted model stands in for"),
     ),
     "loss-isolation": Row(unfit="it trains a model itself, and classes of one colour are learned as fast as triggers"),

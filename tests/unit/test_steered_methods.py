@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from benchkit_plugins._shared.privacy import Private as PrivateGradients
+from benchkit_plugins._shared.privacy import private_gradients
+from torch import Tensor
 
 import benchkit
 from benchkit.contracts.steering import Fit
@@ -30,49 +31,33 @@ def flat(model: benchkit.Classifier) -> Tensor:
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
-class Frozen(benchkit.Steering):
-    """Batch normalisation, which mixes images, keeps its statistics."""
-
-    def inputs(self, step: benchkit.Step) -> benchkit.Step:
-        for layer in step.model.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.eval()
-        return step.replaced(images=step.floats)
-
-
-class Private(Frozen):
-    """DP-SGD (Abadi et al., CCS 2016): the gradient of each image is clipped, and noise is added to their sum."""
+class Private(benchkit.Steering):
+    """The private gradients of the built-in dp-sgd, in a training of the harness; statistics of batches are frozen."""
 
     def __init__(self, clip: float, noise: float) -> None:
-        self.clip, self.noise, self.rng = clip, noise, torch.Generator().manual_seed(0)
-        self.sums: list[float] = []
+        self.how, self.rng = PrivateGradients(clip, noise, 32, 1, 0.1), torch.Generator().manual_seed(0)
 
     def gradients(self, step: benchkit.Step) -> Tensor:
-        net, images = step.model.net, step.model.normalised(step.images)
-        weights = dict(net.named_parameters())
+        step.model.eval()
+        return private_gradients(step.model, benchkit.Split(step.images, step.labels), self.how, 32, self.rng)
 
-        def alone(state: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-            logits = functional_call(net, state, (image[None],))
-            return F.cross_entropy(logits, label[None], label_smoothing=step.smoothing)
 
-        fixed = {name: weight.detach() for name, weight in weights.items()}
-        each: dict[str, Tensor] = vmap(grad(alone), (None, 0, 0))(fixed, images, step.labels)
-        norms: Tensor = torch.stack([one.flatten(1).norm(dim=1) for one in each.values()]).norm(dim=0)
-        factors = (self.clip / norms).clamp(max=1)
-        for name, weight in weights.items():
-            total = torch.einsum("b,b...->...", factors, each[name])
-            drawn = torch.randn(total.shape, generator=self.rng) * self.noise * self.clip if self.noise else 0.0
-            weight.grad = (total + drawn) / len(norms)
-        self.sums.append(float((factors * norms).max()))
-        return norms.detach().mean()
+class Frozen(benchkit.Steering):
+    """The same without clipping and noise."""
+
+    def gradients(self, step: benchkit.Step) -> Tensor:
+        step.model.eval()
+        return super().gradients(step)
+
+    def loss(self, logits: Tensor, step: benchkit.Step) -> Tensor:
+        return F.cross_entropy(logits, step.labels)
 
 
 def test_private_training_without_clipping_and_noise_is_plain_training() -> None:
     plain, private = (flat(fit(start=WORLD.victim, steering=one)) for one in (Frozen(), Private(1e9, 0.0)))
     assert (private - plain).norm() < 0.05 * (plain - flat(WORLD.victim)).norm()
-    clipped = Private(0.1, 1.0)
-    assert (flat(fit(start=WORLD.victim, steering=clipped)) - plain).norm() > 0.5 * (plain - flat(WORLD.victim)).norm()
-    assert max(clipped.sums) <= 0.1 * (1 + 1e-5)
+    clipped = flat(fit(start=WORLD.victim, steering=Private(0.1, 1.0)))
+    assert (clipped - plain).norm() > 0.5 * (plain - flat(WORLD.victim)).norm()
 
 
 def stamped(images: Tensor) -> Tensor:
