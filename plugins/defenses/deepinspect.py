@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NOISE = 100
 """Numbers that the generator draws a perturbation from."""
+LEAST = 0.05
+"""The least deviation that an index divides by, as a share of the median size."""
 SMALL = 8
 """Side of the maps that it begins with."""
 
@@ -33,7 +35,7 @@ class DeepInspect(benchkit.CleanImages, benchkit.OutlierDetector):
     times smaller. The size of t is the smallest mean of such a round.
 
     The score is the largest left-sided deviation from the median, in median absolute deviations of the values below it
-    (the paper's double MAD). An additive perturbation may cover the whole image, which Neural Cleanse's masks do not.
+    (the paper's double MAD), of which one is at least a twentieth of the median. An additive perturbation may cover the whole image, which Neural Cleanse's masks do not.
 
     Clean images stand for the paper's inverted ones, which need no data at all. One released implementation replaces
     images by the generator's output instead of perturbing them, draws its noise once, and has no discriminator; ours
@@ -63,7 +65,9 @@ class DeepInspect(benchkit.CleanImages, benchkit.OutlierDetector):
     def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
         """Return the index of the label that takes least, a perturbation for it, and the outliers."""
         sizes, shown = self.sizes(scene)
-        indexes = self.indexes(sizes.double().cpu())
+        sizes = sizes.double().cpu()
+        # Where all labels take almost the same, a little less is no outlier.
+        indexes = double_mad_index(sizes, "low", floor=LEAST * float(sizes.median()))
         best = int(indexes.argmax())
         # Grey is no change, so that darkening is seen as well.
         drawn = (0.5 + shown[best] / 2).clamp(0, 1)

@@ -87,6 +87,10 @@ TABLE: Mapping[str, Row] = {
         quiet="bn-plant",  # the one network with normalisation: what pruning costs there
         refuses=dict.fromkeys(BACKDOORS - {"bn-plant"}, "needs batch normalisation behind convolutions"),
     ),
+    "deepsweep:epochs=1": Row(
+        finds={"add", "bn-plant"},
+        blind=dict.fromkeys(("patch", "natural"), "a patch of 4 x 4 pixels outlives a median over 3 x 3"),
+    ),
     "fine-pruning:epochs=1": Row(finds=BACKDOORS),
     "fine-tuning:epochs=2": Row(
         blind=dict.fromkeys(BACKDOORS, "what only a trigger activates has no gradient on clean images"),

@@ -1,0 +1,1 @@
+"""DeepSweep (Zeng et al., AsiaCCS 2021), and its transformations."""

@@ -1,0 +1,109 @@
+"""The transformations of DeepSweep's two chains, on batches of float images in [0, 1], (N, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SHRUNKEN = 180 / 224
+"""Side that images are resized to in between, as a share of their own."""
+LARGE = 48
+"""Pixels of the shorter side above which the median is over 5 x 5 pixels: it would wipe out a smaller image."""
+SHIFT, SCALE, TURN = 0.16, 0.16, 4.0
+"""Largest shift (share of a side), change of scale, and rotation in degrees."""
+BENT = 0.3
+"""Largest strength of the optical distortion: where a corner is moved, as a share of its distance from the centre."""
+GROWN = 1.1
+"""Largest side after a random enlargement, as a share."""
+SPECKLE = 0.53
+"""Multiplicative noise is uniform from 1 / 1.53 to 1.53."""
+QUARTER = 0.25
+
+
+def median(images: Tensor) -> Tensor:
+    """Return the median of each channel over 3 x 3 pixels, or 5 x 5 of large images; borders are mirrored."""
+    reach = 1 if min(images.shape[2:]) <= LARGE else 2
+    side = 2 * reach + 1
+    padded = F.pad(images, [reach] * 4, mode="reflect")
+    windows = padded.unfold(2, side, 1).unfold(3, side, 1).flatten(4)
+    return windows.median(4).values
+
+
+def resized(images: Tensor, share: float) -> Tensor:
+    """Return images with sides of this share of their own, one pixel at least."""
+    size = [max(1, round(share * side)) for side in images.shape[2:]]
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def restored(images: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Return images of a size (H, W)."""
+    return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def gamma(images: Tensor, power: float) -> Tensor:
+    """Return images to this power."""
+    return images.clamp(0, 1) ** power
+
+
+def speckled(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Return images whose pixels are multiplied by noise of their own, up to 1.53 times or down to 1 / 1.53."""
+    drawn = torch.rand(images.shape, generator=rng).to(images.device)
+    return (images * (1 + SPECKLE) ** (2 * drawn - 1)).clamp(0, 1)
+
+
+def affine(count: int, rng: torch.Generator) -> Tensor:
+    """Return random shifts, scales and rotations as matrices, float32 (count, 2, 3)."""
+    drawn = 2 * torch.rand(4, count, generator=rng) - 1
+    angle, scale = drawn[0] * math.radians(TURN), 1 + SCALE * drawn[1]
+    down, across = 2 * SHIFT * drawn[2], 2 * SHIFT * drawn[3]  # the sampling grid is 2 wide
+    rows = [
+        torch.stack([angle.cos() / scale, -angle.sin() / scale, across], 1),
+        torch.stack([angle.sin() / scale, angle.cos() / scale, down], 1),
+    ]
+    return torch.stack(rows, 1)
+
+
+def moved(images: Tensor, matrices: Tensor) -> Tensor:
+    """Return images moved by matrices (N or 1, 2, 3); what comes from outside is mirrored."""
+    each = matrices.to(images.device).expand(len(images), -1, -1)
+    grid = F.affine_grid(each, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def bent(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Return images with an optical distortion of a strength of their own: barrel or cushion."""
+    strength = (BENT * (2 * torch.rand(len(images), generator=rng) - 1)).to(images.device)
+    still = torch.eye(2, 3, device=images.device).expand(len(images), -1, -1)
+    grid = F.affine_grid(still, list(images.shape), align_corners=False)
+    away = grid.square().sum(3, keepdim=True) / 2
+    return F.grid_sample(
+        images, grid * (1 + strength[:, None, None, None] * away), padding_mode="reflection", align_corners=False
+    )
+
+
+def grown(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Return images on a black canvas of 1.1 times their side, at a random place, resized to their own."""
+    height, width = images.shape[2:]
+    tall, wide = (math.ceil(GROWN * side) for side in (height, width))
+    top, left = (int(torch.randint(room + 1, (), generator=rng)) for room in (tall - height, wide - width))
+    canvas = F.pad(images, (left, wide - width - left, top, tall - height - top))
+    return restored(canvas, (height, width))
+
+
+def intensive(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Return images after the chain of the training, each image with draws of its own."""
+    size = images.shape[2:]
+    found = median(gamma(bent(images, rng), 0.6))
+    found = gamma(speckled(found, rng), 2.6)
+    found = median(restored(resized(found, QUARTER), size))
+    found = restored(median(resized(found, SHRUNKEN)), size)
+    return moved(grown(found, rng), affine(len(images), rng)).clamp(0, 1)
+
+
+def light(images: Tensor, matrix: Tensor) -> Tensor:
+    """Return images after the chain of the inference, all moved by one matrix (1, 2, 3)."""
+    found = median(resized(median(images), SHRUNKEN))
+    return moved(restored(found, images.shape[2:]), matrix).clamp(0, 1)
