@@ -44,8 +44,8 @@ class PrivateSgd(PrivateTraining, benchkit.RobustTraining):
 
     The model is a network of its own, with tanh and without batch normalisation, which mixes images; it sees images
     without augmentation, scaled by constants. So compare it with ``dp-sgd:noise=0,clip=1e9``, the same without privacy,
-    before anything is concluded from its C-Acc and ASR. Privacy protects against few poisons: at 10 % the group is so
-    large that no guarantee is left.
+    before anything is concluded from its C-Acc and ASR: on ``scenes`` such a network stays at chance without privacy,
+    too. Privacy protects against few poisons: at 10 % the group is so large that no guarantee is left.
     """
 
     name = "dp-sgd"
