@@ -24,7 +24,7 @@ def finished(shared_folder: Path) -> Path:
     """The results folder of a run of two attacks and the benign row against two defenses."""
 
     def make(folder: Path) -> None:
-        matrix = ["--attacks", "none,corner,badnets:target=2", "--defenses", "brightest,fine-tuning"]
+        matrix = ["--attacks", "none,corner,badnets:target=2", "--defenses", "brightest,fine-tuning:epochs=1"]
         run_here(*matrix, "--dataset", "toy", "--recipe", "fast:epochs=8,batch=32", "-p", TOY, "--results", folder)
 
     return once(shared_folder / "exported", make)
@@ -136,7 +136,7 @@ def test_each_victim_is_a_folder_whose_card_loads_it(
 def test_a_target_that_was_found_while_crafting_is_told(benchkit_cli: Cli, toy_run: Cli, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    attack = "smooth:n_images=30,max_passes=2"
+    attack = "smooth:n_images=10,max_passes=1,df_iter=5"
     assert toy_run("--attacks", attack, "--defenses", "brightest").code == 0
     results, out = tmp_path / "results", tmp_path / "hub"
     asked = ("export", "--to", "hf", "--results", results, "--out", out, "-p", TOY)
@@ -238,7 +238,7 @@ def test_numbers_of_another_victim_are_not_on_the_card(benchkit_cli: Cli, result
         (["--to", "csv", "--out", "no/such/t.csv"], 2, "there is no folder"),
         (["--to", "csv", "--attacks", "corne"], 2, "did you mean 'corner'?"),
         (
-            ["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning"],
+            ["--to", "csv", "--attacks", "corner", "--defenses", "all,-none,-brightest,-fine-tuning:epochs=1"],
             3,
             "no record matches",
         ),

@@ -220,7 +220,7 @@ def test_the_same_seed_gives_the_same_records(
 ) -> None:
     made = []
     for name in ("a", "b"):
-        assert toy_run("--attacks", "corner", "--defenses", "fine-tuning", results=tmp_path / name).code == 0
+        assert toy_run("--attacks", "corner", "--defenses", "fine-tuning:epochs=2", results=tmp_path / name).code == 0
         made.append([comparable(one) for one in records_in(tmp_path / name)])
     assert made[0] == made[1]
     assert Store(tmp_path / "a").results.is_dir()

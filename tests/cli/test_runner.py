@@ -28,7 +28,7 @@ def test_quiet_says_nothing_but_what_was_asked_for(toy_run: Cli) -> None:
 def test_what_steps_took_is_remembered_and_changes_no_result(
     toy_run: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path
 ) -> None:
-    asked = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning", "--jobs", "2")
+    asked = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning:epochs=1", "--jobs", "2")
     assert toy_run(*asked, results=tmp_path / "a").code == 0
     (path,) = (tmp_path / "a" / "artifacts" / "timings").iterdir()
     rows = json.loads(path.read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,13 +27,15 @@ OPTIONS: dict[str, str | bool] = {
     **DEFAULTS,
     **CPU_DEFAULTS,
     "attacks": "none,corner,wanet:k=2,troj-sq:steps=2,invisible:base=corner",
-    "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning,abl:unlearn_epochs=1,head-mean,surprised,"
+    "defenses": "brightest,shrink-pad,spectral-signatures,fine-tuning:epochs=1,abl:unlearn_epochs=1,head-mean,"
+    "surprised,"
     "mna:models=4,recipe=fast:epochs=1,images=40,queries=2,epochs=1,repeats=1",
     "datasets": "toy:count=160",
     "recipe": "fast:epochs=1",
     "retune": True,
 }
 POPULATION: dict[str, str | bool] = {"attacks": "none,corner", "defenses": "loud", "population": "2", "retune": False}
+WithTexts = Callable[[Mapping[str, str]], AbstractContextManager[None]]
 WithText = Callable[[str, str], AbstractContextManager[None]]
 
 
@@ -59,22 +61,29 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[Identity, set[Funct
 
 
 @pytest.fixture
-def with_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WithText:
-    """Let a module have another text, as far as fingerprints can see."""
+def with_texts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WithTexts:
+    """Let modules have other texts, as far as fingerprints can see."""
     numbers, plain = itertools.count(), source.source
 
     @contextmanager
-    def replaced(module: str, text: str) -> Iterator[None]:
-        path = tmp_path / f"{next(numbers)}.py"
-        path.write_text(text)
+    def replaced(texts: Mapping[str, str]) -> Iterator[None]:
+        paths = {module: tmp_path / f"{next(numbers)}.py" for module in texts}
+        for module, path in paths.items():
+            path.write_text(texts[module])
         with monkeypatch.context() as patch:
             for one in (source, reach):
-                patch.setattr(one, "source", lambda name: path if name == module else plain(name))
+                patch.setattr(one, "source", lambda name: paths.get(name) or plain(name))
             fingerprint._code_of.cache_clear()
             yield
         fingerprint._code_of.cache_clear()
 
     return replaced
+
+
+@pytest.fixture
+def with_text(with_texts: WithTexts) -> WithText:
+    """Let one module have another text."""
+    return lambda module, text: with_texts({module: text})
 
 
 @pytest.mark.slow
@@ -119,16 +128,22 @@ def test_a_change_to_any_function_that_a_step_called_changes_its_key(
     assert not unseen
 
 
+def with_other_words(module: str) -> str:
+    """Return the text of a module with other docstrings, and a comment that it did not have."""
+    tree = ast.parse(text_of(module))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+            node.body[0] = ast.Expr(ast.Constant("Something else."))
+    return "# a comment\n" + ast.unparse(tree)
+
+
 @pytest.mark.slow
-def test_what_only_people_read_changes_no_key(called: dict[Identity, set[Function]], with_text: WithText) -> None:
+def test_what_only_people_read_changes_no_key(called: dict[Identity, set[Function]], with_texts: WithTexts) -> None:
     before = {one: one.key() for one in called}
-    for module in sorted({module for functions in called.values() for module, _ in functions}):
-        tree = ast.parse(text_of(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
-                node.body[0] = ast.Expr(ast.Constant("Something else."))
-        with with_text(module, "# a comment\n" + ast.unparse(tree)):
-            assert {one: one.key() for one in called} == before
+    modules = sorted({module for functions in called.values() for module, _ in functions})
+    with with_texts({module: with_other_words(module) for module in modules}):
+        assert {one: one.key() for one in called} == before
+        assert all(text_of(module).startswith("# a comment") for module in modules)
 
 
 def keys_of(stage: str, module: str, old: str, new: str, with_text: WithText) -> tuple[object, object]:
