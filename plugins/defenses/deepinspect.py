@@ -35,7 +35,8 @@ class DeepInspect(benchkit.CleanImages, benchkit.OutlierDetector):
     times smaller. The size of t is the smallest mean of such a round.
 
     The score is the largest left-sided deviation from the median, in median absolute deviations of the values below it
-    (the paper's double MAD), of which one is at least a twentieth of the median. An additive perturbation may cover the whole image, which Neural Cleanse's masks do not.
+    (the paper's double MAD), of which one is at least a twentieth of the median. An additive perturbation may cover the
+    whole image, which Neural Cleanse's masks do not.
 
     Clean images stand for the paper's inverted ones, which need no data at all. One released implementation replaces
     images by the generator's output instead of perturbing them, draws its noise once, and has no discriminator; ours
