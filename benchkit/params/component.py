@@ -115,6 +115,10 @@ class Component:
     prepared_as: ClassVar[str] = ""
 
     def __str__(self) -> str:
+        return self._spelled
+
+    @functools.cached_property
+    def _spelled(self) -> str:  # a plan asks each component for every cell
         changed = [f"{name}={quoted(value)}" for name, value in self.changed().items()]
         return f"{self.name}:{','.join(changed)}" if changed else self.name
 
