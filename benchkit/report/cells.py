@@ -83,6 +83,16 @@ class Cell:
 
     def summary(self, name: str) -> Summary | None:
         """Return the summary of a metric over the seeds that have it, or None."""
+        if name not in self._summaries:
+            self._summaries[name] = self._summarized(name)
+        return self._summaries[name]
+
+    @functools.cached_property
+    def _summaries(self) -> dict[str, Summary | None]:
+        """What was summarized before: tables, ranks and leads ask for the same numbers."""
+        return {}
+
+    def _summarized(self, name: str) -> Summary | None:
         values = [record.metrics[name] for record in self.ok if name in record.metrics]
         if not values:
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,8 +26,18 @@ def summarize(values: Sequence[float]) -> Summary:
     mean = math.fsum(values) / n
     if n < 3:
         return Summary(mean, None, n)
-    # Exact, so that equal values have no spread; with a rounded mean they would have one of 1e-15.
-    return Summary(mean, t_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n), n)
+    return Summary(mean, t_quantile(n - 1) * _stdev(values) / math.sqrt(n), n)
+
+
+def _stdev(values: Sequence[float]) -> float:
+    """Return the standard deviation of values in any order; ``statistics`` takes ten times as long.
+
+    Values are measured from the least, so that equal ones have no spread; around a rounded mean it would be 1e-15.
+    """
+    least = min(values)
+    above = [value - least for value in values]
+    mean = math.fsum(above) / len(above)
+    return math.sqrt(math.fsum((one - mean) ** 2 for one in above) / (len(above) - 1))
 
 
 @functools.cache

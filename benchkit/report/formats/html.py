@@ -137,6 +137,8 @@ def _cell(cell: Cell, parts: dict[str, int]) -> dict[str, Any]:
         "short": cell.row.about(),
         "metrics": {name: _summary(cell, name, summary) for name, summary in summaries.items()},
         "records": [_record(record) for record in cell.records],
+        "costs": _mean_costs(cell),
+        "versions": sorted({_interned(record.environment, parts) for record in cell.records}),
         **_pictures(cell),
         "place": [list(cell.place(axis)) for axis in ("attack", "defense")],
         "good": None if (place := good(cell, Axes().shown(cell))) is None else round(place, 3),
@@ -150,14 +152,29 @@ def _cell(cell: Cell, parts: dict[str, int]) -> dict[str, Any]:
 def _part(info: Mapping[str, Any], assumed: Assumed, parts: dict[str, int]) -> int:
     """Return the number of a component: what many cells share is told once."""
     told = {"says": _settings(info), "paper": printable(str(info.get("paper", ""))), **asdict(assumed)}
+    return _interned(told, parts)
+
+
+def _interned(told: Mapping[str, Any], parts: dict[str, int]) -> int:
     return parts.setdefault(json.dumps(told, sort_keys=True), len(parts))
 
 
-def _summary(cell: Cell, name: str, summary: Summary) -> dict[str, Any]:
-    """Add the texts of tables, so that page and tables round in the same way."""
+def _summary(cell: Cell, name: str, summary: Summary) -> list[Any]:
+    """Return mean, ci95, n and the texts of tables (mean, half width, both), so that page and tables round alike.
+
+    What follows these is each seed's value, where there are several. The page gives them their names again.
+    """
     known = cell.known(name)
-    half = None if summary.ci95 is None else known.half(summary.ci95)
-    return {**asdict(summary), "text": known.text(summary.mean), "half": half, "full": number(cell, name)}
+    text, half = known.text(summary.mean), None if summary.ci95 is None else known.half(summary.ci95)
+    full = number(cell, name)
+    told = [summary.mean, summary.ci95, summary.n, text, half, None if full == text else full]
+    many = [_short(record.metrics.get(name)) for record in cell.records] if len(cell.records) > 1 else []
+    return [*told, *many]
+
+
+def _short(value: float | None) -> float | None:
+    """Return a value with six digits: of single seeds the page shows fewer."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _record(record: Record) -> dict[str, Any]:
@@ -166,9 +183,6 @@ def _record(record: Record) -> dict[str, Any]:
         "status": record.status,
         "error": record.error,
         "warnings": record.warnings,
-        "metrics": record.metrics,
-        "costs": _costs(record),
-        "versions": record.environment,
         "curves": curves_of(record.curves),
         "suspected": suspects(record),
     }
@@ -181,11 +195,17 @@ def _pictures(cell: Cell) -> dict[str, Any]:
     return next(({"pictures": {"seed": seed, "gallery": gallery}} for seed, gallery in found if gallery), {})
 
 
-def _costs(record: Record) -> dict[str, dict[str, float]]:
-    stages = {printable(str(stage)): spent for stage, spent in record.costs.items() if isinstance(spent, dict)}
+def _mean_costs(cell: Cell) -> dict[str, dict[str, float]]:
+    """Return what each stage cost, by its role, as means over the seeds that tell it."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in cell.records:
+        for stage, spent in record.costs.items():
+            for name in ("seconds", "peak_mb", "peak_device_mb") if isinstance(spent, dict) else ():
+                if _is_number(spent.get(name)):
+                    found.setdefault(printable(str(stage)), {}).setdefault(name, []).append(float(spent[name]))
     return {
-        stage: {name: spent[name] for name in ("seconds", "peak_mb", "peak_device_mb") if _is_number(spent.get(name))}
-        for stage, spent in stages.items()
+        stage: {name: round(sum(values) / len(values), 3) for name, values in spent.items()}
+        for stage, spent in sorted(found.items())
     }
 
 

@@ -1,5 +1,12 @@
 // Text from records reaches the page only as text nodes and attribute values, never as HTML.
 const DATA = JSON.parse(document.getElementById("data").textContent);
+// Cells come as short as they can be: an average is a list there, and gets its names here.
+for (const cell of DATA.cells) {
+  for (const [name, [mean, ci95, n, text, half, full, ...seeds]] of Object.entries(cell.metrics)) {
+    const values = cell.records.length > 1 ? seeds : [mean];
+    cell.metrics[name] = { mean, ci95, n, text, half, full: full ?? text, seeds: values };
+  }
+}
 const GLYPHS = { failed: "✗", timeout: "◔", skipped: "–" };
 const FAULTS = { failed: "failed", timeout: "ran out of time", skipped: "skipped" };
 const KIND_NAMES = { baseline: "no defense", "": "other" };

@@ -32,12 +32,13 @@ function openCell(id) {
       suspected(records),
       figures(cell),
       folded("All metrics", Object.keys(cell.metrics).length ? [metricsTable(cell)] : []),
-      folded("Cost per stage, mean over seeds", costTable(records)),
+      folded("Cost per stage, mean over seeds", costTable(cell.costs)),
       folded("Attack", settings(cell, 0)),
       folded("Defense", settings(cell, 1)),
       folded(
         "Versions",
-        distinct(records.map((one) => pairs(one.versions)))
+        cell.versions
+          .map((at) => pairs(DATA.components[at]))
           .filter(Boolean)
           .map((text) => el("p", { class: "quiet" }, text)),
       ),
@@ -71,7 +72,7 @@ const pairs = (found) =>
 function metricsTable(cell) {
   const many = cell.records.length > 1;
   const rows = Object.entries(cell.metrics).map(([name, found]) => {
-    const seeds = cell.records.filter((one) => name in (one.metrics ?? {})).map((one) => show(name, one.metrics[name]));
+    const seeds = found.seeds.map((value) => (value === null ? "–" : show(name, value)));
     return el(
       "tr",
       null,
@@ -87,23 +88,17 @@ function metricsTable(cell) {
   );
 }
 
-function costTable(records) {
-  const stages = distinct(records.flatMap((one) => Object.keys(one.costs ?? {}))).sort();
-  const all = ["seconds", "peak_mb", "peak_device_mb"].filter((name) =>
-    records.some((one) => Object.values(one.costs ?? {}).some((spent) => name in spent)),
-  );
-  if (!stages.length || !all.length) return [];
-  const mean = (stage, name) => {
-    const found = records.map((one) => one.costs?.[stage]?.[name]).filter((value) => value !== undefined);
-    return found.length ? show(name, found.reduce((sum, one) => sum + one, 0) / found.length) : "";
-  };
+function costTable(costs) {
+  const stages = Object.keys(costs);
+  const all = ["seconds", "peak_mb", "peak_device_mb"].filter((name) => stages.some((one) => name in costs[one]));
+  if (!all.length) return [];
   const heads = all.map((name) => name.replace("_mb", " MB").replaceAll("_", " "));
   const rows = stages.map((stage) =>
     el(
       "tr",
       null,
       el("th", { scope: "row" }, stage),
-      all.map((name) => el("td", null, mean(stage, name))),
+      all.map((name) => el("td", null, name in costs[stage] ? show(name, costs[stage][name]) : "")),
     ),
   );
   return [plainTable("plain", ["stage", ...heads], rows)];

@@ -16,7 +16,7 @@ function byPlace(axis) {
 
 /** A component of a cell, with what it assumes: its attack, 0, or its defense, 1. */
 const part = (cell, axis) => DATA.components[cell.parts[axis]];
-const thingsThere = (axis) => [...new Set(DATA.components.length ? DATA.cells.flatMap((c) => part(c, axis).things) : [])];
+const thingsThere = (axis) => [...new Set(DATA.cells.flatMap((cell) => part(cell, axis).things))];
 
 /** Whether attacker and defender of a cell have all that they cannot do without. */
 const able = (cell) => [0, 1].every((axis) => part(cell, axis).things.every((thing) => !state.off.has(thing)));
