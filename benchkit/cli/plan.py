@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +37,8 @@ def cmd(as_json: bool, **options: Any) -> None:
         return
     missing = asked.plan.missing(asked.store)
     say(summary(asked.plan, asked.store, asked.spec, asked.part))
+    if missing:
+        say(_duration(asked, missing))
     total = Counter[str](step.stage for step in asked.plan.steps.values())
     cached = Counter[str](step.stage for step in asked.plan.steps.values() if asked.plan.done(step, asked.store))
     todo = Counter[str](step.stage for step in missing.values())
@@ -44,6 +47,22 @@ def cmd(as_json: bool, **options: Any) -> None:
     for component in (*asked.spec.attacks, *asked.spec.defenses, *asked.spec.datasets):
         if told := _assumptions(component):
             say(f"  {component}: {told}")
+
+
+def _duration(asked: Request, missing: Mapping[str, Step]) -> str:
+    """Return how long the missing steps will take, by what such steps took in this results folder."""
+    from benchkit.execute.executors.launch import cores
+    from benchkit.execute.progress.history import History
+    from benchkit.execute.progress.progress import Progress
+
+    slots = cores() if asked.devices == ["cpu"] else len(asked.devices)
+    progress = Progress(History(asked.store, asked.devices[0]))
+    progress.expect(missing)
+    workers = f"{slots} worker{'' if slots == 1 else 's'}"
+    if any(progress.history.guess(step) is not None for step in missing.values()):
+        took = progress.eta(slots).removesuffix(" left") or "less than a second"
+        return f"{took} with {workers}, by what such steps took here before"
+    return f"how long that takes is not known here: no such step has run into {asked.store.root} on this machine"
 
 
 def _told(asked: Request) -> dict[str, Any]:

@@ -143,3 +143,11 @@ def test_what_is_not_a_terminal_gets_no_control_sequence_whatever_is_asked(tmp_p
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert "\x1b" not in ran.stdout + ran.stderr
     assert "| corner" in ran.stdout
+
+
+def test_a_plan_says_how_long_it_takes_where_such_steps_have_run(benchkit_cli: Cli, tmp_path: Path) -> None:
+    asked = ("--attacks", "corner", *RUN, "--results", tmp_path / "results")
+    assert "how long that takes is not known here" in benchkit_cli("plan", *asked).out
+    assert benchkit_cli("run", *asked, "--executor", "inline", "--quiet").code == 0
+    assert "takes" not in benchkit_cli("plan", *asked).out, "nothing is left to run"
+    assert "by what such steps took here before" in benchkit_cli("plan", *asked, "--seeds", "9,").out
