@@ -38,6 +38,10 @@ QUICK: dict[str, dict[str, int]] = {
     "dpa": {"parts": 3, "epochs": 1},
     "maxup": {"copies": 2},
     "asset": {"epochs": 1, "inner_steps": 5},
+    "autoencoder": {"steps": 5},
+    "deepinspect": {"rounds": 2},
+    "deepsweep": {"epochs": 1},
+    "tabor": {"steps": 10},
 }
 """Parameters that make a plugin fast; what it does and returns stays the same."""
 

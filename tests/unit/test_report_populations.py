@@ -77,7 +77,7 @@ def test_the_bootstrap_interval_is_shown_for_one_seed_and_the_population_is_told
     assert "bootstrap" not in three
     assert "models per seed" not in drawn([judged("mna", 0.9, 16)], metric="seconds")
     (cell,) = page_data(cells([judged("mna", 0.9, 16)]))["cells"]
-    assert cell["metrics"]["auroc"]["full"] == "90.0 [80.0, 95.0]"
+    assert "90.0 [80.0, 95.0]" in cell["metrics"]["auroc"]
 
 
 def test_a_published_number_is_set_against_each_population(tmp_path: Path) -> None:

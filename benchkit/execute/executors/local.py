@@ -26,6 +26,9 @@ PRELOAD = ["benchkit.execute.executors.server", "benchkit.execute.executors.work
 """Imported once in the fork server, so that a worker starts in a tenth of a second. What only some steps need, a worker
 imports that takes one: timm for its networks, torch's compiler for its optimizers, scikit-learn."""
 SERVER = "the server that workers are forked from"
+GOING = 0.5
+"""Seconds that a killed server may take to end. Its sockets close first, and as long as it is there nobody starts a new
+one: all attempts would be spent in that moment."""
 PATIENCE = 5.0
 """Seconds that a step may wait for another run before anybody is told."""
 
@@ -81,6 +84,7 @@ class LocalExecutor:
         try:
             worker = next((one for one in self._workers if one.job is None), None) or self._start()
         except (EOFError, OSError) as error:
+            time.sleep(GOING)
             self._unborn.append(Outcome(job.key, "lost", error=f"{_stillborn(error)} while a worker started"))
             return ""
         now = time.monotonic()
