@@ -75,6 +75,13 @@ def test_findings_count_what_is_stopped_among_attacks_that_implant() -> None:
     ]
 
 
+def test_one_pair_of_models_is_no_finding() -> None:
+    pair = record("badnets", "mna", population=1, metrics={"auroc": 1.0}, defense_info={"kind": "model detector"})
+    many = record("badnets", "mna", population=8, metrics={"auroc": 1.0}, defense_info={"kind": "model detector"})
+    told = [{one.defense for one in findings(cells([*ROWS, row])).stopping if one.stopped} for row in (pair, many)]
+    assert told == [{"pruned"}, {"pruned", "mna"}]
+
+
 def test_a_row_without_an_undefended_victim_is_no_evidence() -> None:
     found = findings(cells([row for row in ROWS if row["defense"] != "none"]))
     assert (found.proven, found.stopping, found.open) == ((), (), ())

@@ -60,7 +60,7 @@ def findings(cells: Sequence[Cell]) -> Findings:
     names = list(dict.fromkeys(str(cell.axis("attack")) for cell in attacked))
     doubted = {str(cell.axis("attack")) for cell in attacked if not _evidence(cell)}
     proven = tuple(name for name in names if name not in doubted)
-    tried = [cell for cell in attacked if not cell.baseline and cell.ok and cell.axis("attack") not in doubted]
+    tried = [cell for cell in attacked if _tried(cell) and cell.axis("attack") not in doubted]
     found = _stopping(tried, [cell for cell in cells if cell.benign])
     stopped = {name for one in found for name in one.stopped}
     met = {str(cell.axis("attack")) for cell in tried}
@@ -71,6 +71,11 @@ def findings(cells: Sequence[Cell]) -> Findings:
 def stops(cell: Cell) -> bool:
     """Return whether the defense of a cell stops its attack, by ``RULE``."""
     return may_lead(cell) and (good(cell, Axes().shown(cell)) or 0.0) >= STOPPED
+
+
+def _tried(cell: Cell) -> bool:
+    """Return whether a cell tells what a defense does: one pair of models, right or wrong by chance, does not."""
+    return not cell.baseline and not cell.paired and bool(cell.ok)
 
 
 def _evidence(cell: Cell) -> bool:
