@@ -1,4 +1,4 @@
 """Tables that anyone can extend: records of many runs as tracks, checked and made into a static site. No torch.
 
-May import: execute, records, report, spec.
+May import: contracts, execute, plan, records, report, spec, store.
 """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, DataError
 from benchkit.spec.values import as_text
 
 if TYPE_CHECKING:
     from benchkit.records.record import Record
+    from benchkit.spec.registry import Registry
+    from benchkit.spec.spec import Spec
 
 Setting = tuple[str, str, str, float, int, bool]
 """Dataset, model, recipe, poison rate, population, and whether repairs were retuned."""
@@ -20,17 +23,23 @@ Setting = tuple[str, str, str, float, int, bool]
 def other_code(records: Iterable[Record], data_root: Path | None, plugins: tuple[str, ...]) -> tuple[int, list[str]]:
     """Return how many of these records have another key than the installed code gives, and what could not be planned.
 
+    Records name the files that they were made from. They come from others, so none but the embedded dataset is looked
+    at without ``data_root``.
+
     Args:
         data_root: where datasets are, as for ``benchkit run``.
         plugins: loose plugin files.
     """
+    from benchkit.spec.registry import load
+
+    registry = load(plugins)
     settings: dict[Setting, list[Record]] = defaultdict(list)
     for record in records:
         settings[_setting(record)].append(record)
     other, unplanned = 0, []
     for setting, group in settings.items():
         try:
-            keys = _keys(setting, group, {"data_root": data_root, "plugins": plugins})
+            keys = _keys(_spec(setting, group, registry), registry, data_root)
         except BenchkitError as error:
             unplanned.append(f"{setting[0]}: {error}")
         else:
@@ -40,30 +49,45 @@ def other_code(records: Iterable[Record], data_root: Path | None, plugins: tuple
 
 def _setting(record: Record) -> Setting:
     # Benign rows are the same at every rate.
-    rate = 0.1 if record.attack_info.get("benign") is True else record.poison_rate or 0.0
-    retuned = "asr_retuned" in record.metrics
+    rate = 0.1 if record.attack_info.get("benign") is True else record.poison_rate or 0.1
     population = record.population if record.population > 1 else 0  # one of each kind are the victims themselves
-    return (record.dataset, record.model, record.recipe, rate, population, retuned)
+    return (record.dataset, record.model, record.recipe, rate, population, "asr_retuned" in record.metrics)
 
 
-def _keys(setting: Setting, records: list[Record], where: Mapping[str, Any]) -> set[str]:
-    """Return the keys of all cells of these records' attacks and defenses in one setting."""
-    from benchkit.execute.resolve import request
+def _spec(setting: Setting, records: list[Record], registry: Registry) -> Spec:
+    """Return the request of all attacks of these records against all their defenses, in one setting."""
+    from benchkit.spec.spec import make
 
     dataset, model, recipe, rate, population, retune = setting
-    given = {
+    texts = {
         "attacks": as_text("attacks", sorted({record.attack for record in records})),
-        "defenses": as_text("defenses", sorted({record.defense for record in records})),
+        "defenses": as_text("defenses", sorted({record.defense for record in records} - {"none"})),
         "seeds": as_text("seeds", sorted({record.seed for record in records})),
         "datasets": dataset,
         "models": model,
         "recipe": recipe,
-        "poison_rate": str(rate or 0.1),
+        "poison_rate": str(rate),
         "population": str(population),
         "retune": retune,
         "victims": any(record.defense == "none" for record in records),
     }
-    means = {"suite": None, "device": "cpu", "download": False, "results": Path("benchkit-results"), "elsewhere": True}
-    # Steps are planned for the CPU, which keys do not depend on: GPUs may be elsewhere.
-    asked = request({**given, **means, **where})
-    return {asked.plan.steps[key].job.key for key in asked.plan.cells}
+    return make(texts, registry)
+
+
+def _keys(spec: Spec, registry: Registry, data_root: Path | None) -> set[str]:
+    """Return the keys of the cells of a request.
+
+    Raises:
+        DataError: if its datasets are not to be looked at, or are not there.
+    """
+    from benchkit.contracts.data import Source
+    from benchkit.execute.resolve import data_root as usual
+    from benchkit.execute.resolve import model_code
+    from benchkit.plan.planner import plan
+
+    if data_root is None and not all(dataset.embedded for dataset in spec.sources()):
+        raise DataError("it is made of files: say with --data-root that they may be read")
+    source = Source(usual(data_root))
+    prints = {dataset: dataset.fingerprint(source) for dataset in spec.sources()}
+    made = plan(spec, prints, partial(model_code, registry))
+    return {made.steps[key].job.key for key in made.cells}

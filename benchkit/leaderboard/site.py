@@ -11,6 +11,7 @@ from benchkit import __version__
 from benchkit.errors import StoreError
 from benchkit.report.formats.html import styles, to_html
 from benchkit.report.tables.findings import Findings, findings
+from benchkit.store.files import write_atomic
 
 if TYPE_CHECKING:
     from benchkit.leaderboard.track import Track
@@ -30,7 +31,7 @@ def build(tracks: Sequence[Track], out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in pages.items():
-            (out / name).write_text(text, encoding="utf-8")
+            write_atomic(out / name, text.encode())
     except OSError as error:
         raise StoreError(f"cannot write the site to {out}: {error.strerror}") from error
     return [out / name for name in pages]

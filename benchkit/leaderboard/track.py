@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchkit import files
 from benchkit.errors import SpecError
+from benchkit.hashing import digest
 from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, cells_of
 from benchkit.report.tables.matrix import Axes, groups_of
+from benchkit.spec.suite import read_toml
+from benchkit.store.files import slug
 
 ABOUT = "tracks.toml"
 """The file beside the records of a leaderboard that says what each of its tracks cannot tell."""
@@ -46,8 +46,10 @@ class Track:
 
     @property
     def slug(self) -> str:
-        """Its name for files."""
-        return re.sub("-+", "-", re.sub("[^a-z0-9.]+", "-", "-".join(self.place.values()).lower())).strip("-")
+        """Its name for files; of tracks whose names a file cannot have, a part of a hash tells them apart."""
+        name = "-".join(self.place.values()).removesuffix(" %")
+        safe = slug(name)
+        return safe if safe == name else f"{safe[:60]}-{digest(name)[:8]}"
 
     @property
     def _host(self) -> Cell:
@@ -123,10 +125,7 @@ def limits_in(path: Path) -> list[tuple[dict[str, str], str]]:
     Raises:
         SpecError: if it is no TOML, or says something else, in one sentence.
     """
-    try:
-        found = tomllib.loads(files.read(str(path), files.RECORD).decode())
-    except (OSError, ValueError, RecursionError) as error:
-        raise SpecError(f"cannot read {path}: {error}") from error
+    _, found = read_toml(path, "the list of tracks")
     tracks = found.get("tracks", [])
     if found.keys() - {"tracks"} or not isinstance(tracks, list):
         raise SpecError(f"{path} must hold [[tracks]] tables and nothing else")

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from benchkit import files
 from benchkit.errors import SpecError, did_you_mean
+from benchkit.params.grammar import pieces
+from benchkit.spec.suite import read_toml
 
 GROUP = "benchkit.files"
 WHAT = {".toml": "suite", ".csv": "table of published numbers"}
@@ -75,10 +75,11 @@ class Suite:
     def size(self) -> str:
         """The product that it asks for, in words, the column of undefended victims included."""
         counts = {word: _count(self.asked.get(word, 1)) for word in PRODUCT}
-        if "defenses" in self.asked and self.asked.get("victims", True):
+        if counts["defenses"] and "defenses" in self.asked and self.asked.get("victims", True):
             counts["defenses"] += 1
-        shown = [f"{count} {word if count > 1 else word[:-1]}" for word, count in counts.items()]
-        return f"{' x '.join(shown)}: {math.prod(counts.values())} cells"
+        shown = [f"{count or 'all'} {word[:-1] if count == 1 else word}" for word, count in counts.items()]
+        cells = math.prod(counts.values())
+        return f"{' x '.join(shown)}: {cells or 'as many as are installed'}{' cells' if cells else ''}"
 
     @property
     def data(self) -> str:
@@ -88,12 +89,20 @@ class Suite:
 
 
 def _count(value: object) -> int:
-    return len(value) if isinstance(value, list) else value if isinstance(value, int) else 1
+    """Return how many components, or seeds, a value of a suite names; 0 for ``all``, whose number it does not know."""
+    if isinstance(value, int):
+        return value
+    names = [name for text in (value if isinstance(value, list) else [value]) for name, _ in pieces(str(text))]
+    return 0 if "all" in names else len(names)
 
 
 def told(path: Path) -> Suite:
-    """Read what a suite says of itself."""
-    source = files.read(str(path), files.TEXT).decode("utf-8-sig")
+    """Read what a suite says of itself.
+
+    Raises:
+        SpecError: if the file cannot be read, or is not TOML.
+    """
+    source, asked = read_toml(path, "suite")
     words: list[str] = []
     commands: list[str] = []
     for line in source.splitlines():
@@ -104,4 +113,4 @@ def told(path: Path) -> Suite:
             commands += [part.strip() for part in said.split(";")]
         else:
             words.append(said)
-    return Suite(path.stem, " ".join(words), tuple(commands), tomllib.loads(source))
+    return Suite(path.stem, " ".join(words), tuple(commands), asked)

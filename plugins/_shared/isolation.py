@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
@@ -24,19 +25,26 @@ class LocalAscent(benchkit.Steering):
         return (mean.detach() - self.gamma).sign() * mean
 
 
-def isolated_losses(train: benchkit.Split, scene: benchkit.Scene, gamma: float, warmup: float) -> Tensor:
-    """Return the loss of each training image after a short training with local gradient ascent, float32 (N,).
+@dataclass(frozen=True)
+class Isolating(benchkit.Defense):
+    """The base of defenses that ask which images are learned too easily, and its parameters."""
 
-    The losses are those of the trained model in evaluation mode, without augmentation. Backdoored images have the
-    lowest, because they are learned first and the ascent is one of whole batches.
+    gamma: float = benchkit.param(0.5, "loss at which ordinary rows are held during isolation", gt=0)
+    warmup: float = benchkit.param(
+        0.2, "length of the isolation training, as a share of the recipe's epochs (paper: 20 of 100)", gt=0, le=1
+    )
 
-    Args:
-        train: images and labels, uint8 (N, C, H, W) and int64 (N,).
-        scene: trains the model.
-        gamma: loss at which the mean of each batch is held.
-        warmup: length of the training, as a share of the recipe's epochs; at least one epoch.
-    """
-    epochs = max(1.0, warmup * scene.epochs_for(len(train)))
-    model = scene.fit(train, epochs=epochs, steering=LocalAscent(gamma))
-    logits = model.logits(train.images)
-    return F.cross_entropy(logits, train.labels.to(logits.device), reduction="none")
+    def isolated_losses(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
+        """Return the loss of each training image after a short training with local gradient ascent, float32 (N,).
+
+        The losses are those of the trained model in evaluation mode, without augmentation. Backdoored images have the
+        lowest, because they are learned first and the ascent is one of whole batches. At least one epoch is trained.
+
+        Args:
+            train: images and labels, uint8 (N, C, H, W) and int64 (N,).
+            scene: trains the model.
+        """
+        epochs = max(1.0, self.warmup * scene.epochs_for(len(train)))
+        model = scene.fit(train, epochs=epochs, steering=LocalAscent(self.gamma))
+        logits = model.logits(train.images)
+        return F.cross_entropy(logits, train.labels.to(logits.device), reduction="none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +59,7 @@ def _covered(side: int, centres: Tensor, half: int) -> Tensor:
     return (away >= -half) & (away < half)
 
 
-class Mixing(benchkit.Steering):
+class Mixing(benchkit.Steering, ABC):
     """The base of steerings that mix the images of each batch with those of the same batch in another order."""
 
     def __init__(self, scene: benchkit.Scene, alpha: float, prob: float = 1.0) -> None:
@@ -73,6 +74,7 @@ class Mixing(benchkit.Steering):
         images, kept = self.mixed(step.floats, order, float(self.draws.beta(self.alpha, self.alpha)))
         return step.replaced(images=images, labels=softened(step.labels, order, kept, self.classes))
 
+    @abstractmethod
     def mixed(self, images: Tensor, order: Tensor, share: float) -> tuple[Tensor, float]:
         """Return the mixtures, and the share of each image that is kept.
 
@@ -81,7 +83,6 @@ class Mixing(benchkit.Steering):
             order: int64 (B,), the partner of each image.
             share: what was drawn, Beta(alpha, alpha).
         """
-        raise NotImplementedError
 
 
 class Boxes(Mixing):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.seeded import seeded
 from scipy.special import gammaln, logsumexp
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
@@ -152,8 +153,7 @@ class SmallNet(nn.Sequential):
 
 def small_network(scene: benchkit.Scene) -> benchkit.Classifier:
     """Return an untrained network for private training; nothing of it follows from images, not even its scaling."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(2**62, (), generator=scene.rng)))
+    with seeded(scene.rng):
         net = SmallNet(scene.shape[0], scene.classes)
     half, quarter = torch.full((scene.shape[0],), 0.5), torch.full((scene.shape[0],), 0.25)
     return benchkit.Classifier(net, half.to(scene.device), quarter.to(scene.device))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from benchkit_plugins._shared.isolation import isolated_losses
+from benchkit_plugins._shared.isolation import Isolating
 
 import benchkit
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AntiBackdoorLearning(benchkit.RobustTraining):
+class AntiBackdoorLearning(Isolating, benchkit.RobustTraining):
     """Train in three steps: isolate the easiest images, train without them, unlearn them.
 
     1. Isolation (paper, eq. 3): train with local gradient ascent, ``sign(CE - gamma) * CE`` of each batch's mean CE, as
@@ -40,21 +40,14 @@ class AntiBackdoorLearning(benchkit.RobustTraining):
     name = "abl"
     paper = "Li et al., NeurIPS 2021, Anti-Backdoor Learning: Training Clean Models on Poisoned Data"
 
-    gamma: float = benchkit.param(0.5, "loss at which ordinary rows are held during isolation", gt=0)
     isolation: float = benchkit.param(0.01, "share of the training set that is isolated", gt=0, lt=1)
-    warmup: float = benchkit.param(
-        0.2,
-        "length of the isolation training, as a share of the recipe's epochs (paper: 20 of 100)",
-        gt=0,
-        le=1,
-    )
     unlearn_epochs: float = benchkit.param(20, "passes of the unlearning over isolated and mixed-in rows", gt=0)
     unlearn_lr: float = benchkit.param(0.005, "learning rate of the unlearning (paper: 0.0005)", gt=0)
     mix: int = benchkit.param(4, "other rows trained on for each isolated one while unlearning", ge=1)
 
     def train(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return a model trained on all images, on the isolated ones by gradient ascent."""
-        order = isolated_losses(train, scene, self.gamma, self.warmup).argsort(stable=True)
+        order = self.isolated_losses(train, scene).argsort(stable=True)
         count = max(1, round(self.isolation * len(train)))
         isolated, rest = order[:count], order[count:]
         model = scene.fit(train[rest])

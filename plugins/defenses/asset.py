@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.seeded import seeded
 from torch import nn
 
 import benchkit
@@ -110,8 +111,7 @@ class _Offset:
             return outlyingness(said.squeeze(1)) > FAR
 
     def _teller(self, width: int) -> nn.Sequential:
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**62, (), generator=self.scene.rng)))
+        with seeded(self.scene.rng):
             layers = nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
             return nn.Sequential(*layers).to(self.scene.device)
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.drawn import drawn
 from torch import nn
 from torch.nn.utils import skip_init
 
@@ -101,12 +102,7 @@ class Autoencoder(nn.Module):
 
 
 def _conv(inside: int, outside: int, rng: torch.Generator) -> nn.Conv2d:
-    conv = skip_init(nn.Conv2d, inside, outside, 3, padding=1)
-    assert isinstance(conv, nn.Conv2d)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=rng)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
+    return drawn(cast("nn.Conv2d", skip_init(nn.Conv2d, inside, outside, 3, padding=1)), rng)
 
 
 @benchkit.hookimpl

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.drawn import L, drawn
 from torch import nn
 from torch.nn.utils import skip_init
 
@@ -141,9 +142,9 @@ class Generator(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int, rng: torch.Generator) -> None:
         super().__init__()
         self.classes, self.width, self.sides = classes, width, shape[1:]
-        self.first = _drawn(skip_init(nn.Linear, NOISE + classes, width * SMALL * SMALL), rng)
-        self.second = _drawn(skip_init(nn.Conv2d, width, width, 5, padding=2), rng)
-        self.third = _drawn(skip_init(nn.Conv2d, width, shape[0], 5, padding=2), rng)
+        self.first = _layer(nn.Linear, rng, NOISE + classes, width * SMALL * SMALL)
+        self.second = _layer(nn.Conv2d, rng, width, width, 5, padding=2)
+        self.third = _layer(nn.Conv2d, rng, width, shape[0], 5, padding=2)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Return perturbations."""
@@ -156,20 +157,15 @@ class Generator(nn.Module):
 
 def _judge(channels: int, width: int, rng: torch.Generator) -> nn.Sequential:
     """Return a discriminator: images (N, C, H, W) -> (N, 1), 1 for clean ones."""
-    convs = [_drawn(skip_init(nn.Conv2d, a, width, 3, stride=2, padding=1), rng) for a in (channels, width)]
-    last = _drawn(skip_init(nn.Linear, width, 1), rng)
+    convs = [_layer(nn.Conv2d, rng, a, width, 3, stride=2, padding=1) for a in (channels, width)]
+    last = _layer(nn.Linear, rng, width, 1)
     return nn.Sequential(
         convs[0], nn.LeakyReLU(0.2), convs[1], nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last
     )
 
 
-def _drawn(layer: nn.Module, rng: torch.Generator) -> nn.Module:
-    """Return a layer whose weights are drawn (He et al., ICCV 2015)."""
-    assert isinstance(layer, nn.Linear | nn.Conv2d)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer
+def _layer(kind: type[L], rng: torch.Generator, *sizes: int, **how: int) -> L:
+    return drawn(cast("L", skip_init(kind, *sizes, **how)), rng)
 
 
 @benchkit.hookimpl

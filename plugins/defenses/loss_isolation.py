@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchkit_plugins._shared.isolation import isolated_losses
+from benchkit_plugins._shared.isolation import Isolating
 
 import benchkit
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LossIsolation(benchkit.TrainingFilter):
+class LossIsolation(Isolating, benchkit.TrainingFilter):
     """Train for a few epochs with local gradient ascent, and drop the images with the lowest loss.
 
     The first step of anti-backdoor learning (Li et al. 2021, eq. 3) as a filter of its own: the loss of each batch is
@@ -30,18 +30,11 @@ class LossIsolation(benchkit.TrainingFilter):
     name = "loss-isolation"
     paper = "Li et al., NeurIPS 2021, Anti-Backdoor Learning: Training Clean Models on Poisoned Data (its isolation)"
 
-    gamma: float = benchkit.param(0.5, "loss at which ordinary rows are held during the training", gt=0)
     isolation: float = benchkit.param(0.1, "share of the training set that is dropped (paper: 0.01)", gt=0, lt=1)
-    warmup: float = benchkit.param(
-        0.2,
-        "length of the training, as a share of the recipe's epochs (paper: 20 of 100)",
-        gt=0,
-        le=1,
-    )
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return the number of images to drop minus each image's place from the lowest loss, float32 (N,)."""
-        losses = isolated_losses(train, scene, self.gamma, self.warmup)
+        losses = self.isolated_losses(train, scene)
         places = losses.argsort(stable=True).argsort()
         return (benchkit.share_of(self.isolation, len(train)) - places).float()
 

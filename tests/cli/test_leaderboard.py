@@ -15,7 +15,7 @@ def results(toy_world: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy_world / "results", tmp_path / "results"))
 
 
-TOY = ("-p", str(Path(__file__).parents[1] / "toy.py"))
+TOY = ("-p", str(Path(__file__).parents[1] / "toy.py"), "--data-root", ".")
 
 
 def test_a_run_passes_its_check_and_becomes_a_site(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
@@ -45,6 +45,15 @@ def test_other_code_and_unknown_plugins_are_noted(benchkit_cli: Cli, results: Pa
     ran = benchkit_cli("leaderboard", "check", results)
     assert ran.code == 0
     assert "note: keys were not checked of toy" in ran.err
+
+
+def test_files_that_records_name_are_not_looked_at_unasked(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    path = next(results.rglob("*.json"))
+    named = f"image-folder:root={tmp_path / 'private'}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset": named}))
+    ran = benchkit_cli("leaderboard", "check", results, "--partial", *TOY[:2])
+    assert f"keys were not checked of {named}: it is made of files: say with --data-root" in ran.err
+    assert "private" in benchkit_cli("leaderboard", "check", results, "--partial", *TOY).err.split("made of")[0]
 
 
 def test_no_records_is_one_sentence(benchkit_cli: Cli, tmp_path: Path) -> None:

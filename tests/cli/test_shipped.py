@@ -61,14 +61,43 @@ def test_published_numbers_go_by_name(benchkit_cli: Cli, tmp_path: Path) -> None
     assert benchkit_cli("report", "--results", tmp_path, "--against", "zeng2020").code == 2
 
 
-def test_other_packages_bring_suites(benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bk_more").mkdir()
-    (tmp_path / "bk_more" / "other.toml").write_text('# A run of others.\nattacks = ["badnets"]\n')
-    info = tmp_path / "bk_more-1.0.dist-info"
+def test_a_suite_that_is_no_toml_is_one_sentence(
+    benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(tmp_path, monkeypatch, "attacks = [")
+    ran = benchkit_cli("suites")
+    assert ran.code == 2
+    assert "other.toml cannot be read" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ('attacks = "badnets,blend:alpha=0.3"\ndefenses = ["strip"]\nseeds = 3', "2 attacks x 2 defenses x 1 dataset"),
+        ('attacks = ["all"]\ndefenses = "strip"', "all attacks x 2 defenses"),
+    ],
+)
+def test_the_size_counts_what_is_named(
+    benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: str
+) -> None:
+    bring(tmp_path, monkeypatch, text)
+    (told,) = [one for one in json.loads(benchkit_cli("suites", "--json").out)["suites"] if one["name"] == "other"]
+    assert told["size"].startswith(size)
+
+
+def bring(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Install a package that brings a suite with this text, ``other``."""
+    (folder / "bk_more").mkdir()
+    (folder / "bk_more" / "other.toml").write_text(text)
+    info = folder / "bk_more-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bk-more\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[benchkit.files]\nmore = bk_more\ngone = bk_gone\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_other_packages_bring_suites(benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(tmp_path, monkeypatch, '# A run of others.\nattacks = ["badnets"]\n')
     assert "A run of others." in benchkit_cli("suites").out
     assert benchkit_cli("plan", "other").code == 0
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from attack_scenes import seeded
 from backdoored_toy import TRAIN, poisoned, scene
-from benchkit_plugins._shared.isolation import isolated_losses
 from benchkit_plugins.defenses.loss_isolation import LossIsolation
 
 from benchkit.contracts.data import Split
@@ -32,7 +31,7 @@ def test_it_drops_its_share_of_any_set(share: float) -> None:
 
 
 def test_the_dropped_have_the_lowest_losses() -> None:
-    losses = isolated_losses(TRAIN, scene(seed=3), 0.5, 0.2)
+    losses = LossIsolation().isolated_losses(TRAIN, scene(seed=3))
     suspicion = LossIsolation(isolation=QUARTER).suspicion(TRAIN, scene(seed=3))
     assert losses[suspicion > 0].max() <= losses[suspicion <= 0].min()
     assert suspicion[losses.argmin()] == suspicion.max()

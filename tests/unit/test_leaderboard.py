@@ -131,6 +131,14 @@ def test_a_track_has_a_page_and_its_limits(tmp_path: Path) -> None:
     assert "Complete: every attack met every defense under every seed." in page
 
 
+def test_tracks_of_like_names_have_files_of_their_own() -> None:
+    names = ("a b", "a/b", "a_b", "x" * 300, "x" * 301)
+    tracks = tracks_of([told("badnets", "none", dataset=name, metrics={"c_acc": 0.9, "asr": 0.9}) for name in names])
+    slugs = {track.slug for track in tracks}
+    assert len(slugs) == len(names)
+    assert max(map(len, slugs)) < 100
+
+
 def test_texts_of_records_do_not_become_html() -> None:
     evil = [told("<script>alert(1)</script>", "none", dataset="<b>x", metrics={"c_acc": 0.9, "asr": 0.9})]
     text = index(tracks_of(evil))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.seeded import seeded
 from torch import Tensor, nn
 
 from benchkit.ops.images import to_images
@@ -47,7 +46,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels, *sides = shape
         self.cells = (channels, *(math.ceil(side / CELL) for side in sides))
-        with _seeded(rng):
+        with seeded(rng):
             self.spread = nn.Linear(bits, math.prod(self.cells))
         self.unet = UNet(2 * channels, channels, rng, (width, 2 * width))
 
@@ -63,7 +62,7 @@ def decoder(bits: int, shape: tuple[int, int, int], rng: torch.Generator) -> nn.
     """Return a network that reads secrets: images (N, C, H, W) in [0, 1] -> a logit of each bit, (N, bits)."""
     layers: list[nn.Module] = []
     widths = (shape[0], 16, 32, 32, 32)
-    with _seeded(rng):
+    with seeded(rng):
         for number, (inside, outside) in enumerate(itertools.pairwise(widths)):
             convolution = nn.Conv2d(inside, outside, 3, stride=2 if number else 1, padding=1, bias=False)
             layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
@@ -143,11 +142,3 @@ def strength(x: Tensor) -> Tensor:
 def _blurred(x: Tensor) -> Tensor:
     means: Tensor = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     return means
-
-
-@contextmanager
-def _seeded(rng: torch.Generator) -> Iterator[None]:
-    """Let torch's global generator, from which layers draw their weights, follow from another one."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
-        yield

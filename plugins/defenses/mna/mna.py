@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.seeded import seeded
 from torch import Tensor
 
 import benchkit
@@ -124,7 +124,7 @@ class Mna(benchkit.CleanImages, benchkit.ModelDetector):
         samples = [
             (model.requires_grad_(requires_grad=False), bool(number % 2)) for number, model in enumerate(scene.shadows)
         ]
-        with _seeded(scene.rng):
+        with seeded(scene.rng):
             parts = list(turns(len(samples), self.folds, self.repeats))
             taught = [self._taught(scene, samples, turn) for turn in parts]
         scores = averaged([(turn.held, one.pop("held")) for turn, one in zip(parts, taught, strict=True)])
@@ -160,7 +160,7 @@ class Mna(benchkit.CleanImages, benchkit.ModelDetector):
         asked, answers = kept["queries"].shape[1] * scene.classes, kept["hidden_weight"].shape[2]
         if asked != answers:
             raise benchkit.ContractError(f"the meta-classifier reads {answers} logits, the victim gives {asked}")
-        with _seeded(scene.rng):
+        with seeded(scene.rng):
             scores = self._meta(kept).scores([scene.model])[0]
         return float((scores - kept["centre"]).mean())
 
@@ -233,14 +233,6 @@ def _false_alarms(threshold: str) -> float:
         return float(number) if word == "fpr" else float("nan")
     except ValueError:
         return float("nan")
-
-
-@contextmanager
-def _seeded(rng: torch.Generator) -> Iterator[None]:
-    """Seed torch's global generators, from which dropout draws, and restore them afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
-        yield
 
 
 @benchkit.hookimpl
