@@ -105,23 +105,25 @@ def planning(sizes: tuple[int, int, int], repetitions: int) -> Figure:
     return bounded(what, taken["ours"], *least, scale=1, unit="s", most=2)
 
 
-def reporting(sizes: tuple[int, int, int], repetitions: int) -> Figure:
-    """Measure the report over many records."""
+def reporting(sizes: tuple[int, int, int], repetitions: int, form: str, most: float) -> Figure:
+    """Measure the report over many records in one format, and how large it is."""
     made = planned(spec(*sizes))
     with tempfile.TemporaryDirectory() as folder:
-        files = written(made, Path(folder))
-        command = ["report", "--results", folder, "--format", "markdown", "--out", f"{folder}/table.md"]
+        files, out = written(made, Path(folder)), Path(folder) / "report"
+        command = ["report", "--results", folder, "--format", form, "--out", str(out)]
         works: dict[str, Work] = {
             "ours": functools.partial(cli, command, standalone_mode=False),
             "theirs": lambda: parsed(files),
         }
         taken = turns(works, repetitions)
-    what = f"report over {len(files):,} records"
+        size = out.stat().st_size / 1e6
+    what = f"{form} report over {len(files):,} records ({size:.1f} MB)"
     least = ("the same files through json.loads alone", taken["theirs"])
-    return bounded(what, taken["ours"], *least, scale=1, unit="s", most=3)
+    return bounded(what, taken["ours"], *least, scale=1, unit="s", most=most)
 
 
 def figures(quick: bool) -> list[Figure]:
-    """Measure all three."""
+    """Measure all of them."""
     small, large, repetitions = ((2, 3, 2), (2, 3, 4), 1) if quick else ((10, 10, 10), (25, 20, 20), 2)
-    return [walking(small, repetitions), planning(large, repetitions), reporting(large, repetitions)]
+    reports = [reporting(large, repetitions, form, most) for form, most in (("markdown", 3), ("html", 2))]
+    return [walking(small, repetitions), planning(large, repetitions), *reports]

@@ -29,7 +29,7 @@ FIGURES = {
     "embedded": 2,
     "ensemble": 2,
     "poisoning": 6,
-    "scheduling": 3,
+    "scheduling": 4,
     "startup": 4,
     "victim": 2,
 }
