@@ -31,7 +31,7 @@ class SentiNet(benchkit.InputDetector):
     One half of the clean images gives the parabola, the other the threshold. The paper moves the parabola upwards until
     all clean points are below it, and finds further regions by segmentation; both ports leave that out, as this does.
     It looks for triggers in one place. A faint one all over the image is found only where a region of it works alone:
-    in ``add``, planted so that it needs all of it, nothing is found, of ``blend`` (20 %) on ``scenes`` everything.
+    nothing of ``add``, which is planted so that it needs all of it; ``blend`` on ``scenes`` has an AUROC of 99.9.
     """
 
     name = "sentinet"
