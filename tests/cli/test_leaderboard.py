@@ -69,3 +69,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(benchkit_cli: Cli, resu
     ran = benchkit_cli("leaderboard", "build", results, "--out", tmp_path / "site")
     assert ran.code == 2
     assert "site" in ran.err
+
+
+def test_the_committed_records_pass_and_become_a_site(benchkit_cli: Cli, tmp_path: Path) -> None:
+    records = Path(__file__).parents[2] / "benchmarks" / "leaderboard"
+    ran = benchkit_cli("leaderboard", "check", records, "--partial", "--against", records)
+    assert ran.code == 0, ran.out
+    assert ran.out.endswith("records, no problems\n")
+    assert benchkit_cli("leaderboard", "build", records, "--out", tmp_path / "site").code == 0
+    assert "Nobody said yet." not in (tmp_path / "site" / "index.html").read_text(), "tracks.toml has its limits"
