@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from benchkit_plugins._shared.halves import alternate
+from benchkit_plugins._shared.halves import drawn_halves
 from benchkit_plugins._shared.oneclass import machine, outside
 
 import benchkit
@@ -43,7 +43,7 @@ class NtAnomaly(benchkit.InputDetector):
 
     def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Return the components, and the machine on them."""
-        known, others = (_flat(half.images) for half in alternate(scene.clean))
+        known, others = (_flat(half.images) for half in drawn_halves(scene.clean))
         centre = known.mean(0)
         _, spreads, axes = torch.linalg.svd(known - centre, full_matrices=False)
         count = min(self.components, int((spreads > 1e-6 * spreads[0]).sum()))
@@ -54,7 +54,7 @@ class NtAnomaly(benchkit.InputDetector):
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that it did not learn from."""
-        return self.score(alternate(scene.clean)[1].images, scene)
+        return self.score(drawn_halves(scene.clean)[1].images, scene)
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how unlike clean images each is, float32 (N,)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from benchkit_plugins._shared.halves import alternate
+from benchkit_plugins._shared.halves import drawn_halves
 
 import benchkit
 from benchkit.ops.gradcam import grad_cam
@@ -45,7 +45,7 @@ class SentiNet(benchkit.InputDetector):
 
     def fit(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Return the carriers, the noise, and the coefficients of the parabola, lowest order first."""
-        known, _ = alternate(scene.clean)
+        known, _ = drawn_halves(scene.clean)
         chosen = torch.randperm(len(known), generator=scene.rng)[: self.carriers].sort().values
         noise = torch.randint(256, scene.shape, generator=scene.rng).to(torch.uint8)
         kept = {"carriers": known.images[chosen.to(known.images.device)], "noise": noise.to(known.images.device)}
@@ -57,7 +57,7 @@ class SentiNet(benchkit.InputDetector):
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that gave no parabola."""
-        return self.score(alternate(scene.clean)[1].images, scene)
+        return self.score(drawn_halves(scene.clean)[1].images, scene)
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how many more carriers each image's region fools than clean regions do, float32 (N,)."""
