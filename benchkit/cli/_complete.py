@@ -43,7 +43,7 @@ def listed(kind: str) -> Complete:
 
 def shown(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Complete a name for ``benchkit show``."""
-    kinds = (*HOOKED, "recipes")
+    kinds = (*HOOKED, "models", "recipes")
     names = {name for kind in kinds for name in named(kind, incomplete, _files(ctx)) if name.startswith(incomplete)}
     return [CompletionItem(name) for name in sorted(names)]
 

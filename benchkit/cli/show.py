@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
 import click
 
 from benchkit.cli._complete import shown
+from benchkit.cli._listed import Listed, listed, plain
 from benchkit.errors import SpecError, did_you_mean
 from benchkit.records.declared import crafted, in_record
 from benchkit.records.metric import Metric
 from benchkit.records.metrics import NEEDED
 from benchkit.text import say
 
-KINDS = ("attacks", "defenses", "datasets")
+CLASSES, SHAPE = 10, (3, 32, 32)
+"""What the size of a network is told for."""
 
 
 @click.command("show")
@@ -24,39 +25,59 @@ KINDS = ("attacks", "defenses", "datasets")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cmd(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show the description, paper, assumptions and parameters (with defaults and bounds) of NAME."""
-    found = [(kind, entry) for kind, entry in _entries(plugins) if entry.cls.name == name]
+    from benchkit.spec.registry import load
+
+    known = list(listed(load(plugins)))
+    found = [one for one in known if one.name == name] or _timms(name)
     if not found:
-        names = sorted({entry.cls.name for _, entry in _entries(plugins)})
-        raise SpecError(f"there is nothing called '{name}'{did_you_mean(name, names)}; there are: {', '.join(names)}")
-    rows = [_described(kind, entry) for kind, entry in found]
+        names = sorted({one.name for one in known})
+        raise SpecError(
+            f"there is nothing called '{name}'{did_you_mean(name, names)}; benchkit plugins lists all names"
+        )
+    rows = [_described(one) for one in found]
     say(json.dumps(rows, indent=1) if as_json else "\n\n".join(_text(row) for row in rows))
 
 
-def _entries(plugins: tuple[str, ...]) -> list[tuple[str, Any]]:
+def _timms(name: str) -> list[Listed]:
+    """Return timm's network of this name, as a list of one, or an empty one."""
+    import timm
+
     from benchkit.spec.installed import PluginInfo
-    from benchkit.spec.registry import Entry, load
-    from benchkit.training.recipes import RECIPES
 
-    registry = load(plugins)
-    harness = PluginInfo("recipes", "benchkit.training.recipes", "benchkit")
-    entries = [(kind[:-1], entry) for kind in KINDS for entry in registry.kind(kind).values()]
-    return entries + [("recipe", Entry(cls, harness)) for cls in RECIPES.values()]
+    if not timm.is_model(name):
+        return []
+    build = timm.model_entrypoint(name)
+    return [
+        Listed("model", name, "", plain(build.__doc__ or ""), "", PluginInfo(name, build.__module__, "timm"), build)
+    ]
 
 
-def _described(kind: str, entry: Any) -> dict[str, Any]:
+def _described(one: Listed) -> dict[str, Any]:
     from benchkit.params.build import describe
 
-    cls = entry.cls
+    model = one.kind == "model"
     return {
-        "name": cls.name,
-        "kind": kind,
-        "from": f"{entry.plugin.dist} {entry.plugin.version}".strip(),
-        "paper": cls.paper,
-        "description": inspect.cleandoc(cls.__doc__ or ""),
-        "assumes": assumptions(cls, cls()),
-        "reports": [_reported(kind, one) for one in getattr(cls, "metrics", ())],
-        "parameters": describe(cls),
+        "name": one.name,
+        "kind": one.kind,
+        "from": f"{one.plugin.dist} {one.plugin.version}".strip(),
+        "paper": one.paper,
+        "description": one.text,
+        "assumes": "" if model else assumptions(one.made, one.made()),
+        "size": _size(one) if model else "",
+        "reports": [_reported(one.kind, metric) for metric in getattr(one.made, "metrics", ())],
+        "parameters": [] if model else describe(one.made),
     }
+
+
+def _size(one: Listed) -> str:
+    """Return how many weights a network has, without allocating them."""
+    import torch
+
+    with torch.device("meta"):
+        ours = one.plugin.dist != "timm"
+        net = one.made(CLASSES, SHAPE) if ours else one.made(num_classes=CLASSES)
+    weights = sum(weight.numel() for weight in net.parameters())
+    return f"{weights:,} weights for {CLASSES} classes" + f" of {SHAPE[1]} x {SHAPE[2]} RGB images" * ours
 
 
 def _reported(kind: str, one: Metric) -> dict[str, str]:
@@ -102,6 +123,7 @@ def _text(row: dict[str, Any]) -> str:
     lines = [head, "", row["description"]]
     lines += ["", f"Paper: {row['paper']}"] if row["paper"] else []
     lines += [f"Assumes: {row['assumes']}"] if row["assumes"] else []
+    lines += [f"Size: {row['size']}"] if row["size"] else []
     lines += [f"Reports: {one['name']}, {one['about']}{_counted(one['unit'])}" for one in row["reports"]]
     table = [(one["name"], one["type"], one["default"], one["bounds"], one["help"]) for one in row["parameters"]]
     if table:

@@ -165,13 +165,13 @@ class MntdCnn(nn.Module):
 
 @register_model
 def preactresnet18(classes: int, shape: Shape) -> PreActResNet18:
-    """PreAct-ResNet18 for small images."""
+    """The field's network for small images, and the default on a GPU."""
     return PreActResNet18(classes, shape[0])
 
 
 @register_model
 def narrownet(classes: int, shape: Shape) -> NarrowNet:
-    """The network for one CPU core."""
+    """The network for one CPU core, and the default on a CPU."""
     return NarrowNet(classes, shape[0])
 
 

@@ -159,7 +159,7 @@ def _component(kind: str, cls: type[Any]) -> Page:
 def _network(name: str, builder: Build) -> Page:
     net = builder(10, (3, 32, 32))
     weights = sum(weight.numel() for weight in net.parameters())
-    described = typing.get_type_hints(builder)["return"].__doc__
+    described = "\n\n".join([builder.__doc__ or "", typing.get_type_hints(builder)["return"].__doc__ or ""])
     size = f"{weights:,} parameters for ten classes of 32 x 32 RGB images"
     command = f"benchkit run --attacks badnets --model {name}"
     body = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."

@@ -71,6 +71,6 @@ def test_what_the_system_refuses_is_not_blamed_on_the_output(
     def refused(*args: object, **options: object) -> Never:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("benchkit.spec.installed.find", refused)
+    monkeypatch.setattr("benchkit.spec.registry.find", refused)
     ran = benchkit_cli("plugins")
     assert (ran.code, ran.err) == (2, "error: the system refused: Cannot allocate memory\n")

@@ -108,6 +108,6 @@ def test_the_end_of_what_a_command_reads_is_no_interruption(benchkit_cli: Cli, m
     def ended(*args: object, **options: object) -> Never:
         raise EOFError
 
-    monkeypatch.setattr("benchkit.spec.installed.find", ended)
+    monkeypatch.setattr("benchkit.spec.registry.find", ended)
     with pytest.raises(RuntimeError, match="ended before all of it was read"):
         benchkit_cli("plugins")

@@ -44,15 +44,52 @@ def keys(rows: object) -> set[str]:
 
 
 def test_plugins(benchkit_cli: Cli) -> None:
-    assert keys(json.loads(benchkit_cli("plugins", "--json").out)) == {"name", "from", "version", "module"}
-    checked = json.loads(benchkit_cli("plugins", "--check", "--json").out)
-    assert checked.keys() == {"components", "problems"}
-    assert keys(checked["components"]) == {"kind", "name", "from", "version"}
+    found = json.loads(benchkit_cli("plugins", "--json").out)
+    assert found.keys() == {"components", "problems"}
+    assert keys(found["components"]) == {"kind", "name", "group", "about", "paper", "from", "version", "module"}
+    assert {row["kind"] for row in found["components"]} == {"attack", "defense", "dataset", "model", "recipe"}
+
+
+def test_plugins_are_listed_by_kind_with_a_line_and_the_paper(
+    benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = benchkit_cli("plugins", "-p", TOY).out
+    heads = [line for line in out.splitlines() if line and not line.startswith(" ")]
+    assert heads[:3] == ["attacks: poisons data", "attacks: controls training", "attacks: benign rows"]
+    assert heads[-3:] == ["datasets", "models", "recipes"]
+    assert max(map(len, out.splitlines())) <= 80
+    said = " ".join(out.split())
+    assert "default). (Gu et al., arXiv 2017) blend Mix" in said
+    assert f"[{TOY}]" in said, "what is not ours says whose it is"
+
+
+def test_plugins_of_one_kind_or_with_one_attacker(benchkit_cli: Cli) -> None:
+    def named(*options: str) -> set[str]:
+        return {row["name"] for row in json.loads(benchkit_cli("plugins", "--json", *options).out)["components"]}
+
+    assert named("--kind", "recipes") == {"fast", "standard", "rao2024", "mntd"}
+    assert {"wanet", "low-freq"} <= named("--access", "training")
+    assert not {"badnets", "none", "strip"} & named("--access", "training")
+    assert named("--kind", "datasets", "--access", "data") == set()
+    assert benchkit_cli("plugins", "--kind", "datasets", "--access", "data").out == "there is none of these\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("narrownet", "275,458 weights for 10 classes of 32 x 32 RGB images"),
+        ("resnet18", "resnet18 (model, from timm)"),
+        ("fast", "fast (recipe, from benchkit"),
+    ],
+)
+def test_show_knows_networks_and_recipes(benchkit_cli: Cli, name: str, words: str) -> None:
+    assert words in benchkit_cli("show", name).out
 
 
 def test_show(benchkit_cli: Cli) -> None:
     rows = json.loads(benchkit_cli("show", "badnets", "--json").out)
-    assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "reports", "parameters"}
+    assert keys(rows) == {"name", "kind", "from", "paper", "description", "assumes", "size", "reports", "parameters"}
     assert keys(rows[0]["parameters"]) == {"name", "type", "default", "bounds", "help"}
 
 
