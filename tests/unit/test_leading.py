@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +42,12 @@ def in_markdown(found: list[Cell], view: Axes) -> list[str]:
 
 
 def in_latex(found: list[Cell], view: Axes) -> list[str]:
-    lines = to_text(matrix(found, view), "latex").splitlines()
-    heads = next(line for line in lines if line.startswith("attack & ")).removesuffix(r" \\").split(" & ")
-    return [heads[at] for line in lines for at, text in enumerate(line.split(" & ")) if text.startswith(r"\textbf")]
+    lines = [line.split(" & ") for line in to_text(matrix(found, view), "latex").splitlines()]
+    names = next(line for line in lines if line[0] == "attack")[1:]
+    spans = [re.fullmatch(r"\\multicolumn\{(\d)\}\{c\}\{(.*?)\}( \\\\)?", name) for name in names]
+    heads = ["attack", *(one[2] for one in spans if one for _ in range(int(one[1])))]
+    bold = [heads[at] for line in lines for at, text in enumerate(line) if text.startswith(r"\textbf")]
+    return [name for name, group in itertools.groupby(bold)]  # both numbers of an entry are bold
 
 
 def in_html(found: list[Cell], view: Axes) -> list[str]:

@@ -67,15 +67,16 @@ LATEX = r"""
 % \usepackage{booktabs,graphicx,longtable}
 \begin{table}
 \centering
-\caption{dataset scenes, model narrownet, recipe fast, poison rate 10 \%}
+\caption{dataset scenes, model narrownet, recipe fast, poison rate 10 \%. Mean over 3 seeds; $\pm$ is its 95 \% t-interval. ASR is over triggered test images of other classes than the target}
+\label{tab:dataset-scenes-model-narrownet-recipe-fast-poison-rate-10}
 \sbox0{%
-\begin{tabular}{llll}
+\begin{tabular}{lrrrrrr}
 \toprule
-attack & none & fine-pruning & odd\textbar{}a\_b\% \\
- & (C-Acc / ASR) & (C-Acc / ASR) & (C-Acc / ASR) \\
+attack & \multicolumn{2}{c}{none} & \multicolumn{2}{c}{fine-pruning} & \multicolumn{2}{c}{odd\textbar{}a\_b\%} \\
+ & \multicolumn{1}{c}{C-Acc} & \multicolumn{1}{c}{ASR} & \multicolumn{1}{c}{C-Acc} & \multicolumn{1}{c}{ASR} & \multicolumn{1}{c}{C-Acc} & \multicolumn{1}{c}{ASR} \\
 \midrule
-badnets:size=5 & 90.0 $\pm$ 0.0 / 98.0 $\pm$ 2.5 & \textbf{85.0 / 30.0}\textsuperscript{a} & 70.0 / 20.0\textsuperscript{b,c} \\
-sig (clean-label) & $\cdot$ & $\times$ & -- \\
+badnets:size=5 & 90.0 $\pm$ 0.0 & 98.0 $\pm$ 2.5 & \textbf{85.0} & \textbf{30.0}\rlap{\textsuperscript{a}}\hphantom{\textsuperscript{a}} & 70.0 & 20.0\rlap{\textsuperscript{b,c}}\hphantom{\textsuperscript{b,c}} \\
+sig (clean-label) & \multicolumn{2}{r}{$\cdot$} & \multicolumn{2}{r}{$\times$\hphantom{\textsuperscript{a}}} & \multicolumn{2}{r}{--\hphantom{\textsuperscript{b,c}}} \\
 \bottomrule
 \end{tabular}}
 \ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
@@ -104,10 +105,20 @@ def test_latex_has_footnotes_for_fewer_seeds_and_warnings() -> None:
     failed = record("badnets", "tuned", 1, status="failed", error="the loss is not finite")
     text = to_text(matrix(cells([*plain, fixed, failed]), Axes()), "latex")
     assert r"\textbf" not in text
-    assert r"81.2 / 0.1\textsuperscript{a,b}" in text
+    assert r"81.2 & 0.1\rlap{\textsuperscript{a,b}}" in text
     assert r"\textsuperscript{a}~n=1\quad" in text
     assert r"\textsuperscript{b}~odd\quad" in text
     assert "% \\usepackage{booktabs,graphicx,longtable}\n" in text
+
+
+def test_latex_puts_means_below_each_other_whatever_their_intervals() -> None:
+    spread = [record("badnets", "none", k, metrics={"c_acc": 0.9, "asr": 0.2 + k / 10}) for k in range(3)]
+    close = [record("sig", "none", k, metrics={"c_acc": 0.9, "asr": 0.2 + k / 1000}) for k in range(3)]
+    single = [record("blend", "none", metrics={"c_acc": 0.9, "asr": 1.0})]
+    text = to_text(matrix(cells([*spread, *close, *single]), Axes()), "latex")
+    assert r"& 30.0 $\pm$ 24.8\rlap{\textsuperscript{a}}" in text
+    assert r"& 20.1 $\pm$ \hphantom{2}0.2\rlap{\textsuperscript{a}}" in text
+    assert r"& 100.0\rlap{\textsuperscript{b}}\hphantom{ $\pm$ 24.8}" in text
 
 
 def test_latex_takes_no_name_for_a_command() -> None:

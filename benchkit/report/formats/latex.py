@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 
-from benchkit.report.tables.document import FAILED, MISSING, SKIPPED, TIMEOUT, WARNED, Entry, Head, Report, Table
+from benchkit.report.formats.columns import Column, Mark, escape, span
+from benchkit.report.tables.document import WARNED, Entry, Head, Report, Table
 
 PREAMBLE = "% \\usepackage{booktabs,graphicx,longtable}\n"
 PAGE = 35
@@ -14,33 +16,7 @@ LINE = 70
 """Letters that fit on a line of a longtable, which cannot be shrunk; wider tables are cut into parts."""
 GAP = 2
 """Width of the space between two columns, in letters."""
-Mark = Callable[[str, bool], str]
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
-_SIGNS = {char: f"\\{char}" for char in "_%&#${}"} | {
-    "\\": "\\textbackslash{}",
-    "~": "\\textasciitilde{}",
-    "^": "\\textasciicircum{}",
-    "`": "\\textasciigrave{}",
-    "<": "\\textless{}",
-    ">": "\\textgreater{}",
-    "|": "\\textbar{}",
-    "±": "$\\pm$",
-    # After a line's end or \item these would be read as its argument.
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    FAILED: "$\\times$",
-    TIMEOUT: "$\\infty$",
-    SKIPPED: "--",
-    MISSING: "$\\cdot$",
-}
-_LAST_LETTER = "\u017f"
-"""The last character that LaTeX sets without another package; others would stop it."""
-
-
-def escape(text: str) -> str:
-    """Return text escaped for LaTeX; characters that its fonts lack are written as code points."""
-    return "".join(_SIGNS.get(char, char if char <= _LAST_LETTER else f"{{[}}U+{ord(char):04X}{{]}}") for char in text)
 
 
 def draw(table: Table, mark: Mark) -> str:
@@ -63,13 +39,14 @@ def notes(report: Report) -> Notes:
 
 def _float(table: Table, mark: Mark) -> str:
     """Write a tabular, shrunk only if it is wider than the line."""
-    heads, rows, letters = _lines(table, mark)
+    aligned, heads, rows, letters = _lines(table, mark)
     lines = [
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{escape(table.title)}}}",
+        f"\\caption{{{_caption(table)}}}",
+        f"\\label{{{_label(table)}}}",
         "\\sbox0{%",
-        f"\\begin{{tabular}}{{{'l' * (1 + len(table.columns))}}}",
+        f"\\begin{{tabular}}{{{aligned}}}",
         *("\\toprule", *heads, "\\midrule", *rows, "\\bottomrule"),
         "\\end{tabular}}",
         "\\ifdim\\wd0>\\linewidth\\resizebox{\\linewidth}{!}{\\usebox0}\\else\\usebox0\\fi",
@@ -81,11 +58,11 @@ def _float(table: Table, mark: Mark) -> str:
 
 def _long(table: Table, mark: Mark) -> str:
     """Write a longtable; its footnotes are a paragraph, which may also continue on the next page."""
-    heads, rows, letters = _lines(table, mark)
+    aligned, heads, rows, letters = _lines(table, mark)
     lines = [
         "{\\footnotesize\\setlength{\\tabcolsep}{4pt}",
-        f"\\begin{{longtable}}{{{'l' * (1 + len(table.columns))}}}",
-        f"\\caption{{{escape(table.title)}}} \\\\",
+        f"\\begin{{longtable}}{{{aligned}}}",
+        f"\\caption{{{_caption(table)}}}\\label{{{_label(table)}}} \\\\",
         *("\\toprule", *heads, "\\midrule", "\\endfirsthead"),
         *("\\toprule", *heads, "\\midrule", "\\endhead"),
         *("\\bottomrule", "\\endfoot", *rows),
@@ -93,6 +70,15 @@ def _long(table: Table, mark: Mark) -> str:
         *(["\\noindent\\raggedright", *_below(letters)] if letters else []),
     ]
     return "\n".join([*lines, "\\par}"])
+
+
+def _caption(table: Table) -> str:
+    return escape(". ".join(filter(None, (table.title, *table.told))))
+
+
+def _label(table: Table) -> str:
+    """Return a name that text can refer to, made of the title: letters, digits and hyphens."""
+    return "tab:" + "-".join(re.findall(r"[a-z0-9.]+", table.title.lower()))
 
 
 def _parts(table: Table) -> Iterator[Table]:
@@ -110,19 +96,25 @@ def _parts(table: Table) -> Iterator[Table]:
         yield replace(table, title=title, columns=table.columns[start:end], rows=rows)
 
 
-def _lines(table: Table, mark: Mark) -> tuple[list[str], list[str], dict[str, str]]:
-    """Return the lines of a table's head and of its body, and the letters of its footnotes."""
+def _lines(table: Table, mark: Mark) -> tuple[str, list[str], list[str], dict[str, str]]:
+    """Return the alignment of a table's columns, the lines of its head and body, and the letters of its footnotes."""
     letters = _letters(table)
-    rows = [[escape(head.line()), *(_entry(entry, letters, mark) for entry in row)] for head, row in table.rows]
-    heads, body = ([f"{' & '.join(line)} \\\\" for line in lines] for lines in (_heads(table), rows))
-    return heads, body, letters
+    notes = {entry: ",".join(letters[note] for note in _footnotes(entry)) for _, row in table.rows for entry in row}
+    columns = [Column(head, [row[place] for _, row in table.rows]) for place, head in enumerate(table.columns)]
+    cells = [column.cells(mark, notes) for column in columns]
+    names = [
+        escape(table.corner),
+        *(span(head.name, len(column.shows)) for head, column in zip(table.columns, columns, strict=True)),
+    ]
+    shows = ["", *(span(text, 1) for column in columns for text in column.shows)]
+    heads = [names, shows] if any(head.shows for head in table.columns) else [names]
+    body = [[escape(head.line()), *line] for (head, _), line in zip(table.rows, zip(*cells, strict=True), strict=True)]
+    aligned = "l" + "".join(column.alignment for column in columns)
+    return aligned, [*map(_row, heads)], [*map(_row, body)], letters
 
 
-def _heads(table: Table) -> list[list[str]]:
-    """Return the names of the columns, and their metrics in a separate line."""
-    names = [escape(table.corner), *(escape(head.name) for head in table.columns)]
-    shows = ["", *(escape(_shows(head)) for head in table.columns)]
-    return [names, shows] if any(shows) else [names]
+def _row(cells: list[str]) -> str:
+    return f"{' & '.join(cells)} \\\\"
 
 
 def _shows(head: Head) -> str:
@@ -143,12 +135,6 @@ def _letters(table: Table) -> dict[str, str]:
 def _letter(index: int) -> str:
     first, last = divmod(index, 26)
     return (_letter(first - 1) if first else "") + chr(ord("a") + last)
-
-
-def _entry(entry: Entry, letters: dict[str, str], mark: Mark) -> str:
-    text = mark(entry.text, entry.best)
-    signs = ",".join(letters[note] for note in _footnotes(entry))
-    return f"{text}\\textsuperscript{{{signs}}}" if signs else text
 
 
 def _below(letters: dict[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.report.formats import latex
+from benchkit.report.formats.columns import escape
 from benchkit.report.tables.document import Head, Report, Table
 from benchkit.text import shown
 
@@ -59,7 +60,7 @@ FORMATS = {
     "markdown": Format("github", _markdown, "**{}**", "**{title}**\n\n{table}\n", "**{}**\n", "{}\n", _markdown_item),
     "latex": Format(
         latex.draw,
-        latex.escape,
+        escape,
         "\\textbf{{{}}}",
         "{table}\n",
         "\\paragraph{{{}}}",

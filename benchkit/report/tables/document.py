@@ -48,12 +48,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Table:
-    """One titled table; ``rows`` pairs each row's head with one entry per column."""
+    """One titled table; ``rows`` pairs each row's head with one entry per column.
+
+    ``told`` is what a caption says besides: the seeds and the protocol.
+    """
 
     title: str
     corner: str
     columns: tuple[Head, ...]
     rows: tuple[tuple[Head, tuple[Entry, ...]], ...]
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchkit.errors import NothingToRun
 from benchkit.records.metrics import headline
@@ -11,7 +11,7 @@ from benchkit.report.cells import AXES, Cell, seeds_of, titles
 from benchkit.report.leading import OF_THE_MODEL, judged, leaders
 from benchkit.report.rows import Row
 from benchkit.report.tables.document import ABSENT, GLYPHS, MISSING, Entry, Head, Report, Table
-from benchkit.report.tables.notes import notes_of
+from benchkit.report.tables.notes import captioned, notes_of
 
 SAID = {"attack": Row.about, "poison_rate": Row.short}
 """What heads add to the values of an axis."""
@@ -62,6 +62,8 @@ def matrix(cells: list[Cell], view: Axes) -> Report:
     names = {name: None for cell in kept if cell.ok for name in view.shown(cell)}
     best = {number for group in groups for number in best_of(group, view)}
     by = {view.judged(cell): None for cell in kept if id(cell) in best}
+    told = captioned(names, entries, most)
+    tables = tuple(replace(table, told=told) for table in tables)
     return Report(tables, notes_of(kept, [*dict.fromkeys([*names, *by])], entries, most, list(by)))
 
 

@@ -30,6 +30,12 @@ MARGIN = (
     "clearly: by more than both half intervals together (root of their summed squares): ± or [low, high] if shown, "
     f"else the binomial interval over the test images, or {100 * LEAD:g} points if a record does not give their number"
 )
+PROTOCOL = {
+    "ASR is over triggered test images of other classes than the target": ("asr", "asr_retuned"),
+    "Thresholds come from the defender's own clean images": ("bdr", "bdr_net", "fpr", "fpr_control"),
+}
+"""What a caption says of the protocol, and beside which metrics."""
+FEWER = "; (n=...) for fewer seeds"
 NO_IMAGES = "holds no clean images"
 OVER_SOURCES = "its numbers are over triggered test images of these, 'ASR, other classes' is over all others"
 _EVERY = ("target", "mapping")
@@ -49,6 +55,12 @@ def notes_of(cells: list[Cell], names: list[str], entries: list[Entry], most: in
         ("Warnings", warnings(cells)),
     )
     return tuple((heading, lines) for heading, lines in notes if lines)
+
+
+def captioned(names: Iterable[str], entries: list[Entry], most: int) -> tuple[str, ...]:
+    """Return what a caption says of the numbers of a matrix with these metrics: its seeds and the protocol."""
+    seeds = [line.removesuffix(FEWER) for line in _seeds(entries, most)]  # LaTeX has footnotes for these
+    return (*seeds, *(said for said, over in PROTOCOL.items() if set(over) & set(names)))
 
 
 def _legend(cells: list[Cell], names: list[str]) -> list[str]:
@@ -136,7 +148,7 @@ def seeds_line(most: int, intervals: bool = True) -> str:
     if most == 1:
         return "One seed; an interval is shown from three seeds on"
     interval = "± is its 95 % t-interval" if most >= 3 and intervals else "an interval is shown from three seeds on"
-    return f"Mean over {most} seeds; {interval}; (n=...) for fewer seeds"
+    return f"Mean over {most} seeds; {interval}{FEWER}"
 
 
 def assumptions(cells: Iterable[Cell]) -> tuple[str, ...]:
