@@ -18,7 +18,7 @@ project_copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "benchkit_pages"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "components/_matrix.md"]
 highlight_language = "text"
 smartquotes = False  # "--population" is an option, not a dash
 

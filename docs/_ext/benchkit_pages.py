@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import component_pages
+import measured
 import suite_pages
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -40,14 +41,22 @@ def _suites(folder: Path, page: component_pages.Page) -> str:
     return f"\n\nIn the suites {', '.join(links)}." if links else ""
 
 
+def _whole(root: Path, page: component_pages.Page) -> str:
+    """Return a page with its trigger, what was measured of its component, and the suites that name it."""
+    asked = (root, page.kind, page.name)
+    parts = [page.head, *measured.trigger(*asked), page.body, *measured.measured(*asked)]
+    return "\n\n".join(parts) + _suites(root / "benchmarks" / "suites", page)
+
+
 def write_pages(app: Sphinx) -> None:
     """Write every generated page below ``components``, and remove pages of what is gone."""
-    folder, suites = Path(app.srcdir) / "components", Path(app.srcdir).parent / "benchmarks" / "suites"
-    bodies = {folder / "suites.md": suite_pages.page(suites)}
+    root = Path(app.srcdir).parent
+    folder, suites = root / "docs" / "components", root / "benchmarks" / "suites"
+    bodies = {folder / "suites.md": suite_pages.page(suites), folder / "_matrix.md": measured.overview(root)}
     for kind, group in itertools.groupby(component_pages.pages(), key=lambda page: page.kind):
         found = list(group)
         bodies[folder / kind / "index.md"] = component_pages.listing(kind, found)
-        bodies |= {folder / kind / f"{page.name}.md": page.body + _suites(suites, page) for page in found}
+        bodies |= {folder / kind / f"{page.name}.md": _whole(root, page) for page in found}
     for path, body in bodies.items():
         _write(path, f"{body}\n")
     for path in set(folder.rglob("*.md")) - bodies.keys():

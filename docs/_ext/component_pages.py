@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from benchkit.cli.show import assumptions
 from benchkit.components.wrapper import AttackWrapper
@@ -23,6 +24,9 @@ from benchkit.spec.registry import load
 from benchkit.training.recipes import RECIPES
 
 CODE = re.compile(r"(?::\w+:)?(`+)(.+?)\1", re.DOTALL)
+EMPHASIS = re.compile(r"\\\*(\w+)\\\*")
+TITLED = re.compile(r"(.*?\b\d{4}\b[^,]*, )(.+)")
+"""The authors, venue and year of a paper, and its title."""
 SPECIAL = re.compile(r"([\\*_\[\]<>|{}$#~^])")
 EMBEDDED = ((3, 32, 32), 10)
 """Shape and classes of the embedded images, on which commands to try run without a download."""
@@ -42,12 +46,13 @@ INTRODUCTIONS = {
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its place below ``components``, a line for the list of its kind, and its Markdown."""
+    """One page: its place below ``components``, a line for the list of its kind, and the two parts of its Markdown."""
 
     kind: str
     name: str
     summary: str
     label: str
+    head: str
     body: str
 
 
@@ -62,7 +67,7 @@ def prose(docstring: str) -> str:
 
 
 def _plain(words: str) -> str:
-    return SPECIAL.sub(r"\\\1", words)
+    return EMPHASIS.sub(r"*\1*", SPECIAL.sub(r"\\\1", words))
 
 
 def cell(words: str) -> str:
@@ -146,14 +151,20 @@ def _assumed(cls: type[Any]) -> Iterator[str]:
 
 
 def _component(kind: str, cls: type[Any]) -> Page:
-    known = [f"**Paper**: {_plain(cls.paper)}."] if cls.paper else []
+    known = [f"**Paper**: {_linked(cls.paper)}."] if cls.paper else []
     known += _assumed(cls)
     known += [f"**Class**: `{cls.__module__}.{cls.__qualname__}`."]
-    parts = [f"# {cls.name}", prose(cls.__doc__ or ""), "\n".join(f"- {item}" for item in known)]
-    parts += ["## Parameters", parameters(cls)]
-    parts += ["## Try it", f"```sh\n{_command(cls())}\nbenchkit show {cls.name}\n```"]
+    head = [f"# {cls.name}", prose(cls.__doc__ or ""), "\n".join(f"- {item}" for item in known)]
+    body = ["## Parameters", parameters(cls)]
+    body += ["## Try it", f"```sh\n{_command(cls())}\nbenchkit show {cls.name}\n```"]
     first = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
-    return Page(kind, cls.name, cell(first), _label(cls), "\n\n".join(parts))
+    return Page(kind, cls.name, cell(first), _label(cls), "\n\n".join(head), "\n\n".join(body))
+
+
+def _linked(paper: str) -> str:
+    """Return a paper whose title leads to where it can be found."""
+    who, title = found.groups() if (found := TITLED.match(paper)) else ("", paper)
+    return f"{_plain(who)}[{_plain(title)}](https://scholar.google.com/scholar?q={quote(title)})"
 
 
 def _network(name: str, builder: Build) -> Page:
@@ -162,9 +173,11 @@ def _network(name: str, builder: Build) -> Page:
     described = "\n\n".join([builder.__doc__ or "", typing.get_type_hints(builder)["return"].__doc__ or ""])
     size = f"{weights:,} parameters for ten classes of 32 x 32 RGB images"
     command = f"benchkit run --attacks badnets --model {name}"
-    body = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."
-    body += f"{type(net).__qualname__}`.\n\n## Try it\n\n```sh\n{command}\n```"
-    return Page("models", name, cell(inspect.cleandoc(described).split("\n\n")[0]), f"{weights:,} parameters", body)
+    head = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."
+    head += f"{type(net).__qualname__}`."
+    body = f"## Try it\n\n```sh\n{command}\n```"
+    first = inspect.cleandoc(described).split("\n\n")[0]
+    return Page("models", name, cell(first), f"{weights:,} parameters", head, body)
 
 
 def pages() -> Iterator[Page]:

@@ -105,21 +105,20 @@ def test_every_package_is_listed() -> None:
     assert listed == found | {"benchkit_suites", "benchkit_published"}
 
 
-def test_the_readme_names_every_built_in_and_every_command() -> None:
-    text = (ROOT / "README.md").read_text()
-    names = {point.name for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"}
-    assert all(f"`{name}" in text for name in names)
-    assert all(f"benchkit {name}" in text for name in COMMANDS)
+TOUR = ROOT / "docs" / "tour.md"
 
 
-def test_the_readmes_lists_parse(benchkit_cli: Cli, tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^benchkit run (--attacks [^#\n]*|benchmarks/[^#\n]*)", text, flags=re.MULTILINE)
-    local = [one for one in commands if "image-folder" not in one and "--download" not in one]
-    assert len(local) >= 2
-    for one in local:
-        words = [str(ROOT / word) if word.startswith("benchmarks/") else word for word in one.split()]
-        assert benchkit_cli("plan", *words, "--results", tmp_path).code == 0
+def test_the_tour_names_every_command() -> None:
+    assert all(f"benchkit {name}" in TOUR.read_text() for name in COMMANDS)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", TOUR], ids=lambda page: page.name)
+def test_the_lists_that_are_shown_parse(benchkit_cli: Cli, tmp_path: Path, page: Path) -> None:
+    commands = re.findall(r"^benchkit run (--attacks [^#\n]*)", page.read_text(), flags=re.MULTILINE)
+    assert commands
+    for one in commands:
+        if "image-folder" not in one and "--download" not in one:
+            assert benchkit_cli("plan", *one.split(), "--results", tmp_path).code == 0
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "suites").glob("*.toml")), ids=lambda path: path.name)

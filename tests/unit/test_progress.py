@@ -115,6 +115,21 @@ def test_a_log_says_how_long_is_left_once_a_minute_at_most(
     assert lines[0] == "[1/800] train t0  1.0 s"
 
 
+def test_a_log_does_not_say_the_same_time_twice(
+    history: History, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = planned(history, count=400)
+    log = Log(progress, lambda: 1)
+    one = progress.left["t0"]
+    log.started(one, "cpu/0")
+    clock[0] += 1
+    log.ended(one, done(one.key, 1.0))
+    for _ in range(5):  # nothing ends, and nothing runs
+        clock[0] += 61
+        log.tick()
+    assert capsys.readouterr().err.count("left") == 1
+
+
 def test_quiet_says_only_what_went_wrong(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     progress = planned(history)
     view = Quiet(progress)

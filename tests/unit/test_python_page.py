@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TOUR = (Path(__file__).parents[2] / "docs" / "tour.md").read_text(encoding="utf-8")
 TOY = Path(__file__).parents[1] / "toy.py"
 PRELUDE = f"""
 import functools, benchkit
@@ -30,9 +30,9 @@ def test_the_page_runs_as_a_script(tmp_path: Path) -> None:
     assert len([*tmp_path.glob("benchkit-results/results/**/*.json")]) == 4 + 3  # both runs have one benign cell
 
 
-def test_calls_in_the_readme_are_ones_that_the_page_makes() -> None:
-    calls = [line for block in BLOCK.findall(README) for line in block.splitlines() if "benchkit." in line]
+def test_calls_in_the_tour_are_ones_that_the_page_makes() -> None:
+    calls = [line for block in BLOCK.findall(TOUR) for line in block.splitlines() if "benchkit." in line]
     assert calls
     for call in calls:
-        compile(call, "README.md", "exec")
+        compile(call, "tour.md", "exec")
         assert call.partition("  #")[0] in PAGE

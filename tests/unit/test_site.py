@@ -91,6 +91,17 @@ def test_every_built_in_has_a_page_with_all_its_parameters(site: Path) -> None:
             assert f'<span class="pre">{name}</span>' in page, f"{cls.name}: {name}"
 
 
+def test_a_page_shows_the_trigger_and_what_was_measured(site: Path) -> None:
+    text = (site / "components" / "attacks" / "blend.html").read_text(encoding="utf-8")
+    assert text.count('<figure><img src="data:image/png;base64,') == 4
+    assert ">freq-detector (BDR - control / AUROC)<" in text.replace("<p>", "").replace("</p>", "")
+    text = (site / "components" / "defenses" / "freq-detector.html").read_text(encoding="utf-8")
+    assert "<h2>Measured" in text
+    assert "<figure>" not in text
+    front = (site / "index.html").read_text(encoding="utf-8")
+    assert "freq-detector (BDR - control / AUROC)" in front
+
+
 @pytest.mark.parametrize("name", ["slimnet", "narrownet", "narrownet_x2", "airbench94", "preactresnet18", "mntd_cnn"])
 def test_every_network_has_a_page(site: Path, name: str) -> None:
     assert (site / "components" / "models" / f"{name}.html").exists()

@@ -92,7 +92,7 @@ class Log(Quiet):
     def __init__(self, progress: Progress, slots: Callable[[], int]) -> None:
         super().__init__(progress)
         self.slots = slots
-        self.told = time.monotonic()
+        self.told, self.last = time.monotonic(), ""
 
     def succeeded(self, step: Step, seconds: float) -> None:
         """Report the step and its duration."""
@@ -101,9 +101,12 @@ class Log(Quiet):
         self.tick()
 
     def tick(self) -> None:
-        """Report the remaining time at intervals of ``ETA_SECONDS``."""
-        if time.monotonic() - self.told >= ETA_SECONDS and (left := self.progress.eta(self.slots())):
-            self.told = time.monotonic()
+        """Report the remaining time at intervals of ``ETA_SECONDS``, unless it is what was said last."""
+        if time.monotonic() - self.told < ETA_SECONDS:
+            return
+        self.told, left = time.monotonic(), self.progress.eta(self.slots())
+        if left not in ("", self.last):
+            self.last = left
             self.say(left)
 
 
