@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": "plan",
     "report": "report",
     "spectrum": "spectrum",
+    "features": "features",
     "gallery": "gallery",
     "roc": "roc",
     "export": "export",
@@ -102,7 +103,7 @@ def cli() -> None:
     """
 
 
-RESUMED_BY = (["run"], ["scan"], ["spectrum"])
+RESUMED_BY = (["run"], ["scan"], ["spectrum"], ["features"])
 """Commands that store finished steps and continue from there."""
 NO_READER = 141
 """The exit code if the reader has closed the output, as given by a shell after SIGPIPE."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchkit.cli._figures import SHOWN_ONCE, computed, kept
 from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
 from benchkit.text import warn
 
 if TYPE_CHECKING:
-    from benchkit.execute.request import ExecutionOptions, Request
+    from benchkit.execute.request import Request
     from benchkit.report.figures.spectra import Panel
 
-NOT_ASKED = dict.fromkeys(("suite", "defenses", "seeds", "poison_rate", "victims", "retune", "population"))
-"""Shared options that a figure does not use."""
+NOT_ASKED = dict.fromkeys((*SHOWN_ONCE, "poison_rate"))
 
 
 @click.command("spectrum")
@@ -68,7 +67,7 @@ def cmd(
     """
     from benchkit.execute.request import ExecutionOptions
     from benchkit.execute.resolve import request
-    from benchkit.plan.spectrum import plan_spectra
+    from benchkit.plan.figures import plan_spectra
     from benchkit.report.figures import spectra
 
     spectra.require(out)
@@ -76,7 +75,7 @@ def cmd(
     asked = request(
         {**NOT_ASKED, **options, "seeds": f"{seed},", "threads": threads}, partial(plan_spectra, images=images)
     )
-    asked = _computed(asked, ExecutionOptions(jobs=jobs, quiet=quiet, threads=threads))
+    asked = computed(asked, ExecutionOptions(jobs=jobs, quiet=quiet, threads=threads))
     panels, count = _panels(asked)
     draw = spectra.overview if figure == "overview" else spectra.detail
     title = f"Mean DCT spectra: {asked.spec.datasets[0]}, {count} test images"
@@ -89,25 +88,6 @@ def cmd(
 cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
 
 
-def _computed(asked: Request, means: ExecutionOptions) -> Request:
-    """Run the missing and damaged steps."""
-    from benchkit.execute.suitability import say_notes
-    from benchkit.store.store import Damaged
-
-    asked.store.open()
-    for key in asked.plan.cells:
-        if asked.store.has("spectrum", key):
-            with contextlib.suppress(Damaged):  # this deletes the damaged artifact
-                asked.store.load("spectrum", key)
-    if not asked.plan.missing(asked.store):
-        say_notes(asked)
-        return asked
-    from benchkit.execute.session import check_models, execute
-
-    check_models(asked)
-    return execute(asked, means)[0]
-
-
 def _panels(asked: Request) -> tuple[list[Panel], int]:
     """Return the stored spectra of each attack, those of clean images first, and the number of images.
 
@@ -118,11 +98,9 @@ def _panels(asked: Request) -> tuple[list[Panel], int]:
     from benchkit.report.figures.spectra import Panel
 
     panels, count = [], 0
-    for key in asked.plan.cells:
-        if asked.store.has("spectrum", key):
-            name = asked.plan.steps[key].job.attack
-            panels.append(Panel("clean" if name == "none" else name, **asked.store.load("spectrum", key)))
-            count = asked.store.meta("spectrum", key)["info"]["images"]
+    for attack, tensors, told in kept(asked):
+        panels.append(Panel("clean" if attack == "none" else attack, **tensors))
+        count = told["images"]
     if not panels:
         raise NothingToRun("nothing to draw: every spectrum failed")
     return panels, count

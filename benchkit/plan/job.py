@@ -21,6 +21,7 @@ Stage = Literal[
     "audit",
     "retune",
     "spectrum",
+    "features",
     "cell",
     "scan",
 ]
@@ -72,7 +73,7 @@ class Job:
         poison_rate: share of the training set that is poisoned, or None.
         purpose: of a ``train`` step.
         numbers: of a step that trains some of many models, the first and the one behind the last.
-        images: of a ``spectrum`` step, how many it averages over.
+        images: of a ``spectrum`` or ``features`` step, how many it looks at.
         population: of a cell, how many models of each kind are judged; 0: it judges none.
         others: of a cell, the datasets that its defense also learns from.
     """

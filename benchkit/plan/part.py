@@ -15,7 +15,7 @@ from benchkit.plan.steps import Plan, Step
 from benchkit.spec.spec import Spec
 from benchkit.training.recipes import Recipe
 
-GOALS = ("cell", "spectrum")
+GOALS = ("cell", "spectrum", "features")
 """Stages whose steps are what a plan is made for."""
 
 

@@ -17,6 +17,7 @@ from benchkit.stages.data import make_data
 from benchkit.stages.defense import make_audit, make_fit, make_prepare, make_score
 from benchkit.stages.describe import acting, describe, moment, parent_costs
 from benchkit.stages.ensembles import make_population, make_shadows
+from benchkit.stages.features import make_features
 from benchkit.stages.predictions import make_judge
 from benchkit.stages.retune import make_retune
 from benchkit.stages.spectrum import make_spectrum
@@ -64,6 +65,7 @@ STAGES: dict[str, Callable[[Task], Result]] = {
     "audit": make_audit,
     "retune": make_retune,
     "spectrum": make_spectrum,
+    "features": make_features,
 }
 
 

@@ -1,4 +1,4 @@
-"""The plan behind ``benchkit spectrum``: one step an attack, with the crafting it needs and nothing else."""
+"""The plans behind figures: a step for each attack, with what it reads, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.errors import SpecError
 from benchkit.plan.fingerprint import identified
-from benchkit.plan.job import DATA
+from benchkit.plan.job import DATA, VICTIM
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec
@@ -27,15 +27,37 @@ def plan_spectra(
     Raises:
         SpecError: when the spec has more than one dataset, model or seed: a figure shows one.
     """
+    panels = _panels(spec, fingerprints, model_code)
+    for attack in dict.fromkeys([NoAttack(), *spec.attacks]):
+        panels.spectrum(attack, images)
+    return panels.plan
+
+
+def plan_features(
+    spec: Spec, fingerprints: Mapping[Dataset, str], model_code: Callable[[str], str], images: int
+) -> Plan:
+    """Lay out one ``features`` step for each attack, with its victim; they are the plan's targets.
+
+    Args:
+        images: test images of each kind; all of them where there are fewer.
+
+    Raises:
+        SpecError: when the spec has more than one dataset, model, seed or poison rate: a figure shows one.
+    """
+    if len(spec.poison_rates) != 1:
+        raise SpecError(f"a figure shows one poison rate, got {len(spec.poison_rates)}: draw one figure for each")
+    panels = _panels(spec, fingerprints, model_code)
+    for attack, rate in panels.attacks():
+        panels.features(attack, rate, images)
+    return panels.plan
+
+
+def _panels(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: Callable[[str], str]) -> _Panels:
     for noun, named in (("dataset", spec.datasets), ("model", spec.models), ("seed", spec.seeds)):
         if len(named) != 1:
             raise SpecError(f"a figure shows one {noun}, got {len(named)}: draw one figure for each")
-    made = Plan()
     (dataset,), (model,), (seed,) = spec.datasets, spec.models, spec.seeds
-    corner = _Panels(made, spec, dataset, fingerprints, model, model_code, seed)
-    for attack in dict.fromkeys([NoAttack(), *spec.attacks]):
-        corner.spectrum(attack, images)
-    return made
+    return _Panels(Plan(), spec, dataset, fingerprints, model, model_code, seed)
 
 
 @dataclass
@@ -51,3 +73,10 @@ class _Panels(Planner):
         parents = {DATA: self.data(), **self.craft(attack)}
         identity = {"attack": identified(attack), "images": images, "seed": self.seed}
         self.add("spectrum", identity, parents, f"spectrum of {attack}", attack=str(attack), images=images)
+
+    def features(self, attack: Attack, rate: float, images: int) -> None:
+        """Add the step that asks a victim for its features of images with and without the trigger."""
+        parents = {DATA: self.data(), VICTIM: self.train(attack, rate), **self.craft(attack)}
+        identity = {"attack": identified(attack), "rate": rate, "images": images, **self._net(), "seed": self.seed}
+        job = {"attack": str(attack), "poison_rate": rate, "images": images}
+        self.add("features", identity, parents, f"features of {attack}", **job)
