@@ -68,8 +68,9 @@ def _read_file(folder: Path, name: str) -> Record | None:
         record = parse(json.loads(files.read(f"{folder}/{name}", files.RECORD)), name)
     except (OSError, ValueError, RecursionError):
         return None
-    pictures = record and Pictures(folder_of(folder / name), record.gallery)
-    return replace(record, gallery=pictures) if record and pictures else record
+    if record is None or not record.gallery:
+        return record
+    return replace(record, gallery=Pictures(folder_of(folder / name), record.gallery))
 
 
 def _ignored_line(ignored: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -195,18 +196,21 @@ def _pictures(cell: Cell) -> dict[str, Any]:
     return next(({"pictures": {"seed": seed, "gallery": gallery}} for seed, gallery in found if gallery), {})
 
 
+SPENT = ("peak_device_mb", "peak_mb", "seconds")
+
+
 def _mean_costs(cell: Cell) -> dict[str, dict[str, float]]:
     """Return what each stage cost, by its role, as means over the seeds that tell it."""
-    found: dict[str, dict[str, list[float]]] = {}
+    spent = defaultdict[tuple[str, str], list[float]](list)
     for record in cell.records:
-        for stage, spent in record.costs.items():
-            for name in ("seconds", "peak_mb", "peak_device_mb") if isinstance(spent, dict) else ():
-                if _is_number(spent.get(name)):
-                    found.setdefault(printable(str(stage)), {}).setdefault(name, []).append(float(spent[name]))
-    return {
-        stage: {name: round(sum(values) / len(values), 3) for name, values in spent.items()}
-        for stage, spent in sorted(found.items())
-    }
+        for stage, costs in record.costs.items():
+            for name in SPENT if isinstance(costs, dict) else ():
+                if _is_number(value := costs.get(name)):
+                    spent[stage, name].append(float(value))
+    found: dict[str, dict[str, float]] = {}
+    for (stage, name), values in sorted(spent.items()):
+        found.setdefault(printable(stage), {})[name] = round(sum(values) / len(values), 3)
+    return found
 
 
 def _is_number(value: object) -> bool:
