@@ -18,7 +18,7 @@ project_copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "benchkit_pages"]
-exclude_patterns = ["_build", "components/_matrix.md"]
+exclude_patterns = ["_build", "components/_matrix.md", "components/_site"]
 highlight_language = "text"
 smartquotes = False  # "--population" is an option, not a dash
 
@@ -35,6 +35,7 @@ napoleon_custom_sections = [("Class attributes", "params_style")]
 html_theme = "furo"
 html_title = f"benchkit {version}"
 html_static_path = ["_static"]
+html_extra_path = ["components/_site"]
 html_css_files = ["benchkit.css"]
 html_copy_source = False
 html_show_copyright = False

@@ -13,6 +13,10 @@ import measured
 import suite_pages
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from benchkit.leaderboard.site import build
+from benchkit.leaderboard.track import ABOUT, tracks_of
 
 MIRRORED = {
     "experiments": "benchmarks/experiments/README.md",
@@ -63,6 +67,13 @@ def write_pages(app: Sphinx) -> None:
         path.unlink()
 
 
+def write_leaderboard(app: Sphinx, config: Config) -> None:
+    """Build the leaderboard's own site, which is copied beside the pages."""
+    root = Path(app.srcdir).parent
+    tracks = tracks_of(measured.records(root), root / measured.LEADERBOARD / ABOUT)
+    build(tracks, root / "docs" / "components" / "_site" / "leaderboard")
+
+
 def led(text: str, folder: Path, docs: Path) -> str:
     """Return Markdown from a file in ``folder``: its links lead to pages, or become text where a file has no page."""
     pages = {(docs.parent / path).resolve(): name for name, path in MIRRORED.items()}
@@ -107,6 +118,7 @@ def spell_paths(app: Sphinx, context: click.Context, lines: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Join the build."""
+    app.connect("config-inited", write_leaderboard, priority=100)  # before Sphinx looks whether it is there
     app.connect("builder-inited", write_pages)
     app.connect("source-read", mirror)
     app.connect("doctree-resolved", mark_numbers)

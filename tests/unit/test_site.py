@@ -102,6 +102,12 @@ def test_a_page_shows_the_trigger_and_what_was_measured(site: Path) -> None:
     assert "freq-detector (BDR - control / AUROC)" in front
 
 
+def test_the_leaderboard_of_the_committed_records_is_part_of_it(site: Path) -> None:
+    index = (site / "leaderboard" / "index.html").read_text(encoding="utf-8")
+    assert "scenes, narrownet, fast, 10 % poisoned" in index
+    assert 'href="leaderboard/index.html"' in (site / "leaderboard.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["slimnet", "narrownet", "narrownet_x2", "airbench94", "preactresnet18", "mntd_cnn"])
 def test_every_network_has_a_page(site: Path, name: str) -> None:
     assert (site / "components" / "models" / f"{name}.html").exists()
