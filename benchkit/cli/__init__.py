@@ -29,6 +29,7 @@ COMMANDS = {
     "gallery": "gallery",
     "roc": "roc",
     "export": "export",
+    "import": "importing",
     "leaderboard": "leaderboard",
     "scan": "scan",
     "suites": "suites",

@@ -25,7 +25,8 @@ def component_id(component: Component, method: Method | None = None) -> dict[str
     params |= {name: component_id(one, method) for name, one in component.nested().items() if name in params}
     code = type(component).__dict__.get("version") or code_of(*_lineage(type(component)))
     shared = component.prepared_as if method == "prepare" else ""
-    return {"name": shared or component.name, "params": params, "code": code}
+    named = {"files": content} if (content := component.content()) else {}
+    return {"name": shared or component.name, "params": params, "code": code, **named}
 
 
 def _params(component: Component, method: Method | None) -> dict[str, Any]:
