@@ -145,7 +145,7 @@ def _label(cls: type[Any]) -> str:
     if issubclass(cls, AttackWrapper):
         return "wraps another attack"
     if issubclass(cls, Attack):
-        return "benign row" if cls.benign else f"{cls.label_policy} labels"
+        return "benign row" if cls.benign else f"{cls().label_policy} labels"
     return str(cls.kind) if issubclass(cls, Defense) else ""
 
 
