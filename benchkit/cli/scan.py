@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from benchkit.cli._scan_common import trimmed
+from benchkit.cli._scan_data import data
 from benchkit.cli._scan_images import images
 from benchkit.cli._scan_model import model
 
@@ -18,5 +19,5 @@ def cmd() -> None:
     """
 
 
-for one in (images, model):
+for one in (images, data, model):
     cmd.add_command(trimmed(one))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchkit.scan.images import Scan, Scored
+    from benchkit.scan.labelled import Labelled
     from benchkit.scan.model import Judged
+    from benchkit.scan.rows import Row
 
 SIDE, LABEL, MARGIN = 128, 30, 8
 """Sizes of a cell in pixels: the longer side of its image, its two lines of text, the space around it."""
@@ -47,6 +50,25 @@ def _scored(found: Scan, root: Path, one: Scored) -> Tile:
     """Return the photograph as it is in its file, with its score, and the share of clean ones below it."""
     head = f"{one.score:.2f} > {found.percentile(one.score):.1f}%"
     return Tile(original(root / one.picture.file) or one.pixels, head, one.picture.file, one.score > found.threshold)
+
+
+def draw_rows(rows: Iterable[Row], suspects: Labelled, root: Path, path: Path) -> None:
+    """Write a PNG of rows of a training set below ``root``, at most 200; what a filter drops has a red frame.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    with strict():
+        tiles = [
+            Tile(
+                original(root / row.file) or suspects.split.images[row.number],
+                f"{row.label[:LETTERS]} > {row.mean:.1f}%",
+                Path(row.file).name,
+                bool(row.flagged_by),
+            )
+            for row in islice(rows, MOST)
+        ]
+    write(path, drawn(tiles))
 
 
 def draw_images(verdicts: Iterable[Judged], path: Path) -> list[str]:
