@@ -14,7 +14,7 @@ from benchkit.components.baseline import NoAttack
 from benchkit.components.wrapper import AttackWrapper
 from benchkit.contracts.attack import Attack, CoverImages, SourceClasses, StrengthAtTest
 from benchkit.contracts.data import Data, Poisoned, Source, Split, Tensors
-from benchkit.contracts.dataset import Dataset
+from benchkit.contracts.dataset import Dataset, UnlabelledFolder
 from benchkit.contracts.defense import CleanImages, Defense, Thresholded
 from benchkit.contracts.hookspecs import hookimpl
 from benchkit.contracts.kinds import (
@@ -84,6 +84,7 @@ __all__ = [
     "Thresholded",
     "Trained",
     "TrainingFilter",
+    "UnlabelledFolder",
     "Verdict",
     "__version__",
     "cover_rows",

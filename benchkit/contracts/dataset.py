@@ -42,3 +42,14 @@ class Dataset(Component, ABC):
     def fingerprint(self, source: Source) -> str:
         """Return text that changes when the files of the dataset change (default: there are no files)."""
         return ""
+
+
+@dataclass(frozen=True)
+class UnlabelledFolder(Dataset, ABC):
+    """The base of a dataset of all images below a folder, without labels: a scan's ``--clean FOLDER`` stands for it.
+
+    Its ``load`` puts every image into the training split, as class 0 of one, and some of them into the test split.
+    """
+
+    root: str = param("", "folder of images; its subfolders count, too")
+    size: int = param(32, "side of the square images", ge=8)

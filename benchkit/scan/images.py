@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +20,11 @@ from benchkit.errors import DataError, SpecError, plugin_errors
 from benchkit.files import Passed
 from benchkit.measure.rates import mean
 from benchkit.ops.imagefiles import LOSSY, strict
-from benchkit.protocol import generator
+from benchkit.protocol import cutoff_at, generator
 from benchkit.scan.files import Picture, pictures
 from benchkit.scan.prepare import printable
+from benchkit.scan.sample import Sample
+from benchkit.scan.sticker import TOP, with_sticker
 from benchkit.spec.spec import component
 from benchkit.stages.scenes import defender
 
@@ -31,10 +33,8 @@ if TYPE_CHECKING:
     from benchkit.contracts.scene import Scene
     from benchkit.stages.workspace import Task
 
-SAMPLE = 200
-"""Number of images for the control figures."""
 FAULTS = 1000
-"""Number of unreadable files that are listed by name; others are only counted."""
+"""Number of unreadable files that are listed by name, and of sizes; others are only counted."""
 CONTROLS = {"jpeg_75": "control:jpeg=75", "one_grey_level_of_noise": "control:noise=1", "resize": "control:resize"}
 
 
@@ -60,17 +60,21 @@ class Scan:
         threshold: the score above which an image is flagged.
         allowed: share of clean images expected above it; measured on clean images if the threshold is argmax.
         shape: (C, H, W) of the images that the detector learned from.
+        clean: scores of clean images, from which the threshold comes, float64 (M,), sorted.
         images, flagged, resized, lossy, unreadable: numbers of images.
+        sizes: number of images by (width, height).
         passed: skipped files.
         top: the most suspicious images, most suspicious first.
         faults: files that could not be read (only some of them if there are very many).
         sampled: number of images of the control figures.
         controls: share of them that is flagged unchanged, and after each harmless processing.
+        stickers: share of them that comes into the top tenth of all of them when it alone has a sticker.
     """
 
     threshold: float
     allowed: float
     shape: tuple[int, int, int]
+    clean: Tensor
     images: int = 0
     flagged: int = 0
     resized: int = 0
@@ -81,6 +85,18 @@ class Scan:
     faults: list[Picture] = field(default_factory=list)
     sampled: int = 0
     controls: dict[str, float] = field(default_factory=dict)
+    stickers: float = 0.0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    @property
+    def usual(self) -> tuple[int, int]:
+        """The most frequent width and height."""
+        return self.sizes.most_common(1)[0][0]
+
+    def percentile(self, score: float) -> float:
+        """Return the percentage of clean images with a lower score; half of those with the same one count."""
+        below, upto = (float((self.clean < score).double().mean()), float((self.clean <= score).double().mean()))
+        return 50 * (below + upto)
 
 
 class Scanner:
@@ -91,11 +107,13 @@ class Scanner:
         self.scene: Scene = defender(task, "threshold", fit=False)
         with plugin_errors(defense.name):
             self.threshold = checks.number(defense.name, "cutoff", defense.cutoff(self._scene("threshold")))
-            self.allowed = self._expected() if defense.threshold == ARGMAX else defense.allowed_fpr
+            self.clean = self._clean()
+        self.allowed = mean(self.clean > self.threshold) if defense.threshold == ARGMAX else defense.allowed_fpr
 
-    def _expected(self) -> float:
-        """Return the share of the detector's own clean images above the threshold."""
-        return mean(self.defense.calibration(self._scene("calibration")).cpu() > self.threshold)
+    def _clean(self) -> Tensor:
+        """Return the scores of the detector's own clean images, sorted."""
+        scores = plain(self.defense.calibration(self._scene("calibration")))
+        return checks.scores(self.defense.name, "calibration", scores, len(scores)).cpu().double().sort().values
 
     def _scene(self, purpose: str) -> Scene:
         return replace(self.scene, rng=generator(self.seed, "defender", purpose))
@@ -110,6 +128,11 @@ class Scanner:
     def flagged(self, images: Tensor) -> float:
         """Return the share of images above the threshold."""
         return mean(self.scores(images) > self.threshold)
+
+    def stickers(self, images: Tensor) -> float:
+        """Return the share of images whose score, with a sticker, is in the top tenth of theirs without."""
+        worse = self.scores(with_sticker(images, generator(self.seed, "defender", "sticker")))
+        return mean(worse > cutoff_at(self.scores(images), TOP))
 
     def processed(self, images: Tensor, control: str) -> Tensor:
         """Return images after a harmless processing."""
@@ -127,8 +150,8 @@ def scan(scanner: Scanner, root: Path, most: int) -> Scan:
     Raises:
         DataError: if there is no image, or none can be read.
     """
-    found = Scan(scanner.threshold, scanner.allowed, scanner.scene.shape)
-    sample = _Sample(scanner.seed)
+    found = Scan(scanner.threshold, scanner.allowed, scanner.scene.shape, scanner.clean)
+    sample = Sample(scanner.seed)
     with strict():
         for some in pictures(root, found.shape, found.passed):
             readable = _sorted_out(found, some)
@@ -137,7 +160,8 @@ def scan(scanner: Scanner, root: Path, most: int) -> Scan:
     _require_images(found, root)
     found.top.sort(reverse=True)
     found.sampled = len(sample.kept)
-    found.controls = dict(_controls(scanner, torch.stack(sample.kept)))
+    images = torch.stack(sample.kept)
+    found.controls, found.stickers = dict(_controls(scanner, images)), scanner.stickers(images)
     return found
 
 
@@ -149,13 +173,14 @@ def _sorted_out(found: Scan, some: list[Picture]) -> list[Picture]:
     return [one for one in some if one.pixels is not None]
 
 
-def _take(found: Scan, scanner: Scanner, readable: list[Picture], sample: _Sample, most: int) -> None:
+def _take(found: Scan, scanner: Scanner, readable: list[Picture], sample: Sample, most: int) -> None:
     _, height, width = found.shape
     images = torch.from_numpy(np.stack([one.pixels for one in readable if one.pixels is not None]))
     images = images.permute(0, 3, 1, 2).contiguous()
     scores = scanner.scores(images)
     found.flagged += int((scores > found.threshold).sum())
     found.resized += sum(one.size != (width, height) for one in readable)
+    found.sizes.update(one.size for one in readable if one.size in found.sizes or len(found.sizes) < FAULTS)
     found.lossy += sum(one.form in LOSSY for one in readable)
     for image, picture, score in zip(images, readable, scores.tolist(), strict=True):
         sample.offer(image)
@@ -187,21 +212,6 @@ def _controls(scanner: Scanner, images: Tensor) -> Iterator[tuple[str, float]]:
     yield "as_they_are", scanner.flagged(images)
     for name, control in CONTROLS.items():
         yield name, scanner.flagged(scanner.processed(images, control))
-
-
-class _Sample:
-    """A uniform sample of a stream of unknown length (Vitter, 1985, algorithm R)."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng, self.seen, self.kept = random.Random(seed), 0, list[Tensor]()
-
-    def offer(self, image: Tensor) -> None:
-        """Take an image into the sample with the right probability."""
-        self.seen += 1
-        if len(self.kept) < SAMPLE:
-            self.kept.append(image.clone())
-        elif (place := self.rng.randrange(self.seen)) < SAMPLE:
-            self.kept[place] = image.clone()
 
 
 def require_input_detector(defense: object) -> InputDetector:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchkit.contracts import checks
@@ -18,7 +17,6 @@ from benchkit.records.metrics import by_chance
 from benchkit.scan.accuracy import Accuracy, of_shadows
 from benchkit.scan.prepare import printable, task_of
 from benchkit.scan.verdict import csv_of
-from benchkit.scan.weights import classifier, read_weights
 from benchkit.stages.scenes import defender
 
 if TYPE_CHECKING:
@@ -132,24 +130,6 @@ def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector
     if not defenses:
         raise SpecError("no model detector was asked for: name one, such as neural-cleanse, with --defense")
     return tuple(one for one in defenses if isinstance(one, ModelDetector))
-
-
-def suspect(task: Task, path: Path, pickled: bool) -> tuple[Classifier, list[str]]:
-    """Return the classifier in a file, and sentences on how it was read.
-
-    Raises:
-        DataError, SpecError: if the file, the architecture and the clean dataset do not match.
-    """
-    found = read_weights(path, pickled)
-    clean = task.data.train.images
-    sides = "x".join(map(str, clean.shape[1:]))
-    what = f"{task.job.model} for {len(task.data.classes)} classes of {sides} images, as in {task.job.dataset}"
-    model, guessed, said = classifier(found, task.network(), clean, what)
-    note = (
-        f"the weights contain no normalisation: mean and standard deviation of {task.job.dataset} are used, and every "
-        "score is wrong if the model was trained with others"
-    )
-    return model, [*said, *([note] if guessed else [])]
 
 
 def judge(asked: Request, workspace: Workspace, model: Classifier) -> list[Judged]:

@@ -9,19 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchkit.scan.prepare import printable
+from benchkit.scan.worth import sides, worth
 
 if TYPE_CHECKING:
+    from benchkit.scan.clean import Clean
     from benchkit.scan.images import Scan, Scored
 
 Rows = Sequence[Mapping[str, Any]]
 Asked = Mapping[str, Any]
-"""The request: ``path``, ``defense``, ``clean`` (a dataset), ``named`` (whether --clean was given), ``seed``."""
+"""The request: ``path``, ``defense``, ``clean`` (a dataset), ``seed``."""
 SPOKEN = {"jpeg_75": "JPEG 75", "one_grey_level_of_noise": "one grey level of noise", "resize": "resizing"}
 
 
-def notes(found: Scan, asked: Asked) -> list[str]:
-    """Return the notes of a scan, the most important first."""
-    return [*_finding(found, asked), *_limits(found, asked), *_passed(found)]
+def notes(found: Scan, asked: Asked, trusted: Clean) -> list[str]:
+    """Return the notes of a scan: first what its scores are worth."""
+    said = [trusted.said] if trusted.said else []
+    return [worth(found, trusted).why, *said, *_finding(found, asked), *_limits(found, trusted), *_passed(found)]
 
 
 def _finding(found: Scan, asked: Asked) -> list[str]:
@@ -39,25 +42,28 @@ def _finding(found: Scan, asked: Asked) -> list[str]:
     return [told, control]
 
 
-def _limits(found: Scan, asked: Asked) -> list[str]:
-    said = []
-    if not asked["named"]:
+def _limits(found: Scan, trusted: Clean) -> list[str]:
+    said, sizes = [], trusted.sizes
+    if found.resized and not (sizes and sizes.others(found.shape)):
         said.append(
-            f"the detector learned from {asked['clean']}, the default of --clean: a detector that learned from "
-            "other kinds of images is wrong about yours"
+            f"{found.resized} of {found.images} images were resized to {sides(found.shape)}: their scores are "
+            "unreliable, since resizing hides traces of a trigger"
         )
-    if found.resized:
-        size = f"{found.shape[2]}x{found.shape[1]}"
+    elif found.resized:
         said.append(
-            f"{found.resized} of {found.images} images were resized to {size}: their scores are unreliable, since "
-            "resizing hides traces of a trigger"
+            f"{found.resized} of {found.images} images were resized to {sides(found.shape)}, as clean ones were"
         )
-    if found.lossy:
+    if found.lossy and not (sizes and sizes.lossy):
         said.append(
             f"{found.lossy} of {found.images} images are JPEG, WebP or AVIF: their scores are unreliable, since "
             "compression leaves traces of its own"
         )
-    return [*said, "an image that is not flagged is not proven clean: triggers that this detector cannot see exist"]
+    few = f"percentiles are among the scores of {len(found.clean)} clean images"
+    return [
+        *said,
+        few,
+        "an image that is not flagged is not proven clean: triggers that this detector cannot see exist",
+    ]
 
 
 def _passed(found: Scan) -> list[str]:
@@ -66,11 +72,12 @@ def _passed(found: Scan) -> list[str]:
     return said + ([f"passed over: {parts}"] if parts else [])
 
 
-def to_json(found: Scan, asked: Asked) -> str:
+def to_json(found: Scan, asked: Asked, trusted: Clean) -> str:
     """Return all results, for programs; names are escaped only as in JSON."""
     counts = {name: getattr(found, name) for name in ("images", "flagged", "resized", "lossy", "unreadable")}
     told = {
         **asked,
+        "usable": worth(found, trusted).usable,
         "shape": list(found.shape),
         "threshold": found.threshold,
         "allowed_fpr": found.allowed,
@@ -80,7 +87,9 @@ def to_json(found: Scan, asked: Asked) -> str:
         "symbolic_links": found.passed.links,
         "control_images": found.sampled,
         "flagged_after": found.controls,
-        "notes": notes(found, asked),
+        "in_top_tenth_with_a_sticker": found.stickers,
+        "clean_images": len(found.clean),
+        "notes": notes(found, asked, trusted),
         "top": [_row(found, one) for one in found.top],
         "unreadable_files": [{"file": one.file, "why": one.fault} for one in found.faults],
     }
@@ -92,6 +101,7 @@ def _row(found: Scan, one: Scored) -> dict[str, Any]:
     return {
         "file": picture.file,
         "score": one.score,
+        "clean_percentile": round(found.percentile(one.score), 2),
         "verdict": "flagged" if one.score > found.threshold else "passed",
         "width": picture.size[0],
         "height": picture.size[1],
@@ -102,22 +112,23 @@ def _row(found: Scan, one: Scored) -> dict[str, Any]:
 def _rows(found: Scan) -> list[dict[str, Any]]:
     """Return rows of printable text: the most suspicious images, then unreadable files."""
     rows = [{**_row(found, one), "file": printable(one.picture.file)} for one in found.top]
-    blank = {"score": "", "width": "", "height": "", "format": ""}
+    blank = {"score": "", "clean_percentile": "", "width": "", "height": "", "format": ""}
     return rows + [
         {**blank, "file": printable(one.file), "verdict": f"unreadable: {printable(one.fault)}"} for one in found.faults
     ]
 
 
-COLUMNS = ("file", "score", "verdict", "width", "height", "format")
+COLUMNS = ("file", "score", "clean_percentile", "verdict", "width", "height", "format")
 
 
 def to_csv(found: Scan) -> str:
     """Return the rows as CSV; a name that a spreadsheet would read as a formula gets the prefix ``./``."""
-    rows = [{**row, "file": _no_formula(row["file"])} for row in _rows(found)]
+    rows = [{**row, "file": no_formula(row["file"])} for row in _rows(found)]
     return csv_of(rows, COLUMNS)
 
 
-def _no_formula(name: str) -> str:
+def no_formula(name: str) -> str:
+    """Return a name that no spreadsheet reads as a formula."""
     return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
@@ -134,9 +145,13 @@ def to_table(found: Scan) -> str:
     """Return the rows as a table."""
     from tabulate import tabulate
 
-    rows = _rows(found)
-    shown = [(row["file"], f"{row['score']:.3f}" if row["format"] else "", row["verdict"], _kind(row)) for row in rows]
-    return tabulate(shown, headers=("file", "score", "verdict", "image"), disable_numparse=True) + "\n"
+    shown = [(row["file"], *_scored(row), row["verdict"], _kind(row)) for row in _rows(found)]
+    heads = ("file", "score", "above of clean", "verdict", "image")
+    return tabulate(shown, headers=heads, disable_numparse=True) + "\n"
+
+
+def _scored(row: Mapping[str, Any]) -> tuple[str, str]:
+    return (f"{row['score']:.3f}", f"{row['clean_percentile']:.1f}%") if row["format"] else ("", "")
 
 
 def _kind(row: Mapping[str, Any]) -> str:

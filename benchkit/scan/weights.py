@@ -137,8 +137,10 @@ def _legacy_pickles(file: BinaryIO) -> Iterator[Any]:
         yield pickletools.genops(file)
 
 
-def classifier(found: Any, net: nn.Module, clean: Tensor, what: str) -> tuple[Classifier, bool, list[str]]:
-    """Return the weights as a classifier, whether its normalisation is that of the clean images, and notes.
+def classifier(
+    found: Any, net: nn.Module, clean: Tensor, what: str, normal: tuple[Tensor, Tensor] | None = None
+) -> tuple[Classifier, bool, list[str]]:
+    """Return the weights as a classifier, whether its normalisation is not in the file, and notes.
 
     Args:
         found: the content of the file: a state dict as saved by benchkit (``net.*``, ``mean``, ``std``) or that of the
@@ -146,6 +148,7 @@ def classifier(found: Any, net: nn.Module, clean: Tensor, what: str) -> tuple[Cl
         net: the architecture, with any weights; it becomes part of the classifier.
         clean: uint8 (N, C, H, W), training images of the clean dataset.
         what: the architecture and its purpose, in words.
+        normal: mean and standard deviation, float (C,), of weights without them; by default those of ``clean``.
 
     Raises:
         DataError: in one sentence that lists all mismatches.
@@ -161,7 +164,7 @@ def classifier(found: Any, net: nn.Module, clean: Tensor, what: str) -> tuple[Cl
     chosen, *others = fitting
     net.load_state_dict({name: one.reshape(wanted[name].shape) for name, one in chosen.own.items()}, strict=False)
     said = chosen.normalisation()
-    mean, std = said or statistics(clean)
+    mean, std = said or normal or statistics(clean)
     _require_normalisation(mean, std, clean.shape[1])
     model = Classifier(net, mean.clone().to(clean.device), std.clone().to(clean.device))
     return model, said is None, [_which(chosen, others)] if others else []

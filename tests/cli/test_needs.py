@@ -98,6 +98,6 @@ def test_show_says_what_is_needed(benchkit_cli: Cli) -> None:
 
 
 def test_a_scan_of_images_has_no_victim_to_ask(benchkit_cli: Cli, tmp_path: Path) -> None:
-    ran = benchkit_cli("scan", "images", tmp_path, "--defense", "asker", *NEEDY)
+    ran = benchkit_cli("scan", "images", tmp_path, "--clean", "scenes", "--defense", "asker", *NEEDY)
     assert ran.code == 2
     assert "asker needs the predictions of a model" in ran.err

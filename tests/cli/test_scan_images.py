@@ -20,10 +20,10 @@ def test_the_stamped_images_come_first_and_the_exit_code_says_so(scan_images: Cl
     ran = scan_images(stamped_folder, "--top", "4")
     assert ran.code == 1, ran.err
     lines = ran.out.splitlines()
-    assert [line.split()[:3] for line in lines[2:5]] == [
-        ["27.png", "240.000", "flagged"],
-        ["a/b/17.png", "220.000", "flagged"],
-        ["a/07.png", "200.000", "flagged"],
+    assert [line.split()[:4] for line in lines[2:5]] == [
+        ["27.png", "240.000", "100.0%", "flagged"],
+        ["a/b/17.png", "220.000", "100.0%", "flagged"],
+        ["a/07.png", "200.000", "100.0%", "flagged"],
     ]
     assert "passed" in lines[5]
     assert len(lines) == 6
@@ -50,7 +50,8 @@ def test_json_says_what_the_scan_can_and_cannot_tell(scan_images: Cli, stamped_f
     assert after["one_grey_level_of_noise"] == pytest.approx(0.1)
     assert [row["file"] for row in found["top"]] == ["27.png", "a/b/17.png"]
     assert found["top"][0] == {
-        "file": "27.png", "score": 240.0, "verdict": "flagged", "width": 12, "height": 12, "format": "PNG",
+        "file": "27.png", "score": 240.0, "clean_percentile": 100.0, "verdict": "flagged",
+        "width": 12, "height": 12, "format": "PNG",
     }  # fmt: skip
 
 
@@ -94,11 +95,13 @@ def test_what_run_learned_serves_a_scan_and_damage_is_repaired(
     assert again.out == first.out
 
 
-def test_without_clean_images_of_ones_own_it_warns(scan_images: Cli, tmp_path: Path) -> None:
+def test_without_clean_images_nothing_is_learned_and_one_sentence_says_what_to_give(
+    scan_images: Cli, tmp_path: Path
+) -> None:
     ran = scan_images(folder_of_one(tmp_path, cornered(size=32)), clean=None)
-    assert ran.code in (0, 1), ran.err
-    assert "learned from scenes" in ran.err
-    assert "wrong about yours" in ran.err
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: say what clean images look like: --clean FOLDER")
+    assert not (tmp_path / "results").exists()
 
 
 def test_resized_and_compressed_images_are_said_to_be_unreliable(scan_images: Cli, tmp_path: Path) -> None:
@@ -149,6 +152,16 @@ def test_the_sheet_shows_the_most_suspicious_framed_in_red(
         assert drawn.getpixel((8 + 127, 8 + 127)) == (240, 240, 240)
     assert [red > green + 100 for red, green, _ in frames] == [True] * 3 + [False] * 3
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 7
+
+
+def test_the_sheet_shows_photographs_as_they_are_in_their_files(scan_images: Cli, tmp_path: Path) -> None:
+    wide = Image.new("RGB", (480, 120), (60, 60, 60))
+    wide.paste((200, 0, 0), (0, 0, 240, 120))
+    sheet = tmp_path / "sheet.png"
+    assert scan_images(folder_of_one(tmp_path, wide), "--sheet", sheet).code in (0, 1)
+    with Image.open(sheet) as drawn:
+        assert [drawn.getpixel((8 + x, 8 + 16)) for x in (20, 120)] == [(200, 0, 0), (60, 60, 60)]
+        assert drawn.getpixel((8 + 64, 8 + 60)) == (255, 255, 255), "the photograph is four times as wide as high"
 
 
 def test_size_is_the_clean_datasets_parameter(scan_images: Cli, tmp_path: Path) -> None:
