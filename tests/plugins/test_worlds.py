@@ -123,7 +123,7 @@ TABLE: Mapping[str, Row] = {
         },
         rate=0.1,  # it asks for 0.05, by a threshold that half of the hold-out sets
     ),
-    "dp-loss": Row(finds=POISONS, rate=0.15),  # it drops this share of every set
+    "dp-loss": Row(finds=POISONS, rate=0.15, seeds=1),  # it drops this share of every set, whatever is in it
     "freq-detector:rounds=2": Row(
         finds={"natural"},
         blind=dict.fromkeys(BACKDOORS - {"natural"}, UNNATURAL),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -120,16 +121,22 @@ class PlantedWorld:
             BenchkitError: if the defense refuses the images of this world.
             ContractError: if it violates its contract.
         """
+        return self._measured(defense, self._scenes(defense))
+
+    def _scenes(self, defense: Defense) -> Callable[..., Scene]:
+        """Return what makes the scenes of a defense that has prepared."""
         refusal = defense.check(self.shape, self.classes)
         if refusal:
             raise BenchkitError(f"{defense} cannot run in {self.name}: {refusal}")
-        ready = self._ready(defense)
-        scene_for = functools.partial(self._scene, defense, prepared=ready)
+        return functools.partial(self._scene, defense, prepared=self._ready(defense))
+
+    def _measured(self, defense: Defense, scene_for: Callable[..., Scene]) -> dict[str, float]:
         before: dict[str, Any] = {}
         if isinstance(defense, ModelDetector):  # it fits each model that it judges
             before = self._audits(defense, scene_for)
         else:
-            scene_for = functools.partial(scene_for, fitted=self._learned(defense, ready))
+            fit = scene_for("fit")
+            scene_for = functools.partial(scene_for, fitted=fitted(defense, fit) if defense.fits() else {})
         if isinstance(defense, InputDetector):
             images = self.test.images
             before = {"scored": CleanScores(images, *clean_scores(defense, scene_for, images))}
@@ -147,13 +154,13 @@ class PlantedWorld:
         """
         if self.benign:
             raise BenchkitError(f"nothing is planted in {self.name}: ask for false_alarms")
-        metrics = self.report(defense)
+        if isinstance(defense, ModelDetector):  # what it says of the benign model is not asked
+            return _judged(defense, self._scenes(defense)).flagged() == 1
+        metrics = self._asked(defense)
         if isinstance(defense, InputDetector):
             return min(metrics["auroc"], metrics["bdr"]) >= FOUND
         if isinstance(defense, TrainingFilter):
             return metrics["recall"] >= FOUND
-        if isinstance(defense, ModelDetector):
-            return metrics["bdr"] == 1
         return metrics["asr"] <= LEFT and metrics["c_acc"] >= FOUND
 
     def false_alarms(self, defense: Defense) -> float:
@@ -162,10 +169,24 @@ class PlantedWorld:
         The share of clean test images that an input detector flags, of clean training rows that a filter drops, or of
         benign models (there is one) that a model detector flags; for the other kinds, the C-Acc that is lost.
         """
-        metrics = self.report(defense)
+        metrics = self._asked(defense)
         if isinstance(defense, InputPurifier | RobustTraining | ModelRepair):
             return max(0.0, self.clean_accuracy() - metrics["c_acc"])
         return metrics["fpr"]
+
+    def _asked(self, defense: Defense) -> dict[str, float]:
+        """Return what ``report`` does, but nothing is trained on what a filter keeps: a model that is there stands in.
+
+        Which rows a filter drops does not follow from the model that is trained afterwards.
+        """
+
+        def without_training(purpose: str, **more: Any) -> Scene:
+            scene = scene_for(purpose, **more)
+            return replace(scene, trainer=trained) if purpose == "retrain" else scene
+
+        trained = cast("Fitter", SimpleNamespace(fit=lambda _, *how, **more: self.benign_model))
+        scene_for = self._scenes(defense)
+        return self._measured(defense, without_training if isinstance(defense, TrainingFilter) else scene_for)
 
     def truth(self, **more: Any) -> GroundTruth:
         """Return what only a measurement may see, with other fields if they are given."""
