@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fixture_types import Cli, Comparable, RecordsIn
+from once import once
 
 from benchkit.store.store import Store
 
@@ -20,13 +21,21 @@ Finished = tuple[Path, int, str, str]
 MATRIX = ("--attacks", "none,corner", "--defenses", "brightest,fine-tuning,head-mean", "--device", "cpu")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Return (results folder, exit code, stdout, stderr) of one finished run, in a process of its own."""
-    results = tmp_path_factory.mktemp("run") / "results"
-    command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *LONG, "--results", str(results)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    return results, ran.returncode, ran.stdout, ran.stderr
+@pytest.fixture(scope="session")
+def finished(shared_folder: Path) -> Finished:
+    """Return (results folder, exit code, stdout, stderr) of one finished run, in a process of its own.
+
+    Nobody adds to it: several processes look at it.
+    """
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "benchkit", "run", *MATRIX, *LONG, "--results", str(folder / "results")]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        (folder / "ended.json").write_text(json.dumps([ran.returncode, ran.stdout, ran.stderr]))
+
+    made = once(shared_folder / "run", make)
+    code, out, err = json.loads((made / "ended.json").read_text())
+    return made / "results", code, out, err
 
 
 @pytest.fixture
