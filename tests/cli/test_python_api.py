@@ -69,7 +69,7 @@ def until_a_cell_is_begun(results: Path) -> None:
     time.sleep(1)
 
 
-@pytest.mark.parametrize("how", ["file", "-c", "-"])
+@pytest.mark.parametrize("how", ["file", *(pytest.param(how, marks=pytest.mark.slow) for how in ("-c", "-"))])
 def test_a_script_needs_no_guard_and_runs_once(tmp_path: Path, how: str) -> None:
     (tmp_path / "script.py").write_text(PLAIN)
     words = {"file": [str(tmp_path / "script.py")], "-c": ["-c", PLAIN], "-": ["-"]}[how]

@@ -82,7 +82,9 @@ def check(figure: dict[str, Any]) -> None:
     assert (figure["met"] is None) == (figure["goal"] is None)
 
 
-@pytest.mark.parametrize("topic", FIGURES)
+@pytest.mark.parametrize(
+    "topic", [pytest.param(one, marks=pytest.mark.slow) if one == "startup" else one for one in FIGURES]
+)
 def test_a_topic_is_measured_beside_its_reference(
     topic: str, measure: Measure, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ def finished(benchkit_cli: Cli, tmp_path: Path) -> Path:
     return tmp_path / "r"
 
 
+@pytest.mark.slow
 def test_shadow_models_of_each_seed_are_judged_by_what_the_others_taught(
     script: Cli, finished: Path, tmp_path: Path
 ) -> None:
