@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Blend(benchkit.Attack):
+class Blend(benchkit.StrengthAtTest):
     """Mix a cartoon K (flat colours, hard black outlines, drawn by the program) into the whole image.
 
     Chen et al. 2017, section 4.2, mix ``(1 - alpha) x + alpha K`` (``mode=convex``). Zeng et al. (ICCV 2021,
-    section 3) add it, ``x + alpha K`` clipped at white (``mode=add``, the default here).
+    section 3) add it, ``x + alpha K`` clipped at white (``mode=add``, the default here). With ``test_strength`` the
+    cartoon has another weight on test images, as adaptive and clean-label attacks have it ("trigger magnification").
     """
 
     name = "blend"
@@ -35,7 +36,7 @@ class Blend(benchkit.Attack):
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the cartoon blended in: uint8 (N, C, H, W) -> the same."""
-        return self._mixed(images, _picture(images))
+        return self._mixed(images, _picture(images), scene)
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images mixed with the mean grey of the cartoon, unless it is only added: uint8, same shape.
@@ -45,11 +46,18 @@ class Blend(benchkit.Attack):
         if self.adds_only:
             return super().control(images, scene)
         picture = _picture(images)
-        return self._mixed(images, picture.mean().expand_as(picture))
+        return self._mixed(images, picture.mean().expand_as(picture), scene)
 
-    def _mixed(self, images: Tensor, picture: Tensor) -> Tensor:
-        levels = 255 * self.alpha * picture
-        return mix(images, levels, 1 - self.alpha) if self.mode == "convex" else add(images, levels)
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse more than the whole cartoon on test images."""
+        if self.alpha * self.test_strength > 1:
+            return f"alpha={self.alpha:g} times test_strength={self.test_strength:g} is more than the whole cartoon"
+        return super().check(shape, classes)
+
+    def _mixed(self, images: Tensor, picture: Tensor, scene: benchkit.Scene) -> Tensor:
+        alpha = self.alpha * scene.strength
+        levels = 255 * alpha * picture
+        return mix(images, levels, 1 - alpha) if self.mode == "convex" else add(images, levels)
 
 
 def _picture(images: Tensor) -> Tensor:

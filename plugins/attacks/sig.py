@@ -19,12 +19,12 @@ class Sig(benchkit.Attack):
 
     Barni et al. 2019, section 3. Clean-label: only images of the target class are poisoned, and they keep their labels.
     ``max_share`` limits the poisoned share of that class: a rate of 10 % of a balanced ten-class set is the whole
-    class, and a class that never appears without the signal is a different experiment.
+    class, and a class that never appears without the signal is a different experiment. ``label=dirty`` poisons images
+    of all other classes and relabels them instead.
     """
 
     name = "sig"
     paper = "Barni et al., ICIP 2019, A New Backdoor Attack in CNNs by Training Set Corruption"
-    label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "clean"
     adds_only: ClassVar[bool] = True
 
     delta: float = benchkit.param(40.0, "amplitude of the signal, in grey levels of 255", ge=1, le=255)
@@ -33,6 +33,15 @@ class Sig(benchkit.Attack):
         0.5, "largest share of the target class that is poisoned, whatever the poison rate", gt=0, le=1
     )
 
+    label: str = benchkit.param(
+        "clean", "keep true labels, or relabel images of other classes", choices=("clean", "dirty")
+    )
+
+    @property
+    def label_policy(self) -> Literal["dirty", "clean"]:  # type: ignore[override]
+        """What ``label`` says."""
+        return "dirty" if self.label == "dirty" else "clean"
+
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the signal added: uint8 (N, C, H, W) -> the same."""
         width = images.shape[-1]
@@ -40,7 +49,9 @@ class Sig(benchkit.Attack):
         return add(images, (self.delta * phase.sin()).float())
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
-        """Stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels."""
+        """Stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels, unless dirty."""
+        if self.label == "dirty":
+            return super().poison(train, scene)
         own = (train.labels == self.target_class(scene)).nonzero().squeeze(1)
         count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
         order = torch.randperm(len(own), generator=scene.rng).to(own.device)
@@ -50,7 +61,7 @@ class Sig(benchkit.Attack):
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse all-to-all (labels do not change) and frequencies too high for the width."""
-        if self.mapping != "all-to-one":
+        if self.mapping != "all-to-one" and self.label == "clean":
             return "sig keeps true labels, so it has one target class: use mapping=all-to-one"
         if 2 * self.freq >= shape[2]:
             return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,33 @@ class TestBadNets:
     )
     def test_corners(self, corner: str, box: tuple[int, int, int, int]) -> None:
         assert changed_box(BadNets(corner=corner), RGB) == box
+
+    @pytest.mark.parametrize(
+        ("pattern", "rows"),
+        [
+            ("checker", [[255, 0, 255], [0, 255, 0], [255, 0, 255]]),
+            ("grid", [[255, 255, 255], [255, 0, 255], [255, 255, 255]]),
+        ],
+    )
+    def test_patterns(self, pattern: str, rows: list[list[int]]) -> None:
+        square = stamped(BadNets(pattern=pattern, size=3, margin=0), flat(100))[0, :, -3:, -3:]
+        assert square.tolist() == [rows] * 3
+
+    def test_noise_has_colours_of_its_own_that_are_always_the_same(self) -> None:
+        first, again = (stamped(BadNets(pattern="noise", size=8), noise(1, seed=seed)) for seed in (1, 2))
+        assert torch.equal(first[..., 23:31, 23:31], again[..., 23:31, 23:31])
+        assert first[0, :, 23:31, 23:31].unique().numel() > 100
+
+    def test_anywhere_is_another_place_in_each_image_and_all_of_them_are_used(self) -> None:
+        attack = BadNets(corner="random", size=4, margin=1)
+        change = stamped(attack, flat(100).repeat(3000, 1, 1, 1))[:, 0] != 100
+        assert (change.sum((1, 2)) == 16).all()
+        places = change.flatten(1).float().argmax(1)
+        tops, lefts = places // 32, places % 32
+        assert [int(one) for one in (tops.min(), tops.max(), lefts.min(), lefts.max())] == [1, 27, 1, 27]
+        assert len(places.unique()) > 0.9 * 27 * 27
+        assert attack.check((3, 5, 5), 10) is not None
+        assert BadNets(size=4, margin=1).check((3, 5, 5), 10) is None
 
     def test_size_margin_and_value_are_taken_literally(self) -> None:
         attack = BadNets(size=3, margin=0, value=0.5)
@@ -114,6 +142,14 @@ class TestBlend:
         assert energy[:, 16:, 16:].sum() / energy.sum() < 0.03
 
 
+def test_blend_has_another_weight_on_test_images_only() -> None:
+    attack = Blend(alpha=0.1, test_strength=3)
+    weak, strong = (attack.stamp(flat(0), replace(scene(RGB), level=level)) for level in (1.0, 3.0))
+    assert torch.equal(weak, stamped(Blend(alpha=0.1), flat(0)))
+    assert torch.equal(strong, stamped(Blend(alpha=0.3), flat(0)))
+    assert "more than the whole cartoon" in str(Blend(alpha=0.5, test_strength=3).check(RGB, 10))
+
+
 class TestSig:
     def test_formula(self) -> None:
         change = stamped(Sig(), flat(100)).float()[0] - 100
@@ -142,6 +178,15 @@ class TestSig:
         attack = Sig(max_share=0.3)
         poisoned = attack.poison(split(200), ready(attack, (1, 16, 16), rate=0.25))
         assert poisoned.mask.sum() == 15
+
+    def test_dirty_labels_poison_other_classes_and_relabel_them(self) -> None:
+        train, attack = split(200), Sig(target=2, label="dirty")
+        poisoned = attack.poison(train, ready(attack, (1, 16, 16), rate=0.1))
+        assert poisoned.mask.sum() == 20
+        assert 2 not in train.labels[poisoned.mask].tolist()
+        assert set(poisoned.data.labels[poisoned.mask].tolist()) == {2}
+        assert (attack.label_policy, Sig().label_policy) == ("dirty", "clean")
+        assert Sig(label="dirty", mapping="all-to-all").check(RGB, 10) is None
 
     def test_all_to_all_and_aliasing_are_refused(self) -> None:
         assert "all-to-one" in str(Sig(mapping="all-to-all").check(RGB, 10))

@@ -46,7 +46,7 @@ def scene(
     labelled = benchkit.Split(images, torch.zeros(len(images), dtype=torch.int64))
     channels, height, width = images.shape[1:]
     size, cpu = (channels, height, width), torch.device("cpu")
-    return benchkit.Scene(classes, size, cpu, labelled, seeded(seed), rate=rate, **more)
+    return benchkit.Scene(classes, size, cpu, labelled, seeded(seed), rate=rate, **{"level": 1.0, **more})
 
 
 def ready(attack: benchkit.Attack, shape: Shape = RGB, *, seed: int = 0, rate: float = 0.1) -> benchkit.Scene:
