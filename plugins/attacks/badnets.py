@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from benchkit_plugins._shared.patches import anywhere, paste
 
 import benchkit
 
@@ -43,20 +44,13 @@ class BadNets(benchkit.Attack):
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return a copy with the square pasted in: uint8 (N, C, H, W) -> the same."""
-        home, inside = images.device, torch.arange(self.size)
         top, left = self._places(len(images), images.shape[-2:], scene)
-        rows, columns = ((first[:, None] + inside).to(home) for first in (top, left))
-        every = torch.arange(len(images), device=home)[:, None, None]
-        stamped = images.clone()
-        patch = self._patch(images.shape[1]).to(home)
-        stamped[every, :, rows[:, :, None], columns[:, None, :]] = patch.permute(1, 2, 0)
-        return stamped
+        return paste(images, self._patch(images.shape[1]), top, left)
 
     def _places(self, count: int, sides: tuple[int, ...], scene: benchkit.Scene) -> list[Tensor]:
         """Return the first row and the first column of the square in each image, int64 (N,)."""
         if self.corner == ANYWHERE:
-            room = [side - self.size - 2 * self.margin + 1 for side in sides]
-            return [self.margin + torch.randint(most, (count,), generator=scene.rng) for most in room]
+            return anywhere(count, self.size, sides, scene.rng, self.margin)
         starts = (self.corner[0] == "t", self.corner[1] == "l")
         firsts = [_start(start, self.size, self.margin, side) for start, side in zip(starts, sides, strict=True)]
         return [torch.full((count,), first) for first in firsts]
