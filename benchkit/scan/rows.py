@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from benchkit.scan.filters import Filtered
     from benchkit.scan.labelled import Labelled
 
+STANDS_OUT = 1.5
+"""How many times the share of all images must be dropped of a class before it is named."""
 FIXED = "a filter may drop a fixed share of every class, also of a clean set: look at the images before you drop a row"
 
 
@@ -94,8 +96,10 @@ def _of_filter(suspects: Labelled, one: Filtered) -> str:
         return told
     shares = dropped / labels.bincount(minlength=len(suspects.classes)).clamp(min=1)
     most = int(shares.argmax())
+    if float(shares[most]) < STANDS_OUT * int(dropped.sum()) / len(labels):
+        return f"{told}, of no class much more than of the others"
     name, own = printable(suspects.classes[most]), int((labels == most).sum())
-    return f"{told}, the largest share of class {name}: {int(dropped[most])} of its {own}"
+    return f"{told}, most of class {name}: {int(dropped[most])} of its {own}"
 
 
 def to_json(

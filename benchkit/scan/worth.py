@@ -81,7 +81,9 @@ def _larger(found: Scan, trusted: Clean) -> str:
     side = min(found.usual)
     if not trusted.sized or found.resized <= ENOUGH * found.images or side <= max(found.shape[1:]):
         return ""
-    return f"; {found.resized} of {found.images} were resized to {sides(found.shape)}: give --size, up to {side}"
+    return (
+        f"; {found.resized} of {found.images} were resized to {sides(found.shape)}: try a larger --size, up to {side}"
+    )
 
 
 def sides(shape: tuple[int, int, int]) -> str:

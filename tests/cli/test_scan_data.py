@@ -115,7 +115,7 @@ def test_the_rows_that_a_filter_drops_come_first_with_their_files(scan_data: Cli
         ["b/00.png", "b", "1", "of", "1", "93.8"],
         [*ran.out.splitlines()[5].split()[:2], "0", "of", "1", "91.2"],
     ]
-    assert "bright flags 3 of 40 images, the largest share of class b: 3 of its 20" in ran.err
+    assert "bright flags 3 of 40 images, most of class b: 3 of its 20" in ran.err
     assert "look at the images before you drop a row" in ran.err
     assert "is trained" not in ran.err, "this filter needs no model"
     assert scan_data(folder, defense="bright:level=250").code == 0

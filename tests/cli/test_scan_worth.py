@@ -113,7 +113,7 @@ def test_what_cannot_see_a_sticker_says_so_and_asks_for_larger_images(scan_image
     found = scanned(scan_images(suspects, "--size", "16", "--format", "json", "--quiet", clean=str(clean)))
     assert found["usable"] is False
     assert found["notes"][0].startswith("do not use these scores to find stickers: of 30 of these images, ")
-    assert found["notes"][0].endswith("30 of 30 were resized to 16x16: give --size, up to 64")
+    assert found["notes"][0].endswith("30 of 30 were resized to 16x16: try a larger --size, up to 64")
 
 
 def test_another_kind_of_images_is_named(scan_images: Cli, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_commands_are_found_at_all() -> None:
     assert counts["README.md"] >= 4
     assert counts["docs/tour.md"] >= 20
     assert counts["docs/getting-started.md"] >= 10
-    assert counts["docs/scan.md"] == 2
+    assert counts["docs/scan.md"] == 5
     assert counts["docs/clusters.md"] == 3
 
 
