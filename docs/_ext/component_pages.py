@@ -104,7 +104,7 @@ def parameters(cls: type[Any]) -> str:
 def _command(component: Any) -> str:
     """Return a command line that puts a component to use."""
     if isinstance(component, Attack):
-        return f"benchkit run --attacks {_filled(component)} --defenses freq-detector{_images(component)}"
+        return f"benchkit run --attacks {component.name} --defenses freq-detector{_images(component)}"
     if isinstance(component, ModelDetector):
         return f"benchkit run --attacks badnets --defenses {component.name} --population 8"
     if isinstance(component, Defense):
@@ -115,29 +115,18 @@ def _command(component: Any) -> str:
     return f"benchkit run --attacks badnets --recipe {component.name}"
 
 
-def _suited(component: Attack | Defense) -> int | None:
-    """Return a side of images that suits a component, or None if no images do before it has been told more."""
-    return next((side for side in SIDES if component.check((3, side, side), EMBEDDED[1]) is None), None)
-
-
 def _images(component: Attack | Defense) -> str:
     """Return the dataset that a component needs, where the embedded one does not suit it."""
-    if component.check(*EMBEDDED) is None or _suited(component) is None:
+    if component.check(*EMBEDDED) is None:
         return ""
-    return f" --dataset image-folder:root=PATH,size={_suited(component)}"
+    side = next(side for side in SIDES if component.check((3, side, side), EMBEDDED[1]) is None)
+    return f" --dataset image-folder:root=PATH,size={side}"
 
 
-def _filled(attack: Attack) -> str:
-    """Return an attack as people name it: with the paths that it cannot do without."""
-    told = attack.check(*EMBEDDED) is None or _suited(attack) is not None
-    return attack.name if told else _named(type(attack))
-
-
-def _named(cls: type[Dataset | Attack]) -> str:
+def _named(cls: type[Dataset]) -> str:
     wanted = [name for name, (_, default, _) in fields_of(cls).items() if default == ""]
     name = f"{cls.name}:{','.join(f'{one}=PATH' for one in wanted)}" if wanted else cls.name
-    fetches = issubclass(cls, Dataset) and cls.fetch is not Dataset.fetch
-    return f"{name} --download" if fetches else name
+    return f"{name} --download" if cls.fetch is not Dataset.fetch else name
 
 
 def _label(cls: type[Any]) -> str:
