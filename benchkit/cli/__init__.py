@@ -29,7 +29,6 @@ COMMANDS = {
     "gallery": "gallery",
     "roc": "roc",
     "export": "export",
-    "import": "importing",
     "leaderboard": "leaderboard",
     "scan": "scan",
     "suites": "suites",

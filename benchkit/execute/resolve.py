@@ -49,7 +49,6 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     from benchkit.contracts.data import Source
     from benchkit.execute.request import Request
     from benchkit.execute.suitability import drop_unsuitable
-    from benchkit.plan.fingerprint import identified
     from benchkit.plan.planner import plan
     from benchkit.plan.shard import shard
     from benchkit.spec.registry import load
@@ -65,7 +64,6 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
     spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
     fingerprints = {dataset: _found(dataset, source) for dataset in spec.sources()}
-    identified.cache_clear()  # files that a component names may have changed since an earlier request
     planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
     if not planned.cells:
         raise NothingToRun("nothing to run: no attack or no defense is left of what was asked for")

@@ -1,4 +1,4 @@
-"""Victims of a results folder as models that others can load, and their images. Imports torch only to write.
+"""Victims of a results folder as models that others can load. Imports torch only to write.
 
-May import: components, contracts, plan, protocol, records, spec, stages, store, training.
+May import: components, contracts, plan, records, spec, store, training.
 """

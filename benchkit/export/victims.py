@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchkit.components.baseline import NoAttack, NoDefense
+from benchkit.contracts.data import Source, Split
+from benchkit.contracts.scene import Scene
 from benchkit.contracts.trained import learned_in, weights_in
 from benchkit.errors import StoreError
-from benchkit.export.config import config_of
 from benchkit.export.model_card import card
-from benchkit.export.victim import Victim
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec, component, recipe
@@ -23,14 +24,51 @@ from benchkit.store.files import write_synced
 from benchkit.store.store import Damaged, Store
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchkit.contracts.attack import Attack
-    from benchkit.contracts.data import Source
     from benchkit.contracts.dataset import Dataset
     from benchkit.records.record import Record
     from benchkit.spec.registry import Registry
+    from benchkit.training.recipes import Recipe
 
 FIRST = 3
 """Number of missing victims that a message names."""
+
+
+@dataclass(frozen=True)
+class Victim:
+    """One trained model: its settings, and the keys of its artifact, its dataset and its record.
+
+    ``craft_key`` is the key of the attack's trigger, or "" if the attack crafts none.
+    """
+
+    attack: Attack
+    dataset: Dataset
+    model: str
+    recipe: Recipe
+    poison_rate: float
+    seed: int
+    key: str
+    data_key: str
+    craft_key: str
+    cell_key: str
+
+    def __str__(self) -> str:
+        rate = "" if self.attack.benign else f", {100 * self.poison_rate:g} %"
+        return f"{self.attack} ({self.dataset}, {self.model}, {self.recipe}{rate}, seed {self.seed})"
+
+    @property
+    def folder(self) -> str:
+        """A name for a folder or a repository: letters, digits, dots, dashes; made unique by the end of the key."""
+        words = f"{self.attack.name}-{self.dataset.name}-{self.model}-seed{self.seed}"
+        return re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:80] + f"-{self.key[:8]}"
+
+    @property
+    def artifacts(self) -> dict[str, str]:
+        """The stages and keys that an export reads."""
+        crafted = {"craft": self.craft_key} if self.craft_key else {}
+        return {"train": self.key, "data": self.data_key, **crafted}
 
 
 @dataclass
@@ -65,21 +103,13 @@ class Finder:
         corner = Planner(Plan(), spec, dataset, prints, record.model, self.model_code, record.seed)
         (_, key), (_, data) = corner.train(attack, rate), corner.data()
         craft = "".join(crafted for _, crafted in corner.craft(attack).values())
-        (_, poison) = corner.poison(attack, rate)
         corner.cell(attack, rate, NoDefense())
-        return Victim(
-            attack, dataset, record.model, how, rate, record.seed, key, data, craft, poison, corner.plan.cells[0]
-        )
+        return Victim(attack, dataset, record.model, how, rate, record.seed, key, data, craft, corner.plan.cells[0])
 
 
-def missing(victims: Iterable[Victim], store: Store, *, images: bool = False) -> list[Victim]:
-    """Return the victims whose weights, or other artifacts of the export, are not in the store.
-
-    Args:
-        images: ask for what an export of their attacks' images reads instead.
-    """
-    wanted = [(one, one.images if images else one.artifacts) for one in victims]
-    return [one for one, artifacts in wanted if not all(store.has(*artifact) for artifact in artifacts.items())]
+def missing(victims: Iterable[Victim], store: Store) -> list[Victim]:
+    """Return the victims whose weights, or other artifacts of the export, are not in the store."""
+    return [one for one in victims if not all(store.has(*artifact) for artifact in one.artifacts.items())]
 
 
 def left_out(gone: list[Victim], root: Path) -> str:
@@ -140,3 +170,61 @@ def _write(victim: Victim, store: Store, record: Record | None, folder: Path, li
     write_synced(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
     write_synced(folder / "config.json", (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     write_synced(folder / "README.md", text.encode())
+
+
+def config_of(
+    victim: Victim, state: Mapping[str, Tensor], info: Mapping[str, Any], prepared: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Return the content of ``config.json``.
+
+    Args:
+        state: the weights; ``mean`` and ``std`` are float32 (C,), of images in [0, 1].
+        info: the metadata of the decoded dataset: class names, and the shape (C, H, W) of an image.
+        prepared: what the attack prepared, drew and learned.
+    """
+    from benchkit import __version__
+
+    attack = victim.attack
+    wanted = _wanted(attack, victim.poison_rate, len(info["classes"]), info["shape"], prepared)
+    return {
+        "library": "benchkit",
+        "benchkit_version": __version__,
+        "architecture": victim.model,
+        "num_classes": len(info["classes"]),
+        "classes": list(info["classes"]),
+        "input_shape": list(info["shape"]),
+        "mean": [round(float(value), 6) for value in state["mean"]],
+        "std": [round(float(value), 6) for value in state["std"]],
+        "dataset": str(victim.dataset),
+        "recipe": str(victim.recipe),
+        "attack": {
+            "spec": str(attack),
+            "name": attack.name,
+            "paper": attack.paper,
+            "benign": attack.benign,
+            "access": attack.access,
+            "label_policy": attack.label_policy,
+            "target": wanted[0] if len(set(wanted)) == 1 else None,
+            "targets": wanted,
+            "params": attack.params(),
+        },
+        "poison_rate": victim.poison_rate,
+        "seed": victim.seed,
+        "victim_key": victim.key,
+    }
+
+
+def _wanted(
+    attack: Attack, rate: float, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]
+) -> list[int]:
+    """Return the target label of triggered images for each class; nothing without an attack."""
+    import torch
+
+    if attack.benign:
+        return []
+    labels, cpu = torch.arange(classes), torch.device("cpu")
+    none = Split(torch.zeros(0, *shape, dtype=torch.uint8), labels[:0])
+    channels, height, width = shape
+    rng = torch.Generator().manual_seed(0)
+    scene = Scene(classes, (channels, height, width), cpu, none, rng, prepared, rate)
+    return [int(label) for label in attack.target_labels(labels, scene)]

@@ -134,13 +134,6 @@ class Component:
             found |= {f"{field.name}.{name}": inner for name, inner in value.changed().items()}
         return found
 
-    def content(self) -> str:
-        """Return text that changes when files that the parameters name change: it is part of every key.
-
-        Default: there are none. A dataset has :meth:`benchkit.Dataset.fingerprint`.
-        """
-        return ""
-
     def nested(self) -> dict[str, Component]:
         """Return the parameters that are components."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -25,8 +25,7 @@ def component_id(component: Component, method: Method | None = None) -> dict[str
     params |= {name: component_id(one, method) for name, one in component.nested().items() if name in params}
     code = type(component).__dict__.get("version") or code_of(*_lineage(type(component)))
     shared = component.prepared_as if method == "prepare" else ""
-    named = {"files": content} if (content := component.content()) else {}
-    return {"name": shared or component.name, "params": params, "code": code, **named}
+    return {"name": shared or component.name, "params": params, "code": code}
 
 
 def _params(component: Component, method: Method | None) -> dict[str, Any]:

@@ -19,8 +19,6 @@ from benchkit.testing.datasets import check_missing_files
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
 DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
-FILED = {"replay"}
-"""Attacks made of files, which ``tests/cli/test_import.py`` plays; here, too, what they say about themselves."""
 QUICK: dict[str, dict[str, int]] = {
     "troj-sq": {"steps": 20},
     "troj-wm": {"steps": 20},
@@ -58,8 +56,6 @@ def built_ins() -> Iterator[Any]:
 
 def checks_of(cls: Any) -> list[testing.Check]:
     if issubclass(cls, benchkit.Dataset) and cls.name not in DRAWN:
-        return testing.declaration_checks(cls)
-    if cls.name in FILED:
         return testing.declaration_checks(cls)
     if cls is NoDefense:  # the harness's own reference column; it is of none of the six kinds
         return testing.declaration_checks(cls)

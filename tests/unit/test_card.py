@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchkit.export.config import _wanted
 from benchkit.export.model_card import card, escaped
+from benchkit.export.victims import _wanted
 from benchkit.spec.registry import load
 from benchkit.spec.spec import component
 
