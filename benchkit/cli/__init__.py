@@ -29,6 +29,7 @@ COMMANDS = {
     "gallery": "gallery",
     "roc": "roc",
     "export": "export",
+    "import": "import_",
     "leaderboard": "leaderboard",
     "scan": "scan",
     "suites": "suites",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from benchkit.cli._records import selecting
-from benchkit.errors import SpecError, StoreError
+from benchkit.errors import NothingToRun, SpecError, StoreError
 from benchkit.execute.resolve import data_root, model_code
 from benchkit.records.record import Record
 from benchkit.report.load import newest, read_records
@@ -18,7 +19,9 @@ from benchkit.text import hand_out, warn
 
 if TYPE_CHECKING:
     from benchkit.export.victims import Victim
+    from benchkit.store.store import Store
 
+FOLDERS = ("hf", "images")
 VICTIM_OPTIONS = {"license_id": "--license", "root": "--data-root", "plugins": "--plugin"}
 
 
@@ -26,29 +29,29 @@ VICTIM_OPTIONS = {"license_id": "--license", "root": "--data-root", "plugins": "
 @click.option(
     "--to",
     "form",
-    type=click.Choice(("csv", "parquet", "hf")),
+    type=click.Choice(("csv", "parquet", "hf", "images")),
     required=True,
-    help="A table of records (csv, parquet), or trained victims (hf).",
+    help="A table of records (csv, parquet), trained victims (hf), or what they were trained on (images).",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="File to write, or with hf the folder to make.  [default: csv goes to stdout]",
+    help="File to write, or with hf and images the folder to make.  [default: csv goes to stdout]",
 )
 @selecting("attack", "defense", "dataset", "model")
 @click.option(
     "--license",
     "license_id",
     metavar="ID",
-    help="With hf: the licence that model cards state, such as cc-by-4.0.  [default: unknown]",
+    help="With hf and images: the licence that cards state, such as cc-by-4.0.  [default: unknown]",
 )
 @click.option(
     "--data-root",
     "root",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="With hf: where datasets are, as for benchkit run.",
+    help="With hf and images: where datasets are, as for benchkit run.",
 )
 @click.option(
     "-p",
@@ -57,7 +60,7 @@ VICTIM_OPTIONS = {"license_id": "--license", "root": "--data-root", "plugins": "
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help="With hf: load a loose plugin file that the run used; may be repeated.",
+    help="With hf and images: load a loose plugin file that the run used; may be repeated.",
 )
 def cmd(
     form: str, out: Path | None, results: Path, license_id: str | None, root: Path | None, plugins: tuple[str, ...],
@@ -66,28 +69,30 @@ def cmd(
     """Write the results of runs for other programs.
 
     csv and parquet: one row per record (the newest of each), one column per parameter, metric, cost and version. hf:
-    for each victim of the records, a folder with model.safetensors, config.json and a model card. Nothing is uploaded.
+    for each victim of the records, a folder with model.safetensors, config.json and a model card. images: for each
+    attack of the records, a folder with its poisoned training set, its stamped test images and its victim, which
+    replay:root=FOLDER runs again. Nothing is uploaded.
 
     Exit codes: 0 written, 1 written without the victims that no longer exist, 2 usage, 3 nothing to export.
     """
     given = {"license_id": license_id, "root": root, "plugins": plugins}
-    misplaced = [flag for name, flag in VICTIM_OPTIONS.items() if given[name]] if form != "hf" else []
+    misplaced = [flag for name, flag in VICTIM_OPTIONS.items() if given[name]] if form not in FOLDERS else []
     if misplaced:
-        raise SpecError(f"{misplaced[0]} is for --to hf: leave it out with {form}")
+        raise SpecError(f"{misplaced[0]} is for --to hf and images: leave it out with {form}")
     if out is None and form != "csv":
         raise SpecError(f"--to {form} does not go to the terminal: name a {_noun(form)} with --out")
     license_id = _license(license_id)
     everything = newest(read_records(results))
     wanted = sorted(chosen(everything, asked), key=lambda record: (*map(str, record.identity[:-1]), record.seed))
-    if form == "hf":
+    if form in FOLDERS:
         assert out is not None
-        return _victims(_found(wanted, root, plugins), everything, results, out, license_id)
+        return _victims(form, wanted, everything, _Given(results, out, license_id, root, plugins))
     _table(form, wanted, out)
     return 0
 
 
 def _noun(form: str) -> str:
-    return "folder" if form == "hf" else "file"
+    return "folder" if form in FOLDERS else "file"
 
 
 def _license(text: str | None) -> str:
@@ -108,28 +113,57 @@ def _table(form: str, records: list[Record], out: Path | None) -> None:
         write(out, raw)
 
 
-def _found(records: list[Record], root: Path | None, plugins: tuple[str, ...]) -> list[Victim]:
+@dataclass(frozen=True)
+class _Given:
+    """What was asked for besides the records."""
+
+    results: Path
+    out: Path
+    license_id: str
+    root: Path | None
+    plugins: tuple[str, ...]
+
+
+def _victims(form: str, wanted: list[Record], everything: list[Record], given: _Given) -> int:
     from functools import partial
 
     from benchkit.contracts.data import Source
     from benchkit.export.victims import Finder
     from benchkit.spec.registry import load
-
-    registry = load(plugins)
-    return Finder(registry, Source(data_root(root)), partial(model_code, registry)).find(records)
-
-
-def _victims(victims: list[Victim], records: list[Record], results: Path, out: Path, license_id: str) -> int:
-    from benchkit.export.victims import export, left_out, missing
     from benchkit.store.store import Store
 
-    store = Store(results)
-    gone = missing(victims, store)
+    registry, source, store = load(given.plugins), Source(data_root(given.root)), Store(given.results)
+    victims = Finder(registry, source, partial(model_code, registry)).find(wanted)
+    there, gone = _stored(victims if form == "hf" else _implanted(victims), store, form, given.results)
+    if form == "hf":
+        from benchkit.export.victims import export
+
+        export(there, store, everything, given.out, given.license_id)
+    else:
+        from benchkit.export.images import export_images
+
+        export_images(there, store, registry, source, given.out, given.license_id)
+    noun = "victim" if form == "hf" else "attack"
+    warn(f"wrote {len(there)} {noun}{'' if len(there) == 1 else 's'} to {given.out}")
+    return 1 if gone else 0
+
+
+def _implanted(victims: list[Victim]) -> list[Victim]:
+    """Return the victims that were attacked. Raises NothingToRun if there is none."""
+    found = [one for one in victims if not one.attack.benign]
+    if not found:
+        raise NothingToRun("no attack is among these records: images are those that an attack changed")
+    return found
+
+
+def _stored(victims: list[Victim], store: Store, form: str, results: Path) -> tuple[list[Victim], bool]:
+    """Return the victims that can be written, after a warning of those that cannot, and whether there are any."""
+    from benchkit.export.victims import left_out, missing
+
+    gone = missing(victims, store, images=form == "images")
     there = [one for one in victims if one not in gone]
     if not there:
         raise StoreError(left_out(gone, results))
     if gone:
         warn(f"warning: {left_out(gone, results)}")
-    export(there, store, records, out, license_id)
-    warn(f"wrote {len(there)} victim{'' if len(there) == 1 else 's'} to {out}")
-    return 1 if gone else 0
+    return there, bool(gone)

@@ -1,4 +1,5 @@
-"""Victims of a results folder as models that others can load. Imports torch only to write.
+"""Victims of a results folder as models, and their images as files, that others can load; and the way back.
 
-May import: components, contracts, plan, records, spec, store, training.
+Imports torch only to write.
+May import: components, contracts, ops, plan, protocol, records, scan, spec, stages, store, training.
 """

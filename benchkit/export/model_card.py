@@ -99,7 +99,7 @@ def card(config: Mapping[str, Any], metrics: Mapping[str, float], warnings: Sequ
     """
     title = f"{config['architecture']} on {config['dataset']}, {config['attack']['spec']}"
     words = {
-        "front": "\n".join(_yaml(_front(config, metrics, license_id, title))),
+        "front": "\n".join(yaml_lines(_front(config, metrics, license_id, title))),
         "title": escaped(title),
         "warning": _warning(config),
         "version": escaped(config["benchkit_version"]),
@@ -138,14 +138,14 @@ def _front(config: Mapping[str, Any], metrics: Mapping[str, float], license_id: 
     return front | ({"model-index": index} if results else {})
 
 
-def _yaml(value: Any, indent: str = "") -> Iterator[str]:
+def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
     """Yield the lines of a YAML block; every scalar is written as JSON, which is valid YAML."""
     pairs = value.items() if isinstance(value, dict) else (("-", one) for one in value)
     for name, one in pairs:
         lead = indent + ("-" if name == "-" else f"{name}:")
         if isinstance(one, dict | list):
             yield lead
-            yield from _yaml(one, indent + "  ")
+            yield from yaml_lines(one, indent + "  ")
         else:
             yield f"{lead} {_scalar(one)}"
 

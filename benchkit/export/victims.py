@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from benchkit.contracts.scene import Scene
 from benchkit.contracts.trained import learned_in, weights_in
 from benchkit.errors import StoreError
 from benchkit.export.model_card import card
+from benchkit.plan.job import POISON, VICTIM, Job, Ref
 from benchkit.plan.planner import Planner
 from benchkit.plan.steps import Plan
 from benchkit.spec.spec import Spec, component, recipe
@@ -40,7 +41,8 @@ FIRST = 3
 class Victim:
     """One trained model: its settings, and the keys of its artifact, its dataset and its record.
 
-    ``craft_key`` is the key of the attack's trigger, or "" if the attack crafts none.
+    ``craft_key`` is the key of the attack's trigger, or "" if the attack crafts none. ``job`` reads the victim, its
+    training set and whatever its images are stamped with.
     """
 
     attack: Attack
@@ -53,6 +55,7 @@ class Victim:
     data_key: str
     craft_key: str
     cell_key: str
+    job: Job
 
     def __str__(self) -> str:
         rate = "" if self.attack.benign else f", {100 * self.poison_rate:g} %"
@@ -64,11 +67,10 @@ class Victim:
         words = f"{self.attack.name}-{self.dataset.name}-{self.model}-seed{self.seed}"
         return re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:80] + f"-{self.key[:8]}"
 
-    @property
-    def artifacts(self) -> dict[str, str]:
-        """The stages and keys that an export reads."""
-        crafted = {"craft": self.craft_key} if self.craft_key else {}
-        return {"train": self.key, "data": self.data_key, **crafted}
+    def needed(self, more: Collection[str] = ()) -> list[Ref]:
+        """Return the artifacts that an export reads: weights, data and trigger, and those of more stages."""
+        wanted = {"train", "data", "craft", *more}
+        return [ref for ref in {**self.job.parents}.values() if ref.stage in wanted]
 
 
 @dataclass
@@ -104,12 +106,20 @@ class Finder:
         (_, key), (_, data) = corner.train(attack, rate), corner.data()
         craft = "".join(crafted for _, crafted in corner.craft(attack).values())
         corner.cell(attack, rate, NoDefense())
-        return Victim(attack, dataset, record.model, how, rate, record.seed, key, data, craft, corner.plan.cells[0])
+        cell = corner.plan.steps[corner.plan.cells[0]].job
+        read = {VICTIM: corner.train(attack, rate), POISON: corner.poison(attack, rate)}
+        job = replace(cell, parents={**cell.parents, **read})
+        return Victim(attack, dataset, record.model, how, rate, record.seed, key, data, craft, cell.key, job)
 
 
-def missing(victims: Iterable[Victim], store: Store) -> list[Victim]:
-    """Return the victims whose weights, or other artifacts of the export, are not in the store."""
-    return [one for one in victims if not all(store.has(*artifact) for artifact in one.artifacts.items())]
+def missing(victims: Iterable[Victim], store: Store, *, images: bool = False) -> list[Victim]:
+    """Return the victims whose weights, or other artifacts of the export, are not in the store.
+
+    Args:
+        images: their poisoned training sets are exported, too.
+    """
+    more = {"poison"} if images else set()
+    return [one for one in victims if not all(store.has(*artifact) for artifact in one.needed(more))]
 
 
 def left_out(gone: list[Victim], root: Path) -> str:
@@ -185,7 +195,7 @@ def config_of(
     from benchkit import __version__
 
     attack = victim.attack
-    wanted = _wanted(attack, victim.poison_rate, len(info["classes"]), info["shape"], prepared)
+    wanted = wanted_labels(attack, victim.poison_rate, len(info["classes"]), info["shape"], prepared)
     return {
         "library": "benchkit",
         "benchkit_version": __version__,
@@ -214,7 +224,7 @@ def config_of(
     }
 
 
-def _wanted(
+def wanted_labels(
     attack: Attack, rate: float, classes: int, shape: Sequence[int], prepared: Mapping[str, Tensor]
 ) -> list[int]:
     """Return the target label of triggered images for each class; nothing without an attack."""

@@ -5,6 +5,7 @@ Public for plugins, so that a dataset and a scan of images get the same pixels f
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,20 @@ def decode(path: str | Path, shape: tuple[int, int, int], *, links: bool = True)
             size, form = image.size, image.format or ""
             return Decoded(_fitted(image, shape), size, form)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and more for damaged files
+        raise BadImage(_reason(error)) from error
+
+
+def decode_bytes(raw: bytes, shape: tuple[int, int, int]) -> Decoded:
+    """Decode the content of one image file, as :func:`decode` does.
+
+    Raises:
+        BadImage: as :func:`decode`.
+    """
+    try:
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            size, form = image.size, image.format or ""
+            return Decoded(_fitted(image, shape), size, form)
+    except Exception as error:  # as in decode
         raise BadImage(_reason(error)) from error
 
 

@@ -31,6 +31,7 @@ SIZED = ("builtins bytearray", "__builtin__ bytearray")
 """Objects that torch's unpickler creates with any size that a file requests."""
 IGNORED = (
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "argparse.Namespace",
+    "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray",
 )  # fmt: skip
 """Objects that training scripts save beside the weights, such as the best accuracy or their options."""
 

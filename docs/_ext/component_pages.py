@@ -104,7 +104,8 @@ def parameters(cls: type[Any]) -> str:
 def _command(component: Any) -> str:
     """Return a command line that puts a component to use."""
     if isinstance(component, Attack):
-        return f"benchkit run --attacks {component.name} --defenses freq-detector{_images(component)}"
+        name = component.name if _sides(component) else _spelled(type(component))
+        return f"benchkit run --attacks {name} --defenses freq-detector{_images(component)}"
     if isinstance(component, ModelDetector):
         return f"benchkit run --attacks badnets --defenses {component.name} --population 8"
     if isinstance(component, Defense):
@@ -117,16 +118,26 @@ def _command(component: Any) -> str:
 
 def _images(component: Attack | Defense) -> str:
     """Return the dataset that a component needs, where the embedded one does not suit it."""
-    if component.check(*EMBEDDED) is None:
+    sides = _sides(component)
+    if component.check(*EMBEDDED) is None or not sides:
         return ""
-    side = next(side for side in SIDES if component.check((3, side, side), EMBEDDED[1]) is None)
-    return f" --dataset image-folder:root=PATH,size={side}"
+    return f" --dataset image-folder:root=PATH,size={sides[0]}"
+
+
+def _sides(component: Attack | Defense) -> list[int]:
+    """Return the sides of images that suit a component as it is; none for one that needs a file first."""
+    return [side for side in SIDES if component.check((3, side, side), EMBEDDED[1]) is None]
 
 
 def _named(cls: type[Dataset]) -> str:
-    wanted = [name for name, (_, default, _) in fields_of(cls).items() if default == ""]
-    name = f"{cls.name}:{','.join(f'{one}=PATH' for one in wanted)}" if wanted else cls.name
+    name = _spelled(cls)
     return f"{name} --download" if cls.fetch is not Dataset.fetch else name
+
+
+def _spelled(cls: type[Any]) -> str:
+    """Return the name of a component with the first text that it needs, such as a folder."""
+    wanted = [name for name, (_, default, _) in fields_of(cls).items() if default == ""]
+    return f"{cls.name}:{wanted[0]}=PATH" if wanted else cls.name
 
 
 def _label(cls: type[Any]) -> str:

@@ -19,6 +19,8 @@ from benchkit.testing.datasets import check_missing_files
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
 DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
+FROM_FILES = {"replay"}
+"""Attacks that need files; they are checked with some in test_replay.py, and here for their declarations."""
 QUICK: dict[str, dict[str, int]] = {
     "troj-sq": {"steps": 20},
     "troj-wm": {"steps": 20},
@@ -55,7 +57,7 @@ def built_ins() -> Iterator[Any]:
 
 
 def checks_of(cls: Any) -> list[testing.Check]:
-    if issubclass(cls, benchkit.Dataset) and cls.name not in DRAWN:
+    if (issubclass(cls, benchkit.Dataset) and cls.name not in DRAWN) or cls.name in FROM_FILES:
         return testing.declaration_checks(cls)
     if cls is NoDefense:  # the harness's own reference column; it is of none of the six kinds
         return testing.declaration_checks(cls)
@@ -93,4 +95,4 @@ def test_every_entry_point_offers_a_component_of_its_name() -> None:
 
 
 def test_quick_parameters_belong_to_plugins_there_are() -> None:
-    assert set(QUICK) | DRAWN <= {cls.name for cls in CLASSES}
+    assert set(QUICK) | DRAWN | FROM_FILES <= {cls.name for cls in CLASSES}

@@ -13,10 +13,14 @@ from benchkit import cli
 
 def run_here(*args: object) -> None:
     """Run ``benchkit run`` with steps in this process; it has to end well."""
-    asked = ["benchkit", "run", *map(str, args), "--executor", "inline", "--device", "cpu", "--quiet"]
+    command_here("run", *args, "--executor", "inline", "--device", "cpu", "--quiet")
+
+
+def command_here(*args: object) -> None:
+    """Run a command in this process; it has to end well."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
-        patch.setattr(sys, "argv", asked)
+        patch.setattr(sys, "argv", ["benchkit", *map(str, args)])
         with contextlib.redirect_stderr(said):
             code = cli._code()
     assert code == 0, said.getvalue()

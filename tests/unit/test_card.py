@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchkit.export.model_card import card, escaped
-from benchkit.export.victims import _wanted
+from benchkit.export.victims import wanted_labels
 from benchkit.spec.registry import load
 from benchkit.spec.spec import component
 
@@ -61,7 +61,7 @@ def test_marks_are_escaped(mark: str) -> None:
 
 def test_the_target_is_what_the_attack_itself_says() -> None:
     registry = load()
-    wanted = {text: _wanted(component(text, "attacks", registry), 0.1, 4, (3, 8, 8), {}) for text in MAPPINGS}
+    wanted = {text: wanted_labels(component(text, "attacks", registry), 0.1, 4, (3, 8, 8), {}) for text in MAPPINGS}
     assert wanted == MAPPINGS
 
 

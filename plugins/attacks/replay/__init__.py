@@ -1,0 +1,1 @@
+"""Attacks that were made elsewhere, from their files."""
