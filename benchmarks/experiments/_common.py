@@ -84,7 +84,7 @@ def scene_of(clean: Split, classes: int, seed: int, *purpose: str, **more: Any) 
     """Return what an attacker or a defender may use; its random numbers depend on seed and purpose alone."""
     channels, height, width = clean.images.shape[1:]
     rng = generator(seed, *purpose)
-    return Scene(classes, (channels, height, width), torch.device("cpu"), clean, rng, **more)
+    return Scene(classes, (channels, height, width), torch.device("cpu"), clean, rng, **{"level": 1.0, **more})
 
 
 def some(split: Split, count: int, seed: int, *purpose: str) -> Split:

@@ -144,4 +144,4 @@ def split(count: int, classes: int = 10) -> benchkit.Split:
 def scene(clean: benchkit.Split, **more: Any) -> benchkit.Scene:
     """Return what an attacker or a defender of ten classes may use, on the CPU."""
     rng = torch.Generator().manual_seed(0)
-    return benchkit.Scene(10, (3, 32, 32), torch.device("cpu"), clean, rng, **more)
+    return benchkit.Scene(10, (3, 32, 32), torch.device("cpu"), clean, rng, **{"level": 1.0, **more})

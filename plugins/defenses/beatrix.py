@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH = 250
 """Images whose Gram matrices are in memory at a time."""
+FEWEST = 3
+"""Clean images of a class whose MADs are not 0 all (the paper has 30)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Beatrix(benchkit.InputDetector):
     ``(F^p (F^p)^T)^(1/p)``, both powers by element, the root with its sign. For each class, every entry of every order
     has clean bounds: median -+ ``width`` * MAD. An entry beyond them deviates by its distance to the bound over the
     bound's size; the score is the mean over entries and orders, for the class that the model predicts. Entries whose
-    clean MAD is 0 (dead channels) are left out, since any distance over almost nothing would decide.
+    clean MAD is 0 (dead channels) are left out, since any distance over almost nothing would decide. A class with fewer
+    than three such images is judged by the bounds of all images.
 
     Half of the clean images give the bounds, by their true label, the others the threshold: images that bounds were
     made from deviate less than new ones. The scores of a class are divided by the mean of these others, so that one
@@ -50,7 +53,7 @@ class Beatrix(benchkit.InputDetector):
         found = {"looked": looked, **self._bounds(bounds, looked, scene)}
         deviations, said = self._deviations(others.images, found, scene)
         per_class = [deviations[said == label] for label in range(scene.classes)]
-        usual = torch.stack([part.mean() if len(part) else deviations.mean() for part in per_class])
+        usual = torch.stack([part.mean() if len(part) >= FEWEST else deviations.mean() for part in per_class])
         usual = usual.clamp(min=usual.mean() / 100 + 1e-12)
         return found | {"usual": usual, "others": deviations / usual[said]}
 
@@ -68,8 +71,9 @@ class Beatrix(benchkit.InputDetector):
         low, high = [], []
         for label in range(scene.classes):
             own = clean.images[clean.labels == label]
-            # A class without images is judged by those of all.
-            grams = torch.cat([part for part, _ in self._grams(own if len(own) else clean.images, looked, scene.model)])
+            # Of one or two images every MAD is 0: such a class is judged by the images of all.
+            known = own if len(own) >= FEWEST else clean.images
+            grams = torch.cat([part for part, _ in self._grams(known, looked, scene.model)])
             middle = grams.median(0).values
             mad = (grams - middle).abs().median(0).values
             spread = torch.where(mad > 0, self.width * mad, torch.inf)

@@ -79,12 +79,17 @@ def test_features_that_are_active_together_are_flagged_although_their_means_are_
     assert (Beatrix().score(new, scene) > cutoff).double().mean() < 0.2
 
 
-def test_a_class_without_clean_images_is_judged_by_those_of_all() -> None:
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_class_of_few_clean_images_is_judged_by_those_of_all(left: int) -> None:
     world = worlds.patch(2)
-    kept = world.holdout[world.holdout.labels != 1]
+    of_it = (world.holdout.labels == 1).nonzero().squeeze(1)
+    kept = torch.ones(len(world.holdout), dtype=torch.bool)
+    kept[of_it[2 * left :]] = False  # half of them give the bounds
     scene = benchkit.Scene(
-        world.classes, world.shape, torch.device("cpu"), kept, torch.Generator(), granted=world.model.copy()
-    )
+        *(world.classes, world.shape, torch.device("cpu"), world.holdout[kept], torch.Generator()),
+        granted=world.model.copy(),
+    )  # fmt: skip
     found = Beatrix().fit(scene)
     assert all(found[name].isfinite().all() for name in ("usual", "others"))
-    assert found["low"][1].isfinite().any()
+    others = [label for label in range(world.classes) if label != 1]
+    assert found["low"][1].isfinite().sum() >= found["low"][others].isfinite().flatten(1).sum(1).max()
