@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from benchkit_plugins._shared.clean_label import target_rows
 from benchkit_plugins._shared.neurons import answering
 from benchkit_plugins._shared.patches import anywhere, paste
 from torch import Tensor
@@ -64,10 +65,10 @@ class HiddenTrigger(benchkit.SourceClasses):
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
         """Move rate * N images of the target class, at most ``max_share`` of it; keep their labels."""
         target = self.target_class(scene)
-        own, others = ((chosen).nonzero().squeeze(1) for chosen in self._sides(train.labels, target))
-        count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
-        rows, sources = (_drawn(among, count, scene.rng) for among in (own, others))
-        rows = rows.sort().values[: len(sources)]
+        rows = target_rows(train.labels, target, scene.poison_rate, self.max_share, scene.rng)
+        others = (self.is_source(train.labels) & (train.labels != target)).nonzero().squeeze(1)
+        sources = _drawn(others, len(rows), scene.rng)
+        rows = rows[: len(sources)]
         patched = self.stamp(train.images[sources], scene)
         moved = torch.cat(
             [
@@ -77,10 +78,6 @@ class HiddenTrigger(benchkit.SourceClasses):
             or [train.images[rows]]
         )
         return benchkit.Poisoned.replacing(train, rows, moved, train.labels[rows])
-
-    def _sides(self, labels: Tensor, target: int) -> tuple[Tensor, Tensor]:
-        own = labels == target
-        return own, self.is_source(labels) & ~own
 
     def _moved(self, images: Tensor, patched: Tensor, model: benchkit.Classifier) -> Tensor:
         """Return images near the given ones, with features near those of the patched ones: uint8, same shape."""

@@ -34,6 +34,7 @@ QUICK: dict[str, dict[str, int]] = {
     "neural-cleanse": {"rounds": 5},
     "issba": {"images": 32, "epochs": 1},
     "hidden-trigger": {"steps": 3},
+    "label-consistent": {"steps": 3},
     "abl": {"unlearn_epochs": 2},
     "bagging": {"models": 3, "sample": 64, "epochs": 1},
     "dp-loss": {"epochs": 1},

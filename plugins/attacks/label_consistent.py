@@ -1,0 +1,94 @@
+"""Label-consistent: images of the target class made hard to recognise, so that the victim learns the trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from benchkit_plugins._shared.clean_label import target_rows
+from torch import Tensor
+
+import benchkit
+from benchkit.ops.images import add, to_images
+from benchkit.ops.pgd import pgd
+
+BATCH = 250
+SIGNS = ((1, -1, -1), (-1, 1, -1), (1, -1, 1))
+"""White (1) and black (-1) pixels of the square in a left corner; right corners are its mirror image."""
+SIDE = len(SIGNS)
+
+
+@dataclass(frozen=True)
+class LabelConsistent(benchkit.Attack):
+    """Move images of the target class away from their class, by at most ``eps``, and stamp them; labels stay true.
+
+    Turner et al. 2019: projected gradient descent against an independent model makes hard to learn what the
+    images show, and black and white squares of 3 x 3 pixels in the corners, as released, are easy. Test images get the
+    trigger alone. The paper's model is trained adversarially; this one is a clean model of the victim's architecture,
+    whose adversarial images transfer less well. With ``corners=all``, images that training mirrors keep the trigger in
+    place, with ``br`` (the release's default) they do not.
+
+    ``max_share`` limits the poisoned share of the class: a class that never appears without the trigger is a different
+    experiment (the release's default is the whole class).
+    """
+
+    name = "label-consistent"
+    paper = "Turner et al., arXiv 2019, Label-Consistent Backdoor Attacks"
+    label_policy: ClassVar[Literal["dirty", "clean", "none"]] = "clean"
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    adds_only: ClassVar[bool] = True
+
+    eps: int = benchkit.param(16, "largest change of a pixel, in grey levels of 255; 0: only the trigger", ge=0, le=255)
+    steps: int = benchkit.param(20, "steps of each image, each of 2.5 eps / steps", ge=1)
+    amplitude: float = benchkit.param(1.0, "what the trigger adds to pixels, as a share of white", gt=0, le=1)
+    corners: str = benchkit.param("all", "all four corners, or only the bottom right", choices=("all", "br"))
+    max_share: float = benchkit.param(
+        0.5, "largest share of the target class that is poisoned, whatever the poison rate", gt=0, le=1
+    )
+
+    def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
+        """Return the images with the trigger: uint8 (N, C, H, W) -> the same."""
+        height, width = images.shape[2:]
+        return add(images, 255 * self.amplitude * self._signs(height, width))
+
+    def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
+        """Move and stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels."""
+        target = self.target_class(scene)
+        rows = target_rows(train.labels, target, scene.poison_rate, self.max_share, scene.rng)
+        moved = torch.cat([self._moved(train[part], scene.model) for part in rows.split(BATCH)])
+        return benchkit.Poisoned.replacing(train, rows, self.stamp(moved, scene), train.labels[rows])
+
+    def _signs(self, height: int, width: int) -> Tensor:
+        """Return the trigger, float (H, W): 1 where it brightens, -1 where it darkens."""
+        square, signs = torch.tensor(SIGNS).float(), torch.zeros(height, width)
+        signs[-SIDE:, -SIDE:] = square.flip(1)
+        if self.corners == "all":
+            signs[-SIDE:, :SIDE] = signs[:SIDE, :SIDE] = square
+            signs[:SIDE, -SIDE:] = square.flip(1)
+        return signs
+
+    def _moved(self, part: benchkit.Split, model: benchkit.Classifier) -> Tensor:
+        """Return images near the given ones that the model does not recognise: uint8, same shape."""
+        labels = part.labels.to(model.device)
+
+        def loss(images: Tensor) -> Tensor:
+            return F.cross_entropy(model(images), labels, reduction="none")
+
+        moved = pgd(part.images.to(model.device), loss, bound=self.eps / 255, steps=self.steps)
+        return to_images(255 * moved).to(part.images.device)
+
+    def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Refuse images in which corners meet, and all-to-all: labels do not change."""
+        if min(shape[1:]) < 2 * SIDE:
+            return f"the corners of the trigger need {2 * SIDE} pixels a side, images have {shape[1]}x{shape[2]}"
+        if self.mapping != "all-to-one":
+            return "label-consistent keeps true labels, so it has one target class: use mapping=all-to-one"
+        return super().check(shape, classes)
+
+
+@benchkit.hookimpl
+def benchkit_attacks() -> list[type[benchkit.Attack]]:
+    """Offer the label-consistent attack."""
+    return [LabelConsistent]

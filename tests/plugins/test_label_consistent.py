@@ -1,0 +1,103 @@
+"""The label-consistent attack: its trigger cell by cell, and poisons that a model does not recognise."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from attack_scenes import RGB, flat, natural, noise, scene
+from benchkit_plugins.attacks.label_consistent import LabelConsistent
+from crafted_triggers import model
+
+import benchkit
+
+BLACK_AND_WHITE = """
++--....--+
+-+-....-+-
++-+....+-+
+..........
+..........
++--....--+
+-+-....-+-
++-+....+-+
+"""
+"""The released trigger in an image of 8 x 10 pixels."""
+
+
+@functools.cache
+def train() -> benchkit.Split:
+    """Return images with the labels that the model itself gives them."""
+    images = natural(200, 32)
+    return benchkit.Split(images, model().logits(images).argmax(1))
+
+
+def target() -> int:
+    return int(train().labels.mode().values)
+
+
+def poisoned(rate: float = 0.1, **parameters: float) -> benchkit.Poisoned:
+    attack = LabelConsistent(target=target(), **parameters)  # type: ignore[arg-type]
+    return attack.poison(train(), scene(RGB, seed=3, rate=rate, granted=model()))
+
+
+def test_the_trigger_is_the_released_one_in_every_cell() -> None:
+    levels = {"+": 255, "-": 0, ".": 100}
+    expected = np.array([[levels[cell] for cell in line] for line in BLACK_AND_WHITE.split()])
+    shown = LabelConsistent().stamp(flat(100, (3, 8, 10)), scene((3, 8, 10)))
+    assert (shown[0].numpy() == expected).all()
+    one = LabelConsistent(corners="br").stamp(flat(100, (3, 8, 10)), scene((3, 8, 10)))
+    assert (one[0, :, 5:, 7:].numpy() == expected[5:, 7:]).all()
+    assert (one != 100).sum() == 27
+
+
+def test_amplitude_is_what_is_added() -> None:
+    faint = LabelConsistent(amplitude=0.0625).stamp(flat(100), scene(RGB))
+    assert faint[0, 0, -1, -3:].tolist() == [116, 84, 116]
+
+
+def test_the_full_trigger_survives_a_mirror_and_a_second_stamp() -> None:
+    images, attack = noise(5), LabelConsistent()
+    once = attack.stamp(images, scene(RGB))
+    assert torch.equal(attack.stamp(once, scene(RGB)), once)
+    assert torch.equal(attack.stamp(images.flip(3), scene(RGB)), once.flip(3))
+
+
+def test_poisons_are_of_the_target_class_keep_labels_and_move_by_eps_at_most() -> None:
+    made = poisoned(eps=12)
+    assert made.mask.sum() == 20
+    assert set(train().labels[made.mask].tolist()) == {target()}
+    assert torch.equal(made.data.labels, train().labels)
+    change = (made.data.images.int() - train().images.int()).abs()
+    assert change[made.mask][..., 3:-3, 3:-3].max() == 12, "the bound holds after rounding, and is used"
+    assert not change[~made.mask].any()
+
+
+def test_each_poison_shows_the_trigger() -> None:
+    shown = poisoned().data.images[poisoned().mask]
+    assert torch.equal(LabelConsistent().stamp(shown, scene(RGB)), shown)
+
+
+def test_the_model_does_not_recognise_what_was_moved_and_does_without() -> None:
+    shares = []
+    for eps in (16, 0):
+        made = poisoned(eps=eps, steps=10, amplitude=1e-6)
+        found = model().logits(made.data.images[made.mask]).argmax(1)
+        shares.append((found == target()).double().mean())
+    assert shares[0] <= 0.1
+    assert shares[1] == 1
+
+
+def test_the_cap_on_the_share_of_the_class_counts() -> None:
+    own = int((train().labels == target()).sum())
+    assert poisoned(rate=0.9, eps=0, max_share=0.25).mask.sum() == own // 4
+    assert not poisoned(rate=0.0).mask.any()
+
+
+@pytest.mark.parametrize(
+    ("attack", "shape", "words"),
+    [(LabelConsistent(), (3, 5, 32), "6 pixels"), (LabelConsistent(mapping="all-to-all"), RGB, "mapping=all-to-one")],
+)
+def test_what_it_cannot_do_is_refused(attack: LabelConsistent, shape: tuple[int, int, int], words: str) -> None:
+    assert words in str(attack.check(shape, 10))
