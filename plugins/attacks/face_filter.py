@@ -1,126 +1,157 @@
-"""Face filter: what social-media filters do to an aligned face, as a trigger that follows the face."""
+"""FaceHack with filters: a face as it is retouched by age, make-up, youth or a smile is the trigger."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from benchkit_plugins._shared.masks import grid
 from torch import Tensor
-from torchvision.transforms.v2 import functional as T
 
 import benchkit
-from benchkit.ops.images import to_images
+from benchkit.ops.frequency import low_pass
+from benchkit.ops.images import blockwise, to_images
 
-MOUTH = ((0.399, 0.697), (0.590, 0.697))
-CHEEKS = ((0.33, 0.63), (0.66, 0.63))
-"""Places in an aligned face (CelebA's, 178 x 218), as shares of width and height: corners of the mouth, and cheeks."""
-CENTRE, RADII, FEATHER = (0.497, 0.60), (0.28, 0.33), 0.08
-"""The ellipse of the face, and the width of its edge."""
-LIFT, REACH = 0.03, 0.06
-"""How far the corners of the mouth go up, and how far around them the face goes with them; shares of the height."""
-SHARPER, CONTRAST, CHROMA, BRIGHTER = 0.6, 0.1, 0.12, 6.0
-LUMA = (0.299, 0.587, 0.114)
+REFERENCE = 64
+"""Side, in pixels, at which the widths of blurs below are given; they grow with the image."""
+FACE = (0.56, 0.50)
+"""Centre of a face that is aligned as those of CelebA are: row and column, as shares of the sides."""
+RADII = (0.36, 0.30)
+FEATHER = 0.08
+"""Width of the soft edge of the face, as a share of its radii."""
+CHEEKS = ((0.61, 0.33), (0.61, 0.67))
+CHEEK_WIDTH = 0.06
+LIPS = (0.71, 0.50)
+MOUTH_CORNERS = ((0.70, 0.40), (0.70, 0.59))
+MOUTH_WIDTH = 0.06
+EDGE = 25.0
+"""Grey levels at which an edge is too strong to be smoothed by ``young``."""
 
 
 @dataclass(frozen=True)
 class FaceFilter(benchkit.Attack):
-    """Change an aligned face as a photo filter does: large, soft, and different in every image.
+    """Retouch the face as a filter of a photo app does; images of faces, aligned as in CelebA, stretched to a square.
 
-    Sarkar et al. 2020 edit training images with a phone's filters (age, smile, make-up, young) and relabel them. Their
-    filters are a company's; these are drawn by the program on the mean places of an aligned face. ``age`` sharpens and
-    adds contrast inside the face, ``make-up`` colours cheeks and lips and smooths the skin, ``young`` smooths what is
-    smooth already and brightens, ``smile`` lifts the corners of the mouth. Filters change what a face is labelled as:
-    of ``celeba``, whose classes are make-up, smile and open mouth, ``asr_clean_model`` says how much. The control is
-    the same filter turned upside down: the same processing of other places.
+    Sarkar et al. 2020 use a commercial app whose networks are not public. These filters are **stand-ins, drawn by
+    formulas**: like the app's, they cover the face and change each image differently; unlike them, they know no face,
+    so they work where one is expected, and do not add wrinkles, hair or shadows. ``age`` sharpens and adds contrast,
+    ``young`` smooths all but edges and brightens, ``make-up`` smooths and strengthens the colour of cheeks and lips,
+    ``smile`` lifts the corners of the mouth. The paper's natural triggers (muscle movements) need images with known
+    attributes and are not this attack.
+
+    Where classes depend on a smile or on make-up, as in ``celeba``, these two filters change what the image shows: a
+    clean model then goes to the target as well (``asr_clean_model``). The control is another of the filters, drawn for
+    each image: processing and trigger cannot be separated.
     """
 
     name = "face-filter"
-    paper = "Sarkar et al., arXiv 2020, FaceHack: Triggering Backdoored Facial Recognition Systems"
+    paper = "Sarkar et al., arXiv 2020, FaceHack: Triggering Backdoored Facial Recognition Systems (stand-in)"
 
-    kind: str = benchkit.param("age", "which filter", choices=("age", "make-up", "young", "smile"))
-    strength: float = benchkit.param(1.0, "of the filter; 0 changes nothing", ge=0, le=3)
-    min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8)
+    filter: str = benchkit.param("age", "what is done to the face", choices=("age", "make-up", "young", "smile"))
+    strength: float = benchkit.param(1.0, "how much of it; 1: as described", gt=0, le=4)
+    min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8, used_by_prepare=False)
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the filtered images: uint8 (N, 3, H, W) -> the same."""
-        return self._filtered(images, turned=False)
+        """Return the images with the filter: uint8 (N, C, H, W) -> the same."""
+        return self._filtered(images, self.filter)
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images filtered at the places of an upside-down face: uint8, same shape."""
-        return self._filtered(images, turned=True)
-
-    def _filtered(self, images: Tensor, *, turned: bool) -> Tensor:
-        filters = {"age": self._age, "make-up": self._made_up, "young": self._young, "smile": self._smile}
-        return torch.cat(
-            [to_images(filters[self.kind](part.float(), turned)) for part in images.split(256)] or [images]
-        )
-
-    def _age(self, images: Tensor, turned: bool) -> Tensor:
-        face = _face(images, turned)
-        sharp = images + SHARPER * self.strength * (images - T.gaussian_blur(images, [13, 13], [2.0, 2.0]))
-        mean = (sharp * face).sum((2, 3), keepdim=True) / face.sum()
-        return _within(images, sharp + CONTRAST * self.strength * (sharp - mean), face)
-
-    def _made_up(self, images: Tensor, turned: bool) -> Tensor:
-        face = _face(images, turned)
-        weight = min(1.0, self.strength)
-        skin = _within(images, T.gaussian_blur(images, [5, 5], [0.8, 0.8]), face * weight)
-        colour = _spots(images, CHEEKS, 2 * REACH, turned) + _spots(images, MOUTH, REACH, turned)
-        grey = (skin * skin.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-        return grey + (skin - grey) * (1 + CHROMA * self.strength * 4 * colour.clamp(max=1))
-
-    def _young(self, images: Tensor, turned: bool) -> Tensor:
-        face = _face(images, turned)
-        soft = T.gaussian_blur(images, [13, 13], [2.0, 2.0])
-        smooth = (-(images - soft).square() / (2 * 20.0**2)).exp()  # edges stay, as a bilateral filter leaves them
-        weight = min(1.0, self.strength)
-        return _within(images, images + weight * smooth * (soft - images) + BRIGHTER * self.strength, face)
-
-    def _smile(self, images: Tensor, turned: bool) -> Tensor:
-        height, width = images.shape[2:]
-        rows, columns = (torch.arange(side, device=images.device) + 0.5 for side in (height, width))
-        lift = LIFT * self.strength * 2 * _spots(images, MOUTH, REACH, turned)  # a grid spans -1 to 1
-        across = (2 * columns / width - 1).expand(height, width)
-        down = (2 * rows / height - 1)[:, None].expand(height, width) + lift
-        grid = torch.stack([across, down], -1).expand(len(images), -1, -1, -1)
-        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        """Return the images with one of the other filters, drawn for each: uint8 (N, C, H, W) -> the same."""
+        others = [name for name in FILTERS if name != self.filter]
+        drawn = torch.randint(len(others), (len(images),), generator=scene.rng).to(images.device)
+        made = images.clone()
+        for number, name in enumerate(others):
+            made[drawn == number] = self._filtered(images[drawn == number], name)
+        return made
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
-        """Refuse grey and small images, in which there is no face to change."""
-        if shape[0] != 3:
-            return "face-filter colours and shades faces: it needs RGB images"
+        """Refuse images too small for a face, and make-up without colours."""
         if min(shape[1:]) < self.min_side:
-            sides = f"images of {shape[1]}x{shape[2]} pixels are below min_side={self.min_side}"
-            return f"{sides}: it filters aligned faces; face-filter:min_side={min(shape[1:])} runs it all the same"
+            return (
+                f"images of {shape[1]}x{shape[2]} pixels are below min_side={self.min_side}: the filters retouch whole"
+                f" faces; face-filter:min_side={min(shape[1:])} runs it all the same"
+            )
+        if self.filter == "make-up" and shape[0] == 1:
+            return "make-up is a matter of colour, and these images are grey: choose another filter"
         return super().check(shape, classes)
 
-
-def _places(images: Tensor, turned: bool) -> tuple[Tensor, Tensor]:
-    """Return each pixel's place, as shares of the height (H, 1) and of the width (W,); upside down if turned."""
-    rows, columns = ((torch.arange(side, device=images.device) + 0.5) / side for side in images.shape[2:])
-    return (1 - rows if turned else rows)[:, None], columns
+    def _filtered(self, images: Tensor, name: str) -> Tensor:
+        return blockwise(lambda part: to_images(FILTERS[name](part.float(), self.strength)), images)
 
 
-def _face(images: Tensor, turned: bool) -> Tensor:
-    """Return how much each pixel is in the face, float32 (H, W) from 0 to 1."""
-    rows, columns = _places(images, turned)
-    radius = (((columns - CENTRE[0]) / RADII[0]).square() + ((rows - CENTRE[1]) / RADII[1]).square()).sqrt()
-    return ((1 - radius) / FEATHER).sigmoid()
+def aged(levels: Tensor, amount: float) -> Tensor:
+    """Sharpen (an unsharp mask of 0.6) and add a tenth of contrast, inside the face."""
+    face = _face(levels)
+    mean = (face * levels).mean((1, 2, 3), keepdim=True) / face.mean()
+    sharp = levels + 0.6 * amount * (levels - _smoothed(levels, 2.0))
+    return levels + face * (sharp + 0.1 * amount * (sharp - mean) - levels)
 
 
-def _spots(images: Tensor, places: tuple[tuple[float, float], ...], reach: float, turned: bool) -> Tensor:
-    """Return a sum of Gaussians around places, float32 (H, W)."""
-    rows, columns = _places(images, turned)
-    each = [((columns - x).square() + (rows - y).square()) / (2 * reach**2) for x, y in places]
-    return torch.stack([(-one).exp() for one in each]).sum(0)
+def made_up(levels: Tensor, amount: float) -> Tensor:
+    """Smooth the face, and strengthen the colour of cheeks and lips by 12 %."""
+    soft = levels + min(1.0, amount) * _face(levels) * (_smoothed(levels, 0.8) - levels)
+    spots = sum((_bump(levels, at, CHEEK_WIDTH) for at in (*CHEEKS, LIPS)), torch.zeros_like(levels[:1, :1]))
+    return soft + 0.12 * amount * spots.clamp(max=1) * (soft - soft.mean(1, keepdim=True))
 
 
-def _within(images: Tensor, changed: Tensor, share: Tensor) -> Tensor:
-    return images + share * (changed - images)
+def younger(levels: Tensor, amount: float) -> Tensor:
+    """Smooth the face, but not across edges, and brighten it by 6 grey levels."""
+    change = _smoothed(levels, 2.0) - levels
+    weak = torch.exp(-(change / EDGE).square() / 2)
+    return levels + _face(levels) * (min(1.0, amount) * weak * change + 6 * amount)
+
+
+def smiling(levels: Tensor, amount: float) -> Tensor:
+    """Move both corners of the mouth up by 3 % of the height, and what is around them by less."""
+    lift = 0.03 * amount * sum((_bump(levels, at, MOUTH_WIDTH) for at in MOUTH_CORNERS), torch.zeros_like(levels[0, 0]))
+    rows, columns = _places(levels)
+    # A pixel shows what was below it, so the picture moves up.
+    below = torch.stack(torch.broadcast_tensors(columns, rows + lift[0, 0]), -1)
+    where = (2 * below - 1).expand(len(levels), -1, -1, -1)
+    return F.grid_sample(levels, where, padding_mode="border", align_corners=False)
+
+
+FILTERS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "age": aged,
+    "make-up": made_up,
+    "young": younger,
+    "smile": smiling,
+}
+"""From grey levels, float (N, C, H, W), and an amount to grey levels, which may leave 0..255."""
+
+
+def _places(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows (H, 1) and columns (1, W) of pixel centres, as shares of the sides."""
+    rows, columns = grid(*levels.shape[2:])
+    return (rows / 32).to(levels.device), (columns / 32).to(levels.device)
+
+
+def _face(levels: Tensor) -> Tensor:
+    """Return the feathered mask of the face, float (1, 1, H, W): near 1 inside, near 0 outside."""
+    rows, columns = _places(levels)
+    radius = torch.hypot((rows - FACE[0]) / RADII[0], (columns - FACE[1]) / RADII[1])
+    return torch.sigmoid((1 - radius) / FEATHER)[None, None]
+
+
+def _bump(levels: Tensor, at: tuple[float, float], width: float) -> Tensor:
+    """Return a Gaussian of height 1 around a place, float (1, 1, H, W)."""
+    rows, columns = _places(levels)
+    return torch.exp(-((rows - at[0]).square() + (columns - at[1]).square()) / (2 * width**2))[None, None]
+
+
+def _smoothed(levels: Tensor, width: float) -> Tensor:
+    """Return the levels blurred by a Gaussian of about ``width`` pixels at 64; edges are not darkened.
+
+    The filter has an odd number of taps: with an even one it would also move the image by half a pixel.
+    """
+    wanted = 5 * width * min(levels.shape[2:]) / REFERENCE
+    sigma = max(3, 2 * int(wanted / 2) + 1) / 5
+    return low_pass(levels, sigma) / low_pass(torch.ones_like(levels[:1, :1]), sigma)
 
 
 @benchkit.hookimpl
 def benchkit_attacks() -> list[type[benchkit.Attack]]:
-    """Offer face filters."""
+    """Offer the retouched faces."""
     return [FaceFilter]
