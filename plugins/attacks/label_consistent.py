@@ -27,8 +27,9 @@ class LabelConsistent(benchkit.Attack):
     Turner et al. 2019: projected gradient descent against an independent model makes hard to learn what the
     images show, and black and white squares of 3 x 3 pixels in the corners, as released, are easy. Test images get the
     trigger alone. The paper's model is trained adversarially; this one is a clean model of the victim's architecture,
-    whose adversarial images transfer less well. With ``corners=all``, images that training mirrors keep the trigger in
-    place, with ``br`` (the release's default) they do not.
+    and what fools it is a pattern that victims may learn instead of the trigger: on ``scenes`` they do (``eps=0``
+    implants, ``eps=16`` does not). With ``corners=all``, images that training mirrors keep the trigger in place, with
+    ``br`` (the release's default) they do not.
 
     ``max_share`` limits the poisoned share of the class: a class that never appears without the trigger is a different
     experiment (the release's default is the whole class).

@@ -30,7 +30,8 @@ class Beatrix(benchkit.InputDetector):
     has clean bounds: median -+ ``width`` * MAD. An entry beyond them deviates by its distance to the bound over the
     bound's size; the score is the mean over entries and orders, for the class that the model predicts. Entries whose
     clean MAD is 0 (dead channels) are left out, since any distance over almost nothing would decide. A class with fewer
-    than three such images is judged by the bounds of all images.
+    than three such images is judged by the bounds of all images, and its scores are divided by what new clean images
+    of any class deviate from these.
 
     Half of the clean images give the bounds, by their true label, the others the threshold: images that bounds were
     made from deviate less than new ones. The scores of a class are divided by the mean of these others, so that one
@@ -46,16 +47,23 @@ class Beatrix(benchkit.InputDetector):
     channels: int = benchkit.param(64, "channels that are looked at, drawn at random where there are more", ge=1)
 
     def fit(self, scene: benchkit.Scene) -> benchkit.Tensors:
-        """Return bounds ``low`` and ``high`` (K, orders, entries), channels ``looked`` at, and the ``usual`` (K,)."""
+        """Return the ``bounds`` that judge each class (K,), and what judges by them.
+
+        ``low`` and ``high`` (B, orders, entries), channels ``looked`` at, and the ``usual`` deviation (B,) of new clean
+        images; the last bounds are those of all images.
+        """
         count = scene.model.last_conv.out_channels
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
-        bounds, others = halves(scene.clean)
-        found = {"looked": looked, **self._bounds(bounds, looked, scene)}
-        deviations, said = self._deviations(others.images, found, scene)
-        per_class = [deviations[said == label] for label in range(scene.classes)]
-        usual = torch.stack([part.mean() if len(part) >= FEWEST else deviations.mean() for part in per_class])
+        known, others = halves(scene.clean)
+        found = {"looked": looked, **self._bounds(known, looked, scene)}
+        deviations, judged = self._deviations(others.images, found, scene)
+        by_all, _ = self._deviations(others.images, {**found, "bounds": torch.full_like(found["bounds"], -1)}, scene)
+        parts = [deviations[judged == one] for one in range(len(found["low"]) - 1)]
+        usual = torch.stack(
+            [part.mean() if len(part) >= FEWEST else deviations.mean() for part in parts] + [by_all.mean()]
+        )
         usual = usual.clamp(min=usual.mean() / 100 + 1e-12)
-        return found | {"usual": usual, "others": deviations / usual[said]}
+        return found | {"usual": usual, "others": deviations / usual[judged]}
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that gave no bounds."""
@@ -63,32 +71,37 @@ class Beatrix(benchkit.InputDetector):
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the deviation of each image from clean images of its predicted class, float32 (N,)."""
-        deviations, said = self._deviations(images, scene.fitted, scene)
-        return deviations / scene.fitted["usual"][said]
+        deviations, judged = self._deviations(images, scene.fitted, scene)
+        return deviations / scene.fitted["usual"][judged]
 
     def _bounds(self, clean: benchkit.Split, looked: Tensor, scene: benchkit.Scene) -> dict[str, Tensor]:
-        """Return the bounds of each class; those of entries to leave out are infinite."""
-        low, high = [], []
-        for label in range(scene.classes):
-            own = clean.images[clean.labels == label]
-            # Of one or two images every MAD is 0: such a class is judged by the images of all.
-            known = own if len(own) >= FEWEST else clean.images
-            grams = torch.cat([part for part, _ in self._grams(known, looked, scene.model)])
+        """Return bounds, and which of them judge each class; those of entries to leave out are infinite."""
+        low: list[Tensor] = []
+        high: list[Tensor] = []
+        bounds = torch.full((scene.classes,), -1)
+        for label in [*range(scene.classes), None]:
+            own = clean.images if label is None else clean.images[clean.labels == label]
+            if label is not None and len(own) < FEWEST:  # every MAD of one or two images is 0
+                continue
+            grams = torch.cat([part for part, _ in self._grams(own, looked, scene.model)])
             middle = grams.median(0).values
             mad = (grams - middle).abs().median(0).values
             spread = torch.where(mad > 0, self.width * mad, torch.inf)
+            if label is not None:
+                bounds[label] = len(low)
             low.append(middle - spread)
             high.append(middle + spread)
-        return {"low": torch.stack(low), "high": torch.stack(high)}
+        return {"bounds": bounds, "low": torch.stack(low), "high": torch.stack(high)}
 
     def _deviations(self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
-        """Return the mean relative distances to the bounds of the predicted classes, float32 (N,), and the classes."""
+        """Return the mean relative distances to the bounds of predicted classes, float32 (N,), and which these are."""
         parts, answers = [], []
         for grams, said in self._grams(images, found["looked"], scene.model):
-            low, high = (found[side].to(scene.device)[said] for side in ("low", "high"))
+            judged = found["bounds"].to(said.device)[said] % len(found["low"])
+            low, high = (found[side].to(scene.device)[judged] for side in ("low", "high"))
             beyond = _relative(low - grams, low) + _relative(grams - high, high)
             parts.append(beyond.flatten(1).sum(1) / low.isfinite().flatten(1).sum(1).clamp(min=1))
-            answers.append(said)
+            answers.append(judged)
         return torch.cat(parts), torch.cat(answers)
 
     def _grams(self, images: Tensor, looked: Tensor, model: benchkit.Classifier) -> Iterator[tuple[Tensor, Tensor]]:

@@ -91,5 +91,17 @@ def test_a_class_of_few_clean_images_is_judged_by_those_of_all(left: int) -> Non
     )  # fmt: skip
     found = Beatrix().fit(scene)
     assert all(found[name].isfinite().all() for name in ("usual", "others"))
-    others = [label for label in range(world.classes) if label != 1]
-    assert found["low"][1].isfinite().sum() >= found["low"][others].isfinite().flatten(1).sum(1).max()
+    assert (found["bounds"] == -1).tolist() == [label == 1 for label in range(world.classes)]
+    assert len(found["low"]) == world.classes, "those of the other classes, and of all images"
+
+
+def test_triggered_images_of_a_target_with_one_clean_image_do_not_score_below_clean_ones() -> None:
+    world = worlds.patch(2)
+    rows = (world.holdout.labels == 2).nonzero().squeeze(1)
+    kept = torch.ones(len(world.holdout), dtype=torch.bool)
+    kept[rows[2:]] = False
+    given = (world.classes, world.shape, torch.device("cpu"), world.holdout[kept], torch.Generator())
+    fitted = Beatrix().fit(benchkit.Scene(*given, granted=world.model.copy()))
+    scene = benchkit.Scene(*given, granted=world.model.copy(), fitted=fitted)
+    clean, triggered = (Beatrix().score(images, scene) for images in (world.test.images, world.triggered))
+    assert (triggered[:, None] > clean).double().mean() > 0.5
