@@ -10,6 +10,8 @@ import pytest
 from fixture_types import Cli, FindRecord, RecordsIn
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 PLUGIN = Path(__file__).parents[1] / "fitter.py"
 FILTER = '''
 from dataclasses import dataclass

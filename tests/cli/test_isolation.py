@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from fixture_types import Cli, Comparable, RecordsIn
+from here import run_here
+from once import once
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -129,6 +131,16 @@ def run(toy_run: Cli, tmp_path: Path) -> Cli:
 WROTE = "wrote into images or tensors that it was given: let it change a copy"
 
 
+@pytest.fixture(scope="session")
+def alone(shared_folder: Path, toy_recipe: tuple[str, ...]) -> Path:
+    """The results folder of a run beside which nobody misbehaves."""
+
+    def make(folder: Path) -> None:
+        run_here("--attacks", "corner,none", "--defenses", "brightest", *toy_recipe, "--results", folder)
+
+    return once(shared_folder / "alone", make)
+
+
 @pytest.mark.parametrize(
     ("attacks", "defenses"),
     [
@@ -139,16 +151,16 @@ WROTE = "wrote into images or tensors that it was given: let it change a copy"
     ],
 )
 def test_who_writes_into_what_it_was_given_fails_and_changes_nobody_elses_numbers(
-    run: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path, attacks: str, defenses: str
+    run: Cli, records_in: RecordsIn, comparable: Comparable, tmp_path: Path, alone: Path, attacks: str, defenses: str
 ) -> None:
-    assert run("--attacks", "corner,none", "--defenses", "brightest", results=tmp_path / "alone").code == 0
     assert run("--attacks", attacks, "--defenses", defenses, results=tmp_path / "beside").code == 1
-    alone, beside = (
-        {(one["attack"], one["defense"]): one for one in records_in(tmp_path / where)} for where in ("alone", "beside")
+    usual, beside = (
+        {(one["attack"], one["defense"]): one for one in records_in(results)}
+        for results in (alone, tmp_path / "beside")
     )
-    for cell, record in alone.items():
+    for cell, record in usual.items():
         assert comparable(record) == comparable(beside[cell])
-    bad = [one for cell, one in beside.items() if cell not in alone]
+    bad = [one for cell, one in beside.items() if cell not in usual]
     assert {one["status"] for one in bad} <= {"failed", "skipped"}
     assert all(WROTE in one["error"] or "and fails" in one["error"] for one in bad)
 

@@ -11,6 +11,8 @@ from places import TESTS
 
 from benchkit import testing
 
+pytestmark = pytest.mark.usefixtures("trained")
+
 NEEDY = ("-p", TESTS / "shared" / "needy.py")
 
 

@@ -10,6 +10,7 @@ from fixture_types import Cli, FindRecord, RecordsIn
 from places import TESTS
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.usefixtures("trained")
 REPAIRS = ("-p", TESTS / "shared" / "repairs.py")
 RECIPE = "fast:epochs=12,batch=32"
 RETUNED = {"asr_retuned", "asr_retuned_benign"}

@@ -122,6 +122,7 @@ TABLE: Mapping[str, Row] = {
             "mislabel": "it ranks them first (AUROC above 0.9), but finds three of four at its false-alarm rate",
         },
         rate=0.1,  # it asks for 0.05, by a threshold that half of the hold-out sets
+        seeds=2,
     ),
     "dp-loss": Row(finds=POISONS, rate=0.15, seeds=1),  # it drops this share of every set, whatever is in it
     "freq-detector:rounds=2": Row(
@@ -137,7 +138,7 @@ TABLE: Mapping[str, Row] = {
         blind=dict.fromkeys(("patch", "add"), "what is planted adds to a logit, and changes no layer that it watches"),
         rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
     ),
-    "autoencoder:steps=150,width=16": Row(finds=BACKDOORS),
+    "autoencoder:steps=150,width=16": Row(finds=BACKDOORS, seeds=2),
     "tabor:steps=100,cutoff=null:0.05": Row(
         finds={"patch", "natural", "add"},
         blind={"bn-plant": "the ReLU of the planted channel has no gradient before half of the trigger is there"},
