@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,4 +65,10 @@ def shared_options(command: F) -> F:
     """Add the options that ``run`` and ``plan`` share."""
     for option in reversed(OPTIONS):
         command = option(command)
+    return command
+
+
+def without(command: click.Command, names: Container[str]) -> click.Command:
+    """Return a command, of whose options those are taken away that it does not use."""
+    command.params = [option for option in command.params if option.name not in names]
     return command

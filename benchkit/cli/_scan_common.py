@@ -61,9 +61,3 @@ def emit(text: str, out: Path | None) -> None:
     from benchkit.scan.prepare import write
 
     write(out, text.encode())
-
-
-def trimmed(command: click.Command) -> click.Command:
-    """Return a command without the shared options that a scan does not use."""
-    command.params = [option for option in command.params if option.name not in NOT_ASKED]
-    return command

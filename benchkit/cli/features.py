@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._figures import SHOWN_ONCE, computed, kept
-from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
+from benchkit.cli._figures import SHOWN_ONCE, computed, figure_options, kept
+from benchkit.cli._options import SEED, without
 from benchkit.text import warn
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ METHODS = ("pca", "umap")
 
 
 @click.command("features")
-@shared_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Write the figure here; .png, .svg or .pdf.",
-)
+@figure_options
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -44,13 +37,7 @@ METHODS = ("pca", "umap")
     help="Test images of each kind, at most.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of victims, triggers and images.")
-@click.option("--jobs", type=COUNT, metavar="N", help="Worker processes.  [default: one per core or GPU]")
-@threads_option
-@click.option("--quiet", is_flag=True, help="No progress; only warnings and errors.")
-def cmd(
-    out: Path, method: str, images: int, seed: int, quiet: bool, jobs: int | None,
-    threads: int | None, **options: Any,
-) -> int:  # fmt: skip
+def cmd(out: Path, method: str, images: int, seed: int, **options: Any) -> int:
     """Draw the victims' features of clean, triggered and control images, and where a victim looks.
 
     A row for each attack: the inputs of the last linear layer in a plane; an image without and with the trigger,
@@ -59,18 +46,12 @@ def cmd(
 
     Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
     """
-    from benchkit.execute.request import ExecutionOptions
-    from benchkit.execute.resolve import request
     from benchkit.plan.figures import plan_features
     from benchkit.report.figures import features, spectra
 
     spectra.require(out)
     features.require_method(method)
-    options["attacks"] = options["attacks"] or "all"
-    asked = request(
-        {**NOT_ASKED, **options, "seeds": f"{seed},", "threads": threads}, partial(plan_features, images=images)
-    )
-    asked = computed(asked, ExecutionOptions(jobs=jobs, quiet=quiet, threads=threads))
+    asked = computed(partial(plan_features, images=images), seed, options)
     panels = _panels(asked)
     title = f"Features of {asked.spec.models[0]} on {asked.spec.datasets[0]}, seed {seed}"
     spectra.save(features.draw(panels, title, method, seed), out)
@@ -79,8 +60,7 @@ def cmd(
     return 1 if failed else 0
 
 
-NOT_ASKED = dict.fromkeys(SHOWN_ONCE)
-cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
+without(cmd, SHOWN_ONCE)
 
 
 def _panels(asked: Request) -> list[Panel]:

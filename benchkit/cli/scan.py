@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from benchkit.cli._scan_common import trimmed
+from benchkit.cli._options import without
+from benchkit.cli._scan_common import NOT_ASKED
 from benchkit.cli._scan_data import data
 from benchkit.cli._scan_images import images
 from benchkit.cli._scan_model import model
@@ -20,4 +21,4 @@ def cmd() -> None:
 
 
 for one in (images, data, model):
-    cmd.add_command(trimmed(one))
+    cmd.add_command(without(one, NOT_ASKED))

@@ -8,26 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchkit.cli._figures import SHOWN_ONCE, computed, kept
-from benchkit.cli._options import COUNT, SEED, shared_options, threads_option
+from benchkit.cli._figures import SHOWN_ONCE, computed, figure_options, kept
+from benchkit.cli._options import SEED, without
 from benchkit.text import warn
 
 if TYPE_CHECKING:
     from benchkit.execute.request import Request
     from benchkit.report.figures.spectra import Panel
 
-NOT_ASKED = dict.fromkeys((*SHOWN_ONCE, "poison_rate"))
-
 
 @click.command("spectrum")
-@shared_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Write the figure here; .png, .svg or .pdf.",
-)
+@figure_options
 @click.option(
     "--figure",
     type=click.Choice(("overview", "detail")),
@@ -51,13 +42,7 @@ NOT_ASKED = dict.fromkeys((*SHOWN_ONCE, "poison_rate"))
     help="Test images to average over, at most.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the images and triggers.")
-@click.option("--jobs", type=COUNT, metavar="N", help="Worker processes.  [default: one per core or GPU]")
-@threads_option
-@click.option("--quiet", is_flag=True, help="No progress; only warnings and errors.")
-def cmd(
-    out: Path, figure: str, preset: str, images: int, seed: int, quiet: bool, jobs: int | None,
-    threads: int | None, **options: Any,
-) -> int:  # fmt: skip
+def cmd(out: Path, figure: str, preset: str, images: int, seed: int, **options: Any) -> int:
     """Draw the mean spectra of clean images and of images with each trigger (Zeng et al., ICCV 2021, Figures 1-3).
 
     Triggers that must be crafted are crafted first, or taken from the results folder. Low frequencies are at
@@ -65,17 +50,11 @@ def cmd(
 
     Exit codes: 0 drawn, 1 drawn without the attacks that failed, 2 usage or configuration.
     """
-    from benchkit.execute.request import ExecutionOptions
-    from benchkit.execute.resolve import request
     from benchkit.plan.figures import plan_spectra
     from benchkit.report.figures import spectra
 
     spectra.require(out)
-    options["attacks"] = options["attacks"] or "all"
-    asked = request(
-        {**NOT_ASKED, **options, "seeds": f"{seed},", "threads": threads}, partial(plan_spectra, images=images)
-    )
-    asked = computed(asked, ExecutionOptions(jobs=jobs, quiet=quiet, threads=threads))
+    asked = computed(partial(plan_spectra, images=images), seed, options)
     panels, count = _panels(asked)
     draw = spectra.overview if figure == "overview" else spectra.detail
     title = f"Mean DCT spectra: {asked.spec.datasets[0]}, {count} test images"
@@ -85,7 +64,7 @@ def cmd(
     return 1 if failed else 0
 
 
-cmd.params = [option for option in cmd.params if option.name not in NOT_ASKED]
+without(cmd, (*SHOWN_ONCE, "poison_rate"))
 
 
 def _panels(asked: Request) -> tuple[list[Panel], int]:

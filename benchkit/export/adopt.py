@@ -14,9 +14,8 @@ from benchkit.errors import DataError
 from benchkit.export.attack_folder import Part, write
 from benchkit.export.foreign import UNKNOWN, Batch, Foreign
 from benchkit.export.victims import fresh
-from benchkit.ops.attackfiles import CONTROL, COVER, POISON, ROLES, STAMPED, UNCHANGED, About
+from benchkit.ops.attackfiles import ALL, CONTROL, COVER, ONE, POISON, ROLES, STAMPED, UNCHANGED, About
 
-ONE, ALL = "all-to-one", "all-to-all"
 FOLDERS = {STAMPED: "stamped", CONTROL: "control"}
 
 

@@ -14,7 +14,7 @@ from benchkit.errors import StoreError
 from benchkit.export.attack_folder import Part, write
 from benchkit.export.data_card import card
 from benchkit.export.victims import Victim, fresh, wanted_labels
-from benchkit.ops.attackfiles import CONTROL, COVER, POISON, STAMPED, UNCHANGED, About
+from benchkit.ops.attackfiles import ALL, CONTROL, COVER, ONE, POISON, STAMPED, UNCHANGED, About
 from benchkit.plan.job import CRAFT, VICTIM
 from benchkit.protocol import victim_rows
 from benchkit.spec.registry import Registry
@@ -22,8 +22,6 @@ from benchkit.stages.scenes import triggered
 from benchkit.stages.workspace import Task, Workspace
 from benchkit.store.files import write_synced
 from benchkit.store.store import Damaged, Store
-
-ALL_TO_ONE, ALL_TO_ALL = "all-to-one", "all-to-all"
 
 
 def export_images(
@@ -73,7 +71,7 @@ def _about(victim: Victim, task: Task, wanted: list[int]) -> About:
         shape=task.shape,
         train=len(data.train),
         test=len(data.test),
-        target=wanted[0] if mapping == ALL_TO_ONE else 0,
+        target=wanted[0] if mapping == ONE else 0,
         mapping=mapping,
         sources=attack.source_classes(),
         label_policy=attack.label_policy,
@@ -84,8 +82,8 @@ def _about(victim: Victim, task: Task, wanted: list[int]) -> About:
 def _mapping(wanted: list[int]) -> str | None:
     """Return how classes are mapped to targets, or None for a way that no parameter of an attack has."""
     if len(set(wanted)) == 1:
-        return ALL_TO_ONE
-    return ALL_TO_ALL if wanted == [(label + 1) % len(wanted) for label in range(len(wanted))] else None
+        return ONE
+    return ALL if wanted == [(label + 1) % len(wanted) for label in range(len(wanted))] else None
 
 
 def _parts(task: Task, wanted: list[int]) -> Iterator[Part]:

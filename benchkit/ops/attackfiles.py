@@ -29,6 +29,8 @@ FORMAT = 1
 LISTED = 2**29
 """Bytes in the largest ``rows.csv`` that is read."""
 POISON, COVER, UNCHANGED, STAMPED, CONTROL = "poison", "cover", "clean", "stamped", "control"
+ONE, ALL = "all-to-one", "all-to-all"
+"""How classes are mapped to targets, as the parameter ``mapping`` of an attack has it."""
 ROLES = {POISON: "train", COVER: "train", UNCHANGED: "train", STAMPED: "test", CONTROL: "test"}
 """What an image is for, and the split of the dataset that its row counts in."""
 
@@ -154,7 +156,7 @@ def _about(path: Path, raw: bytes) -> About:
         whole = all(type(side) is int for side in (*about.shape, *about.sources))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} does not describe an attack: make the folder again") from error
-    known = about.mapping in ("all-to-one", "all-to-all") and about.label_policy in ("dirty", "clean")
+    known = about.mapping in (ONE, ALL) and about.label_policy in ("dirty", "clean")
     if not (fine and whole and known and 0 <= about.target < len(about.classes)):
         raise DataError(f"{path} does not describe an attack: make the folder again")
     return about

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -81,9 +81,8 @@ def decode(path: str | Path, shape: tuple[int, int, int], *, links: bool = True)
         BadImage: if it cannot be read, is damaged, has too many pixels, or more than 8 bits per channel.
     """
     try:
-        with opened(path, IMAGE, links=links) as file, Image.open(file, formats=FORMATS) as image:
-            size, form = image.size, image.format or ""
-            return Decoded(_fitted(image, shape), size, form)
+        with opened(path, IMAGE, links=links) as file:
+            return _decoded(file, shape)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and more for damaged files
         raise BadImage(_reason(error)) from error
 
@@ -95,11 +94,15 @@ def decode_bytes(raw: bytes, shape: tuple[int, int, int]) -> Decoded:
         BadImage: as :func:`decode`.
     """
     try:
-        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-            size, form = image.size, image.format or ""
-            return Decoded(_fitted(image, shape), size, form)
+        return _decoded(io.BytesIO(raw), shape)
     except Exception as error:  # as in decode
         raise BadImage(_reason(error)) from error
+
+
+def _decoded(file: BinaryIO, shape: tuple[int, int, int]) -> Decoded:
+    with Image.open(file, formats=FORMATS) as image:
+        size, form = image.size, image.format or ""
+        return Decoded(_fitted(image, shape), size, form)
 
 
 def _fitted(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from benchkit.errors import BenchkitError, DataError, SpecError, plugin_errors
 from benchkit.models.create import create
 from benchkit.protocol import generator
 from benchkit.records.doubts import Known
-from benchkit.scan.prepare import task_of
+from benchkit.scan.prepare import require_kind, task_of
 from benchkit.stages.scenes import defender
 from benchkit.training.trainer import Trainer
 
@@ -51,18 +51,8 @@ class Filtered:
 
 
 def require_filters(defenses: tuple[object, ...]) -> tuple[TrainingFilter, ...]:
-    """Return the defenses if there is at least one and all of them are training filters.
-
-    Raises:
-        SpecError: names the first that is none.
-    """
-    for one in defenses:
-        if not isinstance(one, TrainingFilter):
-            kind = getattr(one, "kind", "") or "no detector"
-            raise SpecError(f"{one} does not filter training sets (it is: {kind}): use training filters")
-    if not defenses:
-        raise SpecError("no training filter was asked for: name one with --defense")
-    return tuple(one for one in defenses if isinstance(one, TrainingFilter))
+    """Return the defenses if there is at least one and all of them are training filters. Raises SpecError."""
+    return require_kind(defenses, TrainingFilter, "filter training sets")
 
 
 def require_clean(filters: tuple[TrainingFilter, ...], *, given: bool) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchkit.contracts import checks
 from benchkit.contracts.kinds import ModelDetector
-from benchkit.errors import BenchkitError, SpecError, plugin_errors
+from benchkit.errors import BenchkitError, plugin_errors
 from benchkit.measure.measure import audit
 from benchkit.plan.job import PREPARE
 from benchkit.records.metrics import by_chance
 from benchkit.scan.accuracy import Accuracy, of_shadows
-from benchkit.scan.prepare import printable, task_of
+from benchkit.scan.prepare import printable, require_kind, task_of
 from benchkit.scan.verdict import csv_of
 from benchkit.stages.scenes import defender
 
@@ -118,18 +118,8 @@ class Judged:
 
 
 def require_model_detectors(defenses: tuple[object, ...]) -> tuple[ModelDetector, ...]:
-    """Return the defenses if there is at least one and all of them score models.
-
-    Raises:
-        SpecError: names the first that does not.
-    """
-    for one in defenses:
-        if not isinstance(one, ModelDetector):
-            kind = getattr(one, "kind", "") or "no detector"
-            raise SpecError(f"{one} does not score models (it is: {kind}): use model detectors, such as neural-cleanse")
-    if not defenses:
-        raise SpecError("no model detector was asked for: name one, such as neural-cleanse, with --defense")
-    return tuple(one for one in defenses if isinstance(one, ModelDetector))
+    """Return the defenses if there is at least one and all of them score models. Raises SpecError."""
+    return require_kind(defenses, ModelDetector, "score models", ", such as neural-cleanse")
 
 
 def judge(asked: Request, workspace: Workspace, model: Classifier) -> list[Judged]:

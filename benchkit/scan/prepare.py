@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import BenchkitError, SpecError, StoreError
 from benchkit.plan.job import DATA, FIT, PREPARE, Ref
@@ -50,6 +50,26 @@ def plan_detectors(spec: Spec, fingerprints: Mapping[Dataset, str], model_code: 
     targets = [refs[-1] if refs else data for refs in own]
     made.cells = [key for _, key in (data, *targets, *(refs[0] for refs in own if len(refs) > 1))]
     return made
+
+
+def require_kind(defenses: tuple[object, ...], kind: type[Any], does: str, such: str = "") -> tuple[Any, ...]:
+    """Return the defenses if there is at least one and all of them are of a kind.
+
+    Args:
+        kind: the base of the kind.
+        does: what it does, such as ``score models``.
+        such: an example, such as ``, such as neural-cleanse``.
+
+    Raises:
+        SpecError: names the first of another kind.
+    """
+    for one in defenses:
+        if not isinstance(one, kind):
+            its = getattr(one, "kind", "") or "no detector"
+            raise SpecError(f"{one} does not {does} (it is: {its}): use {kind.kind}s{such}")
+    if not defenses:
+        raise SpecError(f"no {kind.kind} was asked for: name one{such}{',' if such else ''} with --defense")
+    return defenses
 
 
 def prepare(asked: Request, means: ExecutionOptions) -> None:

@@ -33,9 +33,16 @@ def make_features(task: Task) -> Result:
     return {**kept, **_example(model, test.images[stamped.rows[some]], stamped, some, kept)}, {"images": len(rows)}
 
 
+@torch.no_grad()
+def _answers(model: Classifier, features: Tensor) -> Tensor:
+    """Return the labels that a model predicts from the inputs of its last layer, int64 (N,)."""
+    answers: Tensor = model.head(features.to(model.head.weight.dtype)).argmax(1)
+    return answers
+
+
 def _example(model: Classifier, clean: Tensor, stamped: Stamped, some: Tensor, kept: Tensors) -> Tensors:
     """Return an image, clean and triggered, and where the victim sees what it says of each, if it has convolutions."""
-    before, after = model.logits(clean).argmax(1), model.logits(stamped.images[some]).argmax(1)
+    before, after = (_answers(model, kept[name]) for name in ("control", "triggered"))
     turned = ((after == kept["wanted"]) & (before != after)).float()
     # Of images that the trigger turns, one of middling brightness: there is something to see in it.
     at = int(((clean.flatten(1).float().mean(1) - 110).abs() - 1000 * turned).argmin())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from benchkit_plugins._shared.clean_label import target_rows
 from torch import Tensor
 
 import benchkit
@@ -52,10 +53,7 @@ class Sig(benchkit.Attack):
         """Stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels, unless dirty."""
         if self.label == "dirty":
             return super().poison(train, scene)
-        own = (train.labels == self.target_class(scene)).nonzero().squeeze(1)
-        count = min(benchkit.share_of(scene.poison_rate, len(train)), benchkit.share_of(self.max_share, len(own)))
-        order = torch.randperm(len(own), generator=scene.rng).to(own.device)
-        rows = own[order[:count]].sort().values
+        rows = target_rows(train.labels, self.target_class(scene), scene.poison_rate, self.max_share, scene.rng)
         stamped = self.stamp(train.images[rows], scene)
         return benchkit.Poisoned.replacing(train, rows, stamped, train.labels[rows])
 

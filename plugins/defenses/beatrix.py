@@ -50,18 +50,19 @@ class Beatrix(benchkit.InputDetector):
         """Return the ``bounds`` that judge each class (K,), and what judges by them.
 
         ``low`` and ``high`` (B, orders, entries), channels ``looked`` at, and the ``usual`` deviation (B,) of new clean
-        images; the last bounds are those of all images.
+        images. Where a class has too few, the last bounds are those of all images.
         """
         count = scene.model.last_conv.out_channels
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
         known, others = halves(scene.clean)
         found = {"looked": looked, **self._bounds(known, looked, scene)}
         deviations, judged = self._deviations(others.images, found, scene)
-        by_all, _ = self._deviations(others.images, {**found, "bounds": torch.full_like(found["bounds"], -1)}, scene)
-        parts = [deviations[judged == one] for one in range(len(found["low"]) - 1)]
-        usual = torch.stack(
-            [part.mean() if len(part) >= FEWEST else deviations.mean() for part in parts] + [by_all.mean()]
-        )
+        parts = [deviations[judged == one] for one in range(len(found["low"]))]
+        means = [part.mean() if len(part) >= FEWEST else deviations.mean() for part in parts]
+        if (found["bounds"] < 0).any():  # few images are judged by the last bounds here: what any deviates from them
+            by_last = {**found, "bounds": torch.full_like(found["bounds"], -1)}
+            means[-1] = self._deviations(others.images, by_last, scene)[0].mean()
+        usual = torch.stack(means)
         usual = usual.clamp(min=usual.mean() / 100 + 1e-12)
         return found | {"usual": usual, "others": deviations / usual[judged]}
 
@@ -78,19 +79,18 @@ class Beatrix(benchkit.InputDetector):
         """Return bounds, and which of them judge each class; those of entries to leave out are infinite."""
         low: list[Tensor] = []
         high: list[Tensor] = []
-        bounds = torch.full((scene.classes,), -1)
-        for label in [*range(scene.classes), None]:
-            own = clean.images if label is None else clean.images[clean.labels == label]
-            if label is not None and len(own) < FEWEST:  # every MAD of one or two images is 0
-                continue
-            grams = torch.cat([part for part, _ in self._grams(own, looked, scene.model)])
+        own = [clean.images[clean.labels == label] for label in range(scene.classes)]
+        enough = [len(images) >= FEWEST for images in own]  # every MAD of one or two images is 0
+        places = torch.tensor(enough).long().cumsum(0) - 1
+        judges = [images for images, one in zip(own, enough, strict=True) if one]
+        for images in judges if all(enough) else [*judges, clean.images]:
+            grams = torch.cat([part for part, _ in self._grams(images, looked, scene.model)])
             middle = grams.median(0).values
             mad = (grams - middle).abs().median(0).values
             spread = torch.where(mad > 0, self.width * mad, torch.inf)
-            if label is not None:
-                bounds[label] = len(low)
             low.append(middle - spread)
             high.append(middle + spread)
+        bounds = torch.where(torch.tensor(enough), places, -1)
         return {"bounds": bounds, "low": torch.stack(low), "high": torch.stack(high)}
 
     def _deviations(self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
