@@ -137,6 +137,7 @@ def test_a_breakpoint_has_the_terminal_and_leaving_it_ends_the_run(halting: Star
     assert not leftovers(tmp_path / "results")
 
 
+@pytest.mark.slow
 def test_pdb_stops_at_a_line_of_a_plugin(halting: Start, tmp_path: Path) -> None:
     line = PLUGIN.splitlines().index('            open(os.environ["HALTING"], "a").close()') + 1
     process = halting("nap", "-m", "pdb", "-c", f"b {tmp_path / 'halting.py'}:{line}", "-c", "continue")

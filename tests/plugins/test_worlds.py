@@ -50,6 +50,7 @@ class Row:
         quiet: a world without a backdoor that suits it.
         rate: the largest mean of its false alarms over ``seeds`` such worlds.
         seeds: number of them.
+        slow: whether these take so long together that they are left out unless slow tests are asked for.
         refuses: the worlds whose victim it cannot work with, and words of the sentence that says so.
         unfit: why no planted world suits it; then the other fields are not used.
     """
@@ -59,6 +60,7 @@ class Row:
     quiet: str = "benign"
     rate: float = 0.0
     seeds: int = 4
+    slow: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
     unfit: str = ""
 
@@ -150,6 +152,7 @@ TABLE: Mapping[str, Row] = {
         blind={"bn-plant": "the ReLU of the planted channel has no gradient before half of the trigger is there"},
         rate=1 / 3,
         seeds=3,
+        slow=True,
     ),
     "deep-knn": Row(
         finds={"mislabel", "patch", "natural"},
@@ -246,7 +249,9 @@ def test_a_defense_says_why_a_victim_does_not_suit_it(spec: str, where: str) -> 
         world(where).report(made(spec))
 
 
-@pytest.mark.parametrize("spec", FIT, ids=short)
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, marks=[pytest.mark.slow] * TABLE[spec].slow) for spec in FIT], ids=short
+)
 def test_a_defense_does_no_harm_where_there_is_nothing(spec: str) -> None:
     row = TABLE[spec]
     alarms = [_alarms(spec, row.quiet, seed) for seed in range(row.seeds)]

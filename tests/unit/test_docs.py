@@ -50,6 +50,7 @@ def offered(module: ModuleType) -> list[Any]:
     return [value for value in own if isinstance(value, type) and issubclass(value, KINDS)]
 
 
+@pytest.mark.slow
 def test_every_class_in_the_tutorial_conforms(modules: list[ModuleType]) -> None:
     classes = [cls for module in modules for cls in offered(module)]
     assert len(classes) >= 6

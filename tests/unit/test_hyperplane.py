@@ -19,6 +19,7 @@ Load = Callable[[str], ModuleType]
 HYPER = ("hyperplane.py", "--recipe", "fast:epochs=1,batch=16", "--rounds", 1)
 
 
+@pytest.mark.slow
 def test_hyperplane_measures_each_trigger_in_both_detectors(script: Script, two_tints: Path, tmp_path: Path) -> None:
     ran = script(*HYPER, "--dataset", f"image-folder:root={two_tints},size=16")
     assert ran.code == 0, ran.err

@@ -25,6 +25,7 @@ def band(load_experiment: Callable[[str], ModuleType]) -> ModuleType:
     return load_experiment("_band")
 
 
+@pytest.mark.slow
 def test_each_direction_is_measured_and_no_victim_is_trained_twice(script: Script, tmp_path: Path) -> None:
     recipe = ("--recipe", "fast:epochs=4,batch=32")
     ran = script(*ASKED, *recipe, "--attacks", "corner", "--k", "2,10,12", "--train-k", "4,12", "--energy", "0.5,2")

@@ -138,6 +138,7 @@ def test_the_gpu_is_left_alone_where_there_is_none(measure: Measure, capsys: pyt
     assert "gpu: skipped, there is no GPU here" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_a_gpu_is_measured_with_runs_on_a_cpu(
     gpu: ModuleType, benchkit_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 TOUR = (Path(__file__).parents[2] / "docs" / "tour.md").read_text(encoding="utf-8")
 TOY = Path(__file__).parents[1] / "toy.py"
@@ -17,6 +19,7 @@ benchkit.run = functools.partial(benchkit.run, datasets="toy", plugins=[{str(TOY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_a_script(tmp_path: Path) -> None:
     blocks = BLOCK.findall(PAGE)
     assert len(blocks) >= 7
