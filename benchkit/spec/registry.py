@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
@@ -20,10 +18,10 @@ from benchkit.contracts.attack import Attack
 from benchkit.contracts.dataset import Dataset
 from benchkit.contracts.defense import Defense
 from benchkit.errors import BenchkitError, Ending, SpecError, did_you_mean
-from benchkit.files import TEXT, require
 from benchkit.params.component import Component, class_fault
 from benchkit.records.declared import declarations_fault
 from benchkit.spec.installed import PluginInfo, find
+from benchkit.spec.loose import import_file
 from benchkit.text import describe_error, printable
 
 KINDS: dict[str, type[Component]] = {"attacks": Attack, "defenses": Defense, "datasets": Dataset}
@@ -156,7 +154,7 @@ def _register(registry: Registry, found: PluginInfo) -> Iterator[str]:
     """Import and index one plugin; yield a sentence for each thing that is wrong with it."""
     where = f"plugin '{found.name}' ({found.dist})"
     try:
-        module = _import_file(Path(found.target)) if found.loose else importlib.import_module(found.target)
+        module = import_file(Path(found.target)) if found.loose else importlib.import_module(found.target)
         fault = _module_fault(registry.manager, module, where)
     except (KeyboardInterrupt, Ending):
         raise
@@ -170,23 +168,6 @@ def _register(registry: Registry, found: PluginInfo) -> Iterator[str]:
     registry.loaded.append(found)
     for kind in KINDS:
         yield from _index(registry, kind, module, found)
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    require(path, TEXT)
-    name = f"benchkit_file_{path.stem}"
-    other = getattr(sys.modules.get(name), "__file__", None)
-    if other is not None and Path(other).resolve() != path.resolve():  # keys are made from the file of this name
-        name += "_" + hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _module_fault(manager: pluggy.PluginManager, module: ModuleType, where: str) -> str | None:

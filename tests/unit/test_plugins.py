@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from fixture_types import Cli
 
 from benchkit.errors import SpecError
+from benchkit.plan.fingerprint import component_id
 from benchkit.spec.installed import find
 from benchkit.spec.registry import load
 
@@ -145,6 +148,21 @@ def test_a_loose_file_is_loaded_and_a_broken_one_is_an_error(tmp_path: Path) -> 
         load([bad])
     with pytest.raises(SpecError, match="there is no file"):
         load([tmp_path / "absent.py"])
+
+
+def test_a_loose_file_is_what_it_says_now_and_so_is_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes bytecode for current if the file is as long as then, and was written in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, white = tmp_path / "edited.py", torch.full((1, 3, 2, 2), 255)
+    codes = []
+    for number in ("255", "254", "255"):
+        file.write_text(GOOD.format(name="edited").replace("255", number))
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        attack = load([file]).attacks["edited"].cls()
+        assert attack.stamp(white, None).unique().tolist() == [int(number) - 255]
+        codes.append(component_id(attack)["code"])
+    assert codes[0] == codes[2] != codes[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["edited.py"]
 
 
 def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path: Path) -> None:
