@@ -25,8 +25,8 @@ class Smooth(LowPassAttack):
     perturbation dr that takes x + v to a class (targeted DeepFool), then filtered and rescaled, v <- N(g(v + g(dr))), N
     to [0, amp]. After each pass, the class becomes the most frequent label among changed predictions, and the best v so
     far is kept. The victim's target is that dominant label. The search ends when it fools enough images, like the
-    original one, and also after ``max_passes`` (BackdoorBench: 50) or when it fools no image. BackdoorBench also ends
-    it after five passes without a change: ``stall=5``.
+    original one, and also after ``max_passes`` (BackdoorBench: 50) or when it fools too few images for a class to
+    dominate. BackdoorBench also ends it after five passes without a change: ``stall=5``.
     """
 
     name = "smooth"
@@ -65,7 +65,7 @@ class Smooth(LowPassAttack):
         0, "end, too, when the last so many passes differ by less than 1 % in changed predictions; 0: never", ge=0
     )
     fruitless: int = benchkit.param(
-        2, "end, too, after so many passes in a row that leave every prediction as it was; 0: never", ge=0
+        2, "end, too, after so many passes in a row that change no more predictions than dom_frac; 0: never", ge=0
     )
     overshoot: float = benchkit.param(0.02, "how far DeepFool goes beyond the boundary, as a share", ge=0)
     df_iter: int = benchkit.param(200, "most steps of DeepFool per image", ge=1)
@@ -162,7 +162,7 @@ class _Search:
         stall, fruitless = self.attack.stall, self.attack.fruitless
         last = rates[-stall:]
         stuck = 0 < stall <= len(rates) and round(max(last) - min(last), 6) < STALL_SPAN
-        in_vain = 0 < fruitless <= len(rates) and not any(rates[-fruitless:])
+        in_vain = 0 < fruitless <= len(rates) and max(rates[-fruitless:]) <= self.attack.dom_frac
         enough = bool(rates) and (rates[-1] >= self.attack.fool or len(rates) >= self.attack.max_passes)
         return enough or stuck or in_vain
 
