@@ -84,8 +84,8 @@ def test_double_deviations_have_the_published_answer() -> None:
 
 def test_the_generator_perturbs_and_learns_the_smallest_size() -> None:
     scene = PATCH.scene(DeepInspect(rounds=1))
-    sizes, shown = DeepInspect(rounds=20, batch=8).sizes(scene)
-    assert int(sizes.argmin()) == 2
+    sizes, shown = DeepInspect(rounds=40, batch=8).sizes(scene)
+    assert float(sizes[2]) < 0.5 * float(sizes[torch.arange(PATCH.classes) != 2].min())
     assert shown.shape == (PATCH.classes, *PATCH.shape)
     assert float(shown.min()) < 0 < float(shown.max()), "a perturbation may darken, too"
 
