@@ -25,6 +25,7 @@ from benchkit.contracts.kinds import (
     RobustTraining,
     TrainingFilter,
 )
+from benchkit.contracts.natural import NaturalTrigger
 from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
@@ -65,6 +66,7 @@ __all__ = [
     "Metric",
     "ModelDetector",
     "ModelRepair",
+    "NaturalTrigger",
     "NoAttack",
     "OutlierDetector",
     "Poisoned",

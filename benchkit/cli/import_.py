@@ -73,7 +73,7 @@ def cmd(
 
 
 def _data(text: str, registry: Registry, root: Path | None, download: bool) -> tuple[Data, str]:
-    from benchkit.contracts import checks
+    from benchkit.contracts import data_checks
     from benchkit.contracts.data import Source
     from benchkit.contracts.dataset import Dataset
     from benchkit.errors import plugin_errors
@@ -83,7 +83,7 @@ def _data(text: str, registry: Registry, root: Path | None, download: bool) -> t
     source = Source(data_root(root), download)
     with plugin_errors(f"dataset {dataset.name}"):
         dataset.fetch(source)
-        return checks.data(dataset.name, dataset.load(source)), str(dataset)
+        return data_checks.data(dataset.name, dataset.load(source)), str(dataset)
 
 
 def _with_weights(

@@ -40,6 +40,8 @@ class Attack(Component, ABC):
             with the prefix ``craft_``.
         benign: True for rows that implant nothing: there is no poison, the victim is the benign one, and ``stamp`` is
             applied to the whole test set before any use (for ``none``, it does nothing).
+        natural: True if the trigger is in images already, as something that they show; only
+            :class:`NaturalTrigger` says so.
         adds_only: True if ``stamp`` only adds to pixels or replaces them. Then the clean image is the right control,
             however many pixels change; other stamps that change most pixels must define ``control``.
         cover_rate: share of the training set that ``poison`` turns into covers: 0 unless it derives from
@@ -53,6 +55,7 @@ class Attack(Component, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     learns: ClassVar[bool] = False
     benign: ClassVar[bool] = False
+    natural: ClassVar[bool] = False
     adds_only: ClassVar[bool] = False
     metrics: ClassVar[tuple[Metric, ...]] = ()
     # No annotations: a ClassVar would hide the parameter of the same name in a later base.
@@ -150,6 +153,20 @@ class Attack(Component, ABC):
         sources = self.source_classes()
         return torch.isin(labels, labels.new_tensor(sources)) if sources else torch.ones_like(labels, dtype=torch.bool)
 
+    def attributes(self) -> tuple[str, ...]:
+        """Return the names of what the dataset has to say of each image, ``split.attributes``; by default nothing."""
+        return ()
+
+    def carries(self, split: Split) -> Tensor:
+        """Return which images can be triggered, bool (N,): by default all, since all can be stamped."""
+        import torch
+
+        return torch.ones_like(split.labels, dtype=torch.bool)
+
+    def counterparts(self, split: Split, rows: Tensor, scene: Scene) -> Tensor:
+        """Return for each of these rows the row of which ``control`` is made, int64 (M,): by default the same."""
+        return rows
+
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the labels that the attacker wants for images with these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":
@@ -162,7 +179,8 @@ class Attack(Component, ABC):
         N is the size of the whole training set. Clean-label attacks override this.
         """
         wanted = self.target_labels(train.labels, scene)
-        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng, self.is_source(train.labels))
+        among = self.is_source(train.labels) & self.carries(train)
+        rows = poison_rows(train.labels, wanted, scene.poison_rate, scene.rng, among)
         return Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
 
     def train(self, poisoned: Poisoned, scene: Scene) -> Classifier | Trained:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchkit.contracts.data import Data, Poisoned, Split
+from benchkit.contracts.data import Poisoned, Split
 from benchkit.contracts.trained import Trained
-from benchkit.errors import ContractError, DataError
+from benchkit.errors import ContractError
 from benchkit.text import source_classes_named
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from benchkit.models.classifier import Classifier
     from benchkit.records.metric import Metric
 
-MIN_SIDE = 8
 CHANGED = 0.5
 """Minimum share of stamped images in which a trigger must change a pixel."""
 
@@ -39,14 +38,30 @@ def some_to_stamp(attack: Attack, rows: Tensor) -> None:
     if len(rows) == 0:
         sources = attack.source_classes()
         why = f"none is of {source_classes_named(sources)}" if sources else "every image already has the wanted label"
+        why = "no image of another class than the target's has the trigger" if attack.natural else why
         raise ContractError(f"{attack.name} has no test image to stamp: {why}")
 
 
-def changes_pixels(name: str, clean: Tensor, stamped: Tensor) -> None:
-    """Check that a stamp changes pixels: without a change nothing is measured. Raises ContractError."""
+def changes_pixels(attack: Attack, clean: Tensor, stamped: Tensor) -> None:
+    """Check that a stamp changes pixels, or none if the trigger is in the images already. Raises ContractError."""
     changed = (clean != stamped).flatten(1).any(1).double().mean().item()
-    if changed < CHANGED:
-        raise ContractError(f"{name}.stamp changed no pixel in {1 - changed:.0%} of the test images")
+    if attack.natural and changed:
+        raise ContractError(f"{attack.name} says natural = True, but its stamp changes images: return images.clone()")
+    if not attack.natural and changed < CHANGED:
+        raise ContractError(f"{attack.name}.stamp changed no pixel in {1 - changed:.0%} of the test images")
+
+
+def counterparts(attack: Attack, test: Split, rows: Tensor, returned: Any) -> Tensor:
+    """Check that there is another row, without the trigger, for each row of a natural one. Raises ContractError."""
+    import torch
+
+    ok = isinstance(returned, torch.Tensor) and returned.dtype == torch.int64 and returned.shape == rows.shape
+    if not ok or (len(rows) and not 0 <= int(returned.min()) <= int(returned.max()) < len(test)):
+        raise ContractError(f"{attack.name}.counterparts must return int64 rows of the split, {tuple(rows.shape)}")
+    found: Tensor = returned
+    if attack.natural and attack.carries(test)[found].any():
+        raise ContractError(f"{attack.name}.counterparts returns rows that have the trigger: take others")
+    return found
 
 
 def repeats(name: str, what: str, first: Tensor, second: Tensor) -> None:
@@ -149,14 +164,15 @@ def measured(name: str, what: str, one: Metric, value: Any) -> float:
     return found
 
 
-def poisoned(name: str, train: Split, returned: Any) -> Poisoned:
+def poisoned(attack: Attack, train: Split, returned: Any) -> Poisoned:
     """Check that the masks of poisons and covers match the changed rows. Raises ContractError."""
+    name = attack.name
     if not isinstance(returned, Poisoned):
         raise ContractError(f"{name}.poison must return benchkit.Poisoned, got {type(returned).__name__}")
     home = train.images.device
     images(name, "poison", train.images, returned.data.images)
     made = Poisoned(returned.data.to(home), returned.mask.to(home), returned.cover.to(home))
-    fault = _mask_fault(made, len(train)) or _row_fault(made, train)
+    fault = _mask_fault(made, len(train)) or _row_fault(made, train, natural=attack.natural)
     if fault:
         raise ContractError(f"{name}.poison {fault}")
     return made
@@ -173,7 +189,7 @@ def _mask_fault(made: Poisoned, rows: int) -> str | None:
     return f"names {both} rows as poisons and as covers: draw covers with benchkit.cover_rows" if both else None
 
 
-def _row_fault(made: Poisoned, train: Split) -> str | None:
+def _row_fault(made: Poisoned, train: Split, *, natural: bool) -> str | None:
     """Return how the changed rows differ from those that the masks name, or None."""
     pixels = (made.data.images != train.images).flatten(1).any(1)
     labels = made.data.labels != train.labels
@@ -182,6 +198,8 @@ def _row_fault(made: Poisoned, train: Split) -> str | None:
         return f"changed {outside} rows that its mask does not name"
     if relabelled:
         return f"changed the labels of {relabelled} covers: a cover keeps its true label, and other rows are poisons"
+    if natural:
+        return None if labels[made.mask].all() else "names rows in its mask whose labels it did not change"
     for what, mask in (("mask", made.mask), ("cover mask", made.cover)):
         if mask.any() and pixels[mask].double().mean() < CHANGED:
             return f"names rows in its {what} whose pixels it did not change"
@@ -207,44 +225,3 @@ def poisons(name: str, made: Poisoned, rate: float) -> None:
     if not made.mask.any():
         none = f"poisoned none of {len(made.mask)} images at a poison rate of {rate:g}"
         raise ContractError(f"{name} {none}: raise --poison-rate")
-
-
-def data(name: str, loaded: Any) -> Data:
-    """Check a dataset: two non-empty splits of one shape, uint8, labels that name classes. Raises DataError."""
-    if not isinstance(loaded, Data):
-        raise DataError(f"dataset {name} must return benchkit.Data, got {type(loaded).__name__}")
-    if not (isinstance(loaded.notes, tuple) and all(isinstance(note, str) for note in loaded.notes)):
-        raise DataError(f"dataset {name}: its notes must be a tuple of sentences, got {loaded.notes!r:.100}")
-    for which, split in (("train", loaded.train), ("test", loaded.test)):
-        fault = _split_fault(split, len(loaded.classes))
-        if fault:
-            raise DataError(f"dataset {name}: its {which} split {fault}")
-    if loaded.train.images.shape[1:] != loaded.test.images.shape[1:]:
-        raise DataError(f"dataset {name}: train and test images differ in shape")
-    return loaded
-
-
-def split(what: str, returned: Any, shape: tuple[int, int, int], classes: int) -> Split:
-    """Check a training set from a plugin, for images of this shape. Raises ContractError."""
-    if not isinstance(returned, Split):
-        raise ContractError(f"{what} must be a benchkit.Split, got {type(returned).__name__}")
-    fault = _split_fault(returned, classes)
-    if fault or tuple(returned.images.shape[1:]) != shape:
-        raise ContractError(f"{what} {fault or 'has images of another shape'}")
-    return returned
-
-
-def _split_fault(split: Split, classes: int) -> str | None:
-    import torch
-
-    images = split.images
-    if images.dtype != torch.uint8 or images.ndim != 4 or split.labels.dtype != torch.int64:
-        return "is not uint8 images (N, C, H, W) with int64 labels"
-    if len(images) != len(split) or len(split) < 2:
-        return f"has {len(images)} images and {len(split)} labels: at least two of each are needed"
-    if images.shape[1] not in (1, 3) or min(images.shape[2:]) < MIN_SIDE:
-        shape = " x ".join(map(str, images.shape[1:]))
-        return f"has images of {shape}: 1 or 3 channels and sides of at least {MIN_SIDE} pixels are needed"
-    if split.labels.min() < 0 or split.labels.max() >= classes:
-        return f"has labels outside 0..{classes - 1}"
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,20 +24,24 @@ class Split:
     Attributes:
         images: uint8 (N, C, H, W), 0..255.
         labels: int64 (N,), 0..classes-1.
+        attributes: by its name, what else is known of each image, such as ``Smiling``: bool (N,). Most datasets have
+            none, and defenders never see them.
     """
 
     images: Tensor
     labels: Tensor
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor | slice) -> Split:
-        return Split(self.images[rows], self.labels[rows])
+        return Split(self.images[rows], self.labels[rows], {name: has[rows] for name, has in self.attributes.items()})
 
     def to(self, device: torch.device | str) -> Split:
         """Return the same split on a device."""
-        return Split(self.images.to(device), self.labels.to(device))
+        attributes = {name: has.to(device) for name, has in self.attributes.items()}
+        return Split(self.images.to(device), self.labels.to(device), attributes)
 
 
 class Unlabelled(Split):
@@ -45,6 +49,7 @@ class Unlabelled(Split):
 
     def __init__(self, images: Tensor) -> None:
         object.__setattr__(self, "images", images)
+        object.__setattr__(self, "attributes", {})
 
     @property
     def labels(self) -> NoReturn:

@@ -16,7 +16,7 @@ def held_by(defense: Defense, clean: Split | None) -> Split | None:
     """Return what a defense is given of clean images: all with labels, the images alone, or nothing."""
     if clean is None or not defense.clean:
         return None
-    return clean if defense.labelled else Unlabelled(clean.images)
+    return Split(clean.images, clean.labels) if defense.labelled else Unlabelled(clean.images)
 
 
 def given_to(

@@ -65,5 +65,7 @@ def _refused(asked: Request) -> dict[str, dict[Attack | Defense, str]]:
     for dataset in asked.spec.datasets:
         step = data.get(str(dataset))
         if step and (info := _decoded(asked, step)):
-            found[str(dataset)] = unsuitable(asked.spec, dataset, tuple(info["shape"]), len(info["classes"]))
+            found[str(dataset)] = unsuitable(
+                asked.spec, dataset, tuple(info["shape"]), len(info["classes"]), info.get("attributes", ())
+            )
     return found

@@ -97,9 +97,10 @@ def _parts(task: Task, wanted: list[int]) -> Iterator[Part]:
     if stamped.others:
         yield _tested(task, _others(task, wanted), stamped.others.wanted, stamped.others.images)
     test = task.data.test
-    if stamped.control is not None and not stamped.control.equal(test.images[stamped.rows]):
-        true = test.labels[stamped.rows]
-        yield Part(CONTROL, "control", stamped.rows, true, true, test.images[stamped.rows], stamped.control)
+    pairs = stamped.counterparts
+    if not stamped.control.equal(test.images[pairs]):
+        true = test.labels[pairs]
+        yield Part(CONTROL, "control", pairs, true, true, test.images[pairs], stamped.control)
 
 
 def _tested(task: Task, rows: Tensor, wanted: Tensor, images: Tensor) -> Part:
@@ -109,6 +110,6 @@ def _tested(task: Task, rows: Tensor, wanted: Tensor, images: Tensor) -> Part:
 
 def _others(task: Task, wanted: list[int]) -> Tensor:
     """Return the test images of other than source classes that the trigger is to move, in their order."""
-    labels = task.data.test.labels
-    moved = torch.tensor(wanted, device=labels.device)[labels] != labels
+    test, labels = task.data.test, task.data.test.labels
+    moved = task.attack.carries(test) & (torch.tensor(wanted, device=labels.device)[labels] != labels)
     return (~task.attack.is_source(labels) & moved).nonzero().squeeze(1)

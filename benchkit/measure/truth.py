@@ -37,6 +37,8 @@ class Stamped(NamedTuple):
         images: uint8 (M, C, H, W) with the trigger.
         wanted: int64 (M,), the label the attacker wants for each.
         control: uint8 (M, C, H, W), with the same processing but without the trigger.
+        counterparts: int64 (M,), the indices of the test images that the control was made of: ``rows``, or others where
+            the trigger cannot be taken off an image.
         others: stamped images of other than the source classes; None if all classes are.
     """
 
@@ -44,6 +46,7 @@ class Stamped(NamedTuple):
     images: Tensor
     wanted: Tensor
     control: Tensor
+    counterparts: Tensor
     others: Others | None = None
 
 
@@ -91,7 +94,8 @@ class GroundTruth:
             wanted one.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
-        control: uint8, the same images with the stamp's processing but without the trigger.
+        control: uint8, the same images, or others of their classes, with the stamp's processing but without the
+            trigger.
         others: the stamped images of other than the source classes; None if all classes are.
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``, and ``others`` where there

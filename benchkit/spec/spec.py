@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,14 +203,23 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
     )
 
 
-def unsuitable(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int) -> dict[Attack | Defense, str]:
+def unsuitable(
+    spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classes: int, attributes: Collection[str] = ()
+) -> dict[Attack | Defense, str]:
     """Return the attacks and defenses from ``all`` that do not suit such images, with the reason.
+
+    Args:
+        spec: what was asked for.
+        dataset: whose images they are.
+        shape: of each, (C, H, W).
+        classes: number of classes.
+        attributes: names of what else the dataset says of them.
 
     Raises:
         SpecError: names every component that was requested by name and cannot run on the images.
     """
     asked: tuple[Attack | Defense, ...] = (*spec.attacks, *spec.defenses)
-    found = {one: fault for one in asked if (fault := _fault(one, shape, classes))}
+    found = {one: fault for one in asked if (fault := _fault(one, shape, classes) or _unknown(one, attributes))}
     faults = [f"{one} on {dataset}: {fault}" for one, fault in found.items() if one not in spec.optional]
     if faults:
         raise SpecError("; ".join(faults))
@@ -220,3 +229,10 @@ def unsuitable(spec: Spec, dataset: Dataset, shape: tuple[int, int, int], classe
 def _fault(one: Attack | Defense, shape: tuple[int, int, int], classes: int) -> str | None:
     with plugin_errors(one.name):
         return one.check(shape, classes)
+
+
+def _unknown(one: Attack | Defense, attributes: Collection[str]) -> str | None:
+    """Return the sentence for an attribute that the dataset does not hand out, or None."""
+    lacking = sorted(set(one.attributes()) - set(attributes)) if isinstance(one, Attack) else []
+    there = ", ".join(sorted(attributes)) or "none"
+    return f"its images have no attribute {lacking[0]} (there are: {there})" if lacking else None

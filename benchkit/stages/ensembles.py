@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchkit.contracts import checks
+from benchkit.contracts import data_checks
 from benchkit.contracts.data import Poisoned, Split, Tensors
 from benchkit.errors import ContractError
 from benchkit.models.classifier import Classifier
@@ -44,7 +44,7 @@ def make_shadows(task: Task) -> Result:
 
     def split(number: int) -> Split:
         scene = defender(task, f"shadow {number}", fit=False)
-        return checks.split(
+        return data_checks.split(
             f"{defense.name}: split of {wanted.name}", wanted.split(number, scene), scene.shape, classes
         )
 

@@ -42,7 +42,7 @@ def predict_test_images(
         clean: what it says of those, (N,).
         stamped: which of them were stamped, with the trigger and without.
     """
-    untouched = stamped.control.equal(test[stamped.rows])
-    control = clean[stamped.rows] if untouched else ask(stamped.control)
+    untouched = stamped.control.equal(test[stamped.counterparts])
+    control = clean[stamped.counterparts] if untouched else ask(stamped.control)
     others = {"others": ask(stamped.others.images)} if stamped.others else {}
     return {"clean": clean, "triggered": ask(stamped.images), "control": control, **others}

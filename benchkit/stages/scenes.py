@@ -122,21 +122,24 @@ def _triggered(task: Task) -> Stamped:
     wanted = attack.target_labels(test.labels, attacker(task, "stamp", "target"))
     if attack.benign:
         none = test.labels[:0]
-        return Stamped(none, test.images[:0], none, test.images[:0])
-    rows, others = _stampable(attack, test.labels, wanted)
+        return Stamped(none, test.images[:0], none, test.images[:0], none)
+    rows, others = _stampable(attack, test, wanted)
     checks.some_to_stamp(attack, rows)
     clean = test.images[rows]
     stamped = _stamped(task, clean)
-    checks.changes_pixels(attack.name, clean, stamped)
-    control = checks.images(attack.name, "control", clean, attack.control(clean.clone(), attacker(task, "stamp")))
+    checks.changes_pixels(attack, clean, stamped)
+    found = attack.counterparts(test, rows, attacker(task, "stamp", "counterparts"))
+    pairs = checks.counterparts(attack, test, rows, found)
+    plain = test.images[pairs]
+    control = checks.images(attack.name, "control", plain, attack.control(plain.clone(), attacker(task, "stamp")))
     apart = Others(_stamped(task, test.images[others]), wanted[others]) if len(others) else None
-    return Stamped(rows, stamped, wanted[rows], control, apart)
+    return Stamped(rows, stamped, wanted[rows], control, pairs, apart)
 
 
-def _stampable(attack: Attack, labels: Tensor, wanted: Tensor) -> list[Tensor]:
+def _stampable(attack: Attack, test: Split, wanted: Tensor) -> list[Tensor]:
     """Return the indices of images that are not of the wanted class: of source classes, and of others."""
-    source = attack.is_source(labels)
-    return [(among & (labels != wanted)).nonzero().squeeze(1) for among in (source, ~source)]
+    source, able = attack.is_source(test.labels), attack.carries(test) & (test.labels != wanted)
+    return [(among & able).nonzero().squeeze(1) for among in (source, ~source)]
 
 
 def _stamped(task: Task, images: Tensor) -> Tensor:

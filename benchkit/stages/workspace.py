@@ -88,8 +88,17 @@ class Task:
 
     def _data(self) -> Data:
         found = self.load(DATA)
-        splits = [Split(found[f"{part}_images"], found[f"{part}_labels"]) for part in ("train", "test")]
-        return Data(splits[0], splits[1], tuple(self.info(DATA)["classes"]))
+        info = self.info(DATA)
+        names = info.get("attributes", [])
+        train, test = (
+            Split(
+                found[f"{part}_images"],
+                found[f"{part}_labels"],
+                {name: found[f"{part}_has_{name}"] for name in names},
+            )
+            for part in ("train", "test")
+        )
+        return Data(train, test, tuple(info["classes"]))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ from benchkit.testing.common import (
 )
 from benchkit.testing.learning import check_prepare, check_prepare_repeats
 from benchkit.testing.metrics import check_metrics
+from benchkit.testing.natural import check_natural
 from benchkit.testing.poisoning import (
     check_cover_count,
     check_poison_count,
@@ -125,11 +126,11 @@ def check_stamp_repeats(attack: Attack) -> None:
 
 
 def check_stamp_changes_pixels(attack: Attack) -> None:
-    """A trigger changes pixels; a benign attack may leave them unchanged."""
+    """A trigger changes pixels, but for a natural one; a benign attack may leave them unchanged."""
     where = home(attack)
     images = where.data.test.images
     if not attack.benign:
-        checks.changes_pixels(attack.name, images, attack.stamp(images, where.attacking(attack)))
+        checks.changes_pixels(attack, images, attack.stamp(images, where.attacking(attack)))
 
 
 def check_control(attack: Attack) -> None:
@@ -144,7 +145,7 @@ def check_control(attack: Attack) -> None:
         f"{attack.name}.control differs between two runs with one seed: draw only from scene.rng",
     )
     stamped = attack.stamp(where.inputs, where.attacking(attack))
-    same = alike(made, stamped) and not attack.benign
+    same = alike(made, stamped) and not (attack.benign or attack.natural)
     require(not same, f"{attack.name}.control is its stamp: leave the trigger out")
 
 
@@ -224,6 +225,7 @@ CHECKS = (
     check_stamp_leaves_its_input,
     check_stamp_repeats,
     check_stamp_changes_pixels,
+    check_natural,
     check_control,
     check_control_of_most_pixels,
     check_stamp_any_count,

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchkit.contracts import checks
+from benchkit.contracts import data_checks
 from benchkit.contracts.data import Data, Source
 from benchkit.errors import DataError
 from benchkit.testing.check import Check, ConformanceError, Subject, require
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def _loaded(dataset: Dataset, source: Source | None) -> Data:
     """Return the dataset, loaded from ``source`` or from an empty folder."""
     if source is not None:
-        return checks.data(dataset.name, dataset.load(source))
+        return data_checks.data(dataset.name, dataset.load(source))
     try:
-        return checks.data(dataset.name, _from_nothing(dataset))
+        return data_checks.data(dataset.name, _from_nothing(dataset))
     except DataError as error:
         raise ConformanceError(
             f"{dataset.name} cannot be loaded ({error}); if it needs files, say where they are: "

@@ -12,7 +12,7 @@ from benchkit.protocol import share_of
 from benchkit.testing.check import require
 from benchkit.testing.common import alike, home, unchanged
 from benchkit.testing.repeated import repeats
-from benchkit.testing.world import RATE, World, copied
+from benchkit.testing.world import RATE, World, equipped
 
 if TYPE_CHECKING:
     from benchkit.contracts.data import Poisoned
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def check_poison_mask(attack: Attack) -> None:
     """The masks mark exactly the changed images, and the input training set does not change."""
     where = home(attack)
-    train = copied(where.data.train)
-    checks.poisoned(attack.name, where.data.train, covering(attack).poison(train, where.poisoning(attack)))
+    train = equipped(where.data.train, attack)
+    checks.poisoned(attack, where.data.train, covering(attack).poison(train, where.poisoning(attack)))
     require(unchanged(train, where.data.train), f"{attack.name}.poison writes into the training set: clone it")
 
 
@@ -40,7 +40,7 @@ def check_cover_count(attack: Attack) -> None:
     """At least one image and at most the share ``cover_rate`` is a cover; none at a cover rate of 0, or without one."""
     where = home(attack)
     for asked in (0.0, RATE):
-        one, train = covering(attack, asked), copied(where.data.train)
+        one, train = covering(attack, asked), equipped(where.data.train, attack)
         count, most = int(one.poison(train, where.poisoning(attack)).cover.sum()), share_of(one.cover_rate, len(train))
         todo = "derive the attack from benchkit.CoverImages, and draw cover_rows at self.cover_rate"
         require(count <= most, f"{attack.name}.poison makes {count} covers where its rate allows {most}: {todo}")
@@ -64,6 +64,8 @@ def check_poison_labels(attack: Attack) -> None:
         require(
             meant, f"{attack.name}.poison takes images of other than its source classes: ask self.is_source(labels)"
         )
+        shown = bool(attack.carries(equipped(where.data.train, attack))[rows].all())
+        require(shown, f"{attack.name}.poison takes images without the trigger: ask self.carries(train)")
 
 
 def check_poison_repeats(attack: Attack) -> None:
@@ -115,7 +117,7 @@ def covering(attack: Attack, rate: float = RATE) -> Attack:
 
 def poisoned_by(attack: Attack, where: World) -> Poisoned:
     """Return a copy of a world's training set, poisoned by an attack, and with covers if it makes any."""
-    return covering(attack).poison(copied(where.data.train), where.poisoning(attack))
+    return covering(attack).poison(equipped(where.data.train, attack), where.poisoning(attack))
 
 
 def _same_poison(first: Poisoned, second: Poisoned) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -129,8 +128,8 @@ class World:
         if isinstance(component, Defense):
             others = dict.fromkeys(component.other_datasets(), self.data.train)
             scene = self._scene(held_by(component, self.holdout), seed)
-            return dataclasses.replace(scene, shadows=self._shadows(component), others=others)
-        return self._scene(self.data.train, seed, **self._modelled(component))
+            return replace(scene, shadows=self._shadows(component), others=others)
+        return self._scene(equipped(self.data.train, component), seed, **self._modelled(component))
 
     def drawing(self, *, seed: int = 0) -> Scene:
         """Return the scene of ``draw``: that of ``prepare`` without a model."""
@@ -139,30 +138,32 @@ class World:
     def attacking(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``stamp``, ``control`` and ``target_labels``, with what training learned."""
         ready = {**prepared(attack, self), **learned(attack, self)}
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=attack.test_strength)
+        train = equipped(self.data.train, attack)
+        return self._scene(train, seed, ready=ready, rate=RATE, level=attack.test_strength)
 
     def poisoning(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of ``poison``, before anything is learned."""
         ready = dict(prepared(attack, self))
-        return self._scene(self.data.train, seed, ready=ready, rate=RATE, level=1.0, **self._modelled(attack))
+        train = equipped(self.data.train, attack)
+        return self._scene(train, seed, ready=ready, rate=RATE, level=1.0, **self._modelled(attack))
 
     def training(self, attack: Attack, *, seed: int = 0) -> Scene:
         """Return the scene of an attack's ``train``: that of ``poison`` with a trainer for all."""
-        return dataclasses.replace(self.poisoning(attack, seed=seed), trainer=self.trainer)
+        return replace(self.poisoning(attack, seed=seed), trainer=self.trainer)
 
     def fitting(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene of a defense's ``fit``: a trainer, and the hold-out and the victim if they are declared."""
         ready, victim = dict(prepared(defense, self)), self.victim.copy() if defense.asks_victim() else None
         known = copied(self.poisoned.data) if defense.asks_train() else None
         scene = self._scene(held_by(defense, self.holdout), seed, ready=ready, trainer=self.trainer)
-        return dataclasses.replace(scene, **given_to(defense, victim, known))
+        return replace(scene, **given_to(defense, victim, known))
 
     def defending(self, defense: Defense, *, seed: int = 0) -> Scene:
         """Return the scene in which a defense acts: that of ``fit``, with what ``fit`` returned."""
         scene = self.fitting(defense, seed=seed)
         if not defense.has_victim:
             return scene
-        return dataclasses.replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
+        return replace(scene, fitted={name: one.clone() for name, one in fitted(defense, self).items()})
 
     def _shadows(self, defense: Defense) -> list[Classifier]:
         """Return the first shadow models that a defense describes, with the small network of the world."""
@@ -196,7 +197,15 @@ class World:
 def copied(split: Split) -> Split:
     """Return an independent copy."""
     images = split.images.clone()
-    return Unlabelled(images) if isinstance(split, Unlabelled) else Split(images, split.labels.clone())
+    if isinstance(split, Unlabelled):
+        return Unlabelled(images)
+    return replace(split, images=images, labels=split.labels.clone())
+
+
+def equipped(split: Split, attack: Attack) -> Split:
+    """Return a copy in which a third of each class has the attributes that an attack asks for."""
+    third = torch.arange(len(split)) // CLASSES % 3 == 0
+    return replace(copied(split), attributes={name: third.clone() for name in attack.attributes()})
 
 
 @functools.cache
@@ -219,7 +228,7 @@ def learned(attack: Attack, where: World) -> Tensors:
     if not attack.learns:
         return {}
     train = where.data.train
-    poisoned = attack.poison(Split(train.images.clone(), train.labels.clone()), where.poisoning(attack))
+    poisoned = attack.poison(equipped(train, attack), where.poisoning(attack))
     return checks.trained(attack, attack.train(poisoned, where.training(attack)), prepared(attack, where)).learned
 
 

@@ -207,7 +207,7 @@ class Lab:
             clean = test.images[rows]
             stamped = attack.stamp(clean.clone(), self.scene("stamp", prepared=prepared)) if len(rows) else clean
             made.append(Shots(clean, checks.images(attack.name, "stamp", clean, stamped), wanted[rows]))
-        checks.changes_pixels(attack.name, made[0].clean, made[0].stamped)
+        checks.changes_pixels(attack, made[0].clean, made[0].stamped)
         return made[0], made[1]
 
 

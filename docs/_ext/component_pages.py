@@ -31,6 +31,8 @@ SPECIAL = re.compile(r"([\\*_\[\]<>|{}$#~^])")
 EMBEDDED = ((3, 32, 32), 10)
 """Shape and classes of the embedded images, on which commands to try run without a download."""
 SIDES = (64, 128, 224)
+KNOWN = " --dataset celeba --download"
+"""Images with attributes, which the embedded ones have not."""
 INTRODUCTIONS = {
     "attacks": "What poisons the training data or the training, and the benign rows without a trigger. Each page is "
     "made from the attack's own class: what it says of itself, its parameters and what it assumes.",
@@ -118,6 +120,8 @@ def _command(component: Any) -> str:
 
 def _images(component: Attack | Defense) -> str:
     """Return the dataset that a component needs, where the embedded one does not suit it."""
+    if isinstance(component, Attack) and component.attributes():
+        return KNOWN
     sides = _sides(component)
     if component.check(*EMBEDDED) is None or not sides:
         return ""

@@ -38,8 +38,7 @@ class FaceFilter(benchkit.Attack):
     formulas**: like the app's, they cover the face and change each image differently; unlike them, they know no face,
     so they work where one is expected, and do not add wrinkles, hair or shadows. ``age`` sharpens and adds contrast,
     ``young`` smooths all but edges and brightens, ``make-up`` smooths and strengthens the colour of cheeks and lips,
-    ``smile`` lifts the corners of the mouth. The paper's natural triggers (muscle movements) need images with known
-    attributes and are not this attack.
+    ``smile`` lifts the corners of the mouth. The paper's natural triggers (muscle movements) are ``face-attribute``.
 
     Where classes depend on a smile or on make-up, as in ``celeba``, these two filters change what the image shows: a
     clean model then goes to the target as well (``asr_clean_model``). The control is another of the filters, drawn for

@@ -23,7 +23,8 @@ def _class_name(bits: tuple[bool, ...]) -> str:
 class CelebA(TorchvisionDataset):
     """Faces, 162,770 + 19,962, 3 x size x size, stretched to the square.
 
-    The class is 4 * Heavy_Makeup + 2 * Smiling + Mouth_Slightly_Open (Nguyen and Tran, ICLR 2021, WaNet).
+    The class is 4 * Heavy_Makeup + 2 * Smiling + Mouth_Slightly_Open (Nguyen and Tran, ICLR 2021, WaNet). Attacks find
+    all forty attributes of an image beside its class.
     """
 
     name = "celeba"
@@ -48,7 +49,8 @@ class CelebA(TorchvisionDataset):
         first, second, third = (found.attr[:, column].long() for column in ATTRIBUTES)
         folder = root / "celeba" / "img_align_celeba"
         images = decode([str(folder / file) for file in found.filename], self.size)
-        return benchkit.Split(images, 4 * first + 2 * second + third)
+        attributes = {name: found.attr[:, column].bool() for column, name in enumerate(found.attr_names) if name}
+        return benchkit.Split(images, 4 * first + 2 * second + third, attributes)
 
 
 @benchkit.hookimpl

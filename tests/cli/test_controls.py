@@ -36,7 +36,7 @@ def test_a_detector_of_the_processing_is_told_from_one_of_the_trigger(run: Cli, 
 def test_a_victim_that_learnt_the_processing_is_told_from_one_that_learnt_the_trigger(
     run: Cli, cell: FindRecord
 ) -> None:
-    ran = run("--attacks", "lift,corner", "--defenses", "none")
+    ran = run("--attacks", "lift,corner", "--defenses", "none", "--poison-rate", "0.3")
     assert ran.code == 0, ran.err
     lift, corner = (cell(attack, "none") for attack in ("lift", "corner"))
     assert min(lift["metrics"]["asr"], lift["metrics"]["asr_control"]) > 0.9

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from benchkit_plugins._shared.torchvision_sets import TorchvisionDataset
 from benchkit_plugins.datasets.celeba import CelebA
 from benchkit_plugins.datasets.cifar10 import Cifar10
@@ -148,3 +149,26 @@ def test_real_gtsrb_subset(real_set: Callable[[str], Path]) -> None:
     data = Gtsrb().load(Source(real_set("gtsrb-32px-subset")))
     assert (len(data.train), len(data.test), len(data.classes)) == (6535, 3158, 43)
     assert data.train.labels.unique().tolist() == list(range(43))
+
+
+def test_faces_come_with_their_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"trait-{number}" for number in range(40)]
+    traits = torch.randint(0, 2, (6, 40), generator=torch.Generator().manual_seed(0))
+    folder = tmp_path / "celeba" / "img_align_celeba"
+    folder.mkdir(parents=True)
+    files = [f"{number}.png" for number in range(6)]
+    for number, file in enumerate(files):
+        Image.new("RGB", (20, 24), (number,) * 3).save(folder / file)
+
+    class Reader:
+        """What torchvision's reader holds; its header line ends with a space."""
+
+        def __init__(self, root: Path, *, split: str, download: bool) -> None:
+            self.attr, self.attr_names, self.filename = traits, [*names, ""], files
+
+    monkeypatch.setattr("benchkit_plugins.datasets.celeba.torchvision_class", lambda _: Reader)
+    data = CelebA(size=8).read(tmp_path, download=False)
+    assert list(data.test.attributes) == names
+    assert torch.equal(torch.stack(list(data.test.attributes.values()), 1), traits.bool())
+    assert torch.equal(data.test.labels, 4 * traits[:, 18] + 2 * traits[:, 31] + traits[:, 21])
+    assert data.test[1:3].attributes["trait-7"].tolist() == traits[1:3, 7].bool().tolist()

@@ -163,9 +163,9 @@ WRONG = [
 @pytest.mark.parametrize(("spoil", "sentence"), WRONG)
 def test_what_is_wrong_with_covers_is_one_sentence(spoil: Any, sentence: str) -> None:
     made = poisoned(Half(cover_rate=0.1))
-    checks.poisoned("half", TRAIN, made)
+    checks.poisoned(Half(), TRAIN, made)
     with pytest.raises(benchkit.ContractError, match=f"half.poison {sentence}"):
-        checks.poisoned("half", TRAIN, spoil(made))
+        checks.poisoned(Half(), TRAIN, spoil(made))
 
 
 def all_stamped(self: Any, train: benchkit.Split, scene: Any) -> benchkit.Poisoned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchkit import ContractError, DataError
+from benchkit import ContractError, DataError, NaturalTrigger, NoAttack
 from benchkit.components.baseline import NoDefense
-from benchkit.contracts import checks
+from benchkit.contracts import checks, data_checks
 from benchkit.contracts.data import Data, Poisoned, Split
 from benchkit.measure.accuracy import accuracies
 from benchkit.measure.measure import measure
@@ -132,6 +133,16 @@ def test_the_hold_out_is_disjoint_from_the_victims_images_up_to_the_reserve() ->
 
 
 IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+NOBODY = NoAttack()
+
+
+class Bright(NaturalTrigger):
+    """Bright images."""
+
+    name = "bright"
+
+    def carries(self, split: Split) -> torch.Tensor:
+        return split.images.flatten(1).float().mean(1) > 100
 
 
 @pytest.mark.parametrize("wrong", [IMAGES.float(), IMAGES[:3], IMAGES[:, :1], None, IMAGES.numpy()])
@@ -140,10 +151,31 @@ def test_images_must_be_uint8_of_the_same_shape(wrong: Any) -> None:
         checks.images("a", "stamp", IMAGES, wrong)
 
 
-def test_a_stamp_must_change_pixels() -> None:
+def test_a_stamp_must_change_pixels_unless_the_trigger_is_there_already() -> None:
     with pytest.raises(ContractError, match="changed no pixel in 100%"):
-        checks.changes_pixels("a", IMAGES, IMAGES)
-    checks.changes_pixels("a", IMAGES, IMAGES + 1)
+        checks.changes_pixels(NOBODY, IMAGES, IMAGES)
+    checks.changes_pixels(NOBODY, IMAGES, IMAGES + 1)
+    with pytest.raises(ContractError, match="its stamp changes images"):
+        checks.changes_pixels(Bright(), IMAGES, IMAGES + 1)
+    checks.changes_pixels(Bright(), IMAGES, IMAGES)
+
+
+def test_poison_with_a_natural_trigger_has_other_labels_and_the_same_pixels() -> None:
+    train, none = split([0, 1, 0, 1]), torch.zeros(4).bool()
+    mask = torch.tensor([False, True, False, False])
+    checks.poisoned(Bright(), train, Poisoned(Split(train.images, torch.tensor([0, 0, 0, 1])), mask, none))
+    with pytest.raises(ContractError, match="whose labels it did not change"):
+        checks.poisoned(Bright(), train, Poisoned(train, mask, none))
+
+
+def test_counterparts_are_rows_without_the_trigger() -> None:
+    images = IMAGES.clone()
+    images[:2] = 200
+    test, rows = Split(images, torch.tensor([0, 1, 1, 0])), torch.tensor([1])
+    assert checks.counterparts(Bright(), test, rows, torch.tensor([2])).tolist() == [2]
+    for wrong, why in ((torch.tensor([0]), "have the trigger"), (torch.tensor([4]), "rows"), ([2], "int64")):
+        with pytest.raises(ContractError, match=why):
+            checks.counterparts(Bright(), test, rows, wrong)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(3), torch.zeros(4, 1), torch.full((4,), float("nan")), [0] * 4, None])
@@ -164,20 +196,21 @@ def test_a_mask_that_does_not_line_up_is_refused() -> None:
     images[1] += 1
     none = torch.zeros(4).bool()
     good = Poisoned(Split(images, train.labels), torch.tensor([False, True, False, False]), none)
-    checked = checks.poisoned("a", train, good)
+    checked = checks.poisoned(NOBODY, train, good)
     assert checked.data.images is good.data.images
     assert checked.mask is good.mask
     for mask in ([True, False, False, False], [True, True, True, True]):
         with pytest.raises(ContractError, match="mask"):
-            checks.poisoned("a", train, Poisoned(good.data, torch.tensor(mask), none))
+            checks.poisoned(NOBODY, train, Poisoned(good.data, torch.tensor(mask), none))
     relabelled = Split(train.images, 1 - train.labels)
     with pytest.raises(ContractError, match="4 rows"):
-        checks.poisoned("a", train, Poisoned(relabelled, none, none))
+        checks.poisoned(NOBODY, train, Poisoned(relabelled, none, none))
 
 
 def test_a_dataset_must_be_what_it_says() -> None:
     good = split([0, 1, 1])
-    assert checks.data("d", Data(good, good, ("a", "b")))
+    assert data_checks.data("d", Data(good, good, ("a", "b")))
+    odd = dataclasses.replace(good, attributes={"hat": good.labels})
     faulty = [
         Data(good, good, ("a",)),
         Data(Split(good.images.float(), good.labels), good, ("a", "b")),
@@ -186,8 +219,10 @@ def test_a_dataset_must_be_what_it_says() -> None:
         Data(good[:0], good, ("a", "b")),
         Data(Split(good.images[:, :2], good.labels), good, ("a", "b")),
         Data(good, good, ("a", "b"), "a sentence"),  # type: ignore[arg-type]
+        Data(good, dataclasses.replace(good, attributes={"hat": good.labels > 0}), ("a", "b")),
+        Data(odd, odd, ("a", "b")),
         None,
     ]
     for wrong in faulty:
         with pytest.raises(DataError, match="dataset d"):
-            checks.data("d", wrong)
+            data_checks.data("d", wrong)

@@ -164,6 +164,7 @@ CASES: list[Case] = [
         lambda: broken(Patch, stamp=lambda self, images, scene: images.clone()),
         "changed no pixel",
     ),
+    ("attack natural", lambda: broken(Patch, natural=True), "derive the attack from benchkit.NaturalTrigger"),
     ("attack control", lambda: broken(Patch, control=lambda self, images, scene: images.float()), "uint8"),
     (
         "attack control",
@@ -223,8 +224,7 @@ CASES: list[Case] = [
 
 
 def most_pixels(cls: type[Any]) -> testing.Check:
-    (check,) = [one for one in testing.checks(cls) if one.name == "control-of-most-pixels"]
-    return check
+    return next(one for one in testing.checks(cls) if one.name == "control-of-most-pixels")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Natural triggers: who has one, what is poisoned, what stands beside it, and datasets that know nothing of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from benchkit_plugins.attacks.face_attribute import FaceAttribute
+from fixture_types import Cli, FindRecord, Ran
+
+import benchkit
+from benchkit.spec.registry import load
+from benchkit.testing.world import equipped, world
+
+PLUGIN = '''
+"""The toy classes; a third of the images of each have a bar, which the dataset calls Bar."""
+
+from dataclasses import dataclass, replace
+
+import toy
+import torch
+
+import benchkit
+
+
+@dataclass(frozen=True)
+class Barred(toy.Toy):
+    name = "barred"
+    embedded = False
+
+    def load(self, source):
+        data = super().load(source)
+        return replace(data, train=barred(data.train), test=barred(data.test))
+
+
+def barred(split):
+    rng = torch.Generator().manual_seed(len(split))
+    has = torch.rand(len(split), generator=rng) < 1 / 3
+    images = split.images.clone()
+    images[has, :, :, -3:] = 255
+    return benchkit.Split(images, split.labels, {"Bar": has, "Dull": ~has})
+
+
+@dataclass(frozen=True)
+class Nosy(benchkit.CleanImages, benchkit.TrainingFilter):
+    """Looks for what defenders are not told."""
+
+    name = "nosy"
+
+    def suspicion(self, train, scene):
+        assert not train.attributes and not scene.clean.attributes
+        return torch.zeros(len(train)) - 1
+
+
+@benchkit.hookimpl
+def benchkit_datasets():
+    return [Barred]
+
+
+@benchkit.hookimpl
+def benchkit_defenses():
+    return [Nosy]
+'''
+
+
+TOY = Path(__file__).parents[1] / "toy.py"
+
+
+@pytest.fixture
+def run(benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Return a function that runs attacks on the images above, or on others."""
+    monkeypatch.syspath_prepend(TOY.parent)
+    plugin = tmp_path / "barred.py"
+    plugin.write_text(PLUGIN)
+    here = ("-p", TOY, "-p", plugin, "--results", tmp_path / "results", "--executor", "inline", "--device", "cpu")
+
+    def run(attacks: str, *args: object, dataset: str = "barred") -> Ran:
+        how = ("--recipe", "fast:epochs=4,batch=32,flip=false,crop=0", *here)
+        return benchkit_cli("run", "--attacks", attacks, "--dataset", dataset, *how, *args)
+
+    return run
+
+
+BAR = "face-attribute:attribute=Bar"
+OTHERS = load().attacks.keys() - {"none", "face-attribute"}
+
+
+def test_a_natural_trigger_is_learned_and_judged_beside_images_without_it(run: Cli, cell: FindRecord) -> None:
+    ran = run(f"none,{BAR}", "--defenses", "brightest,nosy", "--poison-rate", "0.2")
+    assert ran.code == 0, ran.err
+    found = cell(BAR, "none")["metrics"]
+    assert found["asr"] > 0.8
+    assert max(found["asr_control"], found["asr_clean_model"]) < 0.4
+    assert not found.keys() & {"psnr", "ssim", "linf", "l2"}, "nothing was changed that could be seen"
+    assert cell(BAR, "nosy")["status"] == "ok"
+
+
+def test_what_a_dataset_does_not_say_is_refused_by_name_and_left_out_of_all(run: Cli) -> None:
+    ran = run("face-attribute", "--defenses", "none")
+    assert ran.code == 2
+    assert "its images have no attribute Arched_Eyebrows (there are: Bar, Dull)" in ran.err
+    ran = run(BAR, "--defenses", "none", dataset="toy")
+    assert ran.code == 2
+    assert "no attribute Bar (there are: none)" in ran.err
+    others = ",".join(f"-{name}" for name in sorted(OTHERS))
+    ran = run(f"all,{others}", "--defenses", "none", dataset="toy")
+    assert ran.code == 0, ran.err
+    assert "left out face-attribute on toy: its images have no attribute Arched_Eyebrows" in ran.err
+
+
+def test_a_wrapper_has_nothing_to_rework(run: Cli) -> None:
+    ran = run("invisible:base=face-attribute,base.attribute=Bar", "--defenses", "none")
+    assert ran.code == 2
+    assert "the trigger of face-attribute is in the images already" in ran.err
+
+
+def test_having_it_or_being_without_it() -> None:
+    where = world(3, 16)
+    has = FaceAttribute(attribute="Bar")
+    split = equipped(where.data.test, has)
+    assert has.carries(split).tolist() == split.attributes["Bar"].tolist()
+    assert replace(has, present=False).carries(split).tolist() == (~split.attributes["Bar"]).tolist()
+
+
+def test_what_is_poisoned_has_it_and_keeps_its_pixels() -> None:
+    where, attack = world(3, 16), FaceAttribute(attribute="Bar")
+    train = equipped(where.data.train, attack)
+    made = attack.poison(train, where.poisoning(attack))
+    assert made.mask.any()
+    assert bool((train.attributes["Bar"] & (train.labels != 0))[made.mask].all())
+    assert torch.equal(made.data.images, train.images)
+    assert bool((made.data.labels[made.mask] == 0).all())
+
+
+def test_the_control_of_an_image_is_another_of_its_class_without_it() -> None:
+    where, attack = world(3, 16), FaceAttribute(attribute="Bar")
+    test = equipped(where.data.test, attack)
+    rows = (test.attributes["Bar"] & (test.labels != 0)).nonzero().squeeze(1)
+    found = attack.counterparts(test, rows, where.attacking(attack))
+    assert torch.equal(test.labels[found], test.labels[rows])
+    assert not test.attributes["Bar"][found].any()
+
+
+def test_a_class_that_has_it_throughout_borrows_a_control_and_a_set_that_has_it_throughout_is_refused() -> None:
+    where, attack = world(3, 16), FaceAttribute(attribute="Bar")
+    test, scene = equipped(where.data.test, attack), where.attacking(attack)
+    throughout = replace(test, attributes={"Bar": test.attributes["Bar"] | (test.labels == 1)})
+    rows = (throughout.labels == 1).nonzero().squeeze(1)
+    found = attack.counterparts(throughout, rows, scene)
+    assert not throughout.attributes["Bar"][found].any()
+    assert bool((throughout.labels[found] != 0).all())
+    everywhere = replace(test, attributes={"Bar": torch.ones(len(test), dtype=torch.bool)})
+    with pytest.raises(benchkit.BenchkitError, match="face-attribute has no control"):
+        attack.counterparts(everywhere, rows, scene)
