@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchkit.execute.executors.launch import ENVIRONMENT
+from benchkit.execute.executors.launch import usual
 
-os.environ.update({**ENVIRONMENT, **os.environ})  # torch reads it when it is imported
+os.environ.update(usual(os.environ))  # torch reads it when it is imported
 
 import torch
 from _perf import Figure, NotHereError

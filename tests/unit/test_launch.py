@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchkit.execute.executors.launch import before_torch, masked
+from benchkit.execute.executors.launch import before_torch, masked, starting
 from benchkit.execute.executors.local import PRELOAD
 from benchkit.execute.executors.ray_cluster import showing
 
@@ -74,3 +74,19 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     before_torch(3)
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
+def test_threads_do_not_wait_for_long_unless_the_user_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(os.environ)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    with starting(2):
+        assert "GOMP_SPINCOUNT" not in os.environ, "it would outvote the policy"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    with starting(2):
+        assert os.environ["GOMP_SPINCOUNT"] == "10000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    with starting(2):
+        assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.undo()
+    assert os.environ == before

@@ -23,6 +23,7 @@ KEYS = {
     "what", "against", "ours", "reference", "ratio", "cpu_ratio", "value", "unit", "goal", "sense", "met", "more",
 }  # fmt: skip
 FIGURES = {
+    "busy": 1,
     "data_path": 2,
     "dct": 3,
     "detector": 2,
