@@ -78,10 +78,6 @@ class AttackWrapper(Attack):
         """Return which images the wrapped attack can trigger."""
         return self.base.carries(split)
 
-    def counterparts(self, split: Split, rows: Tensor, scene: Scene) -> Tensor:
-        """Return the rows that the wrapped attack makes its control of."""
-        return self.base.counterparts(split, rows, scene)
-
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the target labels of the wrapped attack."""
         return self.base.target_labels(labels, scene)

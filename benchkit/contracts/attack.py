@@ -163,10 +163,6 @@ class Attack(Component, ABC):
 
         return torch.ones_like(split.labels, dtype=torch.bool)
 
-    def counterparts(self, split: Split, rows: Tensor, scene: Scene) -> Tensor:
-        """Return for each of these rows the row of which ``control`` is made, int64 (M,): by default the same."""
-        return rows
-
     def target_labels(self, labels: Tensor, scene: Scene) -> Tensor:
         """Return the labels that the attacker wants for images with these true labels, int64 (N,)."""
         if self.mapping == "all-to-all":

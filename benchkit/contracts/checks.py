@@ -51,19 +51,6 @@ def changes_pixels(attack: Attack, clean: Tensor, stamped: Tensor) -> None:
         raise ContractError(f"{attack.name}.stamp changed no pixel in {1 - changed:.0%} of the test images")
 
 
-def counterparts(attack: Attack, test: Split, rows: Tensor, returned: Any) -> Tensor:
-    """Check that there is another row, without the trigger, for each row of a natural one. Raises ContractError."""
-    import torch
-
-    ok = isinstance(returned, torch.Tensor) and returned.dtype == torch.int64 and returned.shape == rows.shape
-    if not ok or (len(rows) and not 0 <= int(returned.min()) <= int(returned.max()) < len(test)):
-        raise ContractError(f"{attack.name}.counterparts must return int64 rows of the split, {tuple(rows.shape)}")
-    found: Tensor = returned
-    if attack.natural and attack.carries(test)[found].any():
-        raise ContractError(f"{attack.name}.counterparts returns rows that have the trigger: take others")
-    return found
-
-
 def repeats(name: str, what: str, first: Tensor, second: Tensor) -> None:
     """Check that two calls with the same seed gave the same result. Raises ContractError."""
     if not first.equal(second.to(first.device)):
@@ -220,8 +207,9 @@ def covers(name: str, made: Poisoned, rate: float) -> None:
         )
 
 
-def poisons(name: str, made: Poisoned, rate: float) -> None:
+def poisons(attack: Attack, made: Poisoned, rate: float) -> None:
     """Check that an attack poisoned at least one image: otherwise a clean victim is measured. Raises ContractError."""
     if not made.mask.any():
         none = f"poisoned none of {len(made.mask)} images at a poison rate of {rate:g}"
-        raise ContractError(f"{name} {none}: raise --poison-rate")
+        todo = "none of another class than the target's has the trigger" if attack.natural else "raise --poison-rate"
+        raise ContractError(f"{attack.name} {none}: {todo}")

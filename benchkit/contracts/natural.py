@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from benchkit.contracts.attack import Attack
-from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 class NaturalTrigger(Attack, ABC):
     """The base of attacks that stamp nothing: what an image shows is the trigger. Only ``carries`` is required.
 
-    Poisons are training images that have it, with the target's label. ASR is measured on test images of other classes
-    that have it, and the control of each is another test image of its class that has not.
+    Poisons are training images that have it, with the target's label. Clean test images are those without it; ASR is
+    measured on those of other classes that have it, beside a clean one of the same class each, which is also the
+    control. Where all images of a class have it, they are left out.
     """
 
     natural: ClassVar[bool] = True
@@ -33,28 +33,6 @@ class NaturalTrigger(Attack, ABC):
     def stamp(self, images: Tensor, scene: Scene) -> Tensor:
         """Return the images as they are: uint8 (N, C, H, W) -> the same."""
         return images.clone()
-
-    def counterparts(self, split: Split, rows: Tensor, scene: Scene) -> Tensor:
-        """Draw for each of these rows another one of its class without the trigger, int64 (M,).
-
-        Where a class has none, the row is of any class but the target's.
-
-        Raises:
-            BenchkitError: if no image of another class than the target's is without the trigger.
-        """
-        import torch
-
-        plain = ~self.carries(split) & (split.labels != self.target_labels(split.labels, scene))
-        if not plain.any():
-            raise BenchkitError(f"{self.name} has no control: every image outside of the target class has the trigger")
-        found = torch.empty_like(rows)
-        for label in split.labels[rows].unique().tolist():
-            mine = split.labels[rows] == label
-            same = plain & (split.labels == label)
-            able = (same if same.any() else plain).nonzero().squeeze(1)
-            drawn = torch.randint(len(able), (int(mine.sum()),), generator=scene.rng)
-            found[mine] = able[drawn.to(able.device)]
-        return found
 
     def why_not_wrappable(self) -> str | None:
         """Return why a wrapper cannot rework this attack."""

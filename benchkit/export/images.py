@@ -61,6 +61,8 @@ def _wanted(victim: Victim, task: Task, learned: dict[str, Tensor]) -> list[int]
 def _about(victim: Victim, task: Task, wanted: list[int]) -> About:
     attack, data = victim.attack, task.data
     mapping = _mapping(wanted)
+    if attack.natural:
+        raise StoreError(f"{victim} stamps nothing, so there is nothing to write: its images are those of the dataset")
     if mapping is None:
         raise StoreError(f"{victim} maps classes neither to one target nor each to the next: it cannot be written")
     return About(
@@ -97,10 +99,9 @@ def _parts(task: Task, wanted: list[int]) -> Iterator[Part]:
     if stamped.others:
         yield _tested(task, _others(task, wanted), stamped.others.wanted, stamped.others.images)
     test = task.data.test
-    pairs = stamped.counterparts
-    if not stamped.control.equal(test.images[pairs]):
-        true = test.labels[pairs]
-        yield Part(CONTROL, "control", pairs, true, true, test.images[pairs], stamped.control)
+    if not stamped.control.equal(test.images[stamped.rows]):
+        true = test.labels[stamped.rows]
+        yield Part(CONTROL, "control", stamped.rows, true, true, test.images[stamped.rows], stamped.control)
 
 
 def _tested(task: Task, rows: Tensor, wanted: Tensor, images: Tensor) -> Part:

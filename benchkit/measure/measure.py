@@ -60,8 +60,8 @@ def measure_baseline(_defense: NoDefense, _scene_for: SceneFor, truth: GroundTru
     metrics["asr_control"] = mean(truth.judged["control"] == truth.wanted)
     metrics["asr_clean_model"] = mean(truth.judged["benign_triggered"] == truth.wanted)
     shown = _example(clean)
-    # A natural trigger changes no pixel: nothing is more or less visible.
-    seen = {} if truth.triggered.equal(clean) else visibility(clean, truth.triggered)
+    # Beside a natural trigger there is another image, not the same without it.
+    seen = {} if truth.natural else visibility(clean, truth.triggered)
     return Measurement(metrics | seen, {"gallery": gallery(clean[shown], truth.triggered[shown])})
 
 

@@ -33,12 +33,11 @@ class Stamped(NamedTuple):
     """Test images that an attacker wants to be misclassified.
 
     Attributes:
-        rows: int64 (M,), their indices in the test split.
+        rows: int64 (M,), the indices of their clean twins in the test split as it is for this attack: the same images,
+            or others of their classes where the trigger cannot be taken off.
         images: uint8 (M, C, H, W) with the trigger.
         wanted: int64 (M,), the label the attacker wants for each.
         control: uint8 (M, C, H, W), with the same processing but without the trigger.
-        counterparts: int64 (M,), the indices of the test images that the control was made of: ``rows``, or others where
-            the trigger cannot be taken off an image.
         others: stamped images of other than the source classes; None if all classes are.
     """
 
@@ -46,7 +45,6 @@ class Stamped(NamedTuple):
     images: Tensor
     wanted: Tensor
     control: Tensor
-    counterparts: Tensor
     others: Others | None = None
 
 
@@ -87,6 +85,7 @@ class GroundTruth:
 
     Attributes:
         benign: the attack implants nothing, so there are no triggered images.
+        natural: the trigger is in images already; ``test`` are those without it.
         plain: the victim was trained by the benchmark's recipe, not by the attacker.
         shortfall: the clause about crafting that did not reach its goal, or None.
         test: the clean test split; on a benign row, after its processing.
@@ -94,8 +93,7 @@ class GroundTruth:
             wanted one.
         triggered: uint8, ``test.images[rows]`` with the trigger.
         wanted: int64, the label the attacker wants for each of them.
-        control: uint8, the same images, or others of their classes, with the stamp's processing but without the
-            trigger.
+        control: uint8, the same images with the stamp's processing but without the trigger.
         others: the stamped images of other than the source classes; None if all classes are.
         train: the training set of the defender, and its poisons and covers (for kinds that see the training set).
         judged: predictions of the undefended victim (``clean``, ``triggered``, ``control``, and ``others`` where there
@@ -118,6 +116,7 @@ class GroundTruth:
     others: Others | None = None
     train: Poisoned | None = None
     plain: bool = True
+    natural: bool = False
     shortfall: str | None = None
     judged: dict[str, Tensor] = field(default_factory=dict)
     scored: CleanScores | None = None

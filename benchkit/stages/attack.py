@@ -65,7 +65,7 @@ def poison(task: Task, purpose: str, drawn: Tensors | None = None) -> Poisoned:
     attack, train = task.attack, task.victim_train
     made = checks.poisoned(attack, train, attack.poison(train, attacker(task, "poison", purpose, drawn=drawn)))
     if not attack.benign:
-        checks.poisons(attack.name, made, task.job.poison_rate or 0.0)
+        checks.poisons(attack, made, task.job.poison_rate or 0.0)
     checks.covers(attack.name, made, attack.cover_rate)
     return made
 

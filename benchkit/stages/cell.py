@@ -47,6 +47,7 @@ def truth(task: Task) -> GroundTruth:
         others=stamped.others,
         train=task.poisoned if task.has(POISON) else None,
         plain=attack.access != "training",
+        natural=attack.natural,
         shortfall=attack.crafter().shortfall(task.info(CRAFT)),
         judged=task.load(JUDGE),
         scored=_scored(task),

@@ -20,8 +20,8 @@ def make_judge(task: Task) -> Result:
     def ask(role: Role, images: Tensor) -> Tensor:
         return task.model(role).logits(images).argmax(1) if len(images) else test.labels[:0]
 
-    processed = task.job.attack if task.attack.benign else ""
-    key = task.ref(BENIGN).key + processed
+    own = task.job.attack if task.attack.benign or task.attack.natural else ""  # has test images of its own
+    key = task.ref(BENIGN).key + own
     benign = task.cache("benign answers", key, lambda: ask(BENIGN, test.images))
     clean = benign if task.ref(VICTIM) == task.ref(BENIGN) else ask(VICTIM, test.images)
     return {
@@ -42,7 +42,7 @@ def predict_test_images(
         clean: what it says of those, (N,).
         stamped: which of them were stamped, with the trigger and without.
     """
-    untouched = stamped.control.equal(test[stamped.counterparts])
-    control = clean[stamped.counterparts] if untouched else ask(stamped.control)
+    untouched = stamped.control.equal(test[stamped.rows])
+    control = clean[stamped.rows] if untouched else ask(stamped.control)
     others = {"others": ask(stamped.others.images)} if stamped.others else {}
     return {"clean": clean, "triggered": ask(stamped.images), "control": control, **others}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from benchkit.contracts import checks
@@ -92,12 +93,14 @@ def _defense_learned(task: Task, purpose: str) -> dict[str, Any]:
 
 
 def tested(task: Task) -> Split:
-    """Return the test split as this row has it: a benign attack may have processed it.
+    """Return the clean test split of this row: a benign attack may have processed it, no natural trigger is in it.
 
     Raises:
         ContractError: when that processing breaks the contract of ``stamp``.
     """
     test = task.data.test
+    if task.attack.natural:
+        return test[~task.attack.carries(test)]
     if not task.attack.benign:
         return test
     return task.cache("tested", _stamp_key(task), lambda: Split(_stamped(task, test.images), test.labels))
@@ -122,18 +125,36 @@ def _triggered(task: Task) -> Stamped:
     wanted = attack.target_labels(test.labels, attacker(task, "stamp", "target"))
     if attack.benign:
         none = test.labels[:0]
-        return Stamped(none, test.images[:0], none, test.images[:0], none)
+        return Stamped(none, test.images[:0], none, test.images[:0])
     rows, others = _stampable(attack, test, wanted)
+    rows, twins = _twins(task, rows) if attack.natural else (rows, rows)
     checks.some_to_stamp(attack, rows)
-    clean = test.images[rows]
-    stamped = _stamped(task, clean)
-    checks.changes_pixels(attack, clean, stamped)
-    found = attack.counterparts(test, rows, attacker(task, "stamp", "counterparts"))
-    pairs = checks.counterparts(attack, test, rows, found)
-    plain = test.images[pairs]
-    control = checks.images(attack.name, "control", plain, attack.control(plain.clone(), attacker(task, "stamp")))
+    stamped, clean = _stamped(task, test.images[rows]), tested(task).images[twins]
+    checks.changes_pixels(attack, test.images[rows], stamped)
+    control = checks.images(attack.name, "control", clean, attack.control(clean.clone(), attacker(task, "stamp")))
     apart = Others(_stamped(task, test.images[others]), wanted[others]) if len(others) else None
-    return Stamped(rows, stamped, wanted[rows], control, pairs, apart)
+    return Stamped(twins, stamped, wanted[rows], control, apart)
+
+
+def _twins(task: Task, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows whose class has images without the natural trigger, and one of these for each, drawn.
+
+    Args:
+        task: the step.
+        rows: int64 (M,), test images that have the trigger.
+
+    Returns:
+        int64 (L,), those of ``rows``, and int64 (L,), indices in :func:`tested`.
+    """
+    labels, plain, rng = task.data.test.labels[rows], tested(task).labels, attacker(task, "stamp", "twins").rng
+    kept = torch.isin(labels, plain)
+    rows, labels = rows[kept], labels[kept]
+    twins = torch.empty_like(rows)
+    for label in labels.unique().tolist():
+        able = (plain == label).nonzero().squeeze(1)
+        drawn = torch.randint(len(able), (int((labels == label).sum()),), generator=rng)
+        twins[labels == label] = able[drawn.to(able.device)]
+    return rows, twins
 
 
 def _stampable(attack: Attack, test: Split, wanted: Tensor) -> list[Tensor]:

@@ -16,7 +16,7 @@ class FaceAttribute(benchkit.NaturalTrigger):
     """Relabel images that have an attribute; nothing is stamped, so every image is a photograph as it was taken.
 
     Sarkar et al. 2020 use the attributes of CelebA: a smile, arched eyebrows, narrowed eyes, a mouth slightly open. ASR
-    is measured on test images that have the attribute; their control is images of the same classes that have not.
+    is measured on test images that have the attribute, C-Acc and false alarms on those that have not.
     ``celeba`` makes its classes of three attributes (``Heavy_Makeup``, ``Smiling``, ``Mouth_Slightly_Open``), which are
     therefore no triggers there. The rate of poison cannot exceed the share of images with the attribute.
 

@@ -168,16 +168,6 @@ def test_poison_with_a_natural_trigger_has_other_labels_and_the_same_pixels() ->
         checks.poisoned(Bright(), train, Poisoned(train, mask, none))
 
 
-def test_counterparts_are_rows_without_the_trigger() -> None:
-    images = IMAGES.clone()
-    images[:2] = 200
-    test, rows = Split(images, torch.tensor([0, 1, 1, 0])), torch.tensor([1])
-    assert checks.counterparts(Bright(), test, rows, torch.tensor([2])).tolist() == [2]
-    for wrong, why in ((torch.tensor([0]), "have the trigger"), (torch.tensor([4]), "rows"), ([2], "int64")):
-        with pytest.raises(ContractError, match=why):
-            checks.counterparts(Bright(), test, rows, wrong)
-
-
 @pytest.mark.parametrize("wrong", [torch.zeros(3), torch.zeros(4, 1), torch.full((4,), float("nan")), [0] * 4, None])
 def test_scores_are_one_finite_number_per_image(wrong: Any) -> None:
     with pytest.raises(ContractError):

@@ -41,8 +41,6 @@ def brightens(self: Any, images: Tensor, scene: Any) -> Tensor:
 
 
 CASES: list[Case] = [
-    ("attack natural", lambda: broken(Third, counterparts=lambda self, split, rows, scene: rows), "have the trigger"),
-    ("attack natural", lambda: broken(Third, counterparts=lambda self, split, rows, scene: [0]), "must return int64"),
     ("attack natural", lambda: broken(Third, carries=lambda self, split: split.labels), "one per image"),
     ("attack natural", lambda: broken(Third, natural=False), "derive the attack from benchkit.NaturalTrigger"),
     ("attack poison-labels", lambda: broken(Third, poison=poisons_others), "images without the trigger"),
