@@ -38,7 +38,8 @@ def some_to_stamp(attack: Attack, rows: Tensor) -> None:
     if len(rows) == 0:
         sources = attack.source_classes()
         why = f"none is of {source_classes_named(sources)}" if sources else "every image already has the wanted label"
-        why = "no image of another class than the target's has the trigger" if attack.natural else why
+        if attack.natural:
+            why = "no class but the target's has images with the trigger and images without it"
         raise ContractError(f"{attack.name} has no test image to stamp: {why}")
 
 

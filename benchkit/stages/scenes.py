@@ -98,12 +98,14 @@ def tested(task: Task) -> Split:
     Raises:
         ContractError: when that processing breaks the contract of ``stamp``.
     """
-    test = task.data.test
-    if task.attack.natural:
-        return test[~task.attack.carries(test)]
-    if not task.attack.benign:
+    attack, test = task.attack, task.data.test
+    if not (attack.benign or attack.natural):
         return test
-    return task.cache("tested", _stamp_key(task), lambda: Split(_stamped(task, test.images), test.labels))
+
+    def own() -> Split:
+        return Split(_stamped(task, test.images), test.labels) if attack.benign else test[~attack.carries(test)]
+
+    return task.cache("tested", _stamp_key(task), own)
 
 
 def triggered(task: Task) -> Stamped:

@@ -14,8 +14,9 @@ from benchkit.stages.workspace import Result, Task
 def make_spectrum(task: Task) -> Result:
     """Average the spectra of random test images with an attack's trigger; keep one, clean and stamped."""
     attack, test = task.attack, task.data.test
-    order = torch.randperm(len(test), generator=generator(task.job.seed, "spectrum"))
-    clean = test.images[order[: task.job.images].to(test.images.device)]
+    able = attack.carries(test).nonzero().squeeze(1)
+    order = torch.randperm(len(able), generator=generator(task.job.seed, "spectrum"))
+    clean = test.images[able[order[: task.job.images].to(able.device)]]
     returned = attack.stamp(clean.clone(), attacker(task, "stamp"))
     stamped = checks.images(attack.name, "stamp", clean, returned)
     # Most triggers only brighten: on a bright image there would be little to see.

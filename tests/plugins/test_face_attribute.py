@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def barred(split):
     images = split.images.clone()
     images[has, :, :, -3:] = 255
     some = (split.labels == 1) | (has & (split.labels == 2))
-    return benchkit.Split(images, split.labels, {"Bar": has, "Dull": ~has, "Some": some, "Own": split.labels == 0})
+    has_own, has_all = split.labels == 0, split.labels >= 0
+    attributes = {"Bar": has, "Dull": ~has, "Some": some, "Own": has_own, "All": has_all}
+    return benchkit.Split(images, split.labels, attributes)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def test_classes_that_have_it_throughout_are_left_out(run: Cli, cell: FindRecord
 def test_what_a_dataset_does_not_say_is_refused_by_name_and_left_out_of_all(run: Cli) -> None:
     ran = run("face-attribute", "--defenses", "none")
     assert ran.code == 2
-    assert "its images have no attribute Arched_Eyebrows (there are: Bar, Dull, Own, Some)" in ran.err
+    assert "its images have no attribute Arched_Eyebrows (there are: All, Bar, Dull, Own, Some)" in ran.err
     ran = run(BAR, "--defenses", "none", dataset="toy")
     assert ran.code == 2
     assert "no attribute Bar (there are: none)" in ran.err
@@ -135,6 +138,26 @@ def test_what_a_dataset_does_not_say_is_refused_by_name_and_left_out_of_all(run:
     ran = run(f"all,{others}", "--defenses", "none", dataset="toy")
     assert ran.code == 0, ran.err
     assert "left out face-attribute on toy: its images have no attribute Arched_Eyebrows" in ran.err
+
+
+def test_a_trigger_that_every_image_has_leaves_nothing_to_compare(run: Cli) -> None:
+    ran = run("face-attribute:attribute=All", "--defenses", "none", "--poison-rate", "0.2")
+    assert ran.code == 1
+    assert "no class but the target's has images with the trigger and images without it" in ran.out + ran.err
+
+
+def test_the_spectrum_is_of_images_that_have_it(run: Cli, benchkit_cli: Cli, tmp_path: Path) -> None:
+    here = ("-p", TOY, "-p", tmp_path / "barred.py", "--results", tmp_path / "results")
+    ran = benchkit_cli(
+        *("spectrum", "--attacks", BAR, "--dataset", "barred", "--images", "1000", *here),
+        *("--device", "cpu", "--out", tmp_path / "spectrum.png"),
+    )
+    assert ran.code == 0, ran.err
+    kept = (tmp_path / "results" / "artifacts" / "spectrum").rglob("manifest.json")
+    has = torch.rand(120, generator=torch.Generator().manual_seed(120)) < 1 / 3
+    assert {json.loads(one.read_text())["meta"]["info"]["images"] for one in kept} == {120, int(has.sum())}, (
+        "clean ones, too"
+    )
 
 
 def test_a_wrapper_has_nothing_to_rework(run: Cli) -> None:

@@ -59,8 +59,13 @@ def poisoned() -> Poisoned:
 
 
 @functools.cache
-def victim() -> Classifier:
-    return TRAINER.fit(poisoned().data, rng=seeded(5))
+def victim(number: int = 5) -> Classifier:
+    return TRAINER.fit(poisoned().data, rng=seeded(number))
+
+
+def victims() -> list[Classifier]:
+    """Return four: how apart a victim keeps its trigger is a matter of rounding, so that one alone says little."""
+    return [victim(number) for number in range(5, 9)]
 
 
 @functools.cache
