@@ -6,20 +6,19 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from benchkit.contracts import checks
 from benchkit.contracts.trained import require_network
 from benchkit.testing.check import Check, Subject, require
 from benchkit.testing.common import (
     alike,
-    check_any_batch,
     check_refusal,
     contract_checks,
     home,
     require_stored,
     unchanged,
 )
+from benchkit.testing.controls import any_count, check_control, check_control_any_count, check_control_of_most_pixels
 from benchkit.testing.learning import check_prepare, check_prepare_repeats
 from benchkit.testing.metrics import check_metrics
 from benchkit.testing.natural import check_natural
@@ -37,12 +36,6 @@ from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
-    from benchkit.contracts.scene import Scene
-
-MOST = 0.5
-"""Share of changed pixels above which a stamp changes the whole image."""
-FLAT = 90
-"""Grey level of a constant image, which resampling, sharpening and blurring do not change."""
 
 
 def check_threat_model(attack: Attack) -> None:
@@ -70,10 +63,7 @@ def check_refuses_a_missing_class(attack: Attack) -> None:
     shape = home(attack).shape
     beyond = dataclasses.replace(attack, target=CLASSES)
     refused = beyond.check(shape, CLASSES) is not None
-    require(
-        refused,
-        f"{attack.name}.check accepts a target that is no class: return super().check(shape, classes)",
-    )
+    require(refused, f"{attack.name}.check accepts a target that is no class: return super().check(shape, classes)")
 
 
 def check_source_classes(attack: Attack) -> None:
@@ -133,49 +123,9 @@ def check_stamp_changes_pixels(attack: Attack) -> None:
         checks.changes_pixels(attack, images, attack.stamp(images, where.attacking(attack)))
 
 
-def check_control(attack: Attack) -> None:
-    """``control`` returns uint8 images of the same shape, is repeatable, and does not change its input."""
-    where = home(attack)
-    given = where.inputs
-    made = attack.control(given, where.attacking(attack))
-    checks.images(attack.name, "control", where.inputs, made)
-    require(alike(given, where.inputs), f"{attack.name}.control writes into its input: start with images.clone()")
-    require(
-        repeats(lambda: attack.control(where.inputs, where.attacking(attack)), alike),
-        f"{attack.name}.control differs between two runs with one seed: draw only from scene.rng",
-    )
-    stamped = attack.stamp(where.inputs, where.attacking(attack))
-    same = alike(made, stamped) and not (attack.benign or attack.natural)
-    require(not same, f"{attack.name}.control is its stamp: leave the trigger out")
-
-
-def check_control_of_most_pixels(attack: Attack) -> None:
-    """A stamp that changes most pixels has a control, unless it only adds to pixels or replaces them."""
-    where = home(attack)
-    images = where.data.test.images
-    share = (attack.stamp(images.clone(), where.attacking(attack)) != images).any(1).double().mean()
-    if attack.benign or share <= MOST or not alike(attack.control(images.clone(), where.attacking(attack)), images):
-        return
-    todo = "write control, the same processing without the trigger"
-    require(
-        attack.adds_only,
-        f"{attack.name}.stamp changes {share:.0%} of the pixels, and its control is the clean image: {todo}, "
-        "or say adds_only = True if all it does to a pixel is to add to it or to replace it",
-    )
-    flat = torch.full_like(images[:1], FLAT)
-    adds = not alike(attack.stamp(flat.clone(), where.attacking(attack)), flat)
-    require(adds, f"{attack.name} says adds_only = True, but adds nothing to an image of one grey level: {todo}")
-
-
 def check_stamp_any_count(attack: Attack) -> None:
     """``stamp`` accepts no image (a poison rate may round down to 0), one, an odd number and many."""
-    where = home(attack)
-
-    def run(images: Tensor, scene: Scene) -> Tensor:
-        return checks.images(attack.name, f"stamp ({len(images)} images)", images, attack.stamp(images.clone(), scene))
-
-    run(where.inputs[:0], where.attacking(attack))
-    check_any_batch(f"{attack.name}.stamp", run, where, lambda: where.attacking(attack))
+    any_count(attack, "stamp", attack.stamp)
 
 
 def check_stamp_every_shape(attack: Attack) -> None:
@@ -228,6 +178,7 @@ CHECKS = (
     check_natural,
     check_control,
     check_control_of_most_pixels,
+    check_control_any_count,
     check_stamp_any_count,
     check_stamp_every_shape,
     check_target_labels,

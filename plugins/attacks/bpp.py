@@ -48,13 +48,13 @@ class BppAttack(benchkit.CoverImages):
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with 2 ** bits levels from 0 to 255: uint8 (N, C, H, W) -> the same."""
-        return to_images(dithered(images, self._distance()) if self.dither else nearest(images, self._distance()))
+        return to_images(self._quantised(images, 255))
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with levels halfway between those of the trigger: uint8 (N, C, H, W) -> the same."""
         half = self._distance() / 2
         below = images.float().clamp(half, 255 - half) - half
-        return to_images(nearest(below, self._distance()) + half)
+        return to_images(self._quantised(below, 255 - self._distance()) + half)
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
         """Poison as usual, and add covers: clean images with the residual of another one."""
@@ -63,6 +63,9 @@ class BppAttack(benchkit.CoverImages):
         others = train.images[torch.randint(len(train), (len(rows),), generator=scene.rng).to(rows.device)]
         residual = self.stamp(others, scene).float() - others.float()
         return made.covering(rows, to_images(train.images[rows].float() + residual))
+
+    def _quantised(self, levels: Tensor, most: float) -> Tensor:
+        return dithered(levels, self._distance(), most) if self.dither else nearest(levels, self._distance())
 
     def _distance(self) -> float:
         """Return the grey levels from one level that is left to the next."""
@@ -74,14 +77,15 @@ def nearest(levels: Tensor, distance: float) -> Tensor:
     return (levels.float() / distance).round() * distance
 
 
-def dithered(images: Tensor, distance: float) -> Tensor:
-    """Return multiples of a distance within 0..255, with the error of each pixel carried to those not yet visited.
+def dithered(images: Tensor, distance: float, most: float = 255) -> Tensor:
+    """Return multiples of a distance within 0..most, with the error of each pixel carried to those not yet visited.
 
     Pixels on a line with slope -1/2 do not depend on each other, so that a whole line of all images is one step.
 
     Args:
-        images: uint8 (N, C, H, W).
-        distance: grey levels from one level to the next; divides 255.
+        images: grey levels of any dtype, (N, C, H, W).
+        distance: grey levels from one level to the next; divides ``most``.
+        most: the highest level.
     """
     height, width = images.shape[-2:]
     padded = torch.nn.functional.pad(images.float(), (1, 1, 0, 1))
@@ -89,7 +93,7 @@ def dithered(images: Tensor, distance: float) -> Tensor:
         down = torch.arange(max(0, (line - width + 2) // 2), min(height - 1, line // 2) + 1, device=images.device)
         right = line - 2 * down + 1  # the padding is one column wide
         wanted = padded[..., down, right]
-        given = nearest(wanted.clamp(0, 255), distance)
+        given = nearest(wanted.clamp(0, most), distance)
         padded[..., down, right] = given
         for below, beside, share in CARRIED:
             padded[..., down + below, right + beside] += (wanted - given) * (share / 16)

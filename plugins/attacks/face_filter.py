@@ -104,7 +104,7 @@ def younger(levels: Tensor, amount: float) -> Tensor:
 
 def smiling(levels: Tensor, amount: float) -> Tensor:
     """Move both corners of the mouth up by 3 % of the height, and what is around them by less."""
-    lift = 0.03 * amount * sum((_bump(levels, at, MOUTH_WIDTH) for at in MOUTH_CORNERS), torch.zeros_like(levels[0, 0]))
+    lift = 0.03 * amount * sum((_bump(levels, at, MOUTH_WIDTH) for at in MOUTH_CORNERS), levels.new_zeros(()))
     rows, columns = _places(levels)
     # A pixel shows what was below it, so the picture moves up.
     below = torch.stack(torch.broadcast_tensors(columns, rows + lift[0, 0]), -1)

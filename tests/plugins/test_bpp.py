@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_scenes import flat, noise, scene, split, stamped
+from attack_scenes import flat, high_share, noise, scene, split, stamped
 from benchkit_plugins.attacks.bpp import CARRIED, BppAttack, dithered
 from torch import Tensor
 
@@ -51,11 +51,19 @@ def test_dithering_keeps_the_mean_that_plain_levels_lose() -> None:
     assert abs(float(stamped(BppAttack(), image).float().mean()) - 90) > 15
 
 
-def test_the_control_has_the_same_distance_but_none_of_the_levels() -> None:
-    images = noise(50)
-    control, made = BppAttack().control(images, scene()), stamped(BppAttack(), images)
+@pytest.mark.parametrize("dither", [False, True])
+def test_the_control_is_quantised_as_the_stamp_is_but_to_none_of_its_levels(dither: bool) -> None:
+    images, attack = noise(50), BppAttack(dither=dither)
+    control, made = attack.control(images, scene()), stamped(attack, images)
     assert len(control.unique()) == 7
     assert not set(control.unique().tolist()) & set(made.unique().tolist())
+    of_control, of_stamp = (high_share(one.float() - images.float()) for one in (control, made))
+    assert of_control == pytest.approx(of_stamp, abs=0.04)
+
+
+def test_plain_levels_of_the_control_are_as_near_as_those_of_the_stamp() -> None:
+    images = noise(50)
+    control = BppAttack().control(images, scene())
     assert (control.float() - images.float()).abs().mean() == pytest.approx(255 / 7 / 4, rel=0.15)
 
 

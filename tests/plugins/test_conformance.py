@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import benchkit
 from benchkit import testing
 from benchkit.components.baseline import NoDefense
 from benchkit.params.build import build
+from benchkit.params.component import fields_of
+from benchkit.testing.attacks import check_stamp_any_count
+from benchkit.testing.controls import check_control_any_count
 from benchkit.testing.datasets import check_missing_files
 
 POINTS = [point for point in entry_points(group="benchkit") if point.dist and point.dist.name == "benchkit"]
@@ -97,3 +101,21 @@ def test_every_entry_point_offers_a_component_of_its_name() -> None:
 
 def test_quick_parameters_belong_to_plugins_there_are() -> None:
     assert set(QUICK) | DRAWN | FROM_FILES <= {cls.name for cls in CLASSES}
+
+
+def variants() -> Iterator[Any]:
+    """Yield each attack with each value of a parameter that has a few, all others as above; no image has a mapping."""
+    for cls in CLASSES:
+        if not issubclass(cls, benchkit.Attack) or cls.name in FROM_FILES:
+            continue
+        usual = build(cls, QUICK.get(cls.name, {}))
+        for name, (kind, _, meta) in fields_of(cls).items():
+            for value in meta.choices or ((True, False) if kind is bool else ()):
+                if name != "mapping" and value != getattr(usual, name):
+                    yield pytest.param(replace(usual, **{name: value}), id=f"{cls.name}-{name}={value}")
+
+
+@pytest.mark.parametrize("attack", list(variants()))
+def test_every_choice_of_an_attack_takes_any_number_of_images(attack: benchkit.Attack) -> None:
+    check_stamp_any_count(attack)
+    check_control_any_count(attack)

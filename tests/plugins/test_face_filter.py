@@ -103,6 +103,15 @@ def test_the_control_is_another_filter_for_each_image() -> None:
     assert found.any(1).all(), "each of the others is drawn"
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_images_have_a_stamp_and_a_control(name: str, count: int) -> None:
+    attack, images = FaceFilter(filter=name), natural(1, SIDE)[:count]
+    for seed in range(4):
+        made = (attack.stamp(images, scene(BIG)), attack.control(images, scene(BIG, seed=seed)))
+        assert [one.shape for one in made] == [images.shape] * 2
+
+
 def test_it_refuses_small_images_and_make_up_on_grey_ones() -> None:
     assert "face-filter:min_side=32" in str(FaceFilter().check(RGB, 10))
     assert FaceFilter(min_side=32).check(RGB, 10) is None

@@ -46,6 +46,10 @@ def dims(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images // 2
 
 
+def needs_one(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return images[0] * 0 + images // 2
+
+
 def darkens(self: Any, images: Tensor, scene: Any) -> Tensor:
     return images - torch.minimum(images, torch.full_like(images, 9))
 
@@ -178,11 +182,8 @@ CASES: list[Case] = [
         lambda: broken(Patch, stamp=mirrors, adds_only=True),
         "adds nothing to an image of one grey level",
     ),
-    (
-        "attack stamp-any-count",
-        lambda: broken(Patch, stamp=lambda self, images, scene: images[0] * 0 + images),
-        "IndexError",
-    ),
+    ("attack stamp-any-count", lambda: broken(Patch, stamp=needs_one), "IndexError"),
+    ("attack control-any-count", lambda: broken(Patch, control=needs_one), "IndexError"),
     ("attack stamp-every-shape", lambda: broken(Patch, stamp=always_colour), r"1x16x16"),
     (
         "attack target-labels",
@@ -204,11 +205,7 @@ CASES: list[Case] = [
     ("attack poison-labels", lambda: broken(Patch, label_policy="clean"), "label_policy = 'clean'"),
     ("attack poison-labels", lambda: broken(Patch, poison=poisons_the_target_class), "choose others"),
     ("attack poison-repeats", lambda: broken(Patch, poison=poisons_at_random), "only from scene.rng"),
-    (
-        "attack train",
-        lambda: broken(Patch, access="training", train=lambda self, poisoned, scene: None),
-        "must return a benchkit.Classifier",
-    ),
+    ("attack train", lambda: broken(Patch, access="training", train=lambda self, poisoned, scene: 1), "must return a"),
     ("attack train", lambda: broken(Patch, access="training", train=trains_in_place), "training set"),
     ("attack train", lambda: broken(Patch, access="training", train=diverges), "not finite"),
     ("attack train", lambda: broken(Patch, **LEARNS, train=plain), "returns a model alone"),
