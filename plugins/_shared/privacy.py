@@ -120,8 +120,9 @@ def private_gradients(
     factors = (how.clip / norms.clamp(min=1e-12)).clamp(max=1)
     for name, weight in weights.items():
         total = torch.einsum("b,b...->...", factors, each[name])
-        drawn = torch.randn(total.shape, generator=rng).to(total.device) if how.noise else 0.0
-        weight.grad = (total + how.noise * how.clip * drawn) / expected
+        if how.noise:  # no noise of an infinite clip would be no number
+            total = total + how.noise * how.clip * torch.randn(total.shape, generator=rng).to(total.device)
+        weight.grad = total / expected
     return losses.sum()
 
 

@@ -66,7 +66,7 @@ class PrivateLoss(PrivateTraining, benchkit.TrainingFilter):
 
     Du et al. 2020: rare images, such as poisons, have too little influence on a private model to be learned. The model
     is that of ``dp-sgd``. It finds few poisons, and those that contradict the other images: thousands of them are
-    learned like a class of their own.
+    learned like a class of their own. On ``scenes`` the network stays at chance, and its losses say nothing.
     """
 
     name = "dp-loss"

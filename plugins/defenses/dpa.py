@@ -21,6 +21,8 @@ class DeepPartitionAggregation(benchkit.RobustTraining):
 
     A part of fewer than two images is filled up with black images of class 0, which does not depend on other parts.
     Models are trained one by one: stacked models share random numbers, and a poison in one part would reach others.
+    The certificate takes it that the same part gives the same model, which holds on a CPU. Kernels of a GPU may add in
+    another order each time: there it holds up to the votes that this turns.
     """
 
     name = "dpa"

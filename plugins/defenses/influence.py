@@ -29,9 +29,10 @@ class Influence(benchkit.TrainingFilter):
     by Newton's method. So H is exact and positive definite, and no row's gradient depends on the others in its batch.
 
     Rows are dropped whose log influence is more than ``cut`` scaled absolute deviations above the median; the paper
-    ranks rows, and leaves it to a person how many to look at. The logs of clean rows are close to normal, so about 2 %
-    of these are dropped. Labels that the features do not explain stand out. A backdoor is explained by the features of
-    a victim that has learned it: expect to find little of it.
+    ranks rows, and leaves it to a person how many to look at. Of normal logs that would be 2 % of clean rows; those
+    measured are not normal: it dropped 0 to 2 % of clean rows on a CIFAR-10 subset, 6 on ``scenes`` and 11 to 12 on a
+    GTSRB subset of unequal classes. Labels that the features do not explain stand out. A backdoor is explained by the
+    features of a victim that has learned it: expect to find little of it.
     """
 
     name = "influence"

@@ -75,8 +75,11 @@ class Worst(benchkit.Steering):
 
     @torch.no_grad()
     def _worst(self, step: benchkit.Step) -> Tensor:
-        """Return the row of the worst copy of each image, int64 (B,)."""
+        """Return the row of the worst copy of each image, int64 (B,); what the model keeps of batches stays."""
+        kept = [each.clone() for each in step.model.buffers()]
         logits = step.model(step.images)
+        for each, before in zip(step.model.buffers(), kept, strict=True):
+            each.copy_(before)
         losses = F.cross_entropy(logits, step.labels, label_smoothing=step.smoothing, reduction="none")
         losses = losses.view(self.copies, -1)
         count = losses.shape[1]

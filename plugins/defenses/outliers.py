@@ -11,10 +11,16 @@ import torch
 import benchkit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 CHUNK = 2048
 """Rows whose distances to the trusted ones are in memory at a time."""
+PARTS = 3
+"""Parts of the trusted rows, each of which is measured against the others."""
+FEWEST = 3
+"""Trusted rows of a label that can be judged: one in each part."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,12 @@ class Outliers(benchkit.CleanImages, benchkit.TrainingFilter):
     divided by the median of their class first, and one limit serves all: of 20 trusted rows a class no limit of its own
     lets 99 % of new ones pass.
 
-    Rows are principal components of pixels, or of features of a model that is trained on the trusted rows alone
-    (``space=features``). A label with fewer than three trusted rows loses nothing. A small patch moves pixels less than
-    images of one class differ, so expect little of it from pixels.
+    Rows are principal components of pixels, or of features of a model that is trained on trusted rows alone
+    (``space=features``). Such a model draws the rows that it has learned together, so trusted rows are measured as new
+    ones are: in three parts, each in a space and against rows of the other two. A training row's score is the mean of
+    three. A label with fewer than three trusted rows loses nothing (metric ``unjudged``), and none does if there are
+    too few for the quantile, 99 for 0.99. A small patch moves pixels less than images of one class differ, so expect
+    little of it from pixels.
     """
 
     name = "outliers"
@@ -49,42 +58,93 @@ class Outliers(benchkit.CleanImages, benchkit.TrainingFilter):
     )
     components: int = benchkit.param(64, "principal components of the trusted rows that are used", ge=1)
 
-    def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
+    metrics = (benchkit.Metric("unjudged", better="lower", about="labels with fewer than three trusted rows"),)
+
+    def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Verdict:
         """Return the score over its limit, minus 1, float32 (N,); -1 for labels with too few trusted rows."""
-        trusted, rows = self._placed(train, scene)
-        return self.scores(trusted, scene.clean.labels.to(rows.device), rows, train.labels.to(rows.device))
+        trusted = scene.clean
+        part = parts_of(trusted.labels, scene.rng)
+        own, found = torch.empty(len(trusted)), torch.zeros(len(train))
+        for number in range(PARTS):
+            here = part == number
+            known, place = trusted[~here], self._place(trusted[~here], scene)
+            near = self.distances(place(known), known.labels, place(trusted[here]), trusted.labels[here])
+            unit = near.median().clamp(min=1e-12)
+            own[here] = near / unit
+            found += self.distances(place(known), known.labels, place(train), train.labels) / unit / PARTS
+        of, labels = trusted.labels.cpu(), train.labels.cpu()
+        few = sum(int((of == label).sum()) < FEWEST for label in labels.unique())
+        return benchkit.Verdict(self.scores(own, of, found, labels), metrics={"unjudged": few})
 
-    def scores(self, trusted: Tensor, of: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
-        """Return the suspicion of rows (N, d) with ``labels`` (N,), given trusted rows (M, d) of labels ``of`` (M,)."""
-        within, found = [], rows.new_full((len(rows),), -1.0)
-        judged = []
+    def distances(self, trusted: Tensor, of: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+        """Return each row's distance to the ``k``-th nearest trusted row of its label, or to the farthest of fewer.
+
+        Args:
+            trusted: float (M, d).
+            of: labels of the trusted rows, (M,).
+            rows: float (N, d).
+            labels: labels of the rows, (N,).
+
+        Returns:
+            float32 (N,) on the CPU; infinite where no trusted row has the label.
+        """
+        found = rows.new_full((len(rows),), math.inf)
         for label in labels.unique():
-            own = trusted[of == label]
-            if len(own) < 3:
-                continue
-            k = min(self.k, len(own) - 1)
-            alone = torch.cdist(own, own).kthvalue(k + 1, dim=1).values  # the nearest of all is the row itself
-            scale = alone.median().clamp(min=1e-12)
-            asked = (labels == label).nonzero().squeeze(1)
-            parts = [torch.cdist(rows[some], own).kthvalue(k, dim=1).values for some in asked.split(CHUNK)]
-            judged.append((asked, torch.cat(parts) / scale))
-            within.append(alone / scale)
-        limit = _limit(torch.cat(within), self.alpha) if within else math.inf
-        for asked, ratios in judged:
-            found[asked] = (ratios / limit - 1).to(found.dtype)
-        return found.float()
+            own, asked = trusted[of == label], (labels == label).nonzero().squeeze(1)
+            if len(own):
+                k = min(self.k, len(own))
+                parts = [torch.cdist(rows[some], own).kthvalue(k, dim=1).values for some in asked.split(CHUNK)]
+                found[asked] = torch.cat(parts)
+        return found.float().cpu()
 
-    def _placed(self, train: benchkit.Split, scene: benchkit.Scene) -> tuple[Tensor, Tensor]:
-        """Return trusted rows (M, d) and training rows (N, d) in the space where distances are measured."""
-        both = scene.clean.images, train.images
+    def scores(self, own: Tensor, of: Tensor, found: Tensor, labels: Tensor) -> Tensor:
+        """Return the suspicion of rows by their distances (N,) and ``labels``, float32 (N,).
+
+        Args:
+            own: distances of trusted rows, measured as those of new ones, (M,).
+            of: labels of the trusted rows, (M,).
+            found: distances of the rows, (N,).
+            labels: their labels, (N,).
+        """
+        judged = [label for label in labels.unique() if int((of == label).sum()) >= FEWEST]
+        within = [own[of == label] / _medians_without(own[of == label]) for label in judged]
+        limit = _limit(torch.cat(within), self.alpha) if within else math.inf
+        ratios = torch.zeros_like(found)
+        for label in judged:
+            ratios[labels == label] = found[labels == label] / own[of == label].median().clamp(min=1e-12)
+        return ratios / limit - 1
+
+    def _place(self, known: benchkit.Split, scene: benchkit.Scene) -> Callable[[benchkit.Split], Tensor]:
+        """Return what places images in the space that some trusted ones define: float32 (N, d)."""
         if self.space == "features":
-            model = scene.fit(scene.clean)
-            trusted, rows = (model.features(images).float() for images in both)
+            model = scene.fit(known)
+
+            def values(split: benchkit.Split) -> Tensor:
+                return model.features(split.images).float()
         else:
-            trusted, rows = (images.to(scene.device).flatten(1).float() / 255 for images in both)
-        centre = trusted.mean(0)
-        axes = torch.linalg.svd(trusted - centre, full_matrices=False).Vh[: self.components]
-        return (trusted - centre) @ axes.T, (rows - centre) @ axes.T
+
+            def values(split: benchkit.Split) -> Tensor:
+                return split.images.to(scene.device).flatten(1).float() / 255
+
+        seen = values(known)
+        centre = seen.mean(0)
+        axes = torch.linalg.svd(seen - centre, full_matrices=False).Vh[: self.components]
+        return lambda split: (values(split) - centre) @ axes.T
+
+
+def parts_of(labels: Tensor, rng: torch.Generator) -> Tensor:
+    """Return the part of each row, int64 (M,): drawn, with as many rows of each label in every part as can be."""
+    part = torch.empty(len(labels), dtype=torch.int64, device=labels.device)
+    for label in labels.unique():
+        rows = (labels == label).nonzero().squeeze(1)
+        part[rows] = (torch.randperm(len(rows), generator=rng) % PARTS).to(labels.device)
+    return part
+
+
+def _medians_without(values: Tensor) -> Tensor:
+    """Return for each of at least two values the median of the others, (M,)."""
+    rows = values.expand(len(values), -1)[~torch.eye(len(values), dtype=torch.bool)].view(len(values), -1)
+    return rows.median(1).values.clamp(min=1e-12)
 
 
 def _limit(scores: Tensor, alpha: float) -> float:

@@ -195,6 +195,14 @@ def test_votes_that_agree_are_certified_for_more_images_and_a_tie_is_not() -> No
     assert found[2:] == [-1, -1]
 
 
+def test_of_the_default_number_of_models_all_must_agree_and_small_sets_have_no_certified_change() -> None:
+    """What the docstring of bagging says of its defaults."""
+    votes = torch.tensor([[16.0] + [0.0] * 9, [15.0, 1.0] + [0.0] * 8])
+    assert (Bagging().models, Bagging().sample) == (16, 1000)
+    assert Certificate(1000, 4750, 0.001)(votes).tolist() == [0, -1]
+    assert Certificate(1000, 47500, 0.001)(votes).tolist() == [3, -1]
+
+
 def test_no_change_within_its_size_changes_the_winner_of_all_samples() -> None:
     """With all 36 samples of two of six images, the bounds are the shares themselves."""
 

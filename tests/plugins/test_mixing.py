@@ -120,6 +120,18 @@ def test_the_worst_copy_is_the_one_that_is_learned() -> None:
     torch.testing.assert_close(worst.objective(made), expected)
 
 
+def test_looking_for_the_worst_leaves_no_trace_in_the_statistics_of_batches() -> None:
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    model = benchkit.Classifier(net, torch.zeros(3), torch.ones(3)).train()
+    before = {name: one.clone() for name, one in model.named_buffers()}
+    images = torch.rand(8, 3, 1, 1, generator=torch.Generator().manual_seed(0))
+    asked = step(images, torch.tensor([0, 1] * 4), model=model)
+    Worst(2, benchkit.Steering())._worst(asked)
+    assert all(torch.equal(one, before[name]) for name, one in model.named_buffers())
+    model(images)
+    assert not all(torch.equal(one, before[name]) for name, one in model.named_buffers())
+
+
 def test_the_worst_of_one_copy_is_plain_training_bit_for_bit() -> None:
     plain, worst = (
         WORLD.defending(MaxUp()).fit(WORLD.data.train, epochs=1, steering=steering).state()

@@ -18,7 +18,7 @@ from benchkit.testing.world import CLASSES, world
 WORLD = world(3, 16)
 DATA = WORLD.data.train
 BATCH = DATA[:20]
-PLAIN = Private(clip=1e9, noise=0.0, batch=64, epochs=1, lr=0.1)
+PLAIN = Private(clip=math.inf, noise=0.0, batch=64, epochs=1, lr=0.1)
 
 
 def model() -> benchkit.Classifier:

@@ -1,4 +1,4 @@
-"""Deep k-NN, influence functions and outliers against direct computations and retrained models."""
+"""Deep k-NN and influence functions against direct computations and retrained models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from benchkit_plugins._shared.softmax import fitted, hessian
 from benchkit_plugins.defenses.deep_knn import DeepKnn
 from benchkit_plugins.defenses.influence import Influence, standardised
-from benchkit_plugins.defenses.outliers import Outliers
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -125,30 +124,3 @@ def test_too_many_classes_are_refused_with_the_components_that_fit() -> None:
     assert Influence().check((3, 64, 64), 1000) == (
         "its Hessian for 1000 classes is too large: set components to at most 7"
     )
-
-
-@pytest.mark.parametrize("alpha", [0.95, 0.99])
-def test_clean_rows_pass_as_often_as_was_asked(alpha: float) -> None:
-    trusted, rows = points(400, 4, 10).float(), points(4000, 4, 11).float()
-    of, labels = torch.arange(2).repeat(200), torch.arange(2).repeat(2000)
-    flagged = Outliers(alpha=alpha).scores(trusted + 5 * of[:, None], of, rows + 5 * labels[:, None], labels) > 0
-    assert float(flagged.float().mean()) == pytest.approx(1 - alpha, abs=0.02)
-
-
-def test_far_rows_are_dropped_and_the_order_does_not_matter() -> None:
-    trusted, rows = points(200, 4, 12).float(), points(100, 4, 13).float()
-    rows[:10] += 8
-    of, labels = torch.zeros(200, dtype=torch.long), torch.zeros(100, dtype=torch.long)
-    found = Outliers().scores(trusted, of, rows, labels)
-    assert bool((found[:10] > 0).all())
-    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(Outliers().scores(trusted, of, rows[order], labels), found[order])
-
-
-def test_a_label_without_trusted_rows_loses_nothing() -> None:
-    trusted, rows = points(200, 4, 14).float(), points(100, 4, 15).float() + 50
-    of, labels = torch.zeros(200, dtype=torch.long), torch.arange(2).repeat(50)
-    found = Outliers().scores(trusted, of, rows, labels)
-    assert bool((found[labels == 1] == -1).all())
-    assert bool((found[labels == 0] > 0).all())
-    assert bool((Outliers().scores(trusted[:2], of[:2], rows, labels) == -1).all())

@@ -167,7 +167,7 @@ TABLE: Mapping[str, Row] = {
             "natural": OWN_COLOURS,
         },
         quiet="no-cluster",
-        rate=0.03,  # 2 % of a normal distribution lie above its cut
+        rate=0.03,  # 2 % of a normal distribution lie above its cut, and these logs are close to one
     ),
     "outliers": Row(finds={"patch", "natural"}, rate=0.02),  # it asks for 0.01, by a limit that 200 rows set
     "nt-anomaly": Row(finds=BACKDOORS, rate=0.1),  # it asks for 0.05, by a threshold that 100 images set

@@ -8,6 +8,8 @@ from torch.nn.functional import avg_pool2d, one_hot
 
 BINS, STEPS = 9, 100
 """Orientations of a histogram, and steps that a feature between 0 and 1 is rounded to."""
+CHUNK = 500
+"""Images whose histograms are in memory at a time, a hundred bytes a pixel."""
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -17,7 +19,7 @@ def pixels(images: Tensor) -> Tensor:
 
 def gradients(images: Tensor) -> Tensor:
     """Return histograms of oriented gradients of uint8 images (N, C, H, W): float64 (N, F), whole numbers 0 to 100."""
-    return (hog(images) * STEPS).round().double()
+    return torch.cat([(hog(part) * STEPS).round().double() for part in images.split(CHUNK)])
 
 
 def hog(images: Tensor) -> Tensor:
