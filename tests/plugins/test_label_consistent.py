@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def target() -> int:
     return int(train().labels.mode().values)
 
 
-def poisoned(rate: float = 0.1, **parameters: float) -> benchkit.Poisoned:
-    attack = LabelConsistent(target=target(), **parameters)  # type: ignore[arg-type]
+def poisoned(rate: float = 0.1, **parameters: Any) -> benchkit.Poisoned:
+    attack = LabelConsistent(target=target(), **parameters)
     return attack.poison(train(), scene(RGB, seed=3, rate=rate, granted=model()))
 
 
@@ -72,6 +73,13 @@ def test_poisons_are_of_the_target_class_keep_labels_and_move_by_eps_at_most() -
     change = (made.data.images.int() - train().images.int()).abs()
     assert change[made.mask][..., 3:-3, 3:-3].max() == 12, "the bound holds after rounding, and is used"
     assert not change[~made.mask].any()
+
+
+def test_with_the_other_norm_the_length_of_the_change_is_limited() -> None:
+    made = poisoned(norm="l2", eps=300, amplitude=1e-6)
+    change = (made.data.images.double() - train().images.double())[made.mask].flatten(1)
+    assert 250 < change.norm(dim=1).min() < change.norm(dim=1).max() < 310  # each of 3072 values is rounded
+    assert change.abs().max() > 16
 
 
 def test_each_poison_shows_the_trigger() -> None:
