@@ -19,6 +19,8 @@ BATCH = 100
 """Pairs that are matched at once, as released."""
 CELLS = 4
 """Cells of the trigger along each side, each of one random colour."""
+HEAD_LR = 0.5
+"""Learning rate of a new last layer. By that of fine-tuning, 0.01, it is far from done when the recipe's passes are."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class HiddenTrigger(benchkit.SourceClasses):
     are paired by distance in feature space, the closest first, each s once; d lowers ||f(t + d) - f(s)||, and pairs are
     matched anew in each step. No training image shows the patch, test images do. The features are those of a clean
     model of the victim's architecture that the attacker has. The paper's victim is this very model with a new last
-    layer; **the benchmark's is trained from scratch**, and to other features these poisons are ordinary images: expect
-    an ASR near that of a clean model. Released: 400 poisons against 800 clean images of each of two classes, up to
-    5,000 steps along the gradient. Here steps go along its sign, so that few of them suffice.
+    layer, ``victim=head``; **by default it is trained from scratch**, as all others are, and to other features these
+    poisons are ordinary images: expect an ASR near that of a clean model. Released: 400 poisons against 800 clean
+    images of each of two classes, up to 5,000 steps along the gradient. Here steps go along its sign, so that few of
+    them suffice.
     """
 
     name = "hidden-trigger"
@@ -49,6 +52,31 @@ class HiddenTrigger(benchkit.SourceClasses):
     max_share: float = benchkit.param(
         0.5, "largest share of the target class that is poisoned, whatever the poison rate", gt=0, le=1
     )
+    victim: str = benchkit.param(
+        "scratch",
+        "train all of the victim, or a new last layer on the attacker's features (paper)",
+        choices=("scratch", "head"),
+        used_by_prepare=False,
+    )
+
+    @property
+    def access(self) -> Literal["data", "training", "none"]:  # type: ignore[override]
+        """``training`` if the victim begins with the attacker's model, else ``data``."""
+        return "training" if self.controls_training() else "data"
+
+    def controls_training(self) -> bool:
+        """Return whether the victim begins with the attacker's model."""
+        return self.victim == "head"
+
+    def train(self, poisoned: benchkit.Poisoned, scene: benchkit.Scene) -> benchkit.Classifier:
+        """Train the victim, or only a new last layer of the attacker's model."""
+        if not self.controls_training():
+            return scene.fit(poisoned.data)
+        model = scene.model.copy().requires_grad_(requires_grad=False)
+        fresh = scene.network().head
+        model.head.load_state_dict(fresh.state_dict())
+        model.head.requires_grad_()
+        return scene.fit(poisoned.data, start=model, lr=HEAD_LR)
 
     def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw the patch: random colours in 4 x 4 cells."""
