@@ -29,6 +29,7 @@ from benchkit.contracts.natural import NaturalTrigger
 from benchkit.contracts.outliers import OutlierDetector
 from benchkit.contracts.scene import Scene
 from benchkit.contracts.shadows import Shadows
+from benchkit.contracts.sources import class_numbers
 from benchkit.contracts.steering import Sam, Steering, Step
 from benchkit.contracts.trained import Trained
 from benchkit.contracts.verdict import Verdict
@@ -89,6 +90,7 @@ __all__ = [
     "UnlabelledFolder",
     "Verdict",
     "__version__",
+    "class_numbers",
     "cover_rows",
     "hookimpl",
     "nested",

@@ -9,8 +9,12 @@ from benchkit.errors import SpecError
 ALL = "all"
 
 
-def class_numbers(text: str) -> tuple[int, ...]:
+def class_numbers(text: str, name: str = "source") -> tuple[int, ...]:
     """Return the classes in a text such as ``1`` or ``1+5``, in order; nothing for ``all``.
+
+    Args:
+        text: the value of a parameter.
+        name: that of the parameter.
 
     Raises:
         SpecError: for any other text.
@@ -19,7 +23,7 @@ def class_numbers(text: str) -> tuple[int, ...]:
     if words == [ALL]:
         return ()
     if not all(word.isascii() and word.isdecimal() and len(word) < 10 for word in words):
-        raise SpecError(f"source must be numbers of classes such as 1 or 1+5, or {ALL}, got '{text}'")
+        raise SpecError(f"{name} must be numbers of classes such as 1 or 1+5, or {ALL}, got '{text}'")
     return tuple(sorted({int(word) for word in words}))
 
 
