@@ -32,10 +32,12 @@ class Nic(benchkit.InputDetector):
     one-class machine learns the probabilities that the derived models of two layers in a row give together. A last
     machine learns from the decision values of all of these, and its own decides.
 
-    Layers are the convolutions, and the linear layers but the last. Activations of a convolution are its means over
-    four quarters of the image, then principal components (paper: of all, 5,000 of them). The released code gives its
-    machines widths by hand, and never trains its derived models. One half of the clean images is learned from, the
-    other sets the threshold: in so many dimensions a machine leaves far more new images outside than its ``nu`` says.
+    Layers are the convolutions, the linear layers, and what the last of these is given; the model's own probabilities
+    stand for a derived model of the last. Activations of a convolution are its means over four quarters of the image,
+    then principal components (paper: of all, 5,000 of them). The released code gives its machines widths by hand, and
+    never trains its derived models. One half of the clean images is learned from, the other sets the threshold: in so
+    many dimensions a machine leaves far more new images outside than its ``nu`` says. The joint machine learns from
+    images that the others have learned, too, so that most new images are outside of it: its zero is no boundary.
     """
 
     name = "nic"
@@ -57,15 +59,15 @@ class Nic(benchkit.InputDetector):
         known, _ = halves(scene.clean)
         labels = known.labels.to(scene.device)
         found: dict[str, Tensor] = {}
-        for number, rows in enumerate(activations(scene.model, known.images)):
+        for number, rows in enumerate(activations(scene.model, known.images)[0]):
             found |= _named(f"{number} place", _components(rows, self.components))
-            placed = _placed(rows, _part(found, f"{number} place"))
-            found |= _named(f"{number} value", machine(placed, self.nu))
-            found[f"{number} derived"] = fitted(_with_one(placed), labels, scene.classes, self.damping).float()
-        told = self._told(known.images, found, scene)
-        for number, (first, second) in enumerate(pairwise(told)):
-            found |= _named(f"{number} provenance", machine(torch.cat([first[1], second[1]], 1), self.nu))
-        values = self._values(told, found)
+            own = _placed(rows, _part(found, f"{number} place"))
+            found |= _named(f"{number} value", machine(own, self.nu))
+            found[f"{number} derived"] = fitted(_with_one(own), labels, scene.classes, self.damping).float()
+        placed, said = self._told(known.images, found, scene)
+        for number, pair in enumerate(pairwise(said)):
+            found |= _named(f"{number} provenance", machine(torch.cat(pair, 1), self.nu))
+        values = self._values(placed, said, found)
         # The joint machine's width is one for all: each decision value is measured in its own spread.
         found |= {"middle": values.mean(0), "spread": values.std(0).clamp(min=1e-6)}
         joint = machine((values - found["middle"]) / found["spread"], self.nu)
@@ -78,48 +80,49 @@ class Nic(benchkit.InputDetector):
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how far outside of what clean images do each is, float32 (N,)."""
         found = {name: one.to(scene.device) for name, one in scene.fitted.items()}
-        values = self._values(self._told(images, found, scene), found)
+        values = self._values(*self._told(images, found, scene), found)
         return outside((values - found["middle"]) / found["spread"], _part(found, "joint"))
 
-    def _told(self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene) -> list[tuple[Tensor, Tensor]]:
-        """Return for each layer its placed activations (N, d), and the probabilities of its derived model (N, K)."""
-        told = []
-        for number, rows in enumerate(activations(scene.model, images)):
-            placed = _placed(rows, _part(found, f"{number} place"))
-            derived = found[f"{number} derived"].to(placed.device)
-            told.append((placed, (_with_one(placed) @ derived.T).softmax(1)))
-        return told
+    def _told(
+        self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return each layer's placed activations (N, d), and what derived models say (N, K), last the model itself."""
+        rows, own = activations(scene.model, images)
+        placed = [_placed(one, _part(found, f"{number} place")) for number, one in enumerate(rows)]
+        derived = [found[f"{number} derived"].to(own.device) for number in range(len(rows))]
+        said = [(_with_one(one) @ weights.T).softmax(1) for one, weights in zip(placed, derived, strict=True)]
+        return placed, [*said, own]
 
-    def _values(self, told: Sequence[tuple[Tensor, Tensor]], found: benchkit.Tensors) -> Tensor:
-        """Return the decision values of all machines but the joint one, float32 (N, 2 layers - 1)."""
-        own = [_outside(placed, found, f"{number} value") for number, (placed, _) in enumerate(told)]
-        pairs = [
-            _outside(torch.cat([first[1], second[1]], 1), found, f"{number} provenance")
-            for number, (first, second) in enumerate(pairwise(told))
-        ]
-        return torch.stack([*own, *pairs], 1)
+    def _values(self, placed: Sequence[Tensor], said: Sequence[Tensor], found: benchkit.Tensors) -> Tensor:
+        """Return the decision values of all machines but the joint one, float32 (N, 2 layers)."""
+        values = [_outside(one, found, f"{number} value") for number, one in enumerate(placed)]
+        pairs = [torch.cat(pair, 1) for pair in pairwise(said)]
+        ways = [_outside(one, found, f"{number} provenance") for number, one in enumerate(pairs)]
+        return torch.stack([*values, *ways], 1)
 
 
 @torch.no_grad()
-def activations(model: benchkit.Classifier, images: Tensor) -> list[Tensor]:
-    """Return each layer's output of images uint8 (N, C, H, W), float32 (N, F): of convolutions, means of quarters."""
+def activations(model: benchkit.Classifier, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Return what layers give for images uint8 (N, C, H, W), and the model's probabilities, float32 (N, K).
+
+    Returns of each layer float32 (N, F), of a convolution the means of quarters, in the order in which they run; the
+    last is what the last linear layer is given.
+    """
+    seen: dict[nn.Module, list[Tensor]] = {}
+
+    def keep(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        shown = (given[0] if layer is model.head else output).float()
+        seen.setdefault(layer, []).append((F.adaptive_avg_pool2d(shown, 2) if shown.ndim == 4 else shown).flatten(1))
+
     layers = [one for one in model.net.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    layers = [one for one in layers if one is not model.head]
-    seen: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
-
-    def keep(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        small = F.adaptive_avg_pool2d(output.float(), 2) if output.ndim == 4 else output.float()
-        seen[layer].append(small.flatten(1))
-
     handles = [layer.register_forward_hook(keep) for layer in layers]
     try:
-        for part in images.split(BATCH):
-            model(part.to(model.device))
+        said = [model(part.to(model.device)).float().softmax(1) for part in images.split(BATCH)]
     finally:
         for handle in handles:
             handle.remove()
-    # In the order in which they ran; one that took no part, or ran several times, is none of the network's layers.
-    return [torch.cat(parts) for parts in seen.values() if sum(map(len, parts)) == len(images)]
+    # One that took no part, or ran several times, is none of the network's layers.
+    return [torch.cat(parts) for parts in seen.values() if sum(map(len, parts)) == len(images)], torch.cat(said)
 
 
 def _components(rows: Tensor, most: int) -> dict[str, Tensor]:

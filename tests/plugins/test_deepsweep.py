@@ -10,6 +10,7 @@ from benchkit_plugins.defenses.deepsweep.deepsweep import DeepSweep
 from benchkit_plugins.defenses.deepsweep.transforms import (
     affine,
     bent,
+    coarse,
     gamma,
     grown,
     intensive,
@@ -17,7 +18,6 @@ from benchkit_plugins.defenses.deepsweep.transforms import (
     median,
     moved,
     resized,
-    speckled,
 )
 from scipy.ndimage import median_filter
 from torch import Tensor
@@ -51,19 +51,46 @@ def rng(seed: int = 0) -> torch.Generator:
 
 def test_plain_images_stay_plain() -> None:
     flat = torch.full((2, 3, 32, 32), 0.5)
-    for one in (median(flat), bent(flat, rng()), moved(flat, affine(2, rng())), resized(flat, 0.5)):
+    for one in (median(flat), bent(flat, rng()), coarse(flat), resized(flat, 0.5)):
         torch.testing.assert_close(one, torch.full_like(one, 0.5))
     assert gamma(flat, 2.0).unique().tolist() == [0.25]
 
 
-def test_noise_is_within_its_bounds_and_canvas_is_larger() -> None:
-    flat = torch.full((8, 3, 32, 32), 0.5)
-    noisy = speckled(flat, rng())
-    assert 0.5 / 1.53 <= float(noisy.min()) < 0.35
-    assert 0.7 < float(noisy.max()) <= 0.5 * 1.53
-    canvas = grown(flat, rng())
-    assert canvas.shape == flat.shape
-    assert float(canvas.min()) < 0.1, "a part of the black canvas is in sight"
+def test_a_corner_is_bent_by_three_and_three_quarters_percent_of_its_distance_at_most() -> None:
+    ramp = torch.linspace(-1, 1, 65).expand(200, 1, 65, 65)  # each pixel shows its own column
+    found = bent(ramp, rng())[:, 0, -1, 48] / ramp[0, 0, 0, 48]  # the last row, three quarters to the right
+    row, column = 1 / 2, 0.5 / 2
+    away = row**2 + column**2
+    assert float(found.max()) == pytest.approx(1 + 0.05 * (away + away**2), abs=0.003)
+    assert float(found.min()) == pytest.approx(1 - 0.05 * (away + away**2), abs=0.003)
+
+
+def test_a_canvas_is_a_tenth_larger_and_each_image_is_at_a_place_of_its_own() -> None:
+    white = torch.ones(300, 1, 40, 40)
+    shown = grown(white, rng()) > 0.5
+    heights, widths = shown.any(3).sum((1, 2)), shown.any(2).sum((1, 2))
+    assert int((heights - widths).abs().max()) <= 1, "it keeps its shape"
+    assert (int(heights.min()), int(heights.max())) == (36, 40)
+    assert len({tuple(one.flatten().tolist()) for one in shown}) > 8
+    small = heights == 37
+    assert {bool(one[0, 0].any()) for one in shown[small]} == {True, False}, "some lie at the upper border"
+
+
+def test_four_by_four_pixels_show_one_of_them() -> None:
+    squares = coarse(images(1, 16))[0].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3)
+    assert torch.equal(squares, squares[..., :1].expand_as(squares))
+    assert len(squares[0, ..., 0].unique()) == 16
+
+
+def test_a_smooth_trigger_passes_the_light_chain() -> None:
+    """That is the honest limit of it, and what a victim of ``smooth`` keeps."""
+    given = 0.2 + 0.6 * images(8, 32, 3)
+    waves = torch.sin(torch.arange(32) * 2 * torch.pi / 32)
+    added = 0.1 * (waves[:, None] + waves[None])
+    still = torch.eye(2, 3)[None]
+    change = light(given + added, still) - light(given, still)
+    assert torch.corrcoef(torch.stack([change.mean((0, 1)).flatten(), added.flatten()]))[0, 1] > 0.98
+    assert float(change.std() / added.std()) > 0.8
 
 
 def test_shifts_are_sixteen_hundredths_at_most() -> None:

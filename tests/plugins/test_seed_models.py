@@ -90,11 +90,44 @@ def test_the_generator_perturbs_and_learns_the_smallest_size() -> None:
     assert float(shown.min()) < 0 < float(shown.max()), "a perturbation may darken, too"
 
 
-def test_watched_layers_are_all_but_the_last() -> None:
-    rows = activations(BN.model, BN.test.images[:7])
+def test_watched_are_all_layers_and_what_the_last_one_is_given_which_is_what_a_patch_changes() -> None:
+    images = BN.test.images[:7]
+    rows, said = activations(BN.model, images)
     convs = [one for one in BN.model.net.modules() if isinstance(one, torch.nn.Conv2d)]
-    assert len(rows) >= len(convs)
+    assert len(rows) > len(convs)
     assert all(len(one) == 7 for one in rows)
+    torch.testing.assert_close(rows[-1], BN.model.features(images).float())
+    torch.testing.assert_close(said, BN.model.logits(images).float().softmax(1))
+
+
+def test_layers_come_in_the_order_in_which_they_run() -> None:
+    class Backwards(torch.nn.Module):
+        """Three layers, declared from the last to the first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(4, 2)
+            self.second = torch.nn.Conv2d(3, 4, 1)
+            self.first = torch.nn.Conv2d(3, 3, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            found: Tensor = self.head(self.second(self.first(images)).amax((2, 3)))
+            return found
+
+    net = Backwards()
+    model = benchkit.Classifier(net, torch.zeros(3), torch.ones(3)).eval()
+    rows, _ = activations(model, torch.zeros(5, 3, 4, 4, dtype=torch.uint8))
+    assert [one.shape[1] for one in rows] == [3 * 4, 4 * 4, 4]
+
+
+def test_an_answer_that_the_layer_before_does_not_give_is_outside() -> None:
+    """Features of one class and the model's answer of another: what only the provenance invariant can see."""
+    defense, scene = Nic(), PATCH.scene(Nic())
+    placed, said = defense._told(PATCH.test.images, scene.fitted, scene)
+    usual = defense._values(placed, said, scene.fitted)
+    other = defense._values(placed, [*said[:-1], said[-1].roll(1, 1)], scene.fitted)
+    assert torch.equal(usual[:, :-1], other[:, :-1]), "the last pair alone has changed"
+    assert float((other[:, -1, None] > usual[None, :, -1]).float().mean()) >= 0.95
 
 
 def test_far_activations_score_higher_than_copies_of_known_ones() -> None:

@@ -89,10 +89,7 @@ TABLE: Mapping[str, Row] = {
         quiet="bn-plant",  # the one network with normalisation: what pruning costs there
         refuses=dict.fromkeys(BACKDOORS - {"bn-plant"}, "needs batch normalisation behind convolutions"),
     ),
-    "deepsweep:epochs=1": Row(
-        finds={"add", "bn-plant"},
-        blind=dict.fromkeys(("patch", "natural"), "a patch of 4 x 4 pixels outlives a median over 3 x 3"),
-    ),
+    "deepsweep:epochs=1": Row(finds=BACKDOORS),
     "fine-pruning:epochs=1": Row(finds=BACKDOORS),
     "fine-tuning:epochs=2": Row(
         blind=dict.fromkeys(BACKDOORS, "what only a trigger activates has no gradient on clean images"),
@@ -136,8 +133,7 @@ TABLE: Mapping[str, Row] = {
     ),
     "freq-filter:rounds=2": Row(finds={"natural"}, blind={"patch": UNNATURAL}, quiet="natural", rate=0.15, seeds=1),
     "nic": Row(
-        finds={"natural", "bn-plant"},
-        blind=dict.fromkeys(("patch", "add"), "what is planted adds to a logit, and changes no layer that it watches"),
+        finds=BACKDOORS,
         rate=0.08,  # it asks for 0.05, by a threshold that 100 images set
     ),
     "autoencoder:steps=150,width=16": Row(finds=BACKDOORS, seeds=2),

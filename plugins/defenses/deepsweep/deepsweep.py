@@ -19,7 +19,7 @@ class DeepSweep(benchkit.CleanImages, benchkit.ModelRepair):
     """Unlearn the trigger with augmentation, and break what is left of it in every input.
 
     Zeng et al. 2021, the two chains of their code. The victim is fine-tuned on clean images under the intensive one:
-    optical distortion, gamma 0.6, median, multiplicative noise, gamma 2.6, a quarter of the size and back, median,
+    optical distortion, gamma 0.6, median, 1.53 times as bright, gamma 2.6, a quarter of the size and back, median,
     180/224 of the size, median, back, a random larger canvas, and a random shift, scale and rotation. Then each input
     passes the light one: median, 180/224 of the size, median, back, and one shift, scale and rotation, which is drawn
     once, so that the same image has the same answer.

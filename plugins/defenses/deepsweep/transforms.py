@@ -14,12 +14,12 @@ LARGE = 48
 """Pixels of the shorter side above which the median is over 5 x 5 pixels: it would wipe out a smaller image."""
 SHIFT, SCALE, TURN = 0.16, 0.16, 4.0
 """Largest shift (share of a side), change of scale, and rotation in degrees."""
-BENT = 0.3
-"""Largest strength of the optical distortion: where a corner is moved, as a share of its distance from the centre."""
+BENT = 0.05
+"""Largest coefficient of the optical distortion, which moves a corner by 3.75 % of its distance from the centre."""
 GROWN = 1.1
-"""Largest side after a random enlargement, as a share."""
-SPECKLE = 0.53
-"""Multiplicative noise is uniform from 1 / 1.53 to 1.53."""
+"""Side of the canvas, as a share of the image's."""
+GAIN = 1.53
+"""What the multiplicative noise multiplies by: the library that is used has one constant for all pixels."""
 QUARTER = 0.25
 
 
@@ -35,23 +35,23 @@ def median(images: Tensor) -> Tensor:
 def resized(images: Tensor, share: float) -> Tensor:
     """Return images with sides of this share of their own, one pixel at least."""
     size = [max(1, round(share * side)) for side in images.shape[2:]]
-    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return restored(images, torch.Size(size))
 
 
-def restored(images: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Return images of a size (H, W)."""
-    return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+def restored(images: Tensor, size: torch.Size) -> Tensor:
+    """Return images of a size (H, W); as in the library that is used, nothing is smoothed first."""
+    return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False)
+
+
+def coarse(images: Tensor) -> Tensor:
+    """Return images of which each square of 4 x 4 pixels shows one of them."""
+    size = [max(1, round(QUARTER * side)) for side in images.shape[2:]]
+    return F.interpolate(F.interpolate(images, size, mode="nearest"), images.shape[2:], mode="nearest")
 
 
 def gamma(images: Tensor, power: float) -> Tensor:
     """Return images to this power."""
     return images.clamp(0, 1) ** power
-
-
-def speckled(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images whose pixels are multiplied by noise of their own, up to 1.53 times or down to 1 / 1.53."""
-    drawn = torch.rand(images.shape, generator=rng).to(images.device)
-    return (images * (1 + SPECKLE) ** (2 * drawn - 1)).clamp(0, 1)
 
 
 def affine(count: int, rng: torch.Generator) -> Tensor:
@@ -67,10 +67,10 @@ def affine(count: int, rng: torch.Generator) -> Tensor:
 
 
 def moved(images: Tensor, matrices: Tensor) -> Tensor:
-    """Return images moved by matrices (N or 1, 2, 3); what comes from outside is mirrored."""
+    """Return images moved by matrices (N or 1, 2, 3); what comes from outside is black."""
     each = matrices.to(images.device).expand(len(images), -1, -1)
     grid = F.affine_grid(each, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 
 def bent(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -78,28 +78,26 @@ def bent(images: Tensor, rng: torch.Generator) -> Tensor:
     strength = (BENT * (2 * torch.rand(len(images), generator=rng) - 1)).to(images.device)
     still = torch.eye(2, 3, device=images.device).expand(len(images), -1, -1)
     grid = F.affine_grid(still, list(images.shape), align_corners=False)
-    away = grid.square().sum(3, keepdim=True) / 2
-    return F.grid_sample(
-        images, grid * (1 + strength[:, None, None, None] * away), padding_mode="reflection", align_corners=False
-    )
+    away = grid.square().sum(3, keepdim=True) / 4  # coordinates are -1 to 1, and those of the formula half of that
+    bends = 1 + strength[:, None, None, None] * (away + away.square())
+    return F.grid_sample(images, grid * bends, padding_mode="reflection", align_corners=False)
 
 
 def grown(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images on a black canvas of 1.1 times their side, at a random place, resized to their own."""
-    height, width = images.shape[2:]
-    tall, wide = (math.ceil(GROWN * side) for side in (height, width))
-    top, left = (int(torch.randint(room + 1, (), generator=rng)) for room in (tall - height, wide - width))
-    canvas = F.pad(images, (left, wide - width - left, top, tall - height - top))
-    return restored(canvas, (height, width))
+    """Return images enlarged by 1 to 1.1 times on a black canvas of 1.1, each at a place of its own, in their size."""
+    drawn = torch.rand(3, len(images), generator=rng)
+    share = (1 + (GROWN - 1) * drawn[0]) / GROWN  # of the canvas
+    down, across = (1 - share) * (2 * drawn[1:] - 1)
+    none = torch.zeros_like(share)
+    rows = [torch.stack([1 / share, none, -across / share], 1), torch.stack([none, 1 / share, -down / share], 1)]
+    return moved(images, torch.stack(rows, 1))
 
 
 def intensive(images: Tensor, rng: torch.Generator) -> Tensor:
     """Return images after the chain of the training, each image with draws of its own."""
-    size = images.shape[2:]
     found = median(gamma(bent(images, rng), 0.6))
-    found = gamma(speckled(found, rng), 2.6)
-    found = median(restored(resized(found, QUARTER), size))
-    found = restored(median(resized(found, SHRUNKEN)), size)
+    found = median(coarse(gamma(found * GAIN, 2.6)))
+    found = restored(median(resized(found, SHRUNKEN)), images.shape[2:])
     return moved(grown(found, rng), affine(len(images), rng)).clamp(0, 1)
 
 
