@@ -19,6 +19,8 @@ CHUNK = 512
 """Stamped images per forward and backward pass."""
 LEAST = 0.01
 """The smallest rate whose logarithm counts."""
+FEWEST = 3
+"""Labels among which one can be an outlier."""
 WORKS = 0.5
 """The share of images that a trigger must lead to its label to be one."""
 
@@ -34,15 +36,17 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
     - R3, hiding the object: ``blocking`` times ``CE(f((1 - M) x), y)``, y the label of x;
     - R4, needing the image: ``alone`` times ``CE(f(M D), t)``.
 
-    The iterate of the lowest loss is kept. The quality of a label's trigger is ``A = log((|M|_1 + 1) / d^2) +
-    log((TV(M > 1/2) + 1) / (d (d - 1))) - log(attack) - log(crop)``, d the side, *attack* the success rate of stamping,
-    *crop* the accuracy without the masked pixels: lower is more suspicious. A trigger that leads less than half of the
-    images to its label has the largest A of all, since an empty mask would have the smallest. The score is how many
-    scaled median absolute deviations the lowest A is below the median.
+    The iterate of the lowest loss is kept. The quality of a label's trigger is ``A = log((|M|_1 + 1) / d^2) + log((TV(M
+    > 1/2) + 1) / (d (d - 1))) - log(attack) - log(crop)``, d the side, *attack* the success rate of stamping, *crop*
+    the accuracy without the masked pixels: lower is more suspicious. A trigger that leads less than half of the images
+    to its label has the largest A of all, since an empty mask would have the smallest. The score is how many scaled
+    median absolute deviations the lowest A is below the median. If most labels fail, they all have one A: then the
+    others are compared with each other.
 
     Weights are for pixels in [0, 1] and sums over pixels divided by their number, so that one set serves all sizes. The
-    released weights are for one of 224 and pixels up to 255; its R2 acts in one direction only, its R3 takes the label
-    of the first image for the whole batch, and it has no test among the labels. All labels are optimised side by side.
+    released weights are for sums, and for patterns of up to 255; its R2 acts in one direction only, its R3 takes the
+    label of the first image for the whole batch, and it has no test among the labels. All labels are optimised side by
+    side.
     """
 
     name = "tabor"
@@ -51,7 +55,7 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
         "Systems"
     )
 
-    steps: int = benchkit.param(200, "steps of the optimisation (released: 200 passes)", ge=1)
+    steps: int = benchkit.param(200, "steps of one batch each (released: 200 passes over the images)", ge=1)
     batch: int = benchkit.param(16, "images per label in a step (released: 32)", ge=1)
     lr: float = benchkit.param(0.1, "Adam's learning rate (released: 0.001)", gt=0)
     large: float = benchkit.param(0.5, "weight of a large mask", ge=0)
@@ -67,7 +71,7 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
     def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
         """Return the index of the label with the best trigger, that trigger, and the outliers."""
         found = self.triggers(scene)
-        indexes = self.indexes(self.qualities(found, scene))
+        indexes = judged(self.qualities(found, scene))
         best = int(indexes.argmax())
         return benchkit.Verdict(
             float(indexes.max()),
@@ -153,6 +157,16 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
         pieces = (variation((found.masks > 0.5).double()) + 1) / (side * (side - 1))
         quality = size.log() + pieces.log() - earned
         return torch.where(both[:, 0] < WORKS, quality.max(), quality).cpu()
+
+
+def judged(qualities: Tensor) -> Tensor:
+    """Return the index of each quality, (K,): among all, or, if most labels fail and some do not, among the others."""
+    works = qualities < qualities.max()
+    if not FEWEST <= int(works.sum()) < len(works) / 2:
+        return mad_index(qualities, "low")
+    indexes = torch.zeros_like(qualities)
+    indexes[works] = mad_index(qualities[works], "low")
+    return indexes
 
 
 class Restored(NamedTuple):

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from benchkit_plugins.defenses.autoencoder import Autoencoder, AutoencoderPurifier
 from benchkit_plugins.defenses.deepinspect import DeepInspect
 from benchkit_plugins.defenses.nic import Nic, activations
-from benchkit_plugins.defenses.tabor import Restored, Tabor, variation
+from benchkit_plugins.defenses.tabor import Restored, Tabor, judged, variation
 from torch import Tensor
 
 import benchkit
+from benchkit.ops.outliers import mad_index
 from benchkit.testing import worlds
 
 PATCH = worlds.patch(2)
@@ -25,6 +26,18 @@ def test_variation_counts_both_directions() -> None:
     assert variation(torch.full((1, 1, 6, 6), 0.7)).tolist() == [0]
     stripes = (columns % 2).float()[None, None]
     assert variation(stripes).tolist() == variation(stripes.transpose(2, 3)).tolist() == [6 * 5]
+
+
+def test_labels_without_a_trigger_do_not_make_the_others_outliers() -> None:
+    """Six of ten fail and have one quality, so that the median deviation of all is 0."""
+    failed, works = [3.0] * 6, torch.tensor([2.0, 2.2, 1.9, 2.1])
+    found = judged(torch.tensor([*failed, *works]))
+    assert found.tolist() == pytest.approx([0.0] * 6 + mad_index(works, "low").tolist())
+    assert float(found.max()) < 2
+    assert int(judged(torch.tensor([*failed, 2.0, 2.1, 1.9, 0.1])).argmax()) == 9
+    assert float(judged(torch.tensor([3.0] * 9 + [1.0])).max()) > 1e6, "the only one that works is one"
+    few = torch.tensor([3.0, 3.0, *works])
+    assert torch.equal(judged(few), mad_index(few, "low"))
 
 
 def small(masks: Tensor) -> tuple[benchkit.Split, Tensor, Tensor]:
