@@ -24,11 +24,11 @@ class NtAnomaly(benchkit.InputDetector):
 
     The paper trains a support vector machine, or a decision tree, on pixels of legitimate images against others. A
     defender knows no others, so here it is a one-class support vector machine, or the Mahalanobis distance, on
-    principal components of pixels. What the components leave out counts as one more: the distance to their plane, in
-    standard deviations of clean images'.
+    principal components of pixels. What the components leave out counts as one more: the distance to their plane, as a
+    share of its root mean square over the other half of the clean images, which gave no components.
 
-    One half of the clean images is learned from, and the other sets the threshold: a one-class machine flags far more
-    new images than its ``nu`` says.
+    One half is learned from, and the other sets this unit and the threshold: a one-class machine flags far more new
+    images than its ``nu`` says.
     """
 
     name = "nt-anomaly"
