@@ -29,11 +29,12 @@ SMALL = 8
 class DeepInspect(benchkit.CleanImages, benchkit.OutlierDetector):
     """Train one conditional generator of perturbations for all labels; a label that takes far less is a target.
 
-    Chen et al. 2019. For a label t and noise z the generator adds ``amp * tanh(G(z, t))`` to images x, clipped to
-    [0, 1], and minimises ``CE(f(x + G), t) + gan * (D(x + G) - 1)^2 + w_t |G|_1``, where D learns to tell clean images
-    from perturbed ones, and ``|G|_1`` is the mean over pixels. As in the paper the weight of the size follows the
-    success: each round that leads at least ``success`` of its images to t makes w_t 1.5 times larger, any other 1.5
-    times smaller. The size of t is the smallest mean of such a round.
+    Chen et al. 2019. For a label t and noise z the generator adds ``amp * tanh(G(z, t))`` to images x, clipped to [0,
+    1], and minimises ``CE(f(x + G), t) + gan * (D(x + G) - 1)^2 + w_t |G|_1``, where D learns to tell clean images from
+    perturbed ones, and ``|G|_1`` is the mean over pixels. The paper lets sizes above a bound count, and loosens the
+    bound until the perturbations succeed. Here the weight of the size follows the success, as that of Neural Cleanse
+    does: each round that leads at least ``success`` of its images to t makes w_t 1.5 times larger, any other 1.5 times
+    smaller. The size of t is the smallest mean of such a round; a label that has none takes as much as the largest.
 
     The score is the largest left-sided deviation from the median, in median absolute deviations of the values below it
     (the paper's double MAD), of which one is at least a twentieth of the median. An additive perturbation may cover the
@@ -84,7 +85,13 @@ class DeepInspect(benchkit.CleanImages, benchkit.OutlierDetector):
         for _ in range(self.rounds):
             hits, sizes = torch.stack([torch.stack(search.step()) for _ in range(self.batches)]).mean(0)
             search.update(hits >= self.success, sizes)
-        return torch.where(search.least.isinf(), sizes, search.least), search.shown
+        return _sized(search.least, sizes), search.shown
+
+
+def _sized(least: Tensor, last: Tensor) -> Tensor:
+    """Return the sizes that have succeeded, (K,), and for labels without one (infinite) the largest of all others."""
+    missed = least.isinf()
+    return last if bool(missed.all()) else least.masked_fill(missed, float(least[~missed].max()))
 
 
 class _Search:
@@ -148,6 +155,7 @@ class Generator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Return perturbations."""
+        # The paper's noise has ten times this deviation.
         asked = torch.cat([noise / 10, F.one_hot(labels, self.classes).float()], 1)
         small = F.relu(self.first(asked)).view(-1, self.width, SMALL, SMALL)
         large = F.relu(self.second(F.interpolate(small, self.sides, mode="bilinear", align_corners=False)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from benchkit_plugins.defenses.autoencoder import Autoencoder, AutoencoderPurifier
-from benchkit_plugins.defenses.deepinspect import DeepInspect
+from benchkit_plugins.defenses.deepinspect import DeepInspect, _sized
 from benchkit_plugins.defenses.nic import Nic, activations
 from benchkit_plugins.defenses.tabor import Restored, Tabor, judged, variation
 from torch import Tensor
@@ -38,6 +38,12 @@ def test_labels_without_a_trigger_do_not_make_the_others_outliers() -> None:
     assert float(judged(torch.tensor([3.0] * 9 + [1.0])).max()) > 1e6, "the only one that works is one"
     few = torch.tensor([3.0, 3.0, *works])
     assert torch.equal(judged(few), mad_index(few, "low"))
+
+
+def test_a_label_that_no_perturbation_reaches_is_not_the_smallest() -> None:
+    least, last = torch.tensor([5.0, torch.inf, 4.0, torch.inf]), torch.tensor([9.0, 0.1, 9.0, 0.2])
+    assert _sized(least, last).tolist() == [5.0, 5.0, 4.0, 5.0]
+    assert torch.equal(_sized(torch.full((4,), torch.inf), last), last)
 
 
 def small(masks: Tensor) -> tuple[benchkit.Split, Tensor, Tensor]:
