@@ -24,6 +24,15 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = benchkit.Clasifier  # type: ignore[attr-defined]
 
 
+def test_every_public_name_is_in_the_reference() -> None:
+    """Of the source; that the built page has it, too, test_site.py looks at."""
+    listed = (PLUGINS.parent / "docs" / "api.md").read_text(encoding="utf-8").split()
+    assert {f"benchkit.{name}" for name in benchkit.__all__} - set(listed) == {
+        "benchkit.API_VERSION",
+        "benchkit.__version__",
+    }
+
+
 def test_models_are_public_and_the_import_loads_no_torch() -> None:
     code = "import sys, benchkit; assert 'torch' not in sys.modules; print(benchkit.Classifier.__module__)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
