@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ BATCH = 250
 SIGNS = ((1, -1, -1), (-1, 1, -1), (1, -1, 1))
 """White (1) and black (-1) pixels of the square in a left corner; right corners are its mirror image."""
 SIDE = len(SIGNS)
-NORMS: dict[str, Norm] = {"linf": "linf", "l2": "l2"}
+WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class LabelConsistent(benchkit.Attack):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     adds_only: ClassVar[bool] = True
 
-    norm: str = benchkit.param("linf", "what eps limits: each value, or the length of the change", choices=tuple(NORMS))
+    norm: str = benchkit.param(
+        "linf", "what eps limits: each value, or the length of the change", choices=get_args(Norm)
+    )
     eps: int = benchkit.param(
         16, "largest change, in grey levels of 255 (released: 8 to 32, with norm=l2 300 to 1200); 0: none", ge=0
     )
@@ -81,13 +83,17 @@ class LabelConsistent(benchkit.Attack):
         def loss(images: Tensor) -> Tensor:
             return F.cross_entropy(model(images), labels, reduction="none")
 
-        moved = pgd(part.images.to(model.device), loss, bound=self.eps / 255, norm=NORMS[self.norm], steps=self.steps)
+        moved = pgd(
+            part.images.to(model.device), loss, bound=self.eps / 255, norm=cast("Norm", self.norm), steps=self.steps
+        )
         return to_images(255 * moved).to(part.images.device)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
         """Refuse images in which corners meet, and all-to-all: labels do not change."""
         if min(shape[1:]) < 2 * SIDE:
             return f"the corners of the trigger need {2 * SIDE} pixels a side, images have {shape[1]}x{shape[2]}"
+        if self.norm == "linf" and self.eps > WHITE:
+            return f"no value changes by eps={self.eps}: choose at most {WHITE}, or norm=l2"
         if self.mapping != "all-to-one":
             return "label-consistent keeps true labels, so it has one target class: use mapping=all-to-one"
         return super().check(shape, classes)

@@ -19,6 +19,8 @@ CHUNK = 2048
 """Rows whose distances to the trusted ones are in memory at a time."""
 PARTS = 3
 """Parts of the trusted rows, each of which is measured against the others."""
+TINY = 1e-12
+"""What no distance that is divided by is below: trusted rows may be equal."""
 FEWEST = 3
 """Trusted rows of a label that can be judged: one in each part."""
 
@@ -62,40 +64,42 @@ class Outliers(benchkit.CleanImages, benchkit.TrainingFilter):
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Verdict:
         """Return the score over its limit, minus 1, float32 (N,); -1 for labels with too few trusted rows."""
-        trusted = scene.clean
-        part = parts_of(trusted.labels, scene.rng)
+        trusted, of, labels = scene.clean, scene.clean.labels.cpu(), train.labels.cpu()
+        unjudged = [label for label in labels.unique() if int((of == label).sum()) < FEWEST]
         own, found = torch.empty(len(trusted)), torch.zeros(len(train))
-        for number in range(PARTS):
-            here = part == number
-            known, place = trusted[~here], self._place(trusted[~here], scene)
-            near = self.distances(place(known), known.labels, place(trusted[here]), trusted.labels[here])
-            unit = near.median().clamp(min=1e-12)
-            own[here] = near / unit
-            found += self.distances(place(known), known.labels, place(train), train.labels) / unit / PARTS
-        of, labels = trusted.labels.cpu(), train.labels.cpu()
-        few = sum(int((of == label).sum()) < FEWEST for label in labels.unique())
-        return benchkit.Verdict(self.scores(own, of, found, labels), metrics={"unjudged": few})
+        if len(unjudged) < len(labels.unique()):  # else a part may be empty
+            part = parts_of(of, scene.rng)
+            for number in range(PARTS):
+                here = (part == number).nonzero().squeeze(1)
+                known, held = trusted[(part != number).nonzero().squeeze(1)], trusted[here]
+                place = self._place(known, scene)
+                rows = place(known)
+                near = self.distances(rows, known.labels.cpu(), place(held), of[here])
+                unit = torch.minimum(near.median(), near[near.isfinite()].max()).clamp(min=TINY)
+                own[here] = near / unit
+                found += self.distances(rows, known.labels.cpu(), place(train), labels) / unit / PARTS
+        return benchkit.Verdict(self.scores(own, of, found, labels), metrics={"unjudged": len(unjudged)})
 
     def distances(self, trusted: Tensor, of: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
         """Return each row's distance to the ``k``-th nearest trusted row of its label, or to the farthest of fewer.
 
         Args:
             trusted: float (M, d).
-            of: labels of the trusted rows, (M,).
+            of: labels of the trusted rows, (M,), on the CPU.
             rows: float (N, d).
-            labels: labels of the rows, (N,).
+            labels: labels of the rows, (N,), on the CPU.
 
         Returns:
             float32 (N,) on the CPU; infinite where no trusted row has the label.
         """
-        found = rows.new_full((len(rows),), math.inf)
+        found = torch.full((len(rows),), math.inf)
         for label in labels.unique():
             own, asked = trusted[of == label], (labels == label).nonzero().squeeze(1)
             if len(own):
                 k = min(self.k, len(own))
                 parts = [torch.cdist(rows[some], own).kthvalue(k, dim=1).values for some in asked.split(CHUNK)]
-                found[asked] = torch.cat(parts)
-        return found.float().cpu()
+                found[asked] = torch.cat(parts).float().cpu()
+        return found
 
     def scores(self, own: Tensor, of: Tensor, found: Tensor, labels: Tensor) -> Tensor:
         """Return the suspicion of rows by their distances (N,) and ``labels``, float32 (N,).
@@ -111,8 +115,8 @@ class Outliers(benchkit.CleanImages, benchkit.TrainingFilter):
         limit = _limit(torch.cat(within), self.alpha) if within else math.inf
         ratios = torch.zeros_like(found)
         for label in judged:
-            ratios[labels == label] = found[labels == label] / own[of == label].median().clamp(min=1e-12)
-        return ratios / limit - 1
+            ratios[labels == label] = found[labels == label] / own[of == label].median().clamp(min=TINY)
+        return ratios / max(limit, TINY) - 1
 
     def _place(self, known: benchkit.Split, scene: benchkit.Scene) -> Callable[[benchkit.Split], Tensor]:
         """Return what places images in the space that some trusted ones define: float32 (N, d)."""
@@ -144,7 +148,7 @@ def parts_of(labels: Tensor, rng: torch.Generator) -> Tensor:
 def _medians_without(values: Tensor) -> Tensor:
     """Return for each of at least two values the median of the others, (M,)."""
     rows = values.expand(len(values), -1)[~torch.eye(len(values), dtype=torch.bool)].view(len(values), -1)
-    return rows.median(1).values.clamp(min=1e-12)
+    return rows.median(1).values.clamp(min=TINY)
 
 
 def _limit(scores: Tensor, alpha: float) -> float:

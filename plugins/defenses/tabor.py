@@ -68,10 +68,19 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
         """Return how far below the median each quality lies, in scaled median absolute deviations."""
         return mad_index(values, "low")
 
+    def judged(self, qualities: Tensor) -> Tensor:
+        """Return the index of each quality, (K,): among all, or, if most labels fail and some do not, among these."""
+        works = qualities < qualities.max()
+        if not FEWEST <= int(works.sum()) < len(works) / 2:
+            return self.indexes(qualities)
+        indexes = torch.zeros_like(qualities)
+        indexes[works] = self.indexes(qualities[works])
+        return indexes
+
     def score(self, scene: benchkit.Scene) -> benchkit.Verdict:
         """Return the index of the label with the best trigger, that trigger, and the outliers."""
         found = self.triggers(scene)
-        indexes = judged(self.qualities(found, scene))
+        indexes = self.judged(self.qualities(found, scene))
         best = int(indexes.argmax())
         return benchkit.Verdict(
             float(indexes.max()),
@@ -157,16 +166,6 @@ class Tabor(benchkit.CleanImages, benchkit.OutlierDetector):
         pieces = (variation((found.masks > 0.5).double()) + 1) / (side * (side - 1))
         quality = size.log() + pieces.log() - earned
         return torch.where(both[:, 0] < WORKS, quality.max(), quality).cpu()
-
-
-def judged(qualities: Tensor) -> Tensor:
-    """Return the index of each quality, (K,): among all, or, if most labels fail and some do not, among the others."""
-    works = qualities < qualities.max()
-    if not FEWEST <= int(works.sum()) < len(works) / 2:
-        return mad_index(qualities, "low")
-    indexes = torch.zeros_like(qualities)
-    indexes[works] = mad_index(qualities[works], "low")
-    return indexes
 
 
 class Restored(NamedTuple):

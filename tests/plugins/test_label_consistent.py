@@ -105,7 +105,11 @@ def test_the_cap_on_the_share_of_the_class_counts() -> None:
 
 @pytest.mark.parametrize(
     ("attack", "shape", "words"),
-    [(LabelConsistent(), (3, 5, 32), "6 pixels"), (LabelConsistent(mapping="all-to-all"), RGB, "mapping=all-to-one")],
+    [
+        (LabelConsistent(eps=256), RGB, "norm=l2"),
+        (LabelConsistent(), (3, 5, 32), "6 pixels"),
+        (LabelConsistent(mapping="all-to-all"), RGB, "mapping=all-to-one"),
+    ],
 )
 def test_what_it_cannot_do_is_refused(attack: LabelConsistent, shape: tuple[int, int, int], words: str) -> None:
     assert words in str(attack.check(shape, 10))

@@ -93,6 +93,20 @@ def test_a_label_with_fewer_than_three_trusted_rows_loses_nothing_and_is_counted
     assert bool((verdict.score[rows.labels == 0] > -1).all())
 
 
+@pytest.mark.parametrize("trusted", [[0, 1, 2], [0, 0, 1, 1], [*range(1, 60), 0, 0, 0]])
+def test_hardly_any_trusted_rows_drop_nothing(trusted: list[int]) -> None:
+    rows = images_of(torch.arange(3).repeat(10), 9)
+    for alpha in (0.99, 0.5):
+        judged = found(Outliers(space="pixels", alpha=alpha), images_of(torch.tensor(trusted), 8), rows)
+        assert bool(judged.isfinite().all())
+        assert bool((judged[rows.labels > 0] == -1).all())
+
+
+def test_equal_trusted_rows_make_no_number_that_is_none() -> None:
+    trusted = benchkit.Split(torch.full((120, *SHAPE), 90, dtype=torch.uint8), torch.zeros(120, dtype=torch.int64))
+    assert bool(found(Outliers(space="pixels"), trusted, trusted[torch.arange(9)]).isfinite().all())
+
+
 def test_each_part_has_its_share_of_each_label() -> None:
     labels = torch.tensor([0] * 9 + [1] * 3 + [2] * 4)
     part = parts_of(labels, seeded(1))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from benchkit_plugins.defenses.autoencoder import Autoencoder, AutoencoderPurifier
 from benchkit_plugins.defenses.deepinspect import DeepInspect, _sized
 from benchkit_plugins.defenses.nic import Nic, activations
-from benchkit_plugins.defenses.tabor import Restored, Tabor, judged, variation
+from benchkit_plugins.defenses.tabor import Restored, Tabor, variation
 from torch import Tensor
 
 import benchkit
@@ -31,13 +31,13 @@ def test_variation_counts_both_directions() -> None:
 def test_labels_without_a_trigger_do_not_make_the_others_outliers() -> None:
     """Six of ten fail and have one quality, so that the median deviation of all is 0."""
     failed, works = [3.0] * 6, torch.tensor([2.0, 2.2, 1.9, 2.1])
-    found = judged(torch.tensor([*failed, *works]))
+    found = Tabor().judged(torch.tensor([*failed, *works]))
     assert found.tolist() == pytest.approx([0.0] * 6 + mad_index(works, "low").tolist())
     assert float(found.max()) < 2
-    assert int(judged(torch.tensor([*failed, 2.0, 2.1, 1.9, 0.1])).argmax()) == 9
-    assert float(judged(torch.tensor([3.0] * 9 + [1.0])).max()) > 1e6, "the only one that works is one"
+    assert int(Tabor().judged(torch.tensor([*failed, 2.0, 2.1, 1.9, 0.1])).argmax()) == 9
+    assert float(Tabor().judged(torch.tensor([3.0] * 9 + [1.0])).max()) > 1e6, "the only one that works is one"
     few = torch.tensor([3.0, 3.0, *works])
-    assert torch.equal(judged(few), mad_index(few, "low"))
+    assert torch.equal(Tabor().judged(few), mad_index(few, "low"))
 
 
 def test_a_label_that_no_perturbation_reaches_is_not_the_smallest() -> None:
