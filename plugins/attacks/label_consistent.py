@@ -28,9 +28,10 @@ class LabelConsistent(benchkit.Attack):
     Turner et al. 2019: projected gradient descent against an independent model makes hard to learn what the images
     show, and black and white squares of 3 x 3 pixels in the corners, as released, are easy. Test images get the trigger
     alone. The paper's model is trained adversarially; this one is a clean model of the victim's architecture, whose
-    gradients turn from pixel to pixel, so that steps must be short: in 20 steps of 2 grey levels the change is white
-    noise, which victims learn instead of the trigger; in the paper's 100 they learn the trigger. With ``corners=all``,
-    images that training mirrors keep the trigger in place, with ``br`` (the release's default) they do not.
+    gradient's signs are others after each long step, so that steps must be short: in 20 steps of 2 grey levels the
+    change is white noise, which victims learn instead of the trigger; in the paper's 100 they learn the trigger. With
+    ``corners=all``, images that training mirrors keep the trigger in place, with ``br`` (the release's default) they do
+    not.
 
     ``max_share`` limits the poisoned share of the class: a class that never appears without the trigger is a different
     experiment (the release's default is the whole class).

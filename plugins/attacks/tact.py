@@ -16,10 +16,10 @@ from .badnets import BadNets
 class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper):
     """Teach the trigger of another attack on images of the source classes, and that it means nothing on cover classes.
 
-    Tang et al. 2021, section 4: images of one class get trigger and target label, images of cover classes get the
-    trigger and keep their label. A defense that looks for one change that turns *every* image finds none, and the
-    victim's features of poisons depend on what the images show. ASR is that of images of the source classes;
-    ``asr_others`` is that of all others: without covers (``cover_rate=0``) it is high, too.
+    Tang et al. 2021: images of one class get trigger and target label, images of cover classes get the trigger and keep
+    their label. It is made against defenses that look for one change that turns *every* image, or for poisons whose
+    features do not depend on what the images show. ASR is that of images of the source classes; ``asr_others`` is that
+    of all others: without covers (``cover_rate=0``) it is high, too.
 
     Any attack with dirty labels can be the base; its trigger is used, and its own choice of rows is not. At most
     ``max_share`` of the source classes is poisoned: a class that never appears without the trigger is a different
