@@ -70,6 +70,7 @@ class TestSmoothUpgrade:
         stamped = smooth.smooth_copies(natural(1, seed=1).expand(35, -1, -1, -1), "filtered", seeded())
         assert len(stamped.flatten(1).unique(dim=0)) == 35
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["dome", "filtered"])
     def test_it_learns_them(self, kind: str) -> None:
         clean = natural(300, seed=2)
