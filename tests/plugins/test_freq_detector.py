@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from attack_scenes import seeded
-from benchkit_plugins.defenses.freq_detector.cnn6 import Cnn6
+from benchkit_plugins.defenses.freq_detector.cnn6 import Cnn6, Elu
 from benchkit_plugins.defenses.freq_detector.freq_detector import FreqDetector
 from freq_cases import prepared, scene, with_block
 from sklearn.metrics import roc_auc_score
@@ -41,7 +42,7 @@ class TestNetwork:
         assert sum(number.numel() for number in numbers) == 292_898
         assert sum(number.numel() for number in net.parameters()) == 292_002
         kinds = [type(layer).__name__ for layer in net][:8]
-        assert kinds == ["Conv2d", "ELU", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]
+        assert kinds == ["Conv2d", "Elu", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]
         assert len(net.kernels()) == 6
 
     def test_initial_weights_are_glorot_uniform(self) -> None:
@@ -50,6 +51,20 @@ class TestNetwork:
         bound = (6 / (2048 + 2)) ** 0.5
         assert 0.99 * bound < float(head.weight.detach().abs().max()) <= bound
         assert float(head.bias.detach().abs().max()) == 0
+
+    def test_elu_is_torchs_for_every_bfloat16(self) -> None:
+        every = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+        numbers = every[~every.isnan()]
+        assert torch.equal(Elu()(numbers), F.elu(numbers))
+        assert Elu()(every).isnan().equal(every.isnan())
+
+    def test_elu_and_its_gradient_are_torchs_in_float32(self) -> None:
+        x = torch.linspace(-20, 20, 4001)
+        ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+        for given, function in ((ours, Elu()), (theirs, F.elu)):
+            (function(given) * torch.linspace(1, 2, 4001)).sum().backward()
+        assert float((Elu()(x) - F.elu(x)).abs().max()) < 1e-7
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=2e-7)
 
     def test_dropout_is_element_wise_and_keeps_the_mean(self) -> None:
         drop = next(layer for layer in Cnn6((3, 32, 32), dropout=seeded()) if type(layer).__name__ == "Dropout")

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
+
 STAGES = ((32, 0.2), (64, 0.3), (128, 0.4))
 """Filters and dropout rate of each stage of two convolutions; each stage halves the side."""
+
+
+class _Elu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        curve = x.exp() if x.dtype == torch.float32 else x.float().exp_()
+        # close to 0 the function is x itself, of which a difference to 1 would leave few digits
+        curve.sub_(1).clamp_(max=-torch.finfo(x.dtype).eps / 2)
+        out = torch.maximum(x, curve.to(x.dtype))
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        settings = {"alpha": 1, "scale": 1, "input_scale": 1, "is_result": True}
+        passed: Tensor = torch.ops.aten.elu_backward(grad, **settings, self_or_result=out)
+        return passed
+
+
+class Elu(nn.Module):
+    """ELU with ``exp(x) - 1`` below zero, where torch takes ``expm1``, which is ten times as slow on a CPU.
+
+    In bfloat16 it is torch's to the last bit; in float32 it differs by 6e-8 at most.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x where it is positive, and exp(x) - 1 elsewhere."""
+        out: Tensor = _Elu.apply(x)
+        return out
 
 
 class Dropout(nn.Module):
@@ -71,4 +106,4 @@ def _layers(shape: tuple[int, int, int], dropout: torch.Generator | None) -> lis
 def _block(width: int, filters: int) -> list[nn.Module]:
     # Keras keeps .99 of the running statistics at each step; torch's momentum is the other share.
     norm = nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)
-    return [nn.Conv2d(width, filters, 3, padding=1), nn.ELU(inplace=True), norm]
+    return [nn.Conv2d(width, filters, 3, padding=1), Elu(), norm]
