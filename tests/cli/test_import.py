@@ -33,7 +33,7 @@ def exported(shared_folder: Path) -> Path:
 
     def make(folder: Path) -> None:
         asked = ("--attacks", "badnets:target=2", "--defenses", "none", "--model", NETWORK)
-        # the usual recipe: that of FIXED spends 10 s on the wide filters of this network
+        # not the recipe of FIXED, which takes seconds longer on the wide filters of this network
         usual = ("--recipe", "standard:epochs=1,batch=32")
         run_here(*asked, "--dataset", "toy", *usual, "-p", TOY, "--results", folder / "results")
         command_here("export", "--to", "images", "--results", folder / "results", "--out", folder / "images", "-p", TOY)

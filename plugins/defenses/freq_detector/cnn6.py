@@ -17,7 +17,7 @@ STAGES = ((32, 0.2), (64, 0.3), (128, 0.4))
 class _Elu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        curve = x.exp() if x.dtype == torch.float32 else x.float().exp_()
+        curve = x.float().exp()
         # close to 0 the function is x itself, of which a difference to 1 would leave few digits
         curve.sub_(1).clamp_(max=-torch.finfo(x.dtype).eps / 2)
         out = torch.maximum(x, curve.to(x.dtype))
