@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchkit.contracts.data import Source
 from benchkit.execute.executors.base import Executor, Outcome
 from benchkit.execute.executors.inline import InlineExecutor
@@ -56,10 +58,13 @@ class Nothing:
 
 
 class Here(InlineExecutor):
-    """Runs each step in this process, on the CPU; ``seconds`` holds the CPU time of each, by key."""
+    """Runs each step in this process, on the CPU; ``seconds`` holds the CPU time of each, by key.
+
+    It computes with as many threads as this process does: more would add the time in which they wait for each other.
+    """
 
     def __init__(self, results: Path, plugin_files: Sequence[str] = ()) -> None:
-        super().__init__(Store(results), load(plugin_files), Source(Path()))
+        super().__init__(Store(results), load(plugin_files), Source(Path()), threads=torch.get_num_threads())
         self.seconds: dict[str, float] = {}
 
     def wait(self, timeout: float) -> list[Outcome]:

@@ -24,7 +24,7 @@ import torch
 from _perf import Figure, NotHereError
 
 FOLDER = Path(__file__).parent
-ON_REQUEST = ("curve", "gpu")
+ON_REQUEST = ("curve", "gpu", "large")
 """Topics that take minutes and run only when they are named."""
 
 

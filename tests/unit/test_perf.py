@@ -29,6 +29,7 @@ FIGURES = {
     "detector": 2,
     "embedded": 2,
     "ensemble": 2,
+    "large": 4,
     "poisoning": 6,
     "scheduling": 4,
     "startup": 4,
