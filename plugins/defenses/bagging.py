@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 import benchkit
 
@@ -84,8 +84,8 @@ class Certificate:
             classes: number of classes; each bound may be wrong with probability alpha / classes.
         """
         each = self.alpha / classes
-        lower = float(beta.ppf(each, winner, models - winner + 1)) if winner else 0.0
-        upper = float(beta.ppf(1 - each, second + 1, models - second)) if second < models else 1.0
+        lower = float(betaincinv(winner, models - winner + 1, each)) if winner else 0.0
+        upper = float(betaincinv(second + 1, models - second, 1 - each)) if second < models else 1.0
         return lower, min(upper, 1 - lower)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,14 @@ def test_a_loose_file_is_what_it_says_now_and_so_is_its_key(tmp_path: Path, monk
         codes.append(component_id(attack)["code"])
     assert codes[0] == codes[2] != codes[1]
     assert [path.name for path in tmp_path.iterdir()] == ["edited.py"]
+
+
+def test_loading_the_built_ins_imports_nothing_that_takes_long() -> None:
+    """Every command and every worker of a run loads them all; what few of them need, these import when they run."""
+    heavy = ["scipy.stats", "sklearn", "timm", "torchvision", "matplotlib", "sympy", "datasets", "skimage"]
+    code = f"import sys; from benchkit.spec.registry import load; load(); print(set(sys.modules) & set({heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_loose_files_of_one_name_are_modules_of_their_own(tmp_path: Path) -> None:
