@@ -10,4 +10,4 @@ def figures(quick: bool) -> list[Figure]:
     """Measure all of them, once: it takes minutes."""
     cells, records = ((2, 3, 2), (2, 3, 4)) if quick else ((50, 40, 50), (25, 40, 50))
     reports = [reporting(records, 1, form, 10) for form in ("markdown", "html")]
-    return [walking(cells, 1, 0.6), planning(cells, 1, 10), *reports]
+    return [walking(cells, 1, most=0.6), planning(cells, 1, most=10), *reports]

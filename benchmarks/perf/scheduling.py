@@ -126,4 +126,4 @@ def figures(quick: bool) -> list[Figure]:
     """Measure all of them."""
     small, large, repetitions = ((2, 3, 2), (2, 3, 4), 1) if quick else ((10, 10, 10), (25, 20, 20), 2)
     reports = [reporting(large, repetitions, form, most) for form, most in (("markdown", 3), ("html", 2))]
-    return [walking(small, repetitions, 5), planning(large, repetitions, 2), *reports]
+    return [walking(small, repetitions, most=5), planning(large, repetitions, most=2), *reports]
