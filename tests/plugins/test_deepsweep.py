@@ -11,13 +11,16 @@ from benchkit_plugins.defenses.deepsweep.transforms import (
     affine,
     bent,
     coarse,
+    draws,
     gamma,
     grown,
     intensive,
+    keys,
     light,
     median,
     moved,
     resized,
+    sieved,
 )
 from scipy.ndimage import median_filter
 from torch import Tensor
@@ -87,8 +90,7 @@ def test_a_smooth_trigger_passes_the_light_chain() -> None:
     given = 0.2 + 0.6 * images(8, 32, 3)
     waves = torch.sin(torch.arange(32) * 2 * torch.pi / 32)
     added = 0.1 * (waves[:, None] + waves[None])
-    still = torch.eye(2, 3)[None]
-    change = light(given + added, still) - light(given, still)
+    change = sieved(given + added) - sieved(given)
     assert torch.corrcoef(torch.stack([change.mean((0, 1)).flatten(), added.flatten()]))[0, 1] > 0.98
     assert float(change.std() / added.std()) > 0.8
 
@@ -96,16 +98,45 @@ def test_a_smooth_trigger_passes_the_light_chain() -> None:
 def test_shifts_are_sixteen_hundredths_at_most() -> None:
     dot = torch.zeros(200, 1, 64, 64)
     dot[:, :, 31:33, 31:33] = 1
-    found = moved(dot, affine(200, rng())).flatten(1).argmax(1)
+    found = moved(dot, affine(torch.rand(4, 200, generator=rng()))).flatten(1).argmax(1)
     rows, columns = found // 64 - 31.5, found % 64 - 31.5
     assert 7 < float(rows.abs().max()) <= 0.16 * 64 * 1.2 + 1
     assert 7 < float(columns.abs().max()) <= 0.16 * 64 * 1.2 + 1
 
 
+def test_each_image_has_a_draw_of_its_own_that_follows_from_its_pixels_alone() -> None:
+    given = (255 * images(4000, 8)).round() / 255
+    by = keys((3, 8, 8), rng())
+    drawn = draws(given, by)
+    assert torch.equal(draws(given.flip(0)[:7], by), drawn.flip(1)[:, :7]), "its batch changes nothing"
+    assert not torch.equal(draws(given, keys((3, 8, 8), rng(1))), drawn)
+    for one in drawn:
+        shares = torch.histc(one, 10, 0, 1) / len(one)
+        assert float((shares - 0.1).abs().max()) < 0.03, "uniform"
+    assert float(torch.corrcoef(drawn).fill_diagonal_(0).abs().max()) < 0.06
+    given[:, 0, 3, 3] = (given[:, 0, 3, 3] + 1 / 255) % 1
+    changed = draws(given, by)
+    assert float((changed != drawn).float().mean()) > 0.999
+    assert abs(float(torch.corrcoef(torch.stack([changed[0], drawn[0]]))[0, 1])) < 0.06
+
+
+def test_what_is_left_of_a_patch_does_not_hang_on_one_draw() -> None:
+    marked = (255 * images(200)).round() / 255
+    marked[:, :, 27:31, 27:31] = 1
+    gone = []
+    for seed in range(6):
+        matrices = affine(draws(marked, keys((3, 32, 32), rng(seed))))
+        patch = torch.zeros(1, 1, 32, 32)
+        patch[:, :, 27:31, 27:31] = 1
+        left = moved(patch.expand(200, -1, -1, -1), matrices).flatten(1).sum(1)
+        gone.append(float((left < 4).float().mean()))
+    assert all(0.15 < one < 0.4 for one in gone), gone
+
+
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 48, 64)])
 def test_chains_keep_sizes_and_ranges_and_follow_from_their_seed(shape: tuple[int, int, int]) -> None:
     given = torch.rand(3, *shape, generator=rng(1))
-    chains: list[Callable[[], Tensor]] = [lambda: intensive(given, rng(2)), lambda: light(given, affine(1, rng(3)))]
+    chains: list[Callable[[], Tensor]] = [lambda: intensive(given, rng(2)), lambda: light(given, keys(shape, rng(3)))]
     for chain in chains:
         found = chain()
         assert found.shape == given.shape

@@ -89,7 +89,11 @@ TABLE: Mapping[str, Row] = {
         quiet="bn-plant",  # the one network with normalisation: what pruning costs there
         refuses=dict.fromkeys(BACKDOORS - {"bn-plant"}, "needs batch normalisation behind convolutions"),
     ),
-    "deepsweep:epochs=1": Row(finds=BACKDOORS),
+    "deepsweep:epochs=1": Row(
+        finds=BACKDOORS - {"natural"},
+        blind={"natural": "the backdoor goes, with more of these classes, which lie close, than a repair may cost"},
+        rate=0.06,  # the shift moves what a few images show out of them
+    ),
     "fine-pruning:epochs=1": Row(finds=BACKDOORS),
     "fine-tuning:epochs=2": Row(
         blind=dict.fromkeys(BACKDOORS, "what only a trigger activates has no gradient on clean images"),

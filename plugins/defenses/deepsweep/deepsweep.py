@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import benchkit
 
-from .transforms import affine, intensive, light
+from .transforms import intensive, keys, light
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +21,8 @@ class DeepSweep(benchkit.CleanImages, benchkit.ModelRepair):
     Zeng et al. 2021, the two chains of their code. The victim is fine-tuned on clean images under the intensive one:
     optical distortion, gamma 0.6, median, 1.53 times as bright, gamma 2.6, a quarter of the size and back, median,
     180/224 of the size, median, back, a random larger canvas, and a random shift, scale and rotation. Then each input
-    passes the light one: median, 180/224 of the size, median, back, and one shift, scale and rotation, which is drawn
-    once, so that the same image has the same answer.
+    passes the light one: median, 180/224 of the size, median, back, and a shift, scale and rotation of its own. These
+    are drawn by a hash of its pixels, so that the same image has the same answer.
 
     Medians are over 3 x 3 pixels of images up to 48 pixels, where the released 5 x 5 would wipe everything out. They
     remove a patch that covers less than half of their window; a smooth trigger all over the image passes both chains.
@@ -40,11 +40,11 @@ class DeepSweep(benchkit.CleanImages, benchkit.ModelRepair):
 
     def repair(self, scene: benchkit.Scene) -> benchkit.Classifier:
         """Return the fine-tuned victim behind the light chain."""
-        matrix = affine(1, scene.rng)
+        by = keys(scene.shape, scene.rng)
         tuned = scene.fit(
             scene.clean, start=scene.model, epochs=self.epochs, lr=self.lr, steering=Transformed(scene.rng)
         )
-        return benchkit.Preprocessed(tuned, before=partial(light, matrix=matrix)) if self.preprocess else tuned
+        return benchkit.Preprocessed(tuned, before=partial(light, by=by)) if self.preprocess else tuned
 
 
 class Transformed(benchkit.Steering):

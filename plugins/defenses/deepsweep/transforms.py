@@ -21,6 +21,12 @@ GROWN = 1.1
 GAIN = 1.53
 """What the multiplicative noise multiplies by: the library that is used has one constant for all pixels."""
 QUARTER = 0.25
+DRAWN = 4
+"""Numbers that a shift, scale and rotation need."""
+MIXER = 0x2545F4914F6CDD1D
+"""An odd number that spreads bits upwards."""
+BITS = 2**24 - 1
+"""Bits of a hash that make a float32 number."""
 
 
 def median(images: Tensor) -> Tensor:
@@ -54,9 +60,25 @@ def gamma(images: Tensor, power: float) -> Tensor:
     return images.clamp(0, 1) ** power
 
 
-def affine(count: int, rng: torch.Generator) -> Tensor:
-    """Return random shifts, scales and rotations as matrices, float32 (count, 2, 3)."""
-    drawn = 2 * torch.rand(4, count, generator=rng) - 1
+def keys(shape: tuple[int, int, int], rng: torch.Generator) -> Tensor:
+    """Return the random numbers by which :func:`draws` tells images of a shape apart, int64 (4, C, H, W)."""
+    return torch.randint(2**62, (DRAWN, *shape), generator=rng)
+
+
+def draws(images: Tensor, by: Tensor) -> Tensor:
+    """Return random numbers of each image, float32 (4, N) in [0, 1), that follow from its pixels and from ``by`` alone.
+
+    Pixels are hashed in whole numbers, so that neither an image's batch nor the order of a sum changes its draw.
+    """
+    pixels = (255 * images).round().to(torch.int64) + 1
+    hashed = torch.stack([(pixels * one).flatten(1).sum(1) for one in by.to(images.device)])
+    mixed = (hashed ^ (hashed >> 31)) * MIXER  # else the same change to all images would shift all draws alike
+    return (mixed >> 32 & BITS).float() / (BITS + 1)
+
+
+def affine(drawn: Tensor) -> Tensor:
+    """Return shifts, scales and rotations as matrices, float32 (N, 2, 3), by four numbers each, (4, N) in [0, 1)."""
+    drawn = 2 * drawn - 1
     angle, scale = drawn[0] * math.radians(TURN), 1 + SCALE * drawn[1]
     down, across = 2 * SHIFT * drawn[2], 2 * SHIFT * drawn[3]  # the sampling grid is 2 wide
     rows = [
@@ -67,9 +89,8 @@ def affine(count: int, rng: torch.Generator) -> Tensor:
 
 
 def moved(images: Tensor, matrices: Tensor) -> Tensor:
-    """Return images moved by matrices (N or 1, 2, 3); what comes from outside is black."""
-    each = matrices.to(images.device).expand(len(images), -1, -1)
-    grid = F.affine_grid(each, list(images.shape), align_corners=False)
+    """Return images moved by matrices (N, 2, 3); what comes from outside is black."""
+    grid = F.affine_grid(matrices.to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 
@@ -98,10 +119,14 @@ def intensive(images: Tensor, rng: torch.Generator) -> Tensor:
     found = median(gamma(bent(images, rng), 0.6))
     found = median(coarse(gamma(found * GAIN, 2.6)))
     found = restored(median(resized(found, SHRUNKEN)), images.shape[2:])
-    return moved(grown(found, rng), affine(len(images), rng)).clamp(0, 1)
+    return moved(grown(found, rng), affine(torch.rand(DRAWN, len(images), generator=rng))).clamp(0, 1)
 
 
-def light(images: Tensor, matrix: Tensor) -> Tensor:
-    """Return images after the chain of the inference, all moved by one matrix (1, 2, 3)."""
-    found = median(resized(median(images), SHRUNKEN))
-    return moved(restored(found, images.shape[2:]), matrix).clamp(0, 1)
+def light(images: Tensor, by: Tensor) -> Tensor:
+    """Return images after the chain of the inference, each moved by a draw of its own: see :func:`draws`."""
+    return moved(sieved(images), affine(draws(images, by))).clamp(0, 1)
+
+
+def sieved(images: Tensor) -> Tensor:
+    """Return images between two medians, before they are moved."""
+    return restored(median(resized(median(images), SHRUNKEN)), images.shape[2:])
