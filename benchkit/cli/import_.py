@@ -53,11 +53,14 @@ def cmd(
     """
     from benchkit.errors import SpecError
     from benchkit.export.adopt import adopt
-    from benchkit.export.recognise import recognised
+    from benchkit.export.recognise import recognised, require_layout
+    from benchkit.export.victims import require_fresh
     from benchkit.spec.registry import load
 
     if bool(weights) != bool(model):
         raise SpecError("--weights and --model go together: the file, and the architecture that it is of")
+    require_layout(folder)
+    require_fresh(out)
     registry = load(plugins)
     data, spelled = _data(dataset, registry, root, download)
     found = recognised(folder, data, pickled)

@@ -8,6 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from benchkit.export.model_card import escaped, yaml_lines
+from benchkit.ops.attackfiles import POISON, ROLES
 from benchkit.text import printable
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def card(victim: Victim, about: About, parts: Sequence[Part], license_id: str) -
     """
     from benchkit import __version__
 
+    reached = _reached(parts)
     counts = [f"| {one.role} | {len(one.rows):,} | {MEANING[one.role]} |" for one in parts if len(one.rows)]
     words = {
         "front": "\n".join(yaml_lines(_front(victim, license_id))),
@@ -70,9 +72,9 @@ def card(victim: Victim, about: About, parts: Sequence[Part], license_id: str) -
         "version": escaped(__version__),
         "dataset": escaped(about.dataset),
         "seed": victim.seed,
-        "rate": f"{100 * victim.poison_rate:g}",
+        "rate": f"{100 * reached:.3g}",
         "counts": "\n".join(counts),
-        "command": _command(victim),
+        "command": _command(victim, reached),
     }
     return BODY.substitute(words)
 
@@ -88,7 +90,15 @@ def _front(victim: Victim, license_id: str) -> dict[str, Any]:
     }
 
 
-def _command(victim: Victim) -> str:
-    words = ["--attacks", "replay:root=FOLDER", "--datasets", str(victim.dataset), "--models", victim.model]
-    words += ["--poison-rate", str(victim.poison_rate), "--seeds", f"{victim.seed},", "--defenses", "fine-pruning"]
+def _reached(parts: Sequence[Part]) -> float:
+    """Return the share of the victim's training set that is poisoned; some attacks find fewer images than asked for."""
+    training = {one.role: len(one.rows) for one in parts if ROLES[one.role] == "train"}
+    return training.get(POISON, 0) / sum(training.values())
+
+
+def _command(victim: Victim, reached: float) -> str:
+    """Return the command that sets a defense against the victim in the folder."""
+    words = ["--attacks", "replay:root=FOLDER,trained=true", "--datasets", str(victim.dataset)]
+    words += ["--models", victim.model, "--recipe", str(victim.recipe), "--poison-rate", f"{reached:.6g}"]
+    words += ["--seeds", f"{victim.seed},", "--defenses", "fine-pruning"]
     return shlex.join(["benchkit", "run", *map(printable, words)])

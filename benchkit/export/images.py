@@ -62,7 +62,7 @@ def _about(victim: Victim, task: Task, wanted: list[int]) -> About:
     attack, data = victim.attack, task.data
     mapping = _mapping(wanted)
     if attack.natural:
-        raise StoreError(f"{victim} stamps nothing, so there is nothing to write: its images are those of the dataset")
+        raise StoreError(f"{victim} stamps nothing, so there is nothing to write: leave it out with --attacks")
     if mapping is None:
         raise StoreError(f"{victim} maps classes neither to one target nor each to the next: it cannot be written")
     return About(

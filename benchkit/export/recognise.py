@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from benchkit.contracts.data import Data
@@ -9,6 +10,13 @@ from benchkit.errors import DataError
 from benchkit.export import torch_files
 from benchkit.export.foreign import BENCH_TEST, BENCH_TRAIN, Foreign, bench, tested, trained
 from benchkit.ops.attackfiles import ABOUT
+
+Reader = Callable[[Path, Data, bool], Foreign]
+
+
+def require_layout(folder: Path) -> None:
+    """Raise DataError, in one sentence, if the folder has none of the known layouts; nothing in it is read."""
+    _layout(folder)
 
 
 def recognised(folder: Path, data: Data, pickled: bool) -> Foreign:
@@ -22,19 +30,45 @@ def recognised(folder: Path, data: Data, pickled: bool) -> Foreign:
     Raises:
         DataError: in one sentence.
     """
-    shape = (int(data.train.images.shape[1]), int(data.train.images.shape[2]), int(data.train.images.shape[3]))
+    return _layout(folder)(folder, data, pickled)
+
+
+def _layout(folder: Path) -> Reader:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     if (folder / ABOUT).exists():
         raise DataError(f"{folder} is in benchkit's own format already: run it, --attacks replay:root={folder}")
-    if (folder / BENCH_TRAIN).exists() or (folder / BENCH_TEST).exists():
-        return torch_files.told(folder, bench(folder, shape), pickled)
-    if (folder / "imgs").exists() and (folder / "labels").exists():
-        train = torch_files.toolbox(folder, shape, pickled)
-        return Foreign("backdoor-toolbox", (*train, *tested(folder, shape)))
-    if (folder / "train").exists():
-        return Foreign("a folder of images", (*trained(folder, data, shape), *tested(folder, shape)))
+    for reader, names in LAYOUTS:
+        if any(all((folder / name).exists() for name in together) for together in names):
+            return reader
     raise DataError(
         f"{folder} has none of the layouts that can be imported: BackdoorBench's bd_train_dataset and bd_test_dataset, "
         "backdoor-toolbox's imgs and labels, or train/LABEL/ROW.png and stamped/ROW.png"
     )
+
+
+def _bench(folder: Path, data: Data, pickled: bool) -> Foreign:
+    return torch_files.told(folder, bench(folder, _shape(data)), pickled)
+
+
+def _toolbox(folder: Path, data: Data, pickled: bool) -> Foreign:
+    train = torch_files.toolbox(folder, _shape(data), pickled)
+    return Foreign("backdoor-toolbox", (*train, *tested(folder, _shape(data))))
+
+
+def _plain(folder: Path, data: Data, _pickled: bool) -> Foreign:
+    shape = _shape(data)
+    return Foreign("a folder of images", (*trained(folder, data, shape), *tested(folder, shape)))
+
+
+def _shape(data: Data) -> tuple[int, int, int]:
+    channels, height, width = map(int, data.train.images.shape[1:])
+    return channels, height, width
+
+
+LAYOUTS: tuple[tuple[Reader, tuple[tuple[str, ...], ...]], ...] = (
+    (_bench, ((BENCH_TRAIN,), (BENCH_TEST,))),
+    (_toolbox, (("imgs", "labels"),)),
+    (_plain, (("train",),)),
+)
+"""The reader of each layout, and what a folder of it has: all names of any of these."""

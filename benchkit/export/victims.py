@@ -152,8 +152,7 @@ def fresh(target: Path) -> Iterator[Path]:
         StoreError: if ``target`` exists and is not an empty folder, or cannot be written.
     """
     try:
-        if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
-            raise StoreError(f"{target} is already there and not an empty folder: name another one with --out")
+        require_fresh(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".benchkit-export-") as scratch:
             folder = Path(scratch) / "export"
@@ -162,6 +161,12 @@ def fresh(target: Path) -> Iterator[Path]:
             folder.rename(target)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def require_fresh(target: Path) -> None:
+    """Raise StoreError if ``target`` exists and is not an empty folder."""
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise StoreError(f"{target} is already there and not an empty folder: name another one with --out")
 
 
 def _write(victim: Victim, store: Store, record: Record | None, folder: Path, license_id: str) -> None:

@@ -234,6 +234,17 @@ def test_what_does_not_fit_is_refused(
     assert not (tmp_path / "exploded").exists()
 
 
+def test_the_folders_are_looked_at_before_any_dataset_is_read(
+    benchkit_cli: Cli, exported: Path, tmp_path: Path
+) -> None:
+    dataset = ("--dataset", f"image-folder:root={tmp_path / 'nowhere'}")
+    ran = benchkit_cli("import", tmp_path / "absent", *dataset, "--out", tmp_path / "mine")
+    assert (ran.code, f"there is no folder {tmp_path / 'absent'}" in ran.err) == (2, True)
+    theirs = plain(exported, tmp_path / "theirs", listed=True)
+    ran = benchkit_cli("import", theirs, *dataset, "--out", exported)
+    assert (ran.code, "already there" in ran.err) == (2, True)
+
+
 def test_our_own_format_needs_no_import(adopted: Cli, exported: Path) -> None:
     ran = adopted(exported)
     assert ran.code == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +118,24 @@ def test_the_folder_can_be_read_by_others_and_has_a_card(exported: Path) -> None
     assert card.startswith("---\nlicense: ")
     assert "poisoned on purpose" in card
     assert "| poison | 30 |" in card
+
+
+def test_the_command_of_the_card_runs_where_fewer_were_poisoned_than_asked_for(
+    benchkit_cli: Cli, tmp_path: Path, records_in: RecordsIn
+) -> None:
+    how = ("-p", TOY, "--results", tmp_path / "results")
+    asked = ("--poison-rate", "0.3", "--recipe", "fast:epochs=1,batch=32")
+    run_here("--attacks", "sig:freq=2", "--dataset", "toy", "--defenses", "none", *asked, *how)
+    command_here("export", "--to", "images", "--out", tmp_path / "images", *how)
+    (folder,) = (tmp_path / "images").iterdir()
+    card = (folder / "README.md").read_text()
+    assert "with a poison rate of 12.5 %" in card  # half of the target class
+    (command,) = re.findall(r"^benchkit (run .*)$", card, flags=re.MULTILINE)
+    words = shlex.split(command.replace("FOLDER", str(folder)).replace("fine-pruning", "none"))
+    ran = benchkit_cli(*words, *how, "--executor", "inline", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    found = records_in(tmp_path / "results")
+    assert measured(found, "replay") == measured(found, "sig")
 
 
 def test_other_files_are_another_attack(exported: Path) -> None:
