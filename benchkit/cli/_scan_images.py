@@ -47,12 +47,14 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
     your own images, then how many of these are flagged after harmless processing.
     """
     from benchkit.scan.clean import clean_images
+    from benchkit.scan.files import require_some
     from benchkit.scan.images import Scan, require_input_detector
     from benchkit.scan.prepare import require_outputs, write
     from benchkit.scan.verdict import notes, to_csv, to_json, to_table
     from benchkit.spec.registry import load
 
     require_outputs(out, sheet)
+    require_some(path)
     trusted = clean_images(clean, size, path, load(options["plugins"]))
     asked = planned({**options, "datasets": trusted.dataset})
     defense = require_input_detector(_only(asked))

@@ -10,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchkit.errors import DataError
 from benchkit.files import Found, Passed, walk
 from benchkit.ops.imagefiles import BadImage, decode, named_like_an_image
+from benchkit.scan.prepare import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +52,20 @@ def pictures(root: Path, shape: tuple[int, int, int], passed: Passed) -> Iterato
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(islice(found, size)):
             yield list(pool.map(partial(_read, root, shape), some))
+
+
+def require_some(root: Path) -> None:
+    """Before any work, raise DataError if no file below a folder is named like an image."""
+    passed = Passed()
+    if next(walk(root, named_like_an_image, passed, links=False), None) is None:
+        raise nothing_in(root, passed)
+
+
+def nothing_in(root: Path, passed: Passed) -> DataError:
+    """Return the error that says that a folder has no images, and what was skipped there."""
+    parts = ", ".join(passed.parts("an image"))
+    over = f" (passed over: {printable(parts)})" if parts else ""
+    return DataError(f"there are no images in {printable(str(root))}{over}: nothing to scan")
 
 
 def _read(root: Path, shape: tuple[int, int, int], found: Found) -> Picture:

@@ -21,7 +21,7 @@ from benchkit.files import Passed
 from benchkit.measure.rates import mean
 from benchkit.ops.imagefiles import LOSSY, strict
 from benchkit.protocol import cutoff_at, generator
-from benchkit.scan.files import Picture, pictures
+from benchkit.scan.files import Picture, nothing_in, pictures
 from benchkit.scan.prepare import printable
 from benchkit.scan.sample import Sample
 from benchkit.scan.sticker import TOP, with_sticker
@@ -202,10 +202,7 @@ def _require_images(found: Scan, root: Path) -> None:
             f"none of the {found.unreadable} images in {where} can be read ({printable(first.file)}: "
             f"{printable(first.fault)}): there is nothing to scan"
         )
-    parts = ", ".join(found.passed.parts("an image"))
-    raise DataError(
-        f"there are no images in {where}{f' (passed over: {printable(parts)})' if parts else ''}: nothing to scan"
-    )
+    raise nothing_in(root, found.passed)
 
 
 def _controls(scanner: Scanner, images: Tensor) -> Iterator[tuple[str, float]]:

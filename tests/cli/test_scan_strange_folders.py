@@ -161,6 +161,7 @@ def test_folders_with_nothing_to_scan(scan_images: Cli, tmp_path: Path) -> None:
     root = tmp_path / "empty"
     root.mkdir()
     assert "there are no images" in scan_images(root).err
+    assert not (tmp_path / "results").exists(), "nothing is prepared for a folder without images"
     (root / "readme.txt").touch()
     ran = scan_images(root)
     assert ran.code == 2
