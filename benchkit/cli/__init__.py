@@ -96,10 +96,10 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="benchkit")
 def cli() -> None:
-    r"""Cross every backdoor attack with every backdoor defense, and print the matrix.
+    """Cross every backdoor attack with every backdoor defense, and print the matrix.
 
-    \b
     benchkit run --attacks all --defenses freq-detector
+
     benchkit report
     """
 

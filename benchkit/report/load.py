@@ -36,9 +36,7 @@ def read(folder: Path) -> tuple[list[Record], list[str]]:
         StoreError: if the folder is missing or cannot be listed.
     """
     if not folder.is_dir():
-        raise StoreError(
-            f"there is no results folder at {folder}: name one with --results, or fill it with benchkit run"
-        )
+        raise StoreError(f"there is no results folder at {folder}: name one that benchkit run has filled")
     records, ignored, unread = list[Record](), list[str](), list[str]()
     passed = Passed()
     for found in walk(folder, _named_like_a_record, passed, enter=_not_artifacts):

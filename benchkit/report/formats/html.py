@@ -228,4 +228,6 @@ def _settings(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -170,10 +170,14 @@ def _benign_line(cell: Cell) -> str:
     """Return how a benign row changes images: its parameters that are set, or its defaults; empty without any."""
     found = {name: value for record in cell.records for name, value in _params(record).items()}
     own = {name: value for name, value in found.items() if name not in _EVERY}
-    told = ", ".join(f"{printable(str(name))} {printable(str(value))}" for name, value in own.items() if value)
+    told = ", ".join(f"{printable(str(name))}{_amount(value)}" for name, value in own.items() if value)
     name = cell.axis("attack")
     defaults = f"its defaults, see benchkit show {str(name).partition(':')[0]}"
     return f"{name}: no attack; test images are processed ({told or defaults})" if own else ""
+
+
+def _amount(value: object) -> str:
+    return "" if value is True else f" {printable(str(value))}"
 
 
 def _params(record: Record) -> dict[str, object]:

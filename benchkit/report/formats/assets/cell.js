@@ -109,13 +109,12 @@ function settings(cell, axis) {
   const { says, paper, badges: has } = part(cell, axis);
   const said = { paper, has: has.join(", "), ...says };
   const told = Object.entries(said).filter(([, value]) => value !== "");
-  const words = { true: "yes", false: "no" };
   return told.length
     ? [
         el(
           "dl",
           { class: "terms" },
-          told.map(([name, value]) => [el("dt", null, name.replaceAll("_", " ")), el("dd", null, words[value] ?? value)]),
+          told.map(([name, value]) => [el("dt", null, name.replaceAll("_", " ")), el("dd", null, value)]),
         ),
       ]
     : [];

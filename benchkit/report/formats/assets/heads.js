@@ -79,7 +79,8 @@ function triggerOf(attack) {
   return ["clean", "stamped", "difference"].flatMap((name) => found.find((one) => one.caption.startsWith(name)) ?? []);
 }
 
-function rowHead(cell) {
+/** The head of a row; with badges where no head of a group says what the attacker does. */
+function rowHead(cell, grouped) {
   const tag = [year(cell, 0), cell.clean_label ? "clean-label" : "", cell.short].filter(Boolean).join(", ");
   const images = cell.benign
     ? []
@@ -89,6 +90,7 @@ function rowHead(cell) {
     { scope: "row", title: part(cell, 0).paper || null },
     spec(cell.attack),
     tag ? el("span", { class: "params" }, tag) : null,
+    grouped ? null : badges(cell, 0),
     images.length ? el("span", { class: "trigger" }, images) : null,
   );
 }

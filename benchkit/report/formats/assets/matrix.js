@@ -104,8 +104,9 @@ function drawMatrix() {
   const columns = columnGroups([...new Map(cells.toSorted(byPlace(1)).map((cell) => [cell.defense, cell])).values()]);
   const order = columns.flatMap(([, members]) => members);
   const rows = rowGroups(orderedRows(cells, grid));
+  const inGroups = Boolean(rows[0]?.[0]);
   const line = (row) =>
-    el("tr", null, rowHead(row), order.map((column) => cellNode(grid.get(row.attack).get(column.defense), cells, column)));
+    el("tr", null, rowHead(row, inGroups), order.map((column) => cellNode(grid.get(row.attack).get(column.defense), cells, column)));
   const table = el(
     "table",
     { class: "heat", role: "grid", "aria-label": "Attacks (rows) against defenses (columns)" },
