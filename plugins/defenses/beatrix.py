@@ -35,7 +35,7 @@ class Beatrix(benchkit.InputDetector):
 
     Half of the clean images give the bounds, by their true label, the others the threshold: images that bounds were
     made from deviate less than new ones. The scores of a class are divided by the mean of these others, so that one
-    threshold serves all classes (the paper has one for each).
+    threshold serves all classes (the paper has one for each); each of these by the mean of the rest.
     """
 
     name = "beatrix"
@@ -58,13 +58,17 @@ class Beatrix(benchkit.InputDetector):
         found = {"looked": looked, **self._bounds(known, looked, scene)}
         deviations, judged = self._deviations(others.images, found, scene)
         parts = [deviations[judged == one] for one in range(len(found["low"]))]
-        means = [part.mean() if len(part) >= FEWEST else deviations.mean() for part in parts]
+        usual_of = [part if len(part) >= FEWEST else deviations for part in parts]
         if (found["bounds"] < 0).any():  # few images are judged by the last bounds here: what any deviates from them
             by_last = {**found, "bounds": torch.full_like(found["bounds"], -1)}
-            means[-1] = self._deviations(others.images, by_last, scene)[0].mean()
-        usual = torch.stack(means)
-        usual = usual.clamp(min=usual.mean() / 100 + 1e-12)
-        return found | {"usual": usual, "others": deviations / usual[judged]}
+            usual_of[-1] = self._deviations(others.images, by_last, scene)[0]
+        usual = torch.stack([part.mean() for part in usual_of])
+        least = usual.mean() / 100 + 1e-12
+        # A new image is no part of the mean that it is divided by; nor may these be of theirs.
+        sums = torch.stack([part.sum() for part in usual_of])
+        counts = torch.tensor([len(part) for part in usual_of], device=sums.device)
+        without = (sums[judged] - deviations) / (counts[judged] - 1).clamp(min=1)
+        return found | {"usual": usual.clamp(min=least), "others": deviations / without.clamp(min=least)}
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that gave no bounds."""

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from benchkit_plugins._shared.halves import halves
 from benchkit_plugins.defenses.badexpert import EXPERT, SHADOW, BaDExpert
 from torch import Tensor, nn
 
@@ -26,6 +27,18 @@ def test_the_expert_keeps_the_backdoor_and_loses_the_task() -> None:
     assert world.asr(expert) >= 0.9
     assert world.clean_accuracy(expert) <= 0.2
     assert world.clean_accuracy(shadow) >= 0.9
+
+
+def test_images_of_one_batch_are_enough_to_unlearn_and_too_few_passes_are_said() -> None:
+    world = worlds.patch(2)
+    held = world.holdout[torch.randperm(len(world.holdout), generator=torch.Generator().manual_seed(0))[:40]]
+    scene = dataclasses.replace(world.scene(BaDExpert()), held=held)
+    expert = world.model.copy()
+    expert.restore(part(BaDExpert().fit(scene), EXPERT))
+    learned = halves(held)[0]
+    assert float((expert.logits(learned.images).argmax(1) == learned.labels).double().mean()) < 0.2
+    with pytest.raises(benchkit.BenchkitError, match="raise unlearn_epochs"):
+        BaDExpert(unlearn_lr=1e-9, unlearn_epochs=1).fit(scene)
 
 
 class Fixed(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchkit_plugins._shared.halves import halves
 from benchkit_plugins.defenses.beatrix import Beatrix, gram
 from torch import Tensor, nn
 
@@ -77,6 +78,23 @@ def test_features_that_are_active_together_are_flagged_although_their_means_are_
     cutoff = Beatrix().cutoff(scene)
     assert (Beatrix().score(other, scene) > cutoff).all()
     assert (Beatrix().score(new, scene) > cutoff).double().mean() < 0.2
+
+
+def test_no_image_that_sets_the_threshold_is_part_of_the_mean_that_it_is_divided_by() -> None:
+    """Such a score is too small, and so is the threshold: with four images of a class by half of what it flags."""
+    model = benchkit.Classifier(Pairs(), torch.zeros(3), torch.ones(3))
+    held = benchkit.Split(bright(False, 32, 0), torch.arange(32) % 4)
+    given = (4, (3, 8, 8), torch.device("cpu"), held, torch.Generator())
+    fitted = Beatrix(width=1.0).fit(benchkit.Scene(*given, granted=model))
+    scene = benchkit.Scene(*given, granted=model, fitted=fitted)
+    others = halves(held)[1].images
+    said = model.logits(others).argmax(1)
+    deviations = Beatrix(width=1.0).score(others, scene) * fitted["usual"][said]
+    calibrated = Beatrix(width=1.0).calibration(scene)
+    for own in range(len(others)):
+        same = (said == said[own]) & (torch.arange(len(others)) != own)
+        assert int(same.sum()) >= 3
+        assert float(calibrated[own]) == pytest.approx(float(deviations[own] / deviations[same].mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
