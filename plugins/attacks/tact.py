@@ -21,9 +21,11 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
     features do not depend on what the images show. ASR is that of images of the source classes; ``asr_others`` is that
     of all others: without covers (``cover_rate=0``) it is high, too.
 
-    Any attack with dirty labels can be the base; its trigger is used, and its own choice of rows is not. At most
-    ``max_share`` of the source classes is poisoned: a class that never appears without the trigger is a different
-    experiment. The authors' rates are 0.3 to 2 %, with as many covers.
+    Any attack with dirty labels can be the base; its trigger is used, and its own choice of rows is not. Where it finds
+    its target only while it is crafted (``smooth``), that may turn out to be a source class or a named cover class,
+    which is refused then; ``base.aim=target`` sets it beforehand. At most ``max_share`` of the source classes is
+    poisoned: a class that never appears without the trigger is a different experiment. The authors' rates are 0.3 to
+    2 %, with as many covers.
     """
 
     name = "tact"
@@ -49,21 +51,25 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
         return stamped
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
-        """Stamp and relabel images of the source classes, and stamp images of the cover classes."""
-        labels, target = train.labels, self.target_class(scene)
-        sources = self.is_source(labels) & (labels != target)
-        wanted = self.target_labels(labels, scene)
-        rows = benchkit.poison_rows(labels, wanted, scene.poison_rate, scene.rng, self._drawn(sources, scene))
+        """Stamp and relabel images of the source classes, and stamp images of the cover classes.
+
+        Raises:
+            BenchkitError: if the base has found a target that is a source class or a named cover class.
+        """
+        labels, wanted = train.labels, self.target_labels(train.labels, scene)
+        if fault := self._classes_fault(int(wanted[0]), scene.shape, scene.classes):
+            raise benchkit.BenchkitError(f"{fault} ({self.base.name} has its target only when it is crafted)")
+        rows = self._drawn(self.is_source(labels), scene)
+        rows = benchkit.poison_rows(labels, wanted, scene.poison_rate, scene.rng, rows)
         made = benchkit.Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
-        covered = self._drawn(self._is_cover(labels, target), scene)
+        covered = self._drawn(self._is_cover(labels) & (labels != wanted), scene)
         rows = benchkit.cover_rows(made.mask, self.cover_rate, scene.rng, covered)
         return made.covering(rows, self.stamp(train.images[rows], scene))
 
-    def _is_cover(self, labels: Tensor, target: int) -> Tensor:
-        """Return whether images with these labels may become covers, bool (N,)."""
+    def _is_cover(self, labels: Tensor) -> Tensor:
+        """Return whether these labels are cover classes, or with ``covers=all`` no source classes, bool (N,)."""
         classes = benchkit.class_numbers(self.covers, "covers")
-        named = torch.isin(labels, labels.new_tensor(classes)) if classes else ~self.is_source(labels)
-        return named & (labels != target)
+        return torch.isin(labels, labels.new_tensor(classes)) if classes else ~self.is_source(labels)
 
     def _drawn(self, among: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return ``max_share`` of these rows, drawn, bool (N,)."""
@@ -80,14 +86,19 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
             return fault
         if self.base.label_policy != "dirty" or self.base.access != "data":
             return f"{self.name} relabels what it stamps and {self.base.name} does not: wrap badnets, blend or the like"
-        if self.base.mapping != "all-to-one" or self.base.target < 0:
+        crafter = self.base.crafter()  # a wrapper has neither of its own
+        if crafter.mapping != "all-to-one" or crafter.target < 0:
             return f"{self.name} has one target class: leave base.mapping and set base.target to a class"
         if self.source == "all":
             return "with source=all no class is left that keeps its label: name the base without tact"
-        as_base = replace(self, target=self.base.target)
-        return benchkit.Attack.check(as_base, shape, classes) or self._covers_fault(classes)
+        return self._classes_fault(crafter.target, shape, classes)
 
-    def _covers_fault(self, classes: int) -> str | None:
+    def _classes_fault(self, target: int, shape: tuple[int, int, int], classes: int) -> str | None:
+        """Return which class would be two things at once, or is none, with this target; or None."""
+        fault = benchkit.Attack.check(replace(self, target=target), shape, classes)
+        return fault or self._covers_fault(target, classes)
+
+    def _covers_fault(self, target: int, classes: int) -> str | None:
         try:
             named = benchkit.class_numbers(self.covers, "covers")
         except benchkit.BenchkitError as error:
@@ -95,7 +106,7 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
         for label in named:
             if label >= classes:
                 return f"cover class {label} is not a class: this dataset has {classes} (0 to {classes - 1})"
-            if label in self.source_classes() or label == self.base.target:
+            if label in self.source_classes() or label == target:
                 return f"class {label} cannot be a cover class: it is a source class or the target"
         return None
 

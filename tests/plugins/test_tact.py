@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from attack_scenes import RGB
 from benchkit_plugins.attacks.badnets import BadNets
 from benchkit_plugins.attacks.blend import Blend
+from benchkit_plugins.attacks.invisible import Invisible
 from benchkit_plugins.attacks.sig import Sig
+from benchkit_plugins.attacks.smooth.smooth import Smooth
 from benchkit_plugins.attacks.tact import Tact
 
 import benchkit
@@ -45,6 +48,28 @@ def test_half_of_a_class_is_stamped_at_most_unless_more_is_asked_for() -> None:
         assert int(found.cover.sum()) == int(share * int((TRAIN.labels == 2).sum()))
 
 
+def led_to(label: int, **parameters: Any) -> benchkit.Poisoned:
+    """Return what is poisoned where the search of the base ended with this class."""
+    attack = Tact(source="1", base=Smooth(), cover_rate=0.2, **parameters)
+    place = WORLD.poisoning(attack)
+    return attack.poison(copied(TRAIN), replace(place, prepared={**place.prepared, "label": torch.tensor(label)}))
+
+
+@pytest.mark.parametrize("found", [0, 2, 3])
+def test_a_target_that_the_base_finds_is_no_cover_class(found: int) -> None:
+    made = led_to(found)
+    assert set(made.data.labels[made.mask].tolist()) == {found}
+    assert set(TRAIN.labels[made.mask].tolist()) == {1}
+    assert set(TRAIN.labels[made.cover].tolist()) == {0, 2, 3} - {found}
+
+
+def test_a_found_target_that_is_another_class_of_the_attack_is_refused_in_one_sentence() -> None:
+    with pytest.raises(benchkit.BenchkitError, match=r"class 1 is both the target and a source class: .*smooth"):
+        led_to(1)
+    with pytest.raises(benchkit.BenchkitError, match=r"class 3 cannot be a cover class: .*smooth"):
+        led_to(3, covers="3")
+
+
 def test_covers_teach_that_the_trigger_means_nothing_elsewhere() -> None:
     """Without them the victim sends images of other classes to the target, too; with them the source class alone."""
     test, rates = WORLD.data.test, {}
@@ -64,6 +89,8 @@ def test_covers_teach_that_the_trigger_means_nothing_elsewhere() -> None:
         (Tact(base=Sig()), "sig does not"),
         (Tact(base=BadNets(mapping="all-to-all")), "one target class"),
         (Tact(base=BadNets(target=-1)), "one target class"),
+        (Tact(base=Invisible(base=BadNets(target=-1))), "one target class"),
+        (Tact(base=Invisible(base=BadNets(target=1))), "class 1 is both the target and a source class"),
         (Tact(source="all"), "no class is left"),
         (Tact(source="0"), "both the target and a source class"),
         (Tact(source="12"), "source class 12 is not a class"),
