@@ -11,6 +11,9 @@ import benchkit
 
 from .badnets import BadNets
 
+AS_MANY = -1.0
+"""The value of ``cover_rate`` with which there are as many covers as poisons."""
+
 
 @dataclass(frozen=True)
 class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper):
@@ -40,7 +43,11 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
         "classes whose images get the trigger and keep their label; all: all but sources and target (released: 5+7)",
     )
     cover_rate: float = benchkit.param(
-        0.1, "covers, as a share of the training set (paper: as many as poisons); 0: none", ge=0, le=1
+        AS_MANY,
+        "covers, as a share of the training set; 0: none; -1: as many as there are poisons (paper)",
+        ge=0,
+        le=1,
+        auto=AS_MANY,
     )
     max_share: float = benchkit.param(
         0.5, "largest share of the source classes, and of the cover classes, that is stamped", gt=0, le=1
@@ -63,7 +70,8 @@ class Tact(benchkit.SourceClasses, benchkit.CoverImages, benchkit.AttackWrapper)
         rows = benchkit.poison_rows(labels, wanted, scene.poison_rate, scene.rng, rows)
         made = benchkit.Poisoned.replacing(train, rows, self.stamp(train.images[rows], scene), wanted[rows])
         covered = self._drawn(self._is_cover(labels) & (labels != wanted), scene)
-        rows = benchkit.cover_rows(made.mask, self.cover_rate, scene.rng, covered)
+        rate = int(made.mask.sum()) / len(train) if self.cover_rate == AS_MANY else self.cover_rate
+        rows = benchkit.cover_rows(made.mask, rate, scene.rng, covered)
         return made.covering(rows, self.stamp(train.images[rows], scene))
 
     def _is_cover(self, labels: Tensor) -> Tensor:

@@ -48,6 +48,20 @@ def test_half_of_a_class_is_stamped_at_most_unless_more_is_asked_for() -> None:
         assert int(found.cover.sum()) == int(share * int((TRAIN.labels == 2).sum()))
 
 
+@pytest.mark.parametrize("rate", [0.05, 0.15, 0.5])
+def test_by_default_there_are_as_many_covers_as_poisons(rate: float) -> None:
+    """At most half of class 1 can be poisoned: an eighth of the set, whatever rate is asked for."""
+    attack = Tact(source="1")
+    found = attack.poison(copied(TRAIN), replace(WORLD.poisoning(attack), rate=rate))
+    assert int(found.mask.sum()) == min(int(rate * len(TRAIN)), int((TRAIN.labels == 1).sum()) // 2)
+    assert int(found.cover.sum()) == int(found.mask.sum())
+
+
+def test_covers_can_be_asked_for_as_a_share_of_the_set_or_not_at_all() -> None:
+    assert int(made(Tact(source="1", cover_rate=0.2)).cover.sum()) == int(0.2 * len(TRAIN))
+    assert not made(Tact(source="1", cover_rate=0)).cover.any()
+
+
 def led_to(label: int, **parameters: Any) -> benchkit.Poisoned:
     """Return what is poisoned where the search of the base ended with this class."""
     attack = Tact(source="1", base=Smooth(), cover_rate=0.2, **parameters)
