@@ -111,9 +111,9 @@ class Physical(benchkit.AttackWrapper):
         size = self.shrink + (self.grow - self.shrink) * draws[:, 1]
         mirror = torch.where((draws[:, 2] < 0.5) & self.flip, -1.0, 1.0)
         cos, sin = angle.cos() / size, angle.sin() / size
-        shift = 2 * self.translate * (2 * draws[:, 3:] - 1)
-        rows = [mirror * cos, mirror * sin * ratio, shift[:, 0], -sin / ratio, cos, shift[:, 1]]
-        return torch.stack(rows, 1).view(-1, 2, 3)
+        turn = torch.stack([mirror * cos, mirror * sin * ratio, -sin / ratio, cos], 1).view(-1, 2, 2)
+        shift = 2 * self.translate * (2 * draws[:, 3:, None] - 1)  # of what is seen, so it is undone first
+        return torch.cat([turn, -turn @ shift], 2)
 
 
 class _Photographed(benchkit.Steering):
