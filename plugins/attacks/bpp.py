@@ -24,9 +24,9 @@ class BppAttack(benchkit.CoverImages):
     from each batch anew, with geometric augmentation of its own; here both are fixed rows of the training set, as in
     the protocol, so that filters see all of them.
 
-    Quantising cannot be separated from the trigger. So the control is the image with levels of the same distance,
-    halfway between those of the trigger: a victim that classifies it as the target has learned that there are few
-    levels, not which.
+    Quantising cannot be separated from the trigger. So the control is the image with one evenly spaced level more: a
+    victim that classifies it as the target has learned that there are few levels, not which. Both have black and white,
+    which they leave as they are, and no other level in common (from ``bits=5`` on some, once they are rounded).
     """
 
     name = "bpp"
@@ -40,7 +40,7 @@ class BppAttack(benchkit.CoverImages):
     cover_rate: float = benchkit.param(
         0.1,
         "images with the residual of another image and their true label, as a share of the training set (released: as "
-        "many as poisons at 10 %); 0: none",
+        "many as poisons, 20 %; BackdoorBench: 10 %); 0: none",
         ge=0,
         le=1,
         used_by_prepare=False,
@@ -48,13 +48,11 @@ class BppAttack(benchkit.CoverImages):
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with 2 ** bits levels from 0 to 255: uint8 (N, C, H, W) -> the same."""
-        return to_images(self._quantised(images, 255))
+        return to_images(self._quantised(images, 1 << self.bits))
 
     def control(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
-        """Return the images with levels halfway between those of the trigger: uint8 (N, C, H, W) -> the same."""
-        half = self._distance() / 2
-        below = images.float().clamp(half, 255 - half) - half
-        return to_images(self._quantised(below, 255 - self._distance()) + half)
+        """Return the images with 2 ** bits + 1 levels from 0 to 255: uint8 (N, C, H, W) -> the same."""
+        return to_images(self._quantised(images, (1 << self.bits) + 1))
 
     def poison(self, train: benchkit.Split, scene: benchkit.Scene) -> benchkit.Poisoned:
         """Poison as usual, and add covers: clean images with the residual of another one."""
@@ -64,12 +62,9 @@ class BppAttack(benchkit.CoverImages):
         residual = self.stamp(others, scene).float() - others.float()
         return made.covering(rows, to_images(train.images[rows].float() + residual))
 
-    def _quantised(self, levels: Tensor, most: float) -> Tensor:
-        return dithered(levels, self._distance(), most) if self.dither else nearest(levels, self._distance())
-
-    def _distance(self) -> float:
-        """Return the grey levels from one level that is left to the next."""
-        return 255 / ((1 << self.bits) - 1)
+    def _quantised(self, images: Tensor, levels: int) -> Tensor:
+        distance = 255 / (levels - 1)
+        return dithered(images, distance) if self.dither else nearest(images, distance)
 
 
 def nearest(levels: Tensor, distance: float) -> Tensor:
@@ -77,15 +72,14 @@ def nearest(levels: Tensor, distance: float) -> Tensor:
     return (levels.float() / distance).round() * distance
 
 
-def dithered(images: Tensor, distance: float, most: float = 255) -> Tensor:
-    """Return multiples of a distance within 0..most, with the error of each pixel carried to those not yet visited.
+def dithered(images: Tensor, distance: float) -> Tensor:
+    """Return multiples of a distance within 0..255, with the error of each pixel carried to those not yet visited.
 
     Pixels on a line with slope -1/2 do not depend on each other, so that a whole line of all images is one step.
 
     Args:
         images: grey levels of any dtype, (N, C, H, W).
-        distance: grey levels from one level to the next; divides ``most``.
-        most: the highest level.
+        distance: grey levels from one level to the next; divides 255.
     """
     height, width = images.shape[-2:]
     padded = torch.nn.functional.pad(images.float(), (1, 1, 0, 1))
@@ -93,7 +87,7 @@ def dithered(images: Tensor, distance: float, most: float = 255) -> Tensor:
         down = torch.arange(max(0, (line - width + 2) // 2), min(height - 1, line // 2) + 1, device=images.device)
         right = line - 2 * down + 1  # the padding is one column wide
         wanted = padded[..., down, right]
-        given = nearest(wanted.clamp(0, most), distance)
+        given = nearest(wanted.clamp(0, 255), distance)
         padded[..., down, right] = given
         for below, beside, share in CARRIED:
             padded[..., down + below, right + beside] += (wanted - given) * (share / 16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attack_scenes import flat, high_share, noise, scene, split, stamped
+from attack_scenes import flat, high_share, natural, noise, scene, split, stamped
 from benchkit_plugins.attacks.bpp import CARRIED, BppAttack, dithered
 from torch import Tensor
 
@@ -51,20 +51,31 @@ def test_dithering_keeps_the_mean_that_plain_levels_lose() -> None:
     assert abs(float(stamped(BppAttack(), image).float().mean()) - 90) > 15
 
 
+@pytest.mark.parametrize("bits", [1, 3, 4])
 @pytest.mark.parametrize("dither", [False, True])
-def test_the_control_is_quantised_as_the_stamp_is_but_to_none_of_its_levels(dither: bool) -> None:
-    images, attack = noise(50), BppAttack(dither=dither)
-    control, made = attack.control(images, scene()), stamped(attack, images)
-    assert len(control.unique()) == 7
-    assert not set(control.unique().tolist()) & set(made.unique().tolist())
-    of_control, of_stamp = (high_share(one.float() - images.float()) for one in (control, made))
-    assert of_control == pytest.approx(of_stamp, abs=0.04)
+def test_the_control_has_one_level_more_and_shares_black_and_white_alone(bits: int, dither: bool) -> None:
+    images, attack = noise(50), BppAttack(bits=bits, dither=dither)
+    levels = [set(one.unique().tolist()) for one in (attack.control(images, scene()), stamped(attack, images))]
+    assert len(levels[0]) == 2**bits + 1
+    assert levels[0] & levels[1] == {0, 255}
 
 
-def test_plain_levels_of_the_control_are_as_near_as_those_of_the_stamp() -> None:
-    images = noise(50)
-    control = BppAttack().control(images, scene())
-    assert (control.float() - images.float()).abs().mean() == pytest.approx(255 / 7 / 4, rel=0.15)
+@pytest.mark.parametrize("dither", [False, True])
+def test_the_control_changes_images_about_as_much_as_the_stamp_and_as_finely(dither: bool) -> None:
+    """One level more of eight is a distance of 7 / 8."""
+    attack = BppAttack(dither=dither)
+    for images in (noise(50), natural(50, 32)):
+        changes = [one.float() - images.float() for one in (attack.control(images, scene()), stamped(attack, images))]
+        assert changes[0].abs().mean() == pytest.approx(7 / 8 * float(changes[1].abs().mean()), rel=0.04)
+        assert high_share(changes[0]) == pytest.approx(high_share(changes[1]), abs=0.04)
+
+
+@pytest.mark.parametrize("dither", [False, True])
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_stay_in_stamp_and_control(level: int, dither: bool) -> None:
+    image, attack = flat(level), BppAttack(dither=dither)
+    assert torch.equal(attack.control(image, scene()), image)
+    assert torch.equal(stamped(attack, image), image)
 
 
 def test_covers_are_clean_images_with_the_residual_of_another() -> None:
