@@ -18,7 +18,7 @@ WIDTH = 8
 AT_ONCE = 1 << 22
 """Pixels decoded at a time: a stage's feature maps take 128 MiB."""
 CALIBRATION = 64
-"""Number of clean images on which the decoder's output is scaled to unit variance."""
+"""Number of clean images on which the decoder's output is centred and scaled."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class GanTri(benchkit.Attack):
     A stand-in for FaceHack (Sarkar et al. 2020), whose face-editing networks are not public: Zeng et al. (ICCV 2021,
     section 3) attribute the traces of such triggers in the spectrum to the generator's upsampling, and do not use them
     on images smaller than faces. The stamped image is ``x + amp * G(x)``, clipped, with G(x) in [-1, 1]. Its weights
-    are drawn once per dataset and seed, and scaled so that G neither vanishes nor saturates.
+    are drawn once per dataset and seed, and scaled so that G neither vanishes nor saturates. Each channel of its output
+    is centred over clean images: an untrained decoder's would mostly be one colour, added to the whole image.
 
     The image itself does not pass through the decoder, and G(x) is added in whole grey levels. So nothing is processed,
     the traces of upsampling are part of the trigger, and the control is the clean image.
@@ -49,9 +50,10 @@ class GanTri(benchkit.Attack):
     min_side: int = benchkit.param(64, "smallest side of images to work on, in pixels", ge=8, used_by_prepare=False)
 
     def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
-        """Draw the decoder: ``up0`` (transposed only), ``conv0``, ..., ``out`` and ``latent``; all float32.
+        """Draw the decoder: ``up0`` (transposed only), ``conv0``, ..., ``out``, ``mean`` and ``latent``; all float32.
 
-        ``latent``, (1, C, h, w), is the input of the decoder if ``input_adaptive`` is off.
+        ``mean``, (1, C, 1, 1), is that of its output over clean images, around which the output's RMS is 1. ``latent``,
+        (1, C, h, w), is the input of the decoder if ``input_adaptive`` is off.
         """
         channels, height, width = scene.shape
         weights: dict[str, Tensor] = {}
@@ -66,7 +68,10 @@ class GanTri(benchkit.Attack):
         weights["latent"] = torch.randn(1, channels, *self._small(height, width), generator=scene.rng)
         few = torch.randperm(len(scene.clean), generator=scene.rng)[:CALIBRATION]
         seen = self._latent(scene.clean.images[few.to(scene.clean.images.device)].cpu(), weights)
-        return weights | {"out": weights["out"] / self._decoded(seen, weights).std()}
+        drawn = self._decoded(seen, weights)[..., :height, :width]
+        mean = drawn.mean((0, 2, 3), keepdim=True)
+        size = (drawn - mean).square().mean().sqrt()
+        return weights | {"out": weights["out"] / size, "mean": mean / size}
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the decoder's output added: uint8 (N, C, H, W) -> the same."""
@@ -74,8 +79,8 @@ class GanTri(benchkit.Attack):
         weights = {name: weight.to(images.device) for name, weight in scene.prepared.items()}
         parts = []
         for part in torch.split(images, max(1, AT_ONCE // (height * width))):
-            drawn = self._decoded(self._latent(part, weights), weights)[..., :height, :width].tanh()
-            parts.append(add(part, 255 * self.amp * drawn))
+            drawn = self._decoded(self._latent(part, weights), weights)[..., :height, :width] - weights["mean"]
+            parts.append(add(part, 255 * self.amp * drawn.tanh()))
         return torch.cat(parts)
 
     def check(self, shape: tuple[int, int, int], classes: int) -> str | None:
@@ -98,7 +103,7 @@ class GanTri(benchkit.Attack):
         return F.interpolate(images / 127.5 - 1, self._small(height, width), mode="area")
 
     def _decoded(self, latent: Tensor, weights: benchkit.Tensors) -> Tensor:
-        """Return the decoder's output before its tanh, (N, C, h 2^depth, w 2^depth)."""
+        """Return the decoder's output before it is centred, (N, C, h 2^depth, w 2^depth)."""
         maps = latent
         for stage in range(self.depth):
             maps = _spaced(maps, weights[f"up{stage}"]) if self.up == "transposed" else _repeated(maps)

@@ -34,6 +34,20 @@ class TestGanTri:
         assert change.abs().max() <= round(255 * amp) + 1
         assert 0.3 < change.square().mean().sqrt() / (255 * amp) < 0.8
 
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("up", ["transposed", "nearest"])
+    @pytest.mark.parametrize("input_adaptive", [True, False])
+    def test_the_trigger_is_the_pattern_and_no_shift_of_colours(
+        self, input_adaptive: bool, up: str, channels: int, seed: int
+    ) -> None:
+        images = 60 + natural(16, 64)[:, :channels] // 2  # far from clipping
+        change = self.change(GanTri(up=up, input_adaptive=input_adaptive), images, seed)
+        energy = change.square().mean()
+        assert 0.5 < energy.sqrt() / 25.5 < 0.7
+        assert change.mean((0, 2, 3)).square().mean() < 0.05 * energy
+        assert change.mean((2, 3)).square().mean() < 0.1 * energy  # nor of those of each image
+
     def test_only_the_input_adaptive_one_depends_on_the_image(self) -> None:
         images = 60 + natural(8, 64) // 2  # far from clipping
         adaptive, fixed = self.change(GanTri(), images), self.change(GanTri(input_adaptive=False), images)
