@@ -76,7 +76,7 @@ class HiddenTrigger(benchkit.SourceClasses):
         fresh = scene.network().head
         model.head.load_state_dict(fresh.state_dict())
         model.head.requires_grad_()
-        return scene.fit(poisoned.data, start=model, lr=HEAD_LR)
+        return scene.fit(poisoned.data, start=model, lr=HEAD_LR, steering=_Fixed())
 
     def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Draw the patch: random colours in 4 x 4 cells."""
@@ -127,6 +127,14 @@ class HiddenTrigger(benchkit.SourceClasses):
         if self.mapping != "all-to-one":
             return "hidden-trigger keeps true labels, so it has one target class: use mapping=all-to-one"
         return super().check(shape, classes)
+
+
+class _Fixed(benchkit.Steering):
+    """Keep the features of the start: statistics of batch norms would move, though no weight of theirs does."""
+
+    def batch(self, step: benchkit.Step) -> benchkit.Step:
+        step.model.eval()
+        return step
 
 
 def _drawn(among: Tensor, count: int, rng: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from attack_scenes import RGB, flat, natural, scene
@@ -14,6 +16,7 @@ from benchkit import testing
 from benchkit.testing.world import CLASSES, world
 
 QUICK = HiddenTrigger(steps=40, target=2)
+TOY = world(3, 16)
 
 
 def train(count: int = 120) -> benchkit.Split:
@@ -100,11 +103,39 @@ def test_with_the_attackers_features_it_keeps_to_the_contracts(check: testing.Ch
 
 
 def test_a_new_last_layer_is_all_that_is_trained_on_the_attackers_features() -> None:
-    where, attack = world(3, 16), HiddenTrigger(victim="head", size=4, steps=3)
-    place = where.training(attack)
-    trained = attack.train(attack.poison(where.data.train, where.poisoning(attack)), place)
-    begun = dict(place.model.named_parameters())
-    moved = {name for name, weight in trained.named_parameters() if not torch.equal(weight, begun[name])}
-    assert moved == {name for name, weight in begun.items() if weight.shape[:1] == (CLASSES,)}
-    found = trained.logits(where.data.test.images).argmax(1) == where.data.test.labels
-    assert found.float().mean() > 0.9
+    attack = HiddenTrigger(victim="head", size=4, steps=3)
+    place, test = TOY.training(attack), TOY.data.test
+    trained = attack.train(attack.poison(TOY.data.train, TOY.poisoning(attack)), place)
+    begun = place.model.state()
+    moved = {name for name, value in trained.state().items() if not torch.equal(value, begun[name])}
+    assert moved == {name for name, value in begun.items() if value.shape[:1] == (CLASSES,)}
+    assert any("running_mean" in name for name in begun), "batch statistics are among what stays"
+    assert torch.equal(trained.features(test.images), place.model.features(test.images))
+    assert (trained.logits(test.images).argmax(1) == test.labels).float().mean() > 0.9
+
+
+STRONG = HiddenTrigger(victim="head", steps=60, eps=32)
+"""Strong enough for the small network of the toy world, whose features say little of a patch."""
+
+
+def test_poisons_feel_like_patched_images_and_not_like_the_same_images_without_a_patch() -> None:
+    clean, net = TOY.data.train, TOY.clean_model
+    made = STRONG.poison(clean, TOY.poisoning(STRONG))
+    sources = clean.images[clean.labels != 0]
+    patched = STRONG.stamp(sources, TOY.attacking(STRONG))
+    felt, with_patch, without = (net.features(one) for one in (made.data.images[made.mask], patched, sources))
+    nearer = torch.cdist(felt, with_patch).amin(1) < torch.cdist(felt, without).amin(1)
+    assert nearer.float().mean() > 0.9
+
+
+def test_with_the_attackers_features_the_patch_leads_to_the_target() -> None:
+    test, rates = TOY.data.test, []
+    for seed in range(3):
+        made = STRONG.poison(TOY.data.train, TOY.poisoning(STRONG, seed=seed))
+        patched = STRONG.stamp(test.images[test.labels != 0], TOY.attacking(STRONG, seed=seed))
+        sets = (made, replace(made, data=TOY.data.train))
+        victims = (STRONG.train(one, TOY.training(STRONG, seed=seed)) for one in sets)
+        rates.append([float((victim.logits(patched).argmax(1) == 0).float().mean()) for victim in victims])
+    poisoned_rate, clean_rate = torch.tensor(rates).mean(0).tolist()
+    assert poisoned_rate > 0.6
+    assert clean_rate < 0.1, "a head that was trained on clean images sees the patch as nothing"
