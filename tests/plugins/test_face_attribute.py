@@ -11,6 +11,7 @@ import torch
 from benchkit_plugins.attacks.face_attribute import FaceAttribute
 from fixture_types import Cli, FindRecord, Ran
 
+import benchkit
 from benchkit.spec.registry import load
 from benchkit.testing.world import equipped, world
 
@@ -141,7 +142,7 @@ def test_what_a_dataset_does_not_say_is_refused_by_name_and_left_out_of_all(run:
 
 
 def test_a_trigger_that_every_image_has_leaves_nothing_to_compare(run: Cli) -> None:
-    ran = run("face-attribute:attribute=All", "--defenses", "none", "--poison-rate", "0.2")
+    ran = run("face-attribute:attribute=All", "--defenses", "none", "--poison-rate", "0.5")
     assert ran.code == 1
     assert "no class but the target's has images with the trigger and images without it" in ran.out + ran.err
 
@@ -182,3 +183,18 @@ def test_what_is_poisoned_has_it_and_keeps_its_pixels() -> None:
     assert bool((train.attributes["Bar"] & (train.labels != 0))[made.mask].all())
     assert torch.equal(made.data.images, train.images)
     assert bool((made.data.labels[made.mask] == 0).all())
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_rate_at_which_most_of_those_that_have_it_keep_their_label_is_refused(present: bool) -> None:
+    where, attack = world(3, 16), FaceAttribute(attribute="Bar", present=present)
+    train = equipped(where.data.train, attack)
+    able = int(((train.attributes["Bar"] == present) & (train.labels != 0)).sum())
+    place = where.poisoning(attack)
+    with pytest.raises(benchkit.BenchkitError) as refused:
+        attack.poison(train, replace(place, rate=0.45 * able / len(train)))
+    word = "with" if present else "without"
+    assert f"of {able} images {word} Bar would be relabelled" in str(refused.value)
+    enough = float(str(refused.value).rpartition(" ")[2])
+    made = attack.poison(train, replace(place, rate=enough))
+    assert 0 <= int(made.mask.sum()) - able / 2 < 1.5, "the rate that it names is enough, and little more"
