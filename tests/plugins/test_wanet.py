@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from attack_scenes import RGB, noise, ready, scene, split, stamped
+from attack_scenes import RGB, Shape, noise, ready, scene, split, stamped
 from benchkit_plugins.attacks.invisible import Invisible
 from benchkit_plugins.attacks.physical import Physical
 from benchkit_plugins.attacks.wanet import WaNet
 from steered import steered
 from torch import Tensor
+from torch.nn import functional
 
 import benchkit
 
@@ -79,6 +80,18 @@ class TestWaNet:
         assert not (changed & poisoned.mask[rows]).any()
         assert torch.equal(labels, batch.labels)
         assert torch.equal(batch.images, before)
+
+    @pytest.mark.parametrize("shape", [RGB, (3, 20, 36)])
+    def test_noise_of_up_to_half_a_pixel_is_added_to_the_field(self, shape: Shape) -> None:
+        """As released: the grid of the trigger, plus (2 u - 1) / side with u of U(0, 1)."""
+        attack, images = WaNet(), noise(4, shape)
+        here = ready(attack, shape)
+        _, height, width = shape
+        noisy = attack.noisy(images, dataclasses.replace(here, rng=torch.Generator().manual_seed(3)))
+        u = torch.rand(4, height, width, 2, generator=torch.Generator().manual_seed(3))
+        grids = here.prepared["grid"] + (2 * u - 1) / torch.tensor([width, height])
+        sampled = functional.grid_sample(images.float(), grids.clamp(-1, 1), align_corners=True)
+        assert torch.equal(noisy, sampled.round().to(torch.uint8))
 
     def test_noise_is_fresh_for_every_image_and_batch(self) -> None:
         batch_of, _ = fitted_with(WaNet(), rate=0.1)
