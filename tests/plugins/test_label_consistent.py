@@ -11,8 +11,10 @@ import torch
 from attack_scenes import RGB, flat, natural, noise, scene
 from benchkit_plugins.attacks.label_consistent import LabelConsistent
 from crafted_triggers import model
+from torch import Tensor, nn
 
 import benchkit
+from benchkit.models.classifier import Classifier
 
 BLACK_AND_WHITE = """
 +--....--+
@@ -95,6 +97,48 @@ def test_the_model_does_not_recognise_what_was_moved_and_does_without() -> None:
         shares.append((found == target()).double().mean())
     assert shares[0] <= 0.1
     assert shares[1] == 1
+
+
+class Rugged(nn.Module):
+    """Leaves class 0 along one straight direction, or by noise, among ripples that turn the gradient within two levels.
+
+    In a trained network's loss, too, the gradient's signs are others after a long step. Takes grey levels around 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng, half = torch.Generator().manual_seed(0), 3 * 32 * 32 // 2
+        self.signs = 2.0 * torch.randint(2, (half,), generator=rng) - 1
+        self.ripples, self.phases = 0.02 * torch.randn(half, 64, generator=rng), 7 * torch.rand(64, generator=rng)
+        self.head = nn.Linear(3, 2)
+        self.head.weight.data = torch.tensor([[0.0, 0.0, 0.0], [5.0, 1.0, 1.0]])
+        self.head.bias.data = torch.tensor([40.0, 0.0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        straight, rest = images.flatten(1).chunk(2, 1)
+        way, power = (straight * self.signs).mean(1), rest.square().mean(1)
+        answers: Tensor = self.head(torch.stack([way, power, (rest @ self.ripples + self.phases).sin().sum(1)], 1))
+        return answers
+
+
+@pytest.mark.parametrize(
+    ("attack", "by_its_size"),
+    [(LabelConsistent(amplitude=1e-6), False), (LabelConsistent(amplitude=1e-6, steps=20), True)],
+    ids=str,
+)
+def test_short_steps_fool_a_model_by_where_they_lead_and_long_ones_by_noise(
+    attack: LabelConsistent, by_its_size: bool
+) -> None:
+    """With its signs drawn anew, the change of the default says nothing; that of long steps fools as well as before."""
+    net = Classifier(Rugged(), torch.full((3,), 0.5), torch.full((3,), 1 / 255))
+    clean = benchkit.Split(flat(128, count=40), torch.zeros(40, dtype=torch.int64))
+    made = attack.poison(clean, scene(RGB, rate=0.25, granted=net))
+    change = made.data.images[made.mask].int() - 128
+    signs = 2 * torch.randint(2, change.shape, generator=torch.Generator().manual_seed(1)) - 1
+    moved, shuffled = ((128 + one).to(torch.uint8) for one in (change, change.abs() * signs))
+    assert (net.logits(clean.images).argmax(1) == 0).all()
+    assert (net.logits(moved).argmax(1) == 1).all()
+    assert (net.logits(shuffled).argmax(1) == int(by_its_size)).all()
 
 
 def test_the_cap_on_the_share_of_the_class_counts() -> None:
