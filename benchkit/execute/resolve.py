@@ -61,7 +61,7 @@ def request(options: Mapping[str, Any], lay: Callable[..., Plan] | None = None) 
         warn(f"warning: {problem}")
     set_threads(options.get("threads"))
     devices = devices_of(options["device"], options.get("elsewhere", False))
-    spec = make(_texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
+    spec = make(texts(options, registry, on_gpu=devices[0] != "cpu"), registry)
     source = Source(data_root(options["data_root"]), options["download"])
     fingerprints = {dataset: _found(dataset, source) for dataset in spec.sources()}
     planned = (lay or plan)(spec, fingerprints, lambda name: model_code(registry, name))
@@ -107,7 +107,7 @@ def _found(dataset: Dataset, source: Source) -> str:
     return found
 
 
-def _texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
+def texts(options: Mapping[str, Any], registry: Registry, on_gpu: bool) -> dict[str, str | bool]:
     """Merge, from weak to strong: defaults, the suite file, what was given."""
     from benchkit.spec.shipped import located
     from benchkit.spec.suite import SUITE_KEYS, read_suite

@@ -33,6 +33,12 @@ class Step:
         """What it reads, by role."""
         return self.job.parents
 
+    @property
+    def models(self) -> int:
+        """How many networks it trains from the start."""
+        first, end = self.job.numbers
+        return (end - first or 1) if self.stage in ("train", "shadows", "population") else 0
+
 
 @dataclass
 class Plan:

@@ -7,7 +7,6 @@ package that the folder is. Nothing in it is imported: its ``*.toml`` are suites
 from __future__ import annotations
 
 import importlib.util
-import math
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchkit.errors import SpecError, did_you_mean
-from benchkit.params.grammar import pieces
 from benchkit.spec.suite import read_toml
 
 GROUP = "benchkit.files"
 WHAT = {".toml": "suite", ".csv": "table of published numbers"}
-PRODUCT = ("attacks", "defenses", "datasets", "models", "seeds")
 
 
 def shipped(ending: str) -> dict[str, Path]:
@@ -70,30 +67,6 @@ class Suite:
     about: str
     commands: tuple[str, ...]
     asked: dict[str, Any]
-
-    @property
-    def size(self) -> str:
-        """The product that it asks for, in words, the column of undefended victims included."""
-        counts = {word: _count(self.asked.get(word, 1)) for word in PRODUCT}
-        if counts["defenses"] and "defenses" in self.asked and self.asked.get("victims", True):
-            counts["defenses"] += 1
-        shown = [f"{count or 'all'} {word[:-1] if count == 1 else word}" for word, count in counts.items()]
-        cells = math.prod(counts.values())
-        return f"{' x '.join(shown)}: {cells or 'as many as are installed'}{' cells' if cells else ''}"
-
-    @property
-    def data(self) -> str:
-        """The datasets that it needs; empty if the embedded one."""
-        found = self.asked.get("datasets", "")
-        return ", ".join(found) if isinstance(found, list) else str(found)
-
-
-def _count(value: object) -> int:
-    """Return how many components, or seeds, a value of a suite names; 0 for ``all``, whose number it does not know."""
-    if isinstance(value, int):
-        return value
-    names = [name for text in (value if isinstance(value, list) else [value]) for name, _ in pieces(str(text))]
-    return 0 if "all" in names else len(names)
 
 
 def told(path: Path) -> Suite:

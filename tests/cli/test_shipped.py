@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -13,20 +14,34 @@ import pytest
 from fixture_types import Cli
 from report_records import record
 
+from benchkit.spec.shipped import told
+
 ROOT = Path(__file__).parents[2]
+SUITES = sorted((ROOT / "benchmarks/suites").glob("*.toml"))
 
 
 def test_suites_are_listed_with_size_and_data(benchkit_cli: Cli) -> None:
     ran = benchkit_cli("suites")
     assert ran.code == 0
     (line,) = [line for line in ran.out.splitlines() if line.startswith("zeng2021-table2")]
-    assert "72 cells" in line
-    assert line.endswith("gtsrb")
+    assert line.split()[-5:] == ["72", "3", "9", "gtsrb,", "cifar10"]
     told = json.loads(benchkit_cli("suites", "--json").out)
-    assert {one["name"] for one in told["suites"]} == {
-        path.stem for path in (ROOT / "benchmarks/suites").glob("*.toml")
-    }
+    suites = {one["name"]: one for one in told["suites"]}
+    assert suites.keys() == {path.stem for path in SUITES}
+    assert not any(one["problem"] for one in suites.values())
+    assert suites["zeng2021-table4"]["data"] == ["image-folder:root=tsrd", "cifar10", "gtsrb"]
+    # For each seed one meta detector's shadow models, which all three share, and nothing, M and B, 256 of each.
+    assert suites["mna-jumbo"]["models"] == 3 * (4608 + 3 * 256)
+    assert suites["zeng2021-manipulations"]["fits"] == 3 * 11
     assert told["published"] == ["zeng2021"]
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_a_head_is_whole_sentences_without_its_commands(path: Path) -> None:
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()))
+    parts = itertools.groupby(head, key=lambda line: line.startswith("#   "))
+    assert all([*lines][-1].endswith(".") for is_command, lines in parts if not is_command)
+    assert "benchkit" not in told(path).about
 
 
 def test_a_suite_goes_by_name_and_a_file_of_that_name_comes_first(
@@ -70,19 +85,24 @@ def test_a_suite_that_is_no_toml_is_one_sentence(
     assert "other.toml cannot be read" in ran.err
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ('attacks = "badnets,blend:alpha=0.3"\ndefenses = ["strip"]\nseeds = 3', "2 attacks x 2 defenses x 1 dataset"),
-        ('attacks = ["all"]\ndefenses = "strip"', "all attacks x 2 defenses"),
-    ],
-)
-def test_the_size_counts_what_is_named(
-    benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: str
+def test_the_size_is_that_of_the_plan(benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(tmp_path, monkeypatch, 'attacks = "badnets,blend:alpha=0.3"\ndefenses = ["strip"]\nseeds = 3')
+    (found,) = [one for one in json.loads(benchkit_cli("suites", "--json").out)["suites"] if one["name"] == "other"]
+    assert found["product"] == "2 attacks x 2 defenses x 1 dataset x 1 model x 3 seeds"
+    assert (found["cells"], found["models"], found["data"]) == (12, 9, ["scenes"])
+    line = benchkit_cli("plan", "other", "--results", tmp_path / "results").out.splitlines()[0]
+    assert line.startswith(f"{found['product']} = 12 cells, 0 done; 9 victims")
+
+
+def test_a_suite_that_cannot_be_planned_is_listed_with_the_reason(
+    benchkit_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring(tmp_path, monkeypatch, text)
-    (told,) = [one for one in json.loads(benchkit_cli("suites", "--json").out)["suites"] if one["name"] == "other"]
-    assert told["size"].startswith(size)
+    bring(tmp_path, monkeypatch, '# One of mine.\nattacks = "badnest"\n')
+    ran = benchkit_cli("suites")
+    assert ran.code == 0
+    words = " ".join(ran.out.split())
+    assert "One of mine. It cannot be planned: there is no attack called 'badnest'" in words
+    assert "smoke" in words
 
 
 def bring(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:

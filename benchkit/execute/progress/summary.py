@@ -17,6 +17,16 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
     cached = sum(1 for step in victims if made.done(step, store))
     todo = sum(1 for step in victims if step.key in missing)
     cells_done = sum(1 for key in made.cells if key not in missing)
+    shard = f", shard {part}" if part else ""
+    return (
+        f"{product(spec)}{shard} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
+        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
+        f"{_others(made, missing)}{_count(len(missing), 'step')} to run"
+    )
+
+
+def product(spec: Spec) -> str:
+    """Return the axes of the matrix with their lengths, such as ``2 attacks x 1 defense x ...``."""
     axes = [
         _count(len(spec.attacks), "attack"),
         _count(len(spec.defenses), "defense"),
@@ -25,12 +35,7 @@ def summary(made: Plan, store: Store, spec: Spec, part: str = "") -> str:
         _count(len(spec.seeds), "seed"),
         *([_count(len(spec.poison_rates), "poison rate")] if len(spec.poison_rates) > 1 else []),
     ]
-    shard = f", shard {part}" if part else ""
-    return (
-        f"{' x '.join(axes)}{shard} = {_count(len(made.cells), 'cell')}, {cells_done} done; "
-        f"{_count(len(victims), 'victim')}: {cached} cached, {todo} to train; "
-        f"{_others(made, missing)}{_count(len(missing), 'step')} to run"
-    )
+    return " x ".join(axes)
 
 
 def _others(made: Plan, missing: Collection[str]) -> str:
@@ -48,13 +53,8 @@ def _others(made: Plan, missing: Collection[str]) -> str:
 
 
 def _trained(steps: list[Step], whom: str, missing: Collection[str]) -> str:
-    todo = sum(_models(step) for step in steps if step.key in missing)
-    return f"{_count(sum(map(_models, steps)), 'model')} for {whom}, {todo} to train; " if steps else ""
-
-
-def _models(step: Step) -> int:
-    first, end = step.job.numbers
-    return end - first or 1
+    todo = sum(step.models for step in steps if step.key in missing)
+    return f"{_count(sum(step.models for step in steps), 'model')} for {whom}, {todo} to train; " if steps else ""
 
 
 def _count(number: int, noun: str) -> str:
