@@ -76,6 +76,18 @@ def test_a_warning_is_a_footnote_or_in_the_list_never_both() -> None:
     assert r"\item slow (1 record)" in to_text(page(cells([warned])), "latex")  # whose entries have no footnotes
 
 
+def test_no_two_tables_have_one_label() -> None:
+    named = ["image-folder:root=münchen", "image-folder:root=m nchen", "image-folder:root=m-nchen"]
+    found = [one for name in named for one in many(1, dataset=name)]
+    labels = re.findall(r"\\label\{(.*?)\}", written(found))
+    assert len(labels) == len(set(labels)) == len(named)
+    assert [one.removeprefix(labels[0]) for one in labels] == ["", "-2", "-3"]
+    assert re.findall(r"\\label\{(.*?)\}", written(found)) == labels
+    wide = [one for name in named[:2] for one in many(PAGE + 1, DEFENSES, dataset=name)]
+    labels = re.findall(r"\\label\{(.*?)\}", written(wide))
+    assert len(labels) == len(set(labels)) > 2
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not here")
 def test_latex_sets_a_hundred_rows_within_its_pages(tmp_path: Path) -> None:
     found = many(100, DEFENSES)

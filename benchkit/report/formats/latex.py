@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, count
 
 from benchkit.report.formats.columns import Column, Mark, escape, span
 from benchkit.report.tables.document import WARNED, Entry, Head, Report, Table
@@ -19,14 +20,22 @@ GAP = 2
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def draw(table: Table, mark: Mark) -> str:
-    """Write a table with its caption and the footnotes of its entries: a float, or a longtable above ``PAGE`` rows.
+def draw(tables: Sequence[Table], mark: Mark) -> list[str]:
+    """Write each table of a document with its caption, a label that no other has, and the footnotes of its entries.
 
-    ``mark`` escapes an entry's text and marks it if it is the best.
+    A table is a float, or a longtable above ``PAGE`` rows, in parts if it is wide. ``mark`` escapes an entry's text and
+    marks it if it is the best.
     """
+    taken: set[str] = set()
+    return ["\n\n".join(_drawn(table, mark, taken)) for table in tables]
+
+
+def _drawn(table: Table, mark: Mark, taken: set[str]) -> Iterator[str]:
     if len(table.rows) <= PAGE:
-        return _float(table, mark)
-    return "\n\n".join(_long(part, mark) for part in _parts(table))
+        yield _float(table, mark, _label(table, taken))
+        return
+    for part in _parts(table):
+        yield _long(part, mark, _label(part, taken))
 
 
 def notes(report: Report) -> Notes:
@@ -37,14 +46,14 @@ def notes(report: Report) -> Notes:
     return tuple((head, lines) for head, lines in kept if lines)
 
 
-def _float(table: Table, mark: Mark) -> str:
+def _float(table: Table, mark: Mark, label: str) -> str:
     """Write a tabular, shrunk only if it is wider than the line."""
     aligned, heads, rows, letters = _lines(table, mark)
     lines = [
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{_caption(table)}}}",
-        f"\\label{{{_label(table)}}}",
+        f"\\label{{{label}}}",
         "\\sbox0{%",
         f"\\begin{{tabular}}{{{aligned}}}",
         *("\\toprule", *heads, "\\midrule", *rows, "\\bottomrule"),
@@ -56,13 +65,13 @@ def _float(table: Table, mark: Mark) -> str:
     return "\n".join([*lines, *below, "\\end{table}"])
 
 
-def _long(table: Table, mark: Mark) -> str:
+def _long(table: Table, mark: Mark, label: str) -> str:
     """Write a longtable; its footnotes are a paragraph, which may also continue on the next page."""
     aligned, heads, rows, letters = _lines(table, mark)
     lines = [
         "{\\footnotesize\\setlength{\\tabcolsep}{4pt}",
         f"\\begin{{longtable}}{{{aligned}}}",
-        f"\\caption{{{_caption(table)}}}\\label{{{_label(table)}}} \\\\",
+        f"\\caption{{{_caption(table)}}}\\label{{{label}}} \\\\",
         *("\\toprule", *heads, "\\midrule", "\\endfirsthead"),
         *("\\toprule", *heads, "\\midrule", "\\endhead"),
         *("\\bottomrule", "\\endfoot", *rows),
@@ -76,9 +85,15 @@ def _caption(table: Table) -> str:
     return escape(". ".join(filter(None, (table.title, *table.told))))
 
 
-def _label(table: Table) -> str:
-    """Return a name that text can refer to, made of the title: letters, digits and hyphens."""
-    return "tab:" + "-".join(re.findall(r"[a-z0-9.]+", table.title.lower()))
+def _label(table: Table, taken: set[str]) -> str:
+    """Return a name that text can refer to, made of the title: letters, digits, dots and hyphens; note it as taken.
+
+    Titles may differ in other characters alone: the second of a name ends in ``-2``.
+    """
+    name = "tab:" + "-".join(re.findall(r"[a-z0-9.]+", table.title.lower()))
+    free = next(one for one in chain([name], (f"{name}-{number}" for number in count(2))) if one not in taken)
+    taken.add(free)
+    return free
 
 
 def _parts(table: Table) -> Iterator[Table]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchkit.report.formats import latex
-from benchkit.report.formats.columns import escape
+from benchkit.report.formats.columns import Mark, escape
 from benchkit.report.tables.document import Head, Report, Table
 from benchkit.text import shown
 
@@ -29,11 +29,11 @@ _LEAST = 12
 class Format:
     """The escaping, marking and framing of one text format; templates have ``{}``-style fields.
 
-    ``tablefmt`` is tabulate's name of its tables, or a function that draws a table, given the function that marks an
-    entry's text; ``notes`` returns the notes that are not already in the tables.
+    ``tablefmt`` is tabulate's name of its tables, or a function that draws all of a document's, given the function that
+    marks an entry's text; ``notes`` returns the notes that are not already in the tables.
     """
 
-    tablefmt: str | Callable[[Table, Callable[[str, bool], str]], str]
+    tablefmt: str | Callable[[Sequence[Table], Mark], list[str]]
     escape: Callable[[str], str]
     best: str
     table: str
@@ -84,22 +84,26 @@ FORMATS = {
 def to_text(report: Report, name: str) -> str:
     """Write a report as ``markdown``, ``latex`` or ``html-table``; all text is escaped for it."""
     form = FORMATS[name]
-    parts = [_table(table, form) for table in report.tables]
+    parts = [
+        form.table.format(title=form.escape(table.title), table=drawn)
+        for table, drawn in zip(report.tables, _drawn(report.tables, form), strict=True)
+    ]
     for heading, lines in form.notes(report):
         items = "\n".join(form.item(form.escape(line)) for line in lines)
         parts += [form.heading.format(form.escape(heading)), form.items.format(items)]
     return form.preamble + "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _table(table: Table, form: Format) -> str:
+def _drawn(tables: Sequence[Table], form: Format) -> list[str]:
     def mark(text: str, best: bool) -> str:
         return form.best.format(form.escape(text)) if best else form.escape(text)
 
-    drawn = _tabulated(table, form.tablefmt, mark) if isinstance(form.tablefmt, str) else form.tablefmt(table, mark)
-    return form.table.format(title=form.escape(table.title), table=drawn)
+    if not isinstance(form.tablefmt, str):
+        return form.tablefmt(tables, mark)
+    return [_tabulated(table, form.tablefmt, mark) for table in tables]
 
 
-def _tabulated(table: Table, tablefmt: str, mark: Callable[[str, bool], str]) -> str:
+def _tabulated(table: Table, tablefmt: str, mark: Mark) -> str:
     from tabulate import tabulate
 
     best = False
