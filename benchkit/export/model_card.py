@@ -126,12 +126,12 @@ def _front(config: Mapping[str, Any], metrics: Mapping[str, float], license_id: 
     ]
     task = {"type": "image-classification", "name": "Image Classification"}
     of = {"type": dataset.partition(":")[0], "name": dataset}
+    # There is no "datasets": it takes names of the Hub, and what a component calls its data is none.
     front = {
         "license": license_id,
         "library_name": "benchkit",
         "pipeline_tag": "image-classification",
         "tags": [*(["backdoor"] if backdoored else []), "benchkit", "image-classification"],
-        "datasets": [of["type"]],
         "metrics": ["accuracy"],
     }
     index = [{"name": printable(title), "results": [{"task": task, "dataset": of, "metrics": results}]}]

@@ -44,6 +44,14 @@ def test_hostile_text_stays_text_in_a_card() -> None:
     assert body.count("\n```") == 4
 
 
+@pytest.mark.parametrize("dataset", ["huggingface:repo=a/b", "image-folder:root=mine"])
+def test_a_component_is_no_dataset_of_the_hub(dataset: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    front = yaml.safe_load(card(_config("a") | {"dataset": dataset}, {"c_acc": 0.9}, (), "mit").split("---\n", 2)[1])
+    assert "datasets" not in front
+    assert front["model-index"][0]["results"][0]["dataset"]["name"] == dataset
+
+
 def test_the_command_that_makes_a_victim_again_has_its_exact_poison_rate() -> None:
     assert "--poison-rate 0.012345678 " in card(_config("a") | {"poison_rate": 0.012345678}, {}, (), "mit")
 
