@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchkit.spec.installed import GROUP, PluginInfo
 
 if TYPE_CHECKING:
+    from benchkit.models.networks import Build
     from benchkit.spec.registry import Registry
 
 KINDS = ("attacks", "defenses", "datasets", "models", "recipes")
@@ -69,8 +70,18 @@ def networks() -> Iterator[Listed]:
 
     harness = PluginInfo("models", "benchkit.models.networks", GROUP)
     for name, build in sorted(NETS.items()):
-        told = (build.__doc__, typing.get_type_hints(build)["return"].__doc__)
-        yield Listed("model", name, "", "\n\n".join(plain(one or "") for one in told), "", harness, build)
+        described, paper = documented(build)
+        yield Listed("model", name, "", plain(described), paper, harness, build)
+
+
+def documented(build: Build) -> tuple[str, str]:
+    """Return the docstring of a network, with its markup, and the paper that a last paragraph ``Paper: ...`` names.
+
+    The docstring is that of the function that builds it, then that of its class.
+    """
+    told = (build.__doc__, typing.get_type_hints(build)["return"].__doc__)
+    text, _, paper = "\n\n".join(inspect.cleandoc(one or "") for one in told).partition("\n\nPaper: ")
+    return text, " ".join(paper.split())
 
 
 def recipes() -> Iterator[Listed]:

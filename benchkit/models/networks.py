@@ -1,4 +1,8 @@
-"""The small-image networks: ``preactresnet18``, ``narrownet`` (slimmer and wider), ``mntd_cnn``."""
+"""The small-image networks: ``preactresnet18``, ``narrownet`` (slimmer and wider), ``mntd_cnn``.
+
+The last paragraph of a class's docstring names its paper. Keys are blind to docstrings: an attribute would make every
+stored result one of other code.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,10 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """The field's CIFAR network: 3x3 stem, four stages of two pre-activation blocks; 11.2 M parameters."""
+    """The field's CIFAR network: 3x3 stem, four stages of two pre-activation blocks; 11.2 M parameters.
+
+    Paper: He et al., ECCV 2016, Identity Mappings in Deep Residual Networks
+    """
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -69,12 +76,14 @@ class Halve(nn.Module):
 
 
 class NarrowNet(nn.Module):
-    """A CIFAR network for one CPU core: the airbench net (Jordan, 2024, arXiv:2404.00498), narrowed.
+    """A CIFAR network for one CPU core: the airbench net (Jordan, 2024), narrowed.
 
     A whitening 2x2 convolution (set by :meth:`init_from`), three groups of two 3x3 convolutions, global max-pooling, a
     linear head. 275 k parameters; 1.1 M with twice the widths, 2.0 M with the published ones.
     Without ``tilted`` the bias of the whitening convolution stays zero. Then a training step computes no gradient for
     the input of the first group, whose maps are the largest: a fifth of its arithmetic.
+
+    Paper: Jordan, arXiv 2024 (2404.00498), 94% on CIFAR-10 in 3.29 Seconds on a Single GPU
     """
 
     def __init__(
@@ -125,11 +134,13 @@ class NarrowNet(nn.Module):
 
 
 class MntdCnn(nn.Module):
-    """The CNNs of Xu et al. (IEEE S&P 2021, Meta Neural Analysis), without normalisation layers.
+    """The CNNs of Xu et al. (IEEE S&P 2021), without normalisation layers.
 
     Four 3x3 convolutions of 32, 32, 64 and 64 filters and two layers of 256, dropout 0.5 before the head (their
     CIFAR-10 network; 1.2 M parameters at 3 x 32 x 32). One-channel images get their MNIST network: two 5x5
     convolutions of 16 and 32 filters, unpadded from 16 pixels on, and a layer of 512.
+
+    Paper: Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis
     """
 
     def __init__(self, classes: int, channels: int, size: tuple[int, int]) -> None:

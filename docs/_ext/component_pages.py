@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from benchkit.cli._listed import documented
 from benchkit.cli.show import assumptions
 from benchkit.components.wrapper import AttackWrapper
 from benchkit.contracts.attack import Attack
@@ -25,8 +25,13 @@ from benchkit.training.recipes import RECIPES
 
 CODE = re.compile(r"(?::\w+:)?(`+)(.+?)\1", re.DOTALL)
 EMPHASIS = re.compile(r"\\\*(\w+)\\\*")
-TITLED = re.compile(r"(.*?\b\d{4}\b[^,]*, )(.+)")
+DATED = re.compile(r"\b(?:19|20)\d\d\b")
+TITLED = re.compile(rf"(.*?{DATED.pattern}[^,]*, )(.+)")
 """The authors, venue and year of a paper, and its title."""
+UNTITLED = re.compile(r"([a-z ]*)(.*)")
+"""Words before the authors, and the rest."""
+ARXIV = re.compile(r"\b(\d{4}\.\d{5})\b")
+REMARK = re.compile(r"\s*\([^)]*\)")
 SPECIAL = re.compile(r"([\\*_\[\]<>|{}$#~^])")
 EMBEDDED = ((3, 32, 32), 10)
 """Shape and classes of the embedded images, on which commands to try run without a download."""
@@ -166,8 +171,7 @@ def _assumed(cls: type[Any]) -> Iterator[str]:
 
 
 def _component(kind: str, cls: type[Any]) -> Page:
-    known = [f"**Paper**: {_linked(cls.paper)}."] if cls.paper else []
-    known += _assumed(cls)
+    known = [*_source(cls.paper), *_assumed(cls)]
     known += [f"**Class**: `{cls.__module__}.{cls.__qualname__}`."]
     head = [f"# {cls.name}", prose(cls.__doc__ or ""), "\n".join(f"- {item}" for item in known)]
     body = ["## Parameters", parameters(cls)]
@@ -176,20 +180,33 @@ def _component(kind: str, cls: type[Any]) -> Page:
     return Page(kind, cls.name, cell(first), _label(cls), "\n\n".join(head), "\n\n".join(body))
 
 
+def _source(paper: str) -> Iterator[str]:
+    """Yield the item of a list that says where something is from, if that is known; papers are links, prose is not."""
+    if paper:
+        kind = "Paper" if DATED.search(paper) else "From"
+        yield f"**{kind}**: {'; '.join(map(_linked, paper.split('; ')))}."
+
+
 def _linked(paper: str) -> str:
-    """Return a paper whose title leads to where it can be found."""
-    who, title = found.groups() if (found := TITLED.match(paper)) else ("", paper)
-    return f"{_plain(who)}[{_plain(title)}](https://scholar.google.com/scholar?q={quote(title)})"
+    """Return a paper whose title, if it is there, leads to where it can be found; what has no year is none."""
+    if not DATED.search(paper):
+        return _plain(paper)
+    found = TITLED.match(paper) or UNTITLED.match(paper)
+    assert found is not None  # the latter matches any line
+    who, title = found.groups()
+    number, sought = ARXIV.search(paper), quote(REMARK.sub("", title))
+    where = f"https://arxiv.org/abs/{number[1]}" if number else f"https://scholar.google.com/scholar?q={sought}"
+    return f"{_plain(who)}[{_plain(title)}]({where})"
 
 
 def _network(name: str, builder: Build) -> Page:
     net = builder(10, (3, 32, 32))
     weights = sum(weight.numel() for weight in net.parameters())
-    described = "\n\n".join([builder.__doc__ or "", typing.get_type_hints(builder)["return"].__doc__ or ""])
+    described, paper = documented(builder)
     size = f"{weights:,} parameters for ten classes of 32 x 32 RGB images"
     command = f"benchkit run --attacks badnets --model {name}"
-    head = f"# {name}\n\n{prose(described)}\n\n- **Size**: {size}.\n- **Class**: `{type(net).__module__}."
-    head += f"{type(net).__qualname__}`."
+    known = [*_source(paper), f"**Size**: {size}.", f"**Class**: `{type(net).__module__}.{type(net).__qualname__}`."]
+    head = "\n\n".join([f"# {name}", prose(described), "\n".join(f"- {item}" for item in known)])
     body = f"## Try it\n\n```sh\n{command}\n```"
     first = inspect.cleandoc(described).split("\n\n")[0]
     return Page("models", name, cell(first), f"{weights:,} parameters", head, body)

@@ -64,6 +64,19 @@ def test_plugins_are_listed_by_kind_with_a_line_and_the_paper(
     assert f"[{TOY}]" in said, "what is not ours says whose it is"
 
 
+def test_networks_name_their_papers(benchkit_cli: Cli) -> None:
+    found = json.loads(benchkit_cli("plugins", "--kind", "models", "--json").out)["components"]
+    papers = {row["name"]: row["paper"] for row in found}
+    assert all(papers.values())
+    (row,) = json.loads(benchkit_cli("show", "mntd_cnn", "--json").out)
+    assert (
+        row["paper"]
+        == papers["mntd_cnn"]
+        == "Xu et al., IEEE S&P 2021, Detecting AI Trojans Using Meta Neural Analysis"
+    )
+    assert row["description"].endswith("a layer of 512.")
+
+
 def test_plugins_of_one_kind_or_with_one_attacker(benchkit_cli: Cli) -> None:
     def named(*options: str) -> set[str]:
         return {row["name"] for row in json.loads(benchkit_cli("plugins", "--json", *options).out)["components"]}
