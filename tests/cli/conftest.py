@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,3 +93,46 @@ def our_weights() -> dict[str, Any]:
 def plain_weights() -> dict[str, Any]:
     """The state dict of the same network, without its normalisation."""
     return {name: value.contiguous() for name, value in network().state_dict().items()}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start Chromium; the test is skipped without it, or without playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Write the page of ``page_records``, and return where it is."""
+    from page_records import made
+
+    from benchkit.report.formats.html import to_html
+
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(to_html(made()), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Open the page at each size. A message in the console, or a request for anything else, fails the test."""
+    width, height = request.param
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    seen: list[str] = []
+    page.on("console", lambda message: seen.append(message.text))
+    page.on("pageerror", lambda error: seen.append(str(error)))
+    page.on("request", lambda one: seen.append(one.url) if one.url.startswith("http") else None)
+    page.goto(address)
+    yield page
+    assert seen == []
+    assert page.evaluate("window.hit") is None
+    assert page.evaluate("document.querySelectorAll('img[src=x], b b').length") == 0
+    context.close()

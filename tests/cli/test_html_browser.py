@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import math
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,6 @@ import pytest
 from page_records import EVIL, PAPER, made
 
 from benchkit.report.formats.export import to_csv, to_json
-from benchkit.report.formats.html import to_html
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 OPEN = [
     "4",
@@ -27,39 +20,6 @@ OPEN = [
     '</script><img src=x onerror="window.hit=1"><b>bold</b>, badnets:size=5, blend and wanet',
 ]
 WHOLE = "clean images, their labels, weights"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(to_html(made()), encoding="utf-8")
-    return path.as_uri()
-
-
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
-def page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page at each size. A message in the console, or a request for anything but the page, fails the test."""
-    width, height = request.param
-    context = browser.new_context(viewport={"width": width, "height": height})
-    page = context.new_page()
-    seen: list[str] = []
-    page.on("console", lambda message: seen.append(message.text))
-    page.on("pageerror", lambda error: seen.append(str(error)))
-    page.on("request", lambda one: seen.append(one.url) if one.url.startswith("http") else None)
-    page.goto(address)
-    yield page
-    assert seen == []
-    assert page.evaluate("window.hit") is None
-    assert page.evaluate("document.querySelectorAll('img[src=x], b b').length") == 0
-    context.close()
 
 
 def text_at(page: Any, attack: str, defense: str) -> Any:
