@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 
 def halves(clean: benchkit.Split) -> tuple[benchkit.Split, benchkit.Split]:
-    """Return every second image of each class, and the others."""
-    order = clean.labels.argsort(stable=True)
+    """Return half of the images of each class, drawn at random, the same for the same images; and the others.
+
+    Every second image would not do: where neighbours are pictures of one thing, each half has its twins in the other.
+    """
+    order = _order(clean)
+    order = order[clean.labels[order].argsort(stable=True)]
     return clean[order[::2]], clean[order[1::2]]
 
 
@@ -23,7 +27,12 @@ def drawn_halves(clean: benchkit.Split) -> tuple[benchkit.Split, benchkit.Split]
     same places each time: the images of all seeds are in the order of their classes, so that a half which lacks images
     of one kind lacks them in every seed, and no mean over seeds shows it.
     """
-    seed = int(clean.images.sum(dtype=torch.int64))
-    order = torch.randperm(len(clean), generator=torch.Generator().manual_seed(seed))
-    middle = len(clean) // 2
+    order, middle = _order(clean), len(clean) // 2
     return clean[order[:middle].sort().values], clean[order[middle:].sort().values]
+
+
+def _order(clean: benchkit.Split) -> torch.Tensor:
+    """Return an order of images that follows from them alone, int64 (N,) on their device."""
+    seed = int(clean.images.sum(dtype=torch.int64))
+    drawn = torch.randperm(len(clean), generator=torch.Generator().manual_seed(seed))
+    return drawn.to(clean.images.device)

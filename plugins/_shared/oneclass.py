@@ -32,3 +32,13 @@ def outside(places: Tensor, found: benchkit.Tensors) -> Tensor:
     """Return minus the decision value of rows (N, d): above 0 outside of what the machine encloses, float32 (N,)."""
     near = (-found["gamma"] * torch.cdist(places, found["vectors"]).square()).exp()
     return -(near @ found["duals"] + found["offset"])
+
+
+def distance(places: Tensor, found: benchkit.Tensors) -> Tensor:
+    """Return how far outside rows (N, d) are, in the same order as :func:`outside`, float32 (N,).
+
+    It is minus the logarithm of the kernels' sum: far outside, where that sum is no float32 number any more and all
+    decision values are one, it still grows.
+    """
+    near = -found["gamma"] * torch.cdist(places, found["vectors"]).square()
+    return -(near + found["duals"].log()).logsumexp(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from benchkit_plugins._shared.halves import halves
-from benchkit_plugins._shared.oneclass import machine, outside
+from benchkit_plugins._shared.oneclass import distance, machine, outside
 from benchkit_plugins._shared.softmax import fitted, too_many
 from torch import nn
 
@@ -32,9 +32,9 @@ class Nic(benchkit.InputDetector):
     one-class machine learns the probabilities that the derived models of two layers in a row give together. A last
     machine learns from the decision values of all of these, and its own decides.
 
-    Layers are the convolutions, the linear layers, and what the last of these is given; the model's own probabilities
-    stand for a derived model of the last. Activations of a convolution are its means over four quarters of the image,
-    then principal components (paper: of all, 5,000 of them). The released code gives its machines widths by hand, and
+    Activations are what convolutions and linear layers are given, all but the first, which is given the image; the
+    model's own probabilities stand for a derived model of the last. Of maps they are the means of four quarters, then
+    principal components (paper: of all values, 5,000 of them). The released code gives its machines widths by hand, and
     never trains its derived models. One half of the clean images is learned from, the other sets the threshold: in so
     many dimensions a machine leaves far more new images outside than its ``nu`` says. The joint machine learns from
     images that the others have learned, too, so that most new images are outside of it: its zero is no boundary.
@@ -81,7 +81,7 @@ class Nic(benchkit.InputDetector):
         """Return how far outside of what clean images do each is, float32 (N,)."""
         found = {name: one.to(scene.device) for name, one in scene.fitted.items()}
         values = self._values(*self._told(images, found, scene), found)
-        return outside((values - found["middle"]) / found["spread"], _part(found, "joint"))
+        return distance((values - found["middle"]) / found["spread"], _part(found, "joint"))
 
     def _told(
         self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene
@@ -103,26 +103,26 @@ class Nic(benchkit.InputDetector):
 
 @torch.no_grad()
 def activations(model: benchkit.Classifier, images: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return what layers give for images uint8 (N, C, H, W), and the model's probabilities, float32 (N, K).
+    """Return what layers are given of images uint8 (N, C, H, W), and the model's probabilities, float32 (N, K).
 
-    Returns of each layer float32 (N, F), of a convolution the means of quarters, in the order in which they run; the
-    last is what the last linear layer is given.
+    Returns of each layer but the first float32 (N, F), of maps the means of quarters, in the order in which they run.
     """
     seen: dict[nn.Module, list[Tensor]] = {}
 
-    def keep(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        shown = (given[0] if layer is model.head else output).float()
+    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        shown = given[0].float()
         seen.setdefault(layer, []).append((F.adaptive_avg_pool2d(shown, 2) if shown.ndim == 4 else shown).flatten(1))
 
     layers = [one for one in model.net.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    handles = [layer.register_forward_hook(keep) for layer in layers]
+    handles = [layer.register_forward_pre_hook(keep) for layer in layers]
     try:
         said = [model(part.to(model.device)).float().softmax(1) for part in images.split(BATCH)]
     finally:
         for handle in handles:
             handle.remove()
     # One that took no part, or ran several times, is none of the network's layers.
-    return [torch.cat(parts) for parts in seen.values() if sum(map(len, parts)) == len(images)], torch.cat(said)
+    found = [torch.cat(parts) for parts in seen.values() if sum(map(len, parts)) == len(images)]
+    return found[1:] or found, torch.cat(said)
 
 
 def _components(rows: Tensor, most: int) -> dict[str, Tensor]:

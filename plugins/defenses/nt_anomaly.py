@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from benchkit_plugins._shared.halves import drawn_halves
-from benchkit_plugins._shared.oneclass import machine, outside
+from benchkit_plugins._shared.oneclass import distance, machine
 
 import benchkit
 
@@ -59,7 +59,7 @@ class NtAnomaly(benchkit.InputDetector):
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how unlike clean images each is, float32 (N,)."""
         found = {name: value.to(images.device) for name, value in scene.prepared.items()}
-        judge = outside if self.rule == "svm" else _distance
+        judge = distance if self.rule == "svm" else _distance
         return torch.cat([judge(_placed(_flat(some), found), found) for some in images.split(CHUNK)]).float()
 
 

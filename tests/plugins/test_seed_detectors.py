@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchkit_plugins._shared.oneclass import machine, outside
+from benchkit_plugins._shared.oneclass import distance, machine, outside
 from benchkit_plugins.defenses.nt_anomaly import NtAnomaly
 from benchkit_plugins.defenses.sentinet import SentiNet
 from sklearn.svm import OneClassSVM
@@ -54,6 +54,15 @@ def test_the_stored_machine_decides_as_the_library_does() -> None:
     library = OneClassSVM(nu=0.1, gamma="scale").fit(places.double().numpy())
     expected = -torch.from_numpy(library.decision_function(fresh.double()))
     torch.testing.assert_close(outside(fresh, machine(places, 0.1)).double(), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_distances_are_in_the_order_of_decisions_and_grow_where_those_are_all_one() -> None:
+    places, fresh = (torch.randn(count, 7, generator=torch.Generator().manual_seed(count)) for count in (200, 50))
+    found = machine(places, 0.1)
+    assert torch.equal(distance(fresh, found).argsort(), outside(fresh, found).argsort())
+    far = torch.linspace(60, 90, 7)[:, None] * torch.ones(7)
+    assert len(outside(far, found).unique()) == 1
+    assert bool((distance(far, found).diff() > 0).all())
 
 
 WORLD = worlds.bn_plant(3, 2)
