@@ -212,3 +212,21 @@ def test_a_row_that_was_poisoned_less_than_asked_says_so() -> None:
     chosen = [cell for cell in cells(found(0.9, 0.5)) if cell.axis("attack") == "badnets"]
     assert "50.0 % of the training set was poisoned" in to_text(page(chosen), "markdown")
     assert [cell["short"] for cell in page_data(chosen)["cells"]] == ["poisoned 50.0 %"] * 2
+
+
+@pytest.mark.parametrize(
+    ("access", "kind", "said"),
+    [
+        ("training", "training filter", True),
+        ("training", "robust training", True),
+        ("training", "model repair", False),
+        ("data", "training filter", False),
+    ],
+)
+def test_an_attacker_who_trains_is_no_part_of_what_a_defense_trains(access: str, kind: str, said: bool) -> None:
+    metrics = {"c_acc": 0.9, "asr": 0.9}
+    found = [
+        record("wanet", name, metrics=metrics, attack_info={"access": access}, defense_info={"kind": of})
+        for name, of in (("none", "baseline"), ("filter", kind))
+    ]
+    assert ("- wanet: its attacker trains the undefended victim" in drawn(found)) == said

@@ -22,7 +22,8 @@ from benchkit.report.meaning import good
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.findings import findings
 from benchkit.report.tables.matrix import Axes, best_of, groups_of, number
-from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, changed, faults, populations, warnings
+from benchkit.report.tables.notes import MARGIN, NEVER, SHARED, assumptions, faults, populations, warnings
+from benchkit.report.tables.particular import changed
 from benchkit.report.tables.ranks import rankings
 from benchkit.text import printable
 

@@ -14,7 +14,8 @@ from benchkit.report.published.operating import BDR, has_curve, published_fpr
 from benchkit.report.published.pairs import SPLIT, Comparison, Group, Pair
 from benchkit.report.summaries import Summary
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, MISSING, Entry, Head, Report, Table
-from benchkit.report.tables.notes import changed, faults, seeds_line, some, warnings
+from benchkit.report.tables.notes import faults, seeds_line, some, warnings
+from benchkit.report.tables.particular import changed
 
 SHOWN = "ours minus published, as shown: published numbers with the digits of their file, ours with at least as many"
 OTHERWISE = "*"

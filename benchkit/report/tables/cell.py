@@ -9,16 +9,8 @@ from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, seeds_of, suspects
 from benchkit.report.summaries import summarize
 from benchkit.report.tables.document import MEANING, Entry, Head, Report, Table
-from benchkit.report.tables.notes import (
-    Notes,
-    assumptions,
-    changed,
-    fault_signs,
-    faults,
-    populations,
-    seeds_line,
-    warnings,
-)
+from benchkit.report.tables.notes import Notes, assumptions, fault_signs, faults, populations, seeds_line, warnings
+from benchkit.report.tables.particular import changed
 from benchkit.text import printable
 
 

@@ -11,10 +11,10 @@ from benchkit.records.metrics import NEEDED, by_chance, metric
 from benchkit.records.record import Record, finite
 from benchkit.report.cells import Cell, known_in, titles, varying
 from benchkit.report.leading import LEAD, OF_THE_MODEL
-from benchkit.report.rows import Row
 from benchkit.report.tables import retuning
 from benchkit.report.tables.document import ABSENT, GLYPHS, MEANING, WARNED, Entry
-from benchkit.text import printable, source_classes_named
+from benchkit.report.tables.particular import changed
+from benchkit.text import printable
 
 Notes = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMED = 6
@@ -37,7 +37,6 @@ PROTOCOL = {
 """What a caption says of the protocol, and beside which metrics."""
 FEWER = "; (n=...) for fewer seeds"
 NO_IMAGES = "holds no clean images"
-OVER_SOURCES = "its numbers are over triggered test images of these, 'ASR, other classes' is over all others"
 _EVERY = ("target", "mapping")
 """Parameters of every attack that have no meaning for benign rows."""
 
@@ -95,25 +94,6 @@ def leading(by: list[str], cells: Iterable[Cell]) -> tuple[str, ...]:
         for name in by
     ]
     return (f"Bold: best against that attack, {', '.join(parts)}; {NEVER}", f"{SHARED}; {MARGIN}") if by else ()
-
-
-def changed(cells: Iterable[Cell]) -> list[str]:
-    """Return what is particular to the attack of each row: its trigger, its poisoned share if too low, its covers."""
-    return list(dict.fromkeys(f"{cell.axis('attack')}: {line}" for cell in cells for line in _changed(cell.row)))
-
-
-def _changed(row: Row) -> list[str]:
-    lines = [f"{source_classes_named(row.sources)}: {OVER_SOURCES}"] if row.sources else []
-    if row.test_strength != 1:
-        lines.append(f"its trigger is {row.test_strength:g} times as strong on test images as in training")
-    if row.poisoned is not None and row.asked is not None:
-        share = metric("poisoned").text(row.poisoned)
-        lines.append(f"{share} % of the training set was poisoned, not the requested {100 * row.asked:g} %")
-    if row.covered is not None:
-        less = "" if row.covers_asked is None else f", not the requested {100 * row.covers_asked:g} %"
-        share = metric("covered").text(row.covered)
-        lines.append(f"{share} % of the training set are covers{less}: changed images that keep their true label")
-    return lines
 
 
 def fault_signs(cells: Iterable[Cell]) -> set[str]:
