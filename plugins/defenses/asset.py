@@ -39,7 +39,8 @@ class Asset(benchkit.CleanImages, benchkit.TrainingFilter):
     the few clean images by heart, and its output is taken before the sigmoid, which hides how far out it is. The
     victim is in evaluation mode. Both losses are one step, whose batch statistics are not those of suspects alone. The
     threshold, in the release from a normal distribution fitted to the lower half of all scores, is a quantile over
-    clean images: half of them are opposed to the batches, and the other half, which no step has seen, sets it.
+    clean images: half of them are opposed to the batches, and the other half, which no step has seen, sets it. Rows
+    are outlying on the side of the batches alone, where the release counts both sides.
     """
 
     name = "asset"

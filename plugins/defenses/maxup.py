@@ -21,9 +21,9 @@ class MaxUp(benchkit.RobustTraining):
 
     Gong et al. 2021. The copies differ in the recipe's crops and mirror images, and beside these each has a hole of a
     quarter of its side (Cutout) or a box of another image (CutMix). The worst copies are found in a pass without
-    gradients over all, so a step costs about 1 + copies / 3 of a plain one. Borgnia et al. 2021 propose it against
-    poisons. With CutMix the worst copies are those of the most mixed labels, which need a far longer training than the
-    benchmark's recipe for a CPU.
+    gradients over all, so a step costs about 1 + copies / 3 of a plain one; the statistics of batch normalisation are
+    those of the worst, as the gradient is. Borgnia et al. 2021 propose it against poisons. With CutMix the worst copies
+    are those of the most mixed labels, which need a far longer training than the benchmark's recipe for a CPU.
     """
 
     name = "maxup"

@@ -15,6 +15,7 @@ from benchkit_plugins.defenses.dpa import DeepPartitionAggregation
 from benchkit_plugins.defenses.knn_cert.features import FEATURES, hog
 from benchkit_plugins.defenses.knn_cert.knn_cert import CertifiedNeighbours, Voters
 from number_line import CLASSES, GRID, LEVELS, changed, line, scene
+from scipy.stats import beta
 from skimage.feature import hog as published_hog
 from torch import Tensor
 
@@ -181,6 +182,8 @@ def test_bounds_hold_for_all_classes_together() -> None:
     lower, upper = Certificate(500, 5000, 0.001).bounds(64, 0, 64, 10)
     assert lower == pytest.approx(0.0001 ** (1 / 64))
     assert upper == pytest.approx(1 - lower)
+    lower, upper = Certificate(500, 5000, 0.001).bounds(40, 10, 64, 10)
+    assert upper == pytest.approx(beta.ppf(1 - 0.001 / 10, 11, 54))
     lower, upper = Certificate(500, 5000, 0.001).bounds(40, 24, 64, 2)
     assert lower < 40 / 64 < 1
     assert upper == pytest.approx(1 - lower)
