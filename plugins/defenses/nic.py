@@ -33,17 +33,19 @@ class Nic(benchkit.InputDetector):
     machine learns from the decision values of all of these, and its own decides.
 
     Activations are what convolutions and linear layers are given, all but the first, which is given the image; the
-    model's own probabilities stand for a derived model of the last. Of maps they are the means of four quarters, then
-    principal components (paper: of all values, 5,000 of them). The released code gives its machines widths by hand, and
-    never trains its derived models. One half of the clean images is learned from, the other sets the threshold: in so
-    many dimensions a machine leaves far more new images outside than its ``nu`` says. The joint machine learns from
-    images that the others have learned, too, so that most new images are outside of it: its zero is no boundary.
+    model's own probabilities stand for a derived model of the last. Of maps they are the means of ``cells`` by
+    ``cells`` parts, then principal components (paper: of all values, 5,000 of them). The released code gives its
+    machines widths by hand, and never trains its derived models. One half of the clean images is learned from, the
+    other sets the threshold: in so many dimensions a machine leaves far more new images outside than its ``nu`` says.
+    The joint machine learns from images that the others have learned, too, so that most new images are outside of it:
+    its zero is no boundary.
     """
 
     name = "nic"
     paper = "Ma et al., NDSS 2019, NIC: Detecting Adversarial Samples with Neural Network Invariant Checking"
     needs = frozenset({"model"})
 
+    cells: int = benchkit.param(4, "parts along each side of a map, whose means are seen (paper: all values)", ge=1)
     components: int = benchkit.param(32, "principal components of the activations of each layer", ge=1)
     nu: float = benchkit.param(0.1, "share of clean images that each machine may leave outside (released: 0.01, 0.1)",
                                gt=0, le=1)  # fmt: skip
@@ -59,7 +61,7 @@ class Nic(benchkit.InputDetector):
         known, _ = halves(scene.clean)
         labels = known.labels.to(scene.device)
         found: dict[str, Tensor] = {}
-        for number, rows in enumerate(activations(scene.model, known.images)[0]):
+        for number, rows in enumerate(activations(scene.model, known.images, self.cells)[0]):
             found |= _named(f"{number} place", _components(rows, self.components))
             own = _placed(rows, _part(found, f"{number} place"))
             found |= _named(f"{number} value", machine(own, self.nu))
@@ -87,7 +89,7 @@ class Nic(benchkit.InputDetector):
         self, images: Tensor, found: benchkit.Tensors, scene: benchkit.Scene
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return each layer's placed activations (N, d), and what derived models say (N, K), last the model itself."""
-        rows, own = activations(scene.model, images)
+        rows, own = activations(scene.model, images, self.cells)
         placed = [_placed(one, _part(found, f"{number} place")) for number, one in enumerate(rows)]
         derived = [found[f"{number} derived"].to(own.device) for number in range(len(rows))]
         said = [(_with_one(one) @ weights.T).softmax(1) for one, weights in zip(placed, derived, strict=True)]
@@ -102,16 +104,18 @@ class Nic(benchkit.InputDetector):
 
 
 @torch.no_grad()
-def activations(model: benchkit.Classifier, images: Tensor) -> tuple[list[Tensor], Tensor]:
+def activations(model: benchkit.Classifier, images: Tensor, cells: int) -> tuple[list[Tensor], Tensor]:
     """Return what layers are given of images uint8 (N, C, H, W), and the model's probabilities, float32 (N, K).
 
-    Returns of each layer but the first float32 (N, F), of maps the means of quarters, in the order in which they run.
+    Returns of each layer but the first float32 (N, F), of maps the means of parts, in the order in which they run.
     """
     seen: dict[nn.Module, list[Tensor]] = {}
 
     def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         shown = given[0].float()
-        seen.setdefault(layer, []).append((F.adaptive_avg_pool2d(shown, 2) if shown.ndim == 4 else shown).flatten(1))
+        if shown.ndim == 4:
+            shown = F.adaptive_avg_pool2d(shown, (min(cells, shown.shape[2]), min(cells, shown.shape[3])))
+        seen.setdefault(layer, []).append(shown.flatten(1))
 
     layers = [one for one in model.net.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
     handles = [layer.register_forward_pre_hook(keep) for layer in layers]

@@ -111,7 +111,7 @@ def test_the_generator_perturbs_and_learns_the_smallest_size() -> None:
 
 def test_watched_is_what_every_layer_but_the_first_is_given_after_what_activates_and_pools() -> None:
     images = BN.test.images[:7]
-    rows, said = activations(BN.model, images)
+    rows, said = activations(BN.model, images, 4)
     layers = [one for one in BN.model.net.modules() if isinstance(one, torch.nn.Conv2d | torch.nn.Linear)]
     assert len(rows) == len(layers) - 1
     assert all(len(one) == 7 for one in rows)
@@ -136,7 +136,7 @@ def test_layers_come_in_the_order_in_which_they_run() -> None:
 
     net = Backwards()
     model = benchkit.Classifier(net, torch.zeros(3), torch.ones(3)).eval()
-    rows, _ = activations(model, torch.zeros(5, 3, 4, 4, dtype=torch.uint8))
+    rows, _ = activations(model, torch.zeros(5, 3, 4, 4, dtype=torch.uint8), cells=2)
     assert [one.shape[1] for one in rows] == [3 * 4, 4]
 
 
