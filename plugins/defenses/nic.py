@@ -45,7 +45,7 @@ class Nic(benchkit.InputDetector):
     paper = "Ma et al., NDSS 2019, NIC: Detecting Adversarial Samples with Neural Network Invariant Checking"
     needs = frozenset({"model"})
 
-    cells: int = benchkit.param(4, "parts along each side of a map, whose means are seen (paper: all values)", ge=1)
+    cells: int = benchkit.param(2, "parts along each side of a map, whose means are seen (paper: all values)", ge=1)
     components: int = benchkit.param(32, "principal components of the activations of each layer", ge=1)
     nu: float = benchkit.param(0.1, "share of clean images that each machine may leave outside (released: 0.01, 0.1)",
                                gt=0, le=1)  # fmt: skip
