@@ -35,7 +35,8 @@ class Beatrix(benchkit.InputDetector):
 
     Half of the clean images give the bounds, by their true label, the others the threshold: images that bounds were
     made from deviate less than new ones. The scores of a class are divided by the mean of these others, so that one
-    threshold serves all classes (the paper has one for each); each of these by the mean of the rest.
+    threshold serves all classes (the paper has one for each); each of these by the mean of the rest. In a residual
+    network the last convolution is one branch, without what is added to it.
     """
 
     name = "beatrix"

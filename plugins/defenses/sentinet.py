@@ -31,7 +31,8 @@ class SentiNet(benchkit.InputDetector):
     One half of the clean images gives the parabola, the other the threshold. The paper moves the parabola upwards until
     all clean points are below it, and finds further regions by segmentation; both ports leave that out, as this does.
     It looks for triggers in one place. A faint one all over the image is found only where a region of it works alone:
-    nothing of ``add``, which is planted so that it needs all of it; ``blend`` on ``scenes`` has an AUROC of 99.9.
+    nothing of ``add``, which is planted so that it needs all of it; ``blend`` on ``scenes`` has an AUROC of 99.9. The
+    map is of the last convolution: in a residual network of one branch, without what is added to it.
     """
 
     name = "sentinet"

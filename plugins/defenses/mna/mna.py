@@ -140,7 +140,8 @@ class Mna(benchkit.CleanImages, benchkit.ModelDetector):
         """Train some meta-classifiers; return them, their ``centre``, and their averaged scores of ``held``.
 
         ``centre``, float32 (R,), is the mean of each one's scores over its training models, and is subtracted. It is
-        not the mean over ``held``: the cutoff needs the scores of models that influenced nothing.
+        not the mean over ``held``: the cutoff needs the scores of models that no weight was learned from. They do
+        choose the epoch, so that a cutoff is a little low where the two kinds are hard to tell apart.
         """
         learned, held = ([samples[number] for number in numbers] for numbers in (turn.learned, turn.held))
         meta = self._meta(fresh(self._queries(scene, turn.together), scene.classes, self.hidden))
