@@ -54,10 +54,10 @@ def images(path: Path, clean: str | None, size: str | None, top: int, sheet: Pat
     from benchkit.spec.registry import load
 
     require_outputs(out, sheet)
-    require_some(path)
     trusted = clean_images(clean, size, path, load(options["plugins"]))
     asked = planned({**options, "datasets": trusted.dataset})
     defense = require_input_detector(_only(asked))
+    require_some(path)
     found: Scan = _scanned(asked, path, defense, top, options)
     names = {"path": str(path), "defense": str(defense), "clean": str(asked.spec.datasets[0]), "seed": options["seed"]}
     for sentence in notes(found, names, trusted):
