@@ -25,7 +25,7 @@ DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
 FROM_FILES = {"replay"}
 """Attacks that need files; they are checked with some in test_replay.py, and here for their declarations."""
-QUICK: dict[str, dict[str, int]] = {
+QUICK: dict[str, dict[str, float]] = {
     "troj-sq": {"steps": 20},
     "troj-wm": {"steps": 20},
     "l2-inv": {"steps": 60},
@@ -34,6 +34,7 @@ QUICK: dict[str, dict[str, int]] = {
     "freq-detector": {"rounds": 1},
     "freq-filter": {"rounds": 1},
     "fine-tuning": {"epochs": 1},
+    "badexpert": {"unlearn_lr": 0.01},
     "mna": {"models": 8, "epochs": 2, "repeats": 2},
     "neural-cleanse": {"rounds": 5},
     "issba": {"images": 32, "epochs": 1},

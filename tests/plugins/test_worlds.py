@@ -83,7 +83,7 @@ TABLE: Mapping[str, Row] = {
         blind={"add": "what is planted adds to a logit, and changes no feature map that could co-activate"},
         rate=0.05,
     ),
-    "badexpert": Row(finds=BACKDOORS, rate=0.08),  # it asks for 0.05, by a threshold that 100 images set
+    "badexpert:unlearn_lr=0.01": Row(finds=BACKDOORS, rate=0.08),  # it asks for 0.05, by a threshold of 100 images
     "clp": Row(
         finds={"bn-plant"},
         quiet="bn-plant",  # the one network with normalisation: what pruning costs there
