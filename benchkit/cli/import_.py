@@ -99,12 +99,12 @@ def _with_weights(
 
 def _fitted(found: Foreign, data: Data, registry: Registry, content: object, model: str) -> Foreign:
     """Return a result with the weights that fit an architecture. Raises DataError."""
+    from benchkit.export.foreign import shape_of
     from benchkit.models.create import create
     from benchkit.scan.weights import classifier
 
-    channels, height, width = map(int, data.train.images.shape[1:])
     hook = registry.manager.hook.benchkit_model
-    net = create(model, len(data.classes), (channels, height, width), "cpu", hook)
+    net = create(model, len(data.classes), shape_of(data), "cpu", hook)
     fitted, _, notes = classifier(content, net, data.train.images, f"a {model} for {len(data.classes)} classes")
     for note in notes:
         warn(f"weights: {note}")

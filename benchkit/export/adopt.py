@@ -12,7 +12,7 @@ from torch import Tensor
 from benchkit.contracts.data import Data, Split
 from benchkit.errors import DataError
 from benchkit.export.attack_folder import Part, write
-from benchkit.export.foreign import UNKNOWN, Batch, Foreign
+from benchkit.export.foreign import UNKNOWN, Batch, Foreign, shape_of
 from benchkit.export.victims import fresh
 from benchkit.ops.attackfiles import ALL, CONTROL, COVER, ONE, POISON, ROLES, STAMPED, UNCHANGED, About
 
@@ -155,14 +155,13 @@ def _require_all_stamped(parts: Iterable[Part], test: Split, aim: Aim, classes: 
 
 
 def _about(found: Foreign, data: Data, dataset: str, aim: Aim, parts: Iterable[Part]) -> About:
-    channels, height, width = map(int, data.train.images.shape[1:])
     dirty = any(one.role == POISON and not one.labels.equal(one.true) for one in parts)
     return About(
         attack=f"from {found.tool}",
         dataset=dataset,
         model=found.model,
         classes=data.classes,
-        shape=(channels, height, width),
+        shape=shape_of(data),
         train=len(data.train),
         test=len(data.test),
         target=aim.target,

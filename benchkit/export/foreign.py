@@ -63,6 +63,12 @@ class Foreign:
     model: str = ""
 
 
+def shape_of(data: Data) -> Shape:
+    """Return (C, H, W) of the images of a dataset."""
+    channels, height, width = map(int, data.train.images.shape[1:])
+    return channels, height, width
+
+
 def bench(folder: Path, shape: Shape) -> list[Batch]:
     """Return BackdoorBench's images, ``TRUE/ROW.png``; which label the attacker wants, they do not tell."""
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchkit.contracts.data import Data
 from benchkit.errors import DataError
 from benchkit.export import torch_files
-from benchkit.export.foreign import BENCH_TEST, BENCH_TRAIN, Foreign, bench, tested, trained
+from benchkit.export.foreign import BENCH_TEST, BENCH_TRAIN, Foreign, bench, shape_of, tested, trained
 from benchkit.ops.attackfiles import ABOUT
 
 Reader = Callable[[Path, Data, bool], Foreign]
@@ -48,22 +48,17 @@ def _layout(folder: Path) -> Reader:
 
 
 def _bench(folder: Path, data: Data, pickled: bool) -> Foreign:
-    return torch_files.told(folder, bench(folder, _shape(data)), pickled)
+    return torch_files.told(folder, bench(folder, shape_of(data)), pickled)
 
 
 def _toolbox(folder: Path, data: Data, pickled: bool) -> Foreign:
-    train = torch_files.toolbox(folder, _shape(data), pickled)
-    return Foreign("backdoor-toolbox", (*train, *tested(folder, _shape(data))))
+    train = torch_files.toolbox(folder, shape_of(data), pickled)
+    return Foreign("backdoor-toolbox", (*train, *tested(folder, shape_of(data))))
 
 
 def _plain(folder: Path, data: Data, _pickled: bool) -> Foreign:
-    shape = _shape(data)
+    shape = shape_of(data)
     return Foreign("a folder of images", (*trained(folder, data, shape), *tested(folder, shape)))
-
-
-def _shape(data: Data) -> tuple[int, int, int]:
-    channels, height, width = map(int, data.train.images.shape[1:])
-    return channels, height, width
 
 
 LAYOUTS: tuple[tuple[Reader, tuple[tuple[str, ...], ...]], ...] = (
