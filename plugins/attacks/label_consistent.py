@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, cast, get_args
 
 import torch
@@ -19,6 +20,10 @@ SIGNS = ((1, -1, -1), (-1, 1, -1), (1, -1, 1))
 """White (1) and black (-1) pixels of the square in a left corner; right corners are its mirror image."""
 SIDE = len(SIGNS)
 WHITE = 255
+ROBUST = 8 / 255
+"""How far the images are moved that an adversarially trained model learns from, each value in [0, 1] (Madry et al.)."""
+PASSES = 1 / 3
+"""Length of its training, as a share of the recipe's: it begins with what a clean model knows."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,13 @@ class LabelConsistent(benchkit.Attack):
 
     Turner et al. 2019: projected gradient descent against an independent model makes hard to learn what the images
     show, and black and white squares of 3 x 3 pixels in the corners, as released, are easy. Test images get the trigger
-    alone. The paper's model is trained adversarially; this one is a clean model of the victim's architecture, whose
-    gradient's signs are others after each long step, so that steps must be short: in 20 steps of 2 grey levels the
-    change is white noise, which victims learn instead of the trigger; in the paper's 100 they learn the trigger. With
-    ``corners=all``, images that training mirrors keep the trigger in place, with ``br`` (the release's default) they do
-    not.
+    alone. With ``corners=all``, images that training mirrors keep the trigger in place, with ``br`` (the release's
+    default) they do not.
+
+    The paper's model is trained adversarially: ``adversary=5,norm=l2,eps=300``, at the cost of two more victims. **By
+    default it is a clean model** of the victim's architecture, and what fools that is a pattern which victims of
+    photographs learn instead of the trigger. Its gradient's signs are others after each long step, so that steps must
+    be short: in 20 of 2 grey levels the change is white noise, which victims learn, too.
 
     ``max_share`` limits the poisoned share of the class: a class that never appears without the trigger is a different
     experiment (the release's default is the whole class).
@@ -44,17 +51,47 @@ class LabelConsistent(benchkit.Attack):
     adds_only: ClassVar[bool] = True
 
     norm: str = benchkit.param(
-        "linf", "what eps limits: each value, or the length of the change", choices=get_args(Norm)
+        "linf",
+        "what eps limits: each value, or the length of the change",
+        choices=get_args(Norm),
+        used_by_prepare=False,
     )
     eps: int = benchkit.param(
-        16, "largest change, in grey levels of 255 (released: 8 to 32, with norm=l2 300 to 1200); 0: none", ge=0
+        16,
+        "largest change, in grey levels of 255 (released: 8 to 32, with norm=l2 300 to 1200); 0: none",
+        ge=0,
+        used_by_prepare=False,
     )
-    steps: int = benchkit.param(100, "steps of each image, each of 2.5 eps / steps (paper: 100)", ge=1)
-    amplitude: float = benchkit.param(1.0, "what the trigger adds to pixels, as a share of white", gt=0, le=1)
-    corners: str = benchkit.param("all", "all four corners, or only the bottom right", choices=("all", "br"))
+    steps: int = benchkit.param(
+        100, "steps of each image, each of 2.5 eps / steps (paper: 100)", ge=1, used_by_prepare=False
+    )
+    adversary: int = benchkit.param(
+        0,
+        "steps of the images that the crafting model is trained on (paper: trained adversarially); 0: a clean model",
+        ge=0,
+    )
+    amplitude: float = benchkit.param(
+        1.0, "what the trigger adds to pixels, as a share of white", gt=0, le=1, used_by_prepare=False
+    )
+    corners: str = benchkit.param(
+        "all", "all four corners, or only the bottom right", choices=("all", "br"), used_by_prepare=False
+    )
     max_share: float = benchkit.param(
-        0.5, "largest share of the target class that is poisoned, whatever the poison rate", gt=0, le=1
+        0.5,
+        "largest share of the target class that is poisoned, whatever the poison rate",
+        gt=0,
+        le=1,
+        used_by_prepare=False,
     )
+
+    def prepare(self, scene: benchkit.Scene) -> benchkit.Tensors:
+        """Return the weights of an adversarially trained model, if one is asked for."""
+        if not self.adversary:
+            return {}
+        adversary = _Adversary(self.adversary, scene.rng)
+        passes = PASSES * scene.epochs_for(len(scene.clean))
+        robust = scene.fit(scene.clean, start=scene.model, epochs=passes, optimizer="recipe", steering=adversary)
+        return robust.state()
 
     def stamp(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return the images with the trigger: uint8 (N, C, H, W) -> the same."""
@@ -65,7 +102,10 @@ class LabelConsistent(benchkit.Attack):
         """Move and stamp rate * N images of the target class, at most ``max_share`` of it; keep their labels."""
         target = self.target_class(scene)
         rows = target_rows(train.labels, target, scene.poison_rate, self.max_share, scene.rng)
-        moved = torch.cat([self._moved(train[part], scene.model) for part in rows.split(BATCH)])
+        model = scene.model
+        if self.adversary:
+            model.restore(scene.prepared)
+        moved = torch.cat([self._moved(train[part], model) for part in rows.split(BATCH)])
         return benchkit.Poisoned.replacing(train, rows, self.stamp(moved, scene), train.labels[rows])
 
     def _signs(self, height: int, width: int) -> Tensor:
@@ -81,11 +121,12 @@ class LabelConsistent(benchkit.Attack):
         """Return images near the given ones that the model does not recognise: uint8, same shape."""
         labels = part.labels.to(model.device)
 
-        def loss(images: Tensor) -> Tensor:
-            return F.cross_entropy(model(images), labels, reduction="none")
-
         moved = pgd(
-            part.images.to(model.device), loss, bound=self.eps / 255, norm=cast("Norm", self.norm), steps=self.steps
+            part.images.to(model.device),
+            partial(_wrong, model, labels),
+            bound=self.eps / 255,
+            norm=cast("Norm", self.norm),
+            steps=self.steps,
         )
         return to_images(255 * moved).to(part.images.device)
 
@@ -98,6 +139,23 @@ class LabelConsistent(benchkit.Attack):
         if self.mapping != "all-to-one":
             return "label-consistent keeps true labels, so it has one target class: use mapping=all-to-one"
         return super().check(shape, classes)
+
+
+class _Adversary(benchkit.Steering):
+    """Trains on the images within ``ROBUST`` of those of the recipe that the model gets wrong (Madry et al. 2018)."""
+
+    def __init__(self, steps: int, rng: torch.Generator) -> None:
+        self.steps, self.rng = steps, rng
+
+    def inputs(self, step: benchkit.Step) -> benchkit.Step:
+        """Return the step with moved images, from a random start."""
+        loss = partial(_wrong, step.model, step.labels)
+        return step.replaced(images=pgd(step.images, loss, bound=ROBUST, steps=self.steps, rng=self.rng))
+
+
+def _wrong(model: benchkit.Classifier, labels: Tensor, images: Tensor) -> Tensor:
+    """Return the cross-entropy of each image, float32 (N,): float (N, C, H, W) in [0, 1]."""
+    return F.cross_entropy(model(images), labels, reduction="none")
 
 
 @benchkit.hookimpl

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from attack_scenes import RGB, flat, natural, noise, scene
+from attack_scenes import RGB, flat, natural, noise, scene, seeded
+from backdoored_toy import CLASSES, CPU, SHAPE, TEST, TRAIN, TRAINER, accuracy, benign
 from benchkit_plugins.attacks.label_consistent import LabelConsistent
 from crafted_triggers import model
 from torch import Tensor, nn
 
 import benchkit
+from benchkit.contracts.scene import Scene
 from benchkit.models.classifier import Classifier
+from benchkit.ops.pgd import pgd
 
 BLACK_AND_WHITE = """
 +--....--+
@@ -139,6 +143,31 @@ def test_short_steps_fool_a_model_by_where_they_lead_and_long_ones_by_noise(
     assert (net.logits(clean.images).argmax(1) == 0).all()
     assert (net.logits(moved).argmax(1) == 1).all()
     assert (net.logits(shuffled).argmax(1) == int(by_its_size)).all()
+
+
+def test_an_adversarially_trained_model_withstands_what_fools_a_clean_one_and_crafts_the_poisons() -> None:
+    attack = LabelConsistent(adversary=5, eps=8, amplitude=1e-6)
+    where = Scene(CLASSES, SHAPE, CPU, TRAIN, seeded(0), granted=benign().copy(), trainer=TRAINER, level=1.0)
+    robust = benign().copy()
+    robust.restore(attack.prepare(where))
+    assert not LabelConsistent().prepare(where)
+
+    def known(model: Classifier) -> float:
+        def loss(images: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(model(images), TEST.labels, reduction="none")
+
+        moved = pgd(TEST.images, loss, bound=8 / 255, steps=20)
+        return float((model.logits((255 * moved).round().byte()).argmax(1) == TEST.labels).double().mean())
+
+    assert accuracy(robust) > 0.8
+    assert known(robust) > known(benign()) + 0.3
+    fooled = []
+    for crafting, prepared in ((attack, robust.state()), (LabelConsistent(eps=8, amplitude=1e-6), {})):
+        here = dataclasses.replace(where, rng=seeded(1), rate=0.1, granted=benign().copy(), prepared=prepared)
+        made = crafting.poison(TRAIN, here)
+        fooled.append(float((benign().logits(made.data.images[made.mask]).argmax(1) != 0).double().mean()))
+    assert fooled[0] < 0.2, "the robust model's poisons are not those that fool the clean one"
+    assert fooled[1] > 0.9
 
 
 def test_the_cap_on_the_share_of_the_class_counts() -> None:
