@@ -69,6 +69,7 @@ class Nic(benchkit.InputDetector):
         placed, said = self._told(known.images, found, scene)
         for number, pair in enumerate(pairwise(said)):
             found |= _named(f"{number} provenance", machine(torch.cat(pair, 1), self.nu))
+        found = {name: one.to(scene.device) for name, one in found.items()}  # machines are fitted on the CPU
         values = self._values(placed, said, found)
         # The joint machine's width is one for all: each decision value is measured in its own spread.
         found |= {"middle": values.mean(0), "spread": values.std(0).clamp(min=1e-6)}
