@@ -101,10 +101,12 @@ def _everything(kind: str, registry: Registry) -> list[type[Any]]:
     return [cls for cls in classes if cls.in_all]
 
 
-def _swept_in(text: str, chosen: Iterable[Component]) -> set[Component]:
-    """Return the components that are in a text only through ``all``."""
-    named = {name for name, _ in pieces(text)}
-    return {one for one in chosen if one.name not in named}
+def _swept_in(text: str, kind: str, registry: Registry) -> set[Component]:
+    """Return the components that are in a text only through ``all``: with other parameters they may be named, too."""
+    named = [piece for piece in pieces(text) if piece[0] != "all" and not piece[0].startswith("-")]
+    return set(components(text, kind, registry)) - {
+        build(registry.get(kind, name), raw, registry.find) for name, raw in named
+    }
 
 
 def component(text: str, kind: str, registry: Registry) -> Any:
@@ -199,7 +201,10 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         retune=retune(bool(options.get("retune")), defenses),
         population=population(text["population"], defenses),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
-        optional=frozenset(_swept_in(text["attacks"], attacks) | _swept_in(text["defenses"] or "none", defenses)),
+        optional=frozenset(
+            _swept_in(text["attacks"], "attacks", registry)
+            | _swept_in(text["defenses"] or "none", "defenses", registry)
+        ),
     )
 
 

@@ -154,6 +154,17 @@ def test_the_no_defense_column_comes_with_victims(registry: Registry) -> None:
     assert [one.name for one in without.defenses] == ["strip"]
 
 
+@pytest.mark.parametrize(
+    ("attacks", "left"), [("all", True), ("all,badnets:size=5", True), ("all,badnets", False), ("badnets", False)]
+)
+def test_what_only_all_names_may_be_left_out_whatever_variants_are_named(
+    registry: Registry, attacks: str, left: bool
+) -> None:
+    spec = make({**OPTIONS, "attacks": attacks}, registry)
+    assert (component("badnets", "attacks", registry) in spec.optional) is left
+    assert not {str(one) for one in spec.optional} & {"badnets:size=5", "strip"}
+
+
 def test_a_suite_says_the_same_as_options(tmp_path: Path, registry: Registry) -> None:
     file = tmp_path / "suite.toml"
     file.write_text('attacks = ["badnets", "blend:alpha=0.3"]\ndefenses = "strip"\nseeds = [0, 5]\nvictims = false\n')
