@@ -14,6 +14,7 @@ from benchkit.testing.common import (
     alike,
     check_refusal,
     contract_checks,
+    far,
     home,
     require_stored,
     unchanged,
@@ -31,8 +32,9 @@ from benchkit.testing.poisoning import (
     check_test_strength,
     poisoned_by,
 )
+from benchkit.testing.pretended import gpu
 from benchkit.testing.repeated import repeats
-from benchkit.testing.world import CLASSES, copied, prepared, worlds_for
+from benchkit.testing.world import CLASSES, copied, equipped, prepared, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
@@ -162,6 +164,19 @@ def check_train(attack: Attack) -> None:
     require_stored(attack.name, "train", trained.learned)
 
 
+def check_other_device(attack: Attack) -> None:
+    """Every method works where the images are on a GPU; without one, on one that is pretended."""
+    with gpu():
+        where = far(attack)
+        train, images, labels = equipped(where.data.train, attack), where.inputs, where.data.test.labels
+        for name in ("stamp", "control"):
+            checks.images(attack.name, name, images, getattr(attack, name)(images.clone(), where.attacking(attack)))
+        attack.target_labels(labels, where.attacking(attack))
+        poisoned = attack.poison(train, where.poisoning(attack))
+        if attack.access == "training":
+            attack.train(poisoned, where.training(attack))
+
+
 CHECKS = (
     check_refusal,
     check_metrics,
@@ -189,6 +204,7 @@ CHECKS = (
     check_poison_repeats,
     check_test_strength,
     check_train,
+    check_other_device,
 )
 
 

@@ -16,7 +16,8 @@ from benchkit.params.build import COERCE, build
 from benchkit.params.component import Component, Param, Value, class_fault, fields_of
 from benchkit.store.tensors import pack, unpack
 from benchkit.testing.check import Check, Subject, require
-from benchkit.testing.world import World, worlds_for
+from benchkit.testing.pretended import GPU
+from benchkit.testing.world import World, world, worlds_for
 
 if TYPE_CHECKING:
     from benchkit.contracts.attack import Attack
@@ -132,6 +133,12 @@ def home(component: Attack | Defense) -> World:
     accepted = worlds_for(component)
     require(bool(accepted), f"{component.name}.check refuses every toy world (16, 32 and 64 pixels, 4 classes)")
     return accepted[0]
+
+
+def far(component: Attack | Defense) -> World:
+    """Return that world on a GPU, to be used inside of :func:`benchkit.testing.pretended.gpu`."""
+    near = home(component)
+    return world(near.channels, near.side, GPU)
 
 
 def same(first: Tensors, second: Tensors) -> bool:

@@ -31,11 +31,13 @@ from benchkit.testing.common import (
     check_refusal,
     class_of,
     contract_checks,
+    far,
     home,
     require_untouched,
     same,
     unchanged,
 )
+from benchkit.testing.cutoffs import check_cutoff, cutoff
 from benchkit.testing.learning import (
     check_fit,
     check_fit_leaves_what_it_is_given,
@@ -46,6 +48,7 @@ from benchkit.testing.learning import (
     first_prepared,
 )
 from benchkit.testing.metrics import check_metrics
+from benchkit.testing.pretended import gpu
 from benchkit.testing.repeated import FIRST, repeats, under
 from benchkit.testing.world import CLASSES, World, copied, fitted, worlds_for
 
@@ -192,22 +195,6 @@ def check_batch_sizes(defense: Defense) -> None:
     check_any_batch(name, run, where, lambda: where.defending(defense))
 
 
-def check_cutoff(defense: Defense) -> None:
-    """The cutoff is a finite number, and the same for the same seed."""
-    if not isinstance(defense, InputDetector | ModelDetector):
-        return
-    where = home(defense)
-    name, method = (
-        ("flags_above", defense.flags_above) if isinstance(defense, ModelDetector) else ("cutoff", defense.cutoff)
-    )
-
-    def run() -> float:
-        return checks.number(defense.name, name, method(where.defending(defense)))
-
-    sentence = f"{defense.name}.{name} differs between two runs with one seed: draw only from scene.rng"
-    require(repeats(run, lambda first, second: first == second), sentence)
-
-
 def check_keeps_enough(defense: Defense) -> None:
     """A training filter keeps images of at least two classes."""
     if not isinstance(defense, TrainingFilter):
@@ -222,6 +209,15 @@ def check_every_shape(defense: Defense) -> None:
     """A defense handles grey and colour images of each size that ``check`` accepts (three sizes are tried)."""
     for where in worlds_for(defense)[:3]:
         _said(defense, where)
+
+
+def check_other_device(defense: Defense) -> None:
+    """Every method works where the images are on a GPU; without one, on one that is pretended."""
+    with gpu():
+        where = far(defense)
+        _run(defense, where)
+        if isinstance(defense, InputDetector | ModelDetector):
+            cutoff(defense, where)
 
 
 CHECKS = (
@@ -241,6 +237,7 @@ CHECKS = (
     check_cutoff,
     check_keeps_enough,
     check_every_shape,
+    check_other_device,
 )
 
 

@@ -57,15 +57,11 @@ def _split(count: int, patterns: Tensor, rng: torch.Generator) -> Split:
 
 @dataclass(frozen=True)
 class World:
-    """Four classes of ``side`` x ``side`` images, and the data of each party.
-
-    Attributes:
-        channels: 1 or 3.
-        side: height and width of the images.
-    """
+    """Four classes of ``side`` x ``side`` images of 1 or 3 channels on a device, and the data of each party."""
 
     channels: int
     side: int
+    device: torch.device = CPU
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,7 +82,8 @@ class World:
     def _drawn(self) -> tuple[Split, Split, Split]:
         rng = torch.Generator().manual_seed(self.channels)
         patterns = _patterns(self.channels, self.side, rng)
-        return _split(256, patterns, rng), _split(64, patterns, rng), _split(64, patterns, rng)
+        train, held, test = (_split(count, patterns, rng).to(self.device) for count in (256, 64, 64))
+        return train, held, test
 
     @functools.cached_property
     def poisoned(self) -> Poisoned:
@@ -111,7 +108,7 @@ class World:
     def trainer(self) -> Trainer:
         """A recipe of 64 steps."""
         recipe = Fast(epochs=8, batch=32, flip=False, crop=0)
-        return Trainer(recipe, functools.partial(network, self.channels), CPU)
+        return Trainer(recipe, functools.partial(network, self.channels), self.device)
 
     @functools.cached_property
     def clean_model(self) -> Classifier:
@@ -191,27 +188,26 @@ class World:
     ) -> Scene:
         copy = copied(held) if held is not None else None
         rng = torch.Generator().manual_seed(seed)
-        return Scene(CLASSES, self.shape, CPU, copy, rng, ready, rate, model, trainer, level=level)
+        return Scene(CLASSES, self.shape, self.device, copy, rng, ready, rate, model, trainer, level=level)
 
 
 def copied(split: Split) -> Split:
     """Return an independent copy."""
     images = split.images.clone()
-    if isinstance(split, Unlabelled):
-        return Unlabelled(images)
-    return replace(split, images=images, labels=split.labels.clone())
+    bare = isinstance(split, Unlabelled)
+    return Unlabelled(images) if bare else replace(split, images=images, labels=split.labels.clone())
 
 
 def equipped(split: Split, attack: Attack) -> Split:
     """Return a copy in which a third of each class has the attributes that an attack asks for."""
-    third = torch.arange(len(split)) // CLASSES % 3 == 0
+    third = torch.arange(len(split), device=split.labels.device) // CLASSES % 3 == 0
     return replace(copied(split), attributes={name: third.clone() for name in attack.attributes()})
 
 
 @functools.cache
-def world(channels: int, side: int) -> World:
+def world(channels: int, side: int, device: torch.device = CPU) -> World:
     """Return a world; its data and models are made on first use and cached."""
-    return World(channels, side)
+    return World(channels, side, device)
 
 
 @functools.lru_cache(maxsize=64)
@@ -219,7 +215,11 @@ def prepared(component: Attack | Defense, where: World) -> Tensors:
     """Return the result of ``component.prepare`` in a world, computed once; wrappers use that of the wrapped attack."""
     maker = component.crafter() if isinstance(component, Attack) else component
     made = maker.prepare(where.preparing(maker))
-    return {**made, **maker.draw(where.drawing())} if isinstance(maker, Attack) else made
+    return _loaded({**made, **maker.draw(where.drawing())} if isinstance(maker, Attack) else made, where)
+
+
+def _loaded(made: Tensors, where: World) -> Tensors:
+    return {name: tensor.to(where.device) for name, tensor in made.items()}  # as the harness hands them on
 
 
 @functools.lru_cache(maxsize=64)
@@ -229,13 +229,15 @@ def learned(attack: Attack, where: World) -> Tensors:
         return {}
     train = where.data.train
     poisoned = attack.poison(equipped(train, attack), where.poisoning(attack))
-    return checks.trained(attack, attack.train(poisoned, where.training(attack)), prepared(attack, where)).learned
+    trained = attack.train(poisoned, where.training(attack))
+    return _loaded(checks.trained(attack, trained, prepared(attack, where)).learned, where)
 
 
 @functools.lru_cache(maxsize=64)
 def fitted(defense: Defense, where: World) -> Tensors:
     """Return the result of ``defense.fit`` for the victim of a world, computed once."""
-    return checks.tensors(defense.name, defense.fit(where.fitting(defense)), "fit") if defense.fits() else {}
+    made = checks.tensors(defense.name, defense.fit(where.fitting(defense)), "fit") if defense.fits() else {}
+    return _loaded(made, where)
 
 
 def worlds_for(component: Attack | Defense) -> list[World]:

@@ -25,6 +25,8 @@ DRAWN = {"scenes"}
 """Datasets that need no files; the others are checked for what they say about themselves."""
 FROM_FILES = {"replay"}
 """Attacks that need files; they are checked with some in test_replay.py, and here for their declarations."""
+SLOW = {"other-device"}
+"""Checks that are left to ``pytest -m slow``, for their time."""
 QUICK: dict[str, dict[str, float]] = {
     "troj-sq": {"steps": 20},
     "troj-wm": {"steps": 20},
@@ -71,9 +73,14 @@ def checks_of(cls: Any) -> list[testing.Check]:
 
 
 CLASSES = list(built_ins())
+CHECKS = [
+    pytest.param(check, id=str(check), marks=[pytest.mark.slow] if check.name in SLOW else [])
+    for cls in CLASSES
+    for check in checks_of(cls)
+]
 
 
-@pytest.mark.parametrize("check", [check for cls in CLASSES for check in checks_of(cls)], ids=str)
+@pytest.mark.parametrize("check", CHECKS)
 def test_built_in(check: testing.Check) -> None:
     check()
 

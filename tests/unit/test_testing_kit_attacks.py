@@ -122,6 +122,16 @@ def trains_in_place(self: Any, poisoned: benchkit.Poisoned, scene: Any) -> Any:
 
 TWO = (benchkit.Metric("two", about="numbers"),)
 CASES: list[Case] = [
+    (
+        "attack other-device",
+        lambda: broken(Patch, stamp=lambda self, images, scene: images.where(torch.rand(images.shape[-2:]) > 1, 9)),
+        "two devices, cpu and cuda:0",
+    ),
+    (
+        "attack other-device",
+        lambda: broken(Patch, control=lambda self, images, scene: images - torch.ones_like(images.cpu())),
+        "two devices, cpu and cuda:0",
+    ),
     ("attack usable-class", undecorated, "frozen dataclass"),
     ("attack usable-class", lambda: broken(benchkit.Attack, name="x"), "does not define stamp"),
     ("attack usable-class", lambda: broken(Patch, name=""), "has no name"),

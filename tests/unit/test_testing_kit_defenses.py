@@ -71,7 +71,27 @@ def says(**more: Any) -> Callable[..., benchkit.Verdict]:
     return lambda *_: benchkit.Verdict(1.0, **more)
 
 
+def of_another_device(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return (images.float() - torch.full(scene.shape, 100.0)).mean((1, 2, 3))
+
+
+def by_numpy(self: Any, images: Tensor, scene: Any) -> Tensor:
+    return torch.from_numpy(images.numpy().mean((1, 2, 3))).float()
+
+
 CASES: list[Case] = [
+    ("defense other-device", lambda: broken(Brightness, score=of_another_device), "two devices, cpu and cuda:0"),
+    ("defense other-device", lambda: broken(Brightness, score=by_numpy), "numpy needs .cpu.. first"),
+    (
+        "defense other-device",
+        fits(lambda self, scene: {"level": torch.rand(2, generator=scene.rng, device=scene.device)}),
+        "draw on the CPU, and move that",
+    ),
+    (
+        "defense other-device",
+        lambda: broken(Brightness, cutoff=lambda self, scene: float((scene.clean.labels + torch.arange(64)).max())),
+        "two devices",
+    ),
     ("defense kind", lambda: broken(benchkit.Defense, name="x"), "exactly one of"),
     ("defense kind", lambda: broken(Brightness, needs={"model"}), "frozenset"),
     ("defense usable-class", lambda: broken(Brightness, name=""), "has no name"),
