@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 from benchkit_plugins._shared.seeded import seeded
 from torch import nn
 
@@ -59,7 +59,7 @@ class Asset(benchkit.CleanImages, benchkit.TrainingFilter):
 
     def suspicion(self, train: benchkit.Split, scene: benchkit.Scene) -> Tensor:
         """Return the loss of each training image minus the threshold, float32 (N,)."""
-        base, calm = halves(scene.clean)
+        base, calm = drawn_halves(scene.clean)
         model = _Offset(self, scene, base).trained(train)
         threshold = _losses(model, calm).double().quantile(1 - self.fpr)
         return (_losses(model, train) - threshold).float()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 
 import benchkit
 
@@ -59,7 +59,7 @@ class BaDExpert(benchkit.InputDetector):
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that neither model has learned."""
-        return self.score(halves(scene.clean)[1].images, scene)
+        return self.score(drawn_halves(scene.clean)[1].images, scene)
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how much more the expert trusts the victim's prediction than the shadow does, float32 (N,)."""
@@ -70,7 +70,7 @@ class BaDExpert(benchkit.InputDetector):
         return -torch.minimum(*ratios).float()
 
     def _expert(self, scene: benchkit.Scene) -> benchkit.Classifier:
-        clean = halves(scene.clean)[0]
+        clean = drawn_halves(scene.clean)[0]
         wrong = benchkit.Split(clean.images, (clean.labels + 1) % scene.classes)
         for more in range(TRIES):
             expert = scene.fit(
@@ -85,7 +85,7 @@ class BaDExpert(benchkit.InputDetector):
         )
 
     def _shadow(self, scene: benchkit.Scene) -> benchkit.Classifier:
-        return scene.fit(halves(scene.clean)[0], start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
+        return scene.fit(drawn_halves(scene.clean)[0], start=scene.model, epochs=self.shadow_epochs, lr=self.shadow_lr)
 
 
 class Until(benchkit.Steering):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 
 import benchkit
 
@@ -55,7 +55,7 @@ class Beatrix(benchkit.InputDetector):
         """
         count = scene.model.last_conv.out_channels
         looked = torch.randperm(count, generator=scene.rng)[: self.channels].sort().values
-        known, others = halves(scene.clean)
+        known, others = drawn_halves(scene.clean)
         found = {"looked": looked, **self._bounds(known, looked, scene)}
         deviations, judged = self._deviations(others.images, found, scene)
         parts = [deviations[judged == one] for one in range(len(found["low"]))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 from benchkit_plugins._shared.oneclass import distance, machine, outside
 from benchkit_plugins._shared.softmax import fitted, too_many
 from torch import nn
@@ -58,7 +58,7 @@ class Nic(benchkit.InputDetector):
 
     def fit(self, scene: benchkit.Scene) -> benchkit.Tensors:
         """Return the components, the derived models and the machines of all layers, and the joint machine."""
-        known, _ = halves(scene.clean)
+        known, _ = drawn_halves(scene.clean)
         labels = known.labels.to(scene.device)
         found: dict[str, Tensor] = {}
         for number, rows in enumerate(activations(scene.model, known.images, self.cells)[0]):
@@ -78,7 +78,7 @@ class Nic(benchkit.InputDetector):
 
     def calibration(self, scene: benchkit.Scene) -> Tensor:
         """Return the scores of the clean images that it did not learn from."""
-        return self.score(halves(scene.clean)[1].images, scene)
+        return self.score(drawn_halves(scene.clean)[1].images, scene)
 
     def score(self, images: Tensor, scene: benchkit.Scene) -> Tensor:
         """Return how far outside of what clean images do each is, float32 (N,)."""

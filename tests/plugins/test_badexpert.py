@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 from benchkit_plugins.defenses.badexpert import EXPERT, SHADOW, BaDExpert
 from torch import Tensor, nn
 
@@ -35,7 +35,7 @@ def test_images_of_one_batch_are_enough_to_unlearn_and_too_few_passes_are_said()
     scene = dataclasses.replace(world.scene(BaDExpert()), held=held)
     expert = world.model.copy()
     expert.restore(part(BaDExpert().fit(scene), EXPERT))
-    learned = halves(held)[0]
+    learned = drawn_halves(held)[0]
     assert float((expert.logits(learned.images).argmax(1) == learned.labels).double().mean()) < 0.2
     with pytest.raises(benchkit.BenchkitError, match="raise unlearn_epochs"):
         BaDExpert(unlearn_lr=1e-9, unlearn_epochs=1).fit(scene)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchkit_plugins._shared.halves import halves
+from benchkit_plugins._shared.halves import drawn_halves
 from benchkit_plugins.defenses.beatrix import Beatrix, gram
 from torch import Tensor, nn
 
@@ -87,7 +87,7 @@ def test_no_image_that_sets_the_threshold_is_part_of_the_mean_that_it_is_divided
     given = (4, (3, 8, 8), torch.device("cpu"), held, torch.Generator())
     fitted = Beatrix(width=1.0).fit(benchkit.Scene(*given, granted=model))
     scene = benchkit.Scene(*given, granted=model, fitted=fitted)
-    others = halves(held)[1].images
+    others = drawn_halves(held)[1].images
     said = model.logits(others).argmax(1)
     deviations = Beatrix(width=1.0).score(others, scene) * fitted["usual"][said]
     calibrated = Beatrix(width=1.0).calibration(scene)
