@@ -35,11 +35,11 @@ class LabelConsistent(benchkit.Attack):
     alone. With ``corners=all``, images that training mirrors keep the trigger in place, with ``br`` (the release's
     default) they do not.
 
-    The paper's model is trained adversarially: ``adversary=5,norm=l2,eps=300``, at the cost of two more victims, **is for
-    photographs** (ASR 98 on CIFAR-10, by the default 11: what fools a clean model is learned instead of the trigger). By
-    default it is a clean model of the victim's architecture, which is for drawn images (99.6 on ``scenes``, by the other
-    42). Its gradient's signs are others after each long step, so that steps must be short: in 20 of 2 grey levels the
-    change is white noise, which victims learn, too.
+    The paper's model is trained adversarially: ``adversary=5,norm=l2,eps=300``, at the cost of two more victims, **is
+    for photographs** (ASR 98 on CIFAR-10; by the default 11, since what fools a clean model is learned instead of the
+    trigger). By default it is a clean model of the victim's architecture, which is for drawn images (99.6 on
+    ``scenes``; by the other 42). Its gradient's signs are others after each long step, so that steps must be short: in
+    20 of 2 grey levels the change is white noise, which victims learn, too.
 
     ``max_share`` limits the poisoned share of the class: a class that never appears without the trigger is a different
     experiment (the release's default is the whole class).
