@@ -152,8 +152,10 @@ def _together(name: str, args: tuple[Any, ...], how: Mapping[str, Any]) -> torch
         raise TypeError(f"{name} was asked of a tensor on cuda:0: numpy needs .cpu() first")
     if name in INDEXED and _where(args[0]) == GPU:
         given = [args[0], *_tensors(args[2:] if _tensors(args[1]) else ())]
+    if name in ACROSS:  # what is written to stays where it is
+        return _where(args[0])
     counted = {_where(one) for one in given if one.dim() or name in TOGETHER or _where(one) == GPU}
-    if len(counted) > 1 and name not in ACROSS:
+    if len(counted) > 1:
         raise RuntimeError(
             f"{name} was given tensors of two devices, {' and '.join(sorted(map(str, counted)))}: make new ones with "
             "device=scene.device, or move them with .to(scene.device)"

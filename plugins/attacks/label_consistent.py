@@ -105,7 +105,7 @@ class LabelConsistent(benchkit.Attack):
         rows = target_rows(train.labels, target, scene.poison_rate, self.max_share, scene.rng)
         model = scene.model
         if self.adversary:
-            model.restore(scene.prepared)
+            model.restore({name: scene.prepared[name] for name in model.state()})  # a drawn target is there, too
         moved = torch.cat([self._moved(train[part], model) for part in rows.split(BATCH)])
         return benchkit.Poisoned.replacing(train, rows, self.stamp(moved, scene), train.labels[rows])
 

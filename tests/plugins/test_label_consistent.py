@@ -168,6 +168,9 @@ def test_an_adversarially_trained_model_withstands_what_fools_a_clean_one_and_cr
         fooled.append(float((benign().logits(made.data.images[made.mask]).argmax(1) != 0).double().mean()))
     assert fooled[0] < 0.2, "the robust model's poisons are not those that fool the clean one"
     assert fooled[1] > 0.9
+    drawn = dataclasses.replace(where, rate=0.1, prepared={**robust.state(), "target": torch.tensor(2)})
+    made = LabelConsistent(adversary=5, steps=1, target=-1).poison(TRAIN, drawn)
+    assert set(TRAIN.labels[made.mask].tolist()) == {2}
 
 
 def test_the_cap_on_the_share_of_the_class_counts() -> None:

@@ -74,6 +74,7 @@ def test_numbers_are_read_and_slices_written_from_either_side(there: Tensor) -> 
     there[1] = torch.zeros(4)
     assert there.sum().item() == 44
     assert there.tolist()[1] == [0, 0, 0, 0]
+    assert torch.ones(3, 4).copy_(there).device.type == "cpu", "what is written to stays where it is"
     with pytest.raises(TypeError, match=r"numpy needs .cpu\(\) first"):
         there.numpy()
 
