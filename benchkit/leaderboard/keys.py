@@ -1,18 +1,19 @@
-"""Which records were made by other code than the installed: their keys are not those that a run would have today."""
+"""Which records the installed code would make: those whose keys a run would have today."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError, DataError
+from benchkit.records.record import Record
 from benchkit.spec.values import as_text
 
 if TYPE_CHECKING:
-    from benchkit.records.record import Record
     from benchkit.spec.registry import Registry
     from benchkit.spec.spec import Spec
 
@@ -20,8 +21,23 @@ Setting = tuple[str, str, str, float, int, bool]
 """Dataset, model, recipe, poison rate, population, and whether repairs were retuned."""
 
 
-def other_code(records: Iterable[Record], data_root: Path | None, plugins: tuple[str, ...]) -> tuple[int, list[str]]:
-    """Return how many of these records have another key than the installed code gives, and what could not be planned.
+@dataclass(frozen=True)
+class Parted:
+    """Records by whose code they are of.
+
+    Attributes:
+        ours: those that the installed code would make.
+        others: those whose key it would not give.
+        unplanned: what could not be planned, and why, a line for each setting; its records are in neither list.
+    """
+
+    ours: tuple[Record, ...]
+    others: tuple[Record, ...]
+    unplanned: tuple[str, ...]
+
+
+def parted(records: Iterable[Record], data_root: Path | None, plugins: tuple[str, ...]) -> Parted:
+    """Return which of these records have the keys that the installed code gives.
 
     Records name the files that they were made from. They come from others, so none but the embedded dataset is looked
     at without ``data_root``.
@@ -36,15 +52,16 @@ def other_code(records: Iterable[Record], data_root: Path | None, plugins: tuple
     settings: dict[Setting, list[Record]] = defaultdict(list)
     for record in records:
         settings[_setting(record)].append(record)
-    other, unplanned = 0, []
+    ours, others, unplanned = list[Record](), list[Record](), list[str]()
     for setting, group in settings.items():
         try:
             keys = _keys(_spec(setting, group, registry), registry, data_root)
         except BenchkitError as error:
             unplanned.append(f"{setting[0]}: {error}")
         else:
-            other += sum(record.key not in keys for record in group)
-    return other, unplanned
+            ours += [record for record in group if record.key in keys]
+            others += [record for record in group if record.key not in keys]
+    return Parted(tuple(ours), tuple(others), tuple(unplanned))
 
 
 def _setting(record: Record) -> Setting:

@@ -8,16 +8,15 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchkit.errors import StoreError
 from benchkit.hashing import canonical, digest
 from benchkit.records.record import SCHEMA, Record, parse_own
-from benchkit.store.files import read_json, slug, storage_errors, write_atomic, write_synced
+from benchkit.store.files import read_json, storage_errors, write_atomic, write_synced
 from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
-from benchkit.store.pictures import folder_of, parted
+from benchkit.store.recorded import file_of, files_of
 from benchkit.store.tensors import pack, unpack
 from benchkit.text import printable
 
@@ -178,8 +177,7 @@ class Store:
 
     def record_path(self, identity: Mapping[str, Any]) -> Path:
         """Return the path of the record of one cell and seed."""
-        parts = (slug(identity[axis]) for axis in ("dataset", "model", "attack", "defense"))
-        return self.results.joinpath(*parts, f"seed{identity['seed']}-{identity['key'][:8]}.json")
+        return self.results / file_of(identity)
 
     def record(self, identity: Mapping[str, Any]) -> Record | None:
         """Return the record with this identity and key, with any status; None if there is no readable one."""
@@ -194,14 +192,10 @@ class Store:
         Raises:
             StoreError: if it cannot be written.
         """
-        names, pictures = parted(record.gallery)
-        found = replace(record, gallery=names).to_json()
-        path = self.record_path(found)
-        text = json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        found, files = files_of(record)
         with storage_errors(self.root):
-            for name, raw in pictures.items():
-                self._write(folder_of(path) / name, raw)
-            self._write(path, text.encode())
+            for path, raw in files.items():
+                self._write(self.results / path, raw)
         return found
 
     def _write(self, path: Path, raw: bytes) -> None:

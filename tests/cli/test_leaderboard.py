@@ -78,3 +78,72 @@ def test_the_committed_records_pass_and_become_a_site(benchkit_cli: Cli, tmp_pat
     assert ran.out.endswith("records, no problems\n")
     assert benchkit_cli("leaderboard", "build", records, "--out", tmp_path / "site").code == 0
     assert "Nobody said yet." not in (tmp_path / "site" / "index.html").read_text(), "tracks.toml has its limits"
+
+
+def _added(benchkit_cli: Cli, results: Path, board: Path, *more: str) -> tuple[int, str]:
+    ran = benchkit_cli("leaderboard", "add", "--results", results, "--to", board, *TOY, *more)
+    return ran.code, ran.out.removeprefix(f"{board}: ")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_records_are_added_once_as_they_are_with_their_pictures(
+    benchkit_cli: Cli, results: Path, tmp_path: Path
+) -> None:
+    board = tmp_path / "board"
+    assert _added(benchkit_cli, results, board, "--attacks", "corner") == (0, "1 added, 0 replaced, 0 were there\n")
+    assert _added(benchkit_cli, results, board) == (0, "1 added, 0 replaced, 1 were there\n")
+    assert _files(board) == _files(results / "results" if (results / "results").exists() else results)
+    assert any(name.endswith(".png") for name in _files(board))
+    assert benchkit_cli("leaderboard", "check", board, *TOY).out == "2 records, no problems\n"
+
+
+def test_a_record_takes_the_place_of_an_older_one_and_of_its_pictures(
+    benchkit_cli: Cli, results: Path, tmp_path: Path
+) -> None:
+    board = tmp_path / "board"
+    _added(benchkit_cli, results, board)
+    path = next(path for path in board.rglob("*.json") if json.loads(path.read_text())["attack"] == "corner")
+    wanted = _files(board)
+    old = path.with_name("seed0-aaaaaaaa.json")
+    old.write_text(json.dumps(json.loads(path.read_text()) | {"key": "a" * 64}))
+    path.unlink()
+    path.with_suffix("").rename(old.with_suffix(""))
+    assert _added(benchkit_cli, results, board) == (0, "0 added, 1 replaced, 1 were there\n")
+    assert _files(board) == wanted
+
+
+def test_records_of_other_code_are_not_added(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    paths = sorted(results.rglob("*.json"))
+    for count, path in enumerate(paths, 1):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "a" * 64}))
+        ran = benchkit_cli("leaderboard", "add", "--results", results, "--to", board, *TOY)
+        assert f"{count} of 2 records were made with other code" in ran.err
+        assert ran.code == (3 if count == len(paths) else 0)
+        assert "added" in ran.out or "none of these records" in ran.err
+    ran = benchkit_cli("leaderboard", "add", "--results", results, "--to", tmp_path / "other", *TOY[:2])
+    assert ran.code == 3
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_is_added_where_something_speaks_against_a_record(
+    benchkit_cli: Cli, results: Path, tmp_path: Path
+) -> None:
+    path = next(results.rglob("*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed", "error": "no memory"}))
+    code, out = _added(benchkit_cli, results, tmp_path / "board")
+    assert code == 1
+    assert "it is no result: failed, no memory" in out
+    assert out.endswith("nothing was added\n")
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_leaderboard_that_cannot_be_written_is_one_sentence(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = benchkit_cli("leaderboard", "add", "--results", results, "--to", tmp_path / "file" / "board", *TOY)
+    assert ran.code == 2
+    assert ran.err.startswith("error: cannot write the leaderboard ")
+    assert benchkit_cli("leaderboard", "add", "--results", results, *TOY).code == 2
