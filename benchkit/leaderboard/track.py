@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,22 @@ from benchkit.store.files import slug
 ABOUT = "tracks.toml"
 """The file beside the records of a leaderboard that says what each of its tracks cannot tell."""
 AXES = ("dataset", "model", "recipe", "poison_rate")
-KEYS = {*AXES, "limits"}
+TEXTS = ("name", "limits")
 Pair = tuple[str, str]
 """An attack and a defense."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a ``tracks.toml`` says of the tracks of a place, which may leave some of the axes open."""
+
+    place: dict[str, str]
+    name: str = ""
+    limits: str = ""
+
+    def tells_of(self, track: Track) -> bool:
+        """Return whether it means a track."""
+        return all(track.place[axis] == value for axis, value in self.place.items())
 
 
 @dataclass(frozen=True)
@@ -28,10 +41,12 @@ class Track:
     """The cells of one dataset, model, recipe and poison rate, the benign ones included.
 
     Attributes:
+        name: what readers call its dataset; "" if that is as runs call it.
         limits: what the track cannot tell, in a sentence; may be empty.
     """
 
     cells: tuple[Cell, ...]
+    name: str = ""
     limits: str = ""
 
     @property
@@ -42,7 +57,7 @@ class Track:
     @property
     def title(self) -> str:
         """Its name for readers."""
-        return "{dataset}, {model}, {recipe}, {poison_rate} poisoned".format(**self.place)
+        return _titled(self.place | ({"dataset": self.name} if self.name else {}))
 
     @property
     def slug(self) -> str:
@@ -96,6 +111,10 @@ class Track:
         return tuple(dict.fromkeys(str(cell.axis(axis)) for cell in ordered))
 
 
+def _titled(place: dict[str, str]) -> str:
+    return "{dataset}, {model}, {recipe}, {poison_rate} poisoned".format(**place)
+
+
 def _done(cell: Cell) -> set[int]:
     return {record.seed for record in cell.ok}
 
@@ -104,23 +123,23 @@ def tracks_of(records: Iterable[Record], about: Path | None = None) -> list[Trac
     """Return the tracks of these records, the fullest first.
 
     Args:
-        about: a TOML file with the limits of tracks, if there is one.
+        about: a TOML file with names and limits of tracks, if there is one.
 
     Raises:
-        SpecError: if that file is not as ``limits_in`` reads it.
+        SpecError: if that file is not as ``said_in`` reads it.
     """
-    said = limits_in(about) if about else []
-    found = [Track(tuple(group)) for group in groups_of(cells_of(records), Axes())]
-    told = [Track(one.cells, next((text for place, text in said if _is_of(one, place)), "")) for one in found]
-    return sorted(told, key=lambda track: (-len(track.cells), track.slug))
+    said = said_in(about) if about else []
+    found = (Track(tuple(group)) for group in groups_of(cells_of(records), Axes()))
+    return sorted((_told(track, said) for track in found), key=lambda track: (-len(track.cells), track.slug))
 
 
-def _is_of(track: Track, place: dict[str, str]) -> bool:
-    return all(track.place[axis] == value for axis, value in place.items())
+def _told(track: Track, said: Iterable[Said]) -> Track:
+    one = next((one for one in said if one.tells_of(track)), None)
+    return replace(track, name=one.name, limits=one.limits) if one else track
 
 
-def limits_in(path: Path) -> list[tuple[dict[str, str], str]]:
-    """Return what a ``tracks.toml`` says: where a track stands, on as many axes as are given, and its limits.
+def said_in(path: Path) -> list[Said]:
+    """Return what a ``tracks.toml`` says: where a track stands, on as many axes as are given, its name and its limits.
 
     Raises:
         SpecError: if it is no TOML, or says something else, in one sentence.
@@ -129,14 +148,22 @@ def limits_in(path: Path) -> list[tuple[dict[str, str], str]]:
     tracks = found.get("tracks", [])
     if found.keys() - {"tracks"} or not isinstance(tracks, list):
         raise SpecError(f"{path} must hold [[tracks]] tables and nothing else")
-    return [(_place(path, one), str(one["limits"])) for one in tracks]
+    return [_said(path, one) for one in tracks]
 
 
-def _place(path: Path, one: object) -> dict[str, str]:
-    if not isinstance(one, dict) or one.keys() - KEYS or not isinstance(one.get("limits"), str):
-        raise SpecError(f"each of the [[tracks]] in {path} has limits, a text, and of {', '.join(AXES)} what it is for")
-    return {axis: _said(one[axis]) for axis in AXES if axis in one}
+def _said(path: Path, one: object) -> Said:
+    if not isinstance(one, dict) or one.keys() - {*AXES, *TEXTS} or "limits" not in one or not _are_texts(one):
+        raise SpecError(
+            f"each of the [[tracks]] in {path} has limits, a text, may have a name, "
+            f"and of {', '.join(AXES)} what it is for"
+        )
+    place = {axis: _value(one[axis]) for axis in AXES if axis in one}
+    return Said(place, **{name: one[name] for name in TEXTS if name in one})
 
 
-def _said(value: Any) -> str:
+def _are_texts(one: dict[str, Any]) -> bool:
+    return all(isinstance(one.get(name, ""), str) for name in TEXTS)
+
+
+def _value(value: Any) -> str:
     return f"{100 * value:g} %" if finite(value) else str(value)

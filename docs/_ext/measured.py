@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from benchkit.leaderboard.track import tracks_of
 from benchkit.records.record import Record
-from benchkit.report.cells import cells_of
 from benchkit.report.evidence import gallery_of
 from benchkit.report.formats.text import to_text
 from benchkit.report.load import newest, read
@@ -21,8 +21,9 @@ AXES = {"attacks": Axes("defense", "attack"), "defenses": Axes("attack", "defens
 ORDER = ("clean", "stamped", "difference", "spectrum")
 """The order of the pictures, by how their captions begin."""
 READING = (
-    "In percent, by [the protocol](../../protocol.md); `!` carries a warning and `·` was not run. A small network on "
-    "drawn images: it shows whether a method works, not how well on photographs ([on those](../../results/README.md))."
+    "In percent, by [the protocol](../../protocol.md); `!` carries a warning and `·` was not run. A small network, on "
+    "`scenes` of drawn images, which show whether a method works and not how well. "
+    "[More, and what it means](../../results/README.md)."
 )
 
 
@@ -38,9 +39,9 @@ def measured(root: Path, kind: str, name: str) -> list[str]:
     return ["## Measured", *_tables(found, AXES[kind]), READING] if found else []
 
 
-def overview(root: Path, defenses: tuple[str, ...] = ("none", "freq-detector")) -> str:
-    """Return the matrix of every attack against some defenses, as Markdown."""
-    found = [one for one in records(root) if one.defense in defenses]
+def overview(root: Path, dataset: str = "scenes", defenses: tuple[str, ...] = ("none", "freq-detector")) -> str:
+    """Return the matrix of every attack against some defenses on one dataset, as Markdown."""
+    found = [one for one in records(root) if one.dataset == dataset and one.defense in defenses]
     return "\n\n".join(_tables(found, Axes()))
 
 
@@ -65,5 +66,7 @@ def _named(root: Path, kind: str, name: str) -> list[Record]:
 
 
 def _tables(found: list[Record], view: Axes) -> Iterator[str]:
-    for table in matrix(cells_of(found), view).tables:
-        yield to_text(Report((table,), ()), "markdown")
+    """Yield a table for each track, the fullest first."""
+    for track in tracks_of(found):
+        for table in matrix(track.cells, view).tables:
+            yield to_text(Report((table,), ()), "markdown")

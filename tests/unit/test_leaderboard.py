@@ -114,9 +114,11 @@ def test_gaps_are_cells_and_seeds() -> None:
 
 def test_a_track_has_a_page_and_its_limits(tmp_path: Path) -> None:
     about = tmp_path / "tracks.toml"
-    about.write_text('[[tracks]]\ndataset = "scenes"\npoison_rate = 0.1\nlimits = "Drawn, <not> photographed."\n')
+    place = '[[tracks]]\ndataset = "scenes"\npoison_rate = 0.1\n'
+    about.write_text(f'{place}name = "Shapes"\nlimits = "Drawn, <not> photographed."\n')
     tracks = tracks_of([*GOOD, told("sig", "none", poison_rate=0.01, metrics={"c_acc": 0.9, "asr": 0.1})], about)
     assert [track.slug for track in tracks] == ["scenes-narrownet-fast-10", "scenes-narrownet-fast-1"]
+    assert [track.title.split(",")[0] for track in tracks] == ["Shapes", "scenes"]
     assert [track.complete for track in tracks] == [True, False]
     written = build(tracks, tmp_path / "site")
     assert sorted(path.name for path in written) == [
@@ -146,7 +148,16 @@ def test_texts_of_records_do_not_become_html() -> None:
     assert "<b>x" not in text
 
 
-@pytest.mark.parametrize("text", ["x", "odd = 1", "[[tracks]]\nmodel = 3", "[[tracks]]\nlimits = 'a'\nodd = 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "odd = 1",
+        "[[tracks]]\nmodel = 3",
+        "[[tracks]]\nlimits = 'a'\nodd = 1",
+        "[[tracks]]\nlimits = 'a'\nname = 1",
+    ],
+)
 def test_a_bad_file_of_limits_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "tracks.toml").write_text(text)
     with pytest.raises(SpecError, match=r"tracks\.toml"):
