@@ -28,7 +28,7 @@ class Parted:
     Attributes:
         ours: those that the installed code would make.
         others: those whose key it would not give.
-        unplanned: what could not be planned, and why, a line for each setting; its records are in neither list.
+        unplanned: what could not be planned, and why, a line for each; its records are in neither list.
     """
 
     ours: tuple[Record, ...]
@@ -49,10 +49,11 @@ def parted(records: Iterable[Record], data_root: Path | None, plugins: tuple[str
     from benchkit.spec.registry import load
 
     registry = load(plugins)
+    known, unplanned = _known(list(records), registry)
     settings: dict[Setting, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in known:
         settings[_setting(record)].append(record)
-    ours, others, unplanned = list[Record](), list[Record](), list[str]()
+    ours, others = list[Record](), list[Record]()
     for setting, group in settings.items():
         try:
             keys = _keys(_spec(setting, group, registry), registry, data_root)
@@ -62,6 +63,21 @@ def parted(records: Iterable[Record], data_root: Path | None, plugins: tuple[str
             ours += [record for record in group if record.key in keys]
             others += [record for record in group if record.key not in keys]
     return Parted(tuple(ours), tuple(others), tuple(unplanned))
+
+
+def _known(records: list[Record], registry: Registry) -> tuple[list[Record], list[str]]:
+    """Return the records whose attacks and defenses are installed, and why others are not."""
+    from benchkit.spec.spec import components
+
+    unknown: dict[tuple[str, str], str] = {}
+    for axis in ("attack", "defense"):
+        for name in sorted({getattr(record, axis) for record in records}):
+            try:
+                components(name, f"{axis}s", registry)
+            except BenchkitError as error:
+                unknown[axis, name] = f"{axis} {name}: {error}"
+    left = [one for one in records if ("attack", one.attack) not in unknown and ("defense", one.defense) not in unknown]
+    return left, list(unknown.values())
 
 
 def _setting(record: Record) -> Setting:

@@ -47,6 +47,19 @@ def test_other_code_and_unknown_plugins_are_noted(benchkit_cli: Cli, results: Pa
     assert "note: keys were not checked of toy" in ran.err
 
 
+def test_a_defense_that_is_not_installed_hides_no_other_record(
+    benchkit_cli: Cli, results: Path, tmp_path: Path
+) -> None:
+    path = next(results.rglob("*.json"))
+    found = json.loads(path.read_text())
+    (path.parent / "other.json").write_text(json.dumps(found | {"defense": "gone", "key": "b" * 64}))
+    ran = benchkit_cli("leaderboard", "check", results, "--partial", *TOY)
+    assert (ran.code, ran.out) == (0, "3 records, no problems\n")
+    assert ran.err.startswith("note: keys were not checked of defense gone: there is no defense called 'gone'")
+    assert ran.err.count("note:") == 1
+    assert _added(benchkit_cli, results, tmp_path / "board") == (0, "2 added, 0 replaced, 0 were there\n")
+
+
 def test_files_that_records_name_are_not_looked_at_unasked(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
     path = next(results.rglob("*.json"))
     named = f"image-folder:root={tmp_path / 'private'}"
