@@ -5,19 +5,31 @@ from __future__ import annotations
 import csv
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 import torch
 from tabulate import tabulate
 
 from benchkit import BenchkitError, Data, Scene, Source, Split
+from benchkit.execute.resolve import data_root as usual_root
+from benchkit.execute.resolve import model_code
+from benchkit.plan.planner import plan
 from benchkit.protocol import generator
+from benchkit.spec.registry import Registry, load
+from benchkit.spec.spec import make
+from benchkit.stages.workspace import Workspace
+from benchkit.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from benchkit.plan.steps import Plan
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 Row = dict[str, Any]
 """One line of a table; every row of a table has the same keys."""
@@ -72,6 +84,52 @@ def check_outputs(out: Path, plot: bool) -> None:
         raise BenchkitError(f"there is no folder {out.parent} to write {out.name} to: make it, or name another --out")
     if plot and importlib.util.find_spec("matplotlib") is None:
         raise BenchkitError("--plot needs matplotlib: pip install 'benchkit[plot]', or leave --plot out")
+
+
+def of_a_run(command: Command) -> Command:
+    """Add the options that say which finished ``benchkit run`` is read; ``finished`` takes them."""
+    for option in (
+        click.option("-p", "--plugin", "plugins", multiple=True, help="A loose plugin file."),
+        click.option("--data-root", type=click.Path(path_type=Path)),
+        click.option("--results", type=click.Path(path_type=Path), default=Path("benchkit-results"), show_default=True),
+        click.option("--seeds", default="3", show_default=True, help="As in benchkit run."),
+        click.option("--recipe", default="fast", show_default=True),
+        click.option("--models", "--model", default="narrownet", show_default=True),
+        click.option("--datasets", "--dataset", default="scenes", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run whose steps are read: what it was planned as, where its artifacts are, and the plugins."""
+
+    plan: Plan
+    workspace: Workspace
+    registry: Registry
+
+
+def finished(
+    *, results: Path, data_root: Path | None, plugins: tuple[str, ...], population: int = 0, read: set[str],
+    **asked: str,
+) -> Finished:  # fmt: skip
+    """Return a finished run, given the options of ``of_a_run``, its attacks and its defenses.
+
+    Args:
+        read: the stages of which no step may be missing.
+
+    Raises:
+        click.UsageError: if one is.
+        BenchkitError: if there can be no such run.
+    """
+    registry, source, store = load(plugins), Source(usual_root(data_root)), Store(results)
+    spec = make({**asked, "population": str(population), "poison_rate": "0.1", "victims": False}, registry)
+    made = plan(spec, {one: one.fingerprint(source) for one in spec.sources()}, lambda name: model_code(registry, name))
+    missing = [step for step in made.missing(store).values() if step.stage in read]
+    if missing:
+        raise click.UsageError(f"{results} lacks {len(missing)} steps: run the benchkit run that --help shows, first")
+    return Finished(made, Workspace(store, registry, torch.device("cpu"), source), registry)
 
 
 def loaded(dataset: Any, root: Path) -> Data:

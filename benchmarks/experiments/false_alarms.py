@@ -23,24 +23,20 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import _common as common
 import click
 import torch
 
-from benchkit import BenchkitError, InputDetector, Source
+from benchkit import BenchkitError, InputDetector
 from benchkit.contracts.verdict import plain
-from benchkit.execute.resolve import data_root, model_code
 from benchkit.measure.rates import mean
-from benchkit.plan.planner import plan
 from benchkit.protocol import cutoff_at, generator, holdout_rows
-from benchkit.spec.registry import load
-from benchkit.spec.spec import make
 from benchkit.stages.scenes import defender
-from benchkit.stages.workspace import Task, Workspace
-from benchkit.store.store import Store
+from benchkit.stages.workspace import Task
 
-NEEDED = ("data", "poison", "train")
+NEEDED = {"data", "poison", "train"}
 """Stages whose results are read; what detectors learn and score is computed anew."""
 
 
@@ -89,34 +85,15 @@ def row(detector: InputDetector, task: Task, draws: int) -> common.Row:
 
 @click.command()
 @click.option("--defenses", required=True, help="The input detectors, such as beatrix,nic.")
-@click.option("--dataset", default="scenes", show_default=True)
-@click.option("--model", default="narrownet", show_default=True)
-@click.option("--recipe", "recipe_text", default="fast", show_default=True)
-@click.option("--seeds", default="3", show_default=True, help="The seeds of the benign victims, as in benchkit run.")
 @click.option("--draws", default=20, show_default=True, type=click.IntRange(2), help="Splits of the test images.")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("benchkit-results"), show_default=True)
-@click.option("--data-root", "root", type=click.Path(path_type=Path))
-@click.option("-p", "--plugin", "plugins", multiple=True, help="A loose plugin file.")
+@common.of_a_run
 @click.option("--out", type=click.Path(path_type=Path), default=Path("false_alarms.csv"), show_default=True)
-def main(
-    defenses: str, dataset: str, model: str, recipe_text: str, seeds: str, draws: int, results: Path, root: Path | None,
-    plugins: tuple[str, ...], out: Path,
-) -> None:  # fmt: skip
+def main(draws: int, out: Path, **asked: Any) -> None:
     """Count the false alarms of input detectors on new clean images, with benign victims of a finished benchkit run."""
     common.check_outputs(out, plot=False)
-    registry, source, store = load(plugins), Source(data_root(root)), Store(results)
-    asked: dict[str, str | bool] = {
-        "attacks": "none", "defenses": defenses, "datasets": dataset, "models": model, "seeds": seeds,
-        "recipe": recipe_text, "population": "0", "poison_rate": "0.1", "victims": False,
-    }  # fmt: skip
-    spec = make(asked, registry)
-    made = plan(spec, {one: one.fingerprint(source) for one in spec.sources()}, lambda name: model_code(registry, name))
-    missing = [step for step in made.missing(store).values() if step.stage in NEEDED]
-    if missing:
-        raise click.UsageError(f"{results} lacks {len(missing)} steps: run the benchkit run that --help shows, first")
-    workspace, found = Workspace(store, registry, torch.device("cpu"), source), []
-    for step in made.of("cell"):
-        task = workspace.task(step.job)
+    made, found = common.finished(attacks="none", read=NEEDED, **asked), []
+    for step in made.plan.of("cell"):
+        task = made.workspace.task(step.job)
         if not isinstance(task.defense, InputDetector):
             raise BenchkitError(f"{task.defense.name} scores no images: name input detectors alone")
         found.append(row(task.defense, task, draws))

@@ -22,24 +22,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import _common as common
 import click
 import torch
 
-from benchkit import ModelDetector, Scene, Source
-from benchkit.execute.resolve import data_root, model_code
+from benchkit import ModelDetector, Scene
 from benchkit.measure.rates import detection
 from benchkit.models.classifier import Classifier
-from benchkit.plan.job import SUSPECTS
-from benchkit.plan.planner import plan
+from benchkit.plan.job import SUSPECTS, Stage
 from benchkit.plan.steps import Plan
-from benchkit.spec.registry import load
-from benchkit.spec.spec import component, make
+from benchkit.spec.spec import component
 from benchkit.stages.scenes import defender
 from benchkit.stages.workspace import Workspace
-from benchkit.store.store import Store
 
+NEEDED = set(get_args(Stage)) - {"train", "judge", "cell"}
+"""Stages whose results are read; populations have victims of their own, and are judged anew."""
 Victims = dict[str, list[Classifier]]
 """Models of a population by attack, of all seeds; those of ``none`` are benign."""
 
@@ -96,38 +95,19 @@ def rows(detector: ModelDetector, scenes: dict[int, Scene], victims: Victims) ->
 @click.option("--attacks", default="badnets,smooth", show_default=True, help="Whose victims are judged.")
 @click.option("--defense", default="mna", show_default=True, help="The model detector whose shadow models these are.")
 @click.option("--as", "others", multiple=True, help="Another detector that learns from them, too; may be repeated.")
-@click.option("--dataset", default="scenes", show_default=True)
-@click.option("--model", default="narrownet", show_default=True)
-@click.option("--recipe", "recipe_text", default="fast", show_default=True)
 @click.option("--population", default=4, show_default=True, type=click.IntRange(1))
-@click.option("--seeds", default="3", show_default=True)
-@click.option("--results", type=click.Path(path_type=Path), default=Path("benchkit-results"), show_default=True)
-@click.option("--data-root", "root", type=click.Path(path_type=Path))
-@click.option("-p", "--plugin", "plugins", multiple=True, help="A loose plugin file.")
+@common.of_a_run
 @click.option("--out", type=click.Path(path_type=Path), default=Path("shadow_transfer.csv"), show_default=True)
-def main(
-    attacks: str, defense: str, others: tuple[str, ...], dataset: str, model: str, recipe_text: str, population: int,
-    seeds: str, results: Path, root: Path | None, plugins: tuple[str, ...], out: Path,
-) -> None:  # fmt: skip
+def main(attacks: str, defense: str, others: tuple[str, ...], out: Path, **asked: Any) -> None:
     """Tell whether a detector lacks shadow models or victims are not like them, from a finished benchkit run."""
     common.check_outputs(out, plot=False)
-    registry, source, store = load(plugins), Source(data_root(root)), Store(results)
-    asked: dict[str, str | bool] = {
-        "attacks": f"none,{attacks}", "defenses": defense, "datasets": dataset, "models": model, "seeds": seeds,
-        "recipe": recipe_text, "population": str(population), "poison_rate": "0.1", "victims": False,
-    }  # fmt: skip
-    spec = make(asked, registry)
-    made = plan(spec, {one: one.fingerprint(source) for one in spec.sources()}, lambda name: model_code(registry, name))
-    missing = [step for step in made.missing(store).values() if step.stage not in ("cell", "judge", "train")]
-    if missing:
-        raise click.UsageError(f"{results} lacks {len(missing)} steps: run the benchkit run that --help shows, first")
-    workspace = Workspace(store, registry, torch.device("cpu"), source)
-    scenes, victims = learning_scenes(made, workspace), judged(made, workspace)
+    made = common.finished(attacks=f"none,{attacks}", defenses=defense, read=NEEDED, **asked)
+    scenes, victims = learning_scenes(made.plan, made.workspace), judged(made.plan, made.workspace)
     if not any(scene.shadows for scene in scenes.values()):
         raise click.UsageError(f"{defense} learns from no shadow models")
     found = []
     for text in (defense, *others):
-        found += rows(component(text, "defenses", registry), scenes, victims)
+        found += rows(component(text, "defenses", made.registry), scenes, victims)
     common.finish(found, out)
 
 
