@@ -101,12 +101,10 @@ def _everything(kind: str, registry: Registry) -> list[type[Any]]:
     return [cls for cls in classes if cls.in_all]
 
 
-def _swept_in(text: str, kind: str, registry: Registry) -> set[Component]:
-    """Return the components that are in a text only through ``all``: with other parameters they may be named, too."""
+def _named(text: str, kind: str, registry: Registry) -> set[Component]:
+    """Return the components that a text names, rather than sweeps in through ``all``."""
     named = [piece for piece in pieces(text) if piece[0] != "all" and not piece[0].startswith("-")]
-    return set(components(text, kind, registry)) - {
-        build(registry.get(kind, name), raw, registry.find) for name, raw in named
-    }
+    return {build(registry.get(kind, name), raw, registry.find) for name, raw in named}
 
 
 def component(text: str, kind: str, registry: Registry) -> Any:
@@ -188,6 +186,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
     defenses = components(text["defenses"], "defenses", registry) if text["defenses"] else []
     columns = dict.fromkeys([NoDefense(), *defenses] if victims else defenses)
     attacks = components(text["attacks"], "attacks", registry)
+    named = _named(text["attacks"], "attacks", registry) | _named(text["defenses"] or "none", "defenses", registry)
     wanted = dict.fromkeys(other for one in defenses for other in one.other_datasets())
     return Spec(
         attacks=tuple(attacks),
@@ -201,10 +200,7 @@ def make(options: Mapping[str, str | bool], registry: Registry) -> Spec:
         retune=retune(bool(options.get("retune")), defenses),
         population=population(text["population"], defenses),
         others=tuple((other, component(other, "datasets", registry)) for other in wanted),
-        optional=frozenset(
-            _swept_in(text["attacks"], "attacks", registry)
-            | _swept_in(text["defenses"] or "none", "defenses", registry)
-        ),
+        optional=frozenset({*attacks, *defenses} - named),
     )
 
 
