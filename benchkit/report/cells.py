@@ -13,6 +13,7 @@ from benchkit.records.declared import declared_in
 from benchkit.records.metric import Metric
 from benchkit.records.metrics import HEADLINE, METRICS, metric
 from benchkit.records.record import Record
+from benchkit.report.alike import also_benign
 from benchkit.report.load import newest
 from benchkit.report.rows import Row, place_of, rows_of
 from benchkit.report.summaries import Summary, summarize
@@ -26,7 +27,7 @@ _KINDS = list(HEADLINE)
 class Cell:
     """All seeds of one cell, one record each, by seed, and the facts about its row.
 
-    ``sized`` is true if its defense judged several populations.
+    ``sized`` is true if its defense judged several populations; ``doubts`` are warnings that other cells give rise to.
     """
 
     records: tuple[Record, ...]
@@ -35,6 +36,7 @@ class Cell:
     clean_label: bool
     sized: bool = False
     row: Row = field(default_factory=Row)
+    doubts: frozenset[str] = frozenset()
 
     def axis(self, name: str) -> str | float | None:
         """Return the cell's value on one of ``AXES``; a defense that judged several populations is named with one."""
@@ -120,13 +122,13 @@ class Cell:
         return f"seeds differ in {'; '.join(apart)}" if apart else ""
 
     def warnings(self) -> set[str]:
-        """Return the warnings of the cell's records, of its whole row, and of its average."""
+        """Return the warnings of the cell's records, of its whole row, of its average, and by other cells."""
         return set(self._warned)
 
     @functools.cached_property
     def _warned(self) -> frozenset[str]:
         own = {text for record in self.records for text in record.warnings}
-        return frozenset(own | self.row.doubts | ({self.unlike()} - {""}))
+        return frozenset(own | self.row.doubts | self.doubts | ({self.unlike()} - {""}))
 
     def label(self, axis: str) -> str:
         """Return the cell's value on an axis, as written in tables."""
@@ -180,7 +182,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
     benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
     clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
-    rows = rows_of(latest)
+    rows, alike = rows_of(latest), also_benign(latest)
     sizes = Counter(defense for defense, _ in {(r.defense, r.population) for r in latest})
     cells = [
         Cell(
@@ -190,6 +192,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
             group[0].attack in clean_label,
             sizes[group[0].defense] > 1,
             rows[place_of(group[0])],
+            frozenset(alike[record.identity] for record in group if record.identity in alike),
         )
         for group in groups.values()
     ]
