@@ -5,13 +5,14 @@
 
 A table is meant that stands below one of these comments; JSON says of what it is.
 
-- ``<!-- cells {"dataset": D, "poison_rate": R} -->``: defenses in rows, attacks in columns. "benign row" is the victim
-  without a backdoor. A column may stand for a variant, ``"badnets": "badnets:size=5"``, or for another rate,
+- ``<!-- cells {"track": TRACK} -->``: defenses in rows, attacks in columns. "benign row" is the victim without a
+  backdoor. A column may stand for a variant, ``"badnets": "badnets:size=5"``, or for another rate,
   ``"sig": ["sig", 0.1]``.
-- ``<!-- stopped {"A": [D, R], ...} -->``: which defense stops which attack, by the rule of the leaderboard; a letter
-  for each track.
+- ``<!-- stopped {"A": TRACK, ...} -->``: which defense stops which attack, by the rule of the leaderboard; a letter for
+  each track.
 
-Other columns are kept as they are, and so are the order and the names of rows and columns.
+A track is ``[DATASET, POISON_RATE, RECIPE]``. Other columns are kept as they are, and so are the order and the names of
+rows and columns.
 """
 
 from __future__ import annotations
@@ -38,36 +39,48 @@ TAKEN, SEEN = 0.2, 0.9
 """ASR that a defense leaves at most, and AUROC that it has at least, where it takes or sees a trigger."""
 SPREAD = 2
 """Seeds from which on a number has a standard deviation."""
-Where = tuple[str, float]
-"""A dataset, and a poison rate."""
+Where = tuple[str, float, str]
+"""A dataset, a poison rate and a recipe."""
+Place = tuple[str, float | None, str, str, str]
+"""Where, of benign rows, which are the same at every rate, without a rate; and an attack and a defense."""
 
 
 @dataclass(frozen=True)
 class Board:
     """The cells of the committed records by track, attack and defense."""
 
-    cells: dict[tuple[str, float | None, str, str], Cell]
+    cells: dict[Place, Cell]
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Board:
-        """Sort records into cells; benign rows, which are the same at every rate, have the rate None."""
-        return cls({_place(cell): cell for cell in cells_of(records)})
+        """Sort records into cells.
+
+        Raises:
+            ValueError: if two cells are of the same place: there is more than one model, or population.
+        """
+        found: dict[Place, Cell] = {}
+        for cell in cells_of(records):
+            if _place(cell) in found:
+                raise ValueError(f"there are two cells of {_place(cell)}")
+            found[_place(cell)] = cell
+        return cls(found)
 
     def cell(self, where: Where, attack: str, defense: str) -> Cell | None:
         """Return one cell, if it was run."""
-        dataset, rate = where
-        return self.cells.get((dataset, None if attack == "none" else rate, attack, defense))
+        dataset, rate, recipe = where
+        return self.cells.get((dataset, None if attack == "none" else rate, recipe, attack, defense))
 
     def track(self, where: Where) -> list[Cell]:
-        """Return the cells of a dataset at one rate, the benign ones included."""
-        return [
-            cell for (dataset, rate, *_), cell in self.cells.items() if dataset == where[0] and rate in {None, where[1]}
-        ]
+        """Return the cells of a track, the benign ones included."""
+        dataset, rate, recipe = where
+        wanted = {(dataset, rate, recipe), (dataset, None, recipe)}
+        return [cell for (*place, _, _), cell in self.cells.items() if tuple(place) in wanted]
 
 
-def _place(cell: Cell) -> tuple[str, float | None, str, str]:
-    dataset, rate, attack, defense = (cell.axis(axis) for axis in ("dataset", "poison_rate", "attack", "defense"))
-    return str(dataset), None if cell.benign else float(rate or 0), str(attack), str(defense)
+def _place(cell: Cell) -> Place:
+    axes = ("dataset", "poison_rate", "recipe", "attack", "defense")
+    dataset, rate, recipe, attack, defense = (cell.axis(axis) for axis in axes)
+    return str(dataset), None if cell.benign else float(rate or 0), str(recipe), str(attack), str(defense)
 
 
 def written(text: str, board: Board) -> str:
@@ -100,14 +113,14 @@ def _name(text: str) -> str:
 
 
 def _cells(asked: dict[str, Any], board: Board) -> Callable[[str, str], str | None]:
-    where = (asked["dataset"], asked["poison_rate"])
+    dataset, usual, recipe = asked["track"]
 
     def fill(defense: str, column: str) -> str | None:
         if not column:
             return None
         said = asked.get(column, column)
-        attack, rate = said if isinstance(said, list) else (said, where[1])
-        cell = board.cell((where[0], rate), attack, defense)
+        attack, rate = said if isinstance(said, list) else (said, usual)
+        cell = board.cell((dataset, rate, recipe), attack, defense)
         return _text(cell) if cell and cell.ok else ""
 
     return fill
@@ -137,7 +150,7 @@ def _spread(cell: Cell, name: str) -> str:
 
 
 def _stopped(asked: dict[str, Any], board: Board) -> Callable[[str, str], str | None]:
-    tracks = {letter: (dataset, rate) for letter, (dataset, rate) in asked.items()}
+    tracks: dict[str, Where] = {letter: tuple(where) for letter, where in asked.items()}
     proven = {letter: set(findings(board.track(where)).proven) for letter, where in tracks.items()}
 
     def fill(defense: str, attack: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,9 +50,10 @@ RECORDS = [
     *seeds("badnets", "looks", score=(2.5, 1.25)),
     *seeds("blend", "none", c_acc=(0.94,), asr=(0.9,)),
     *seeds("blend", "pruned", c_acc=(0.8,), asr=(0.1,)),
+    replace(told("none", "pruned", 0, c_acc=0.5), recipe="standard"),
 ]
 CELLS = """
-<!-- cells {"dataset": "scenes", "poison_rate": 0.1, "faint": "blend"} -->
+<!-- cells {"track": ["scenes", 0.1, "fast"], "faint": "blend"} -->
 
 | defense | benign row | `badnets` | `faint` | `wanet` | remark |
 |---|---|---|---|---|---|
@@ -61,7 +63,7 @@ CELLS = """
 | `looks` | | | | | 5 % |
 """
 WRITTEN = """
-<!-- cells {"dataset": "scenes", "poison_rate": 0.1, "faint": "blend"} -->
+<!-- cells {"track": ["scenes", 0.1, "fast"], "faint": "blend"} -->
 
 | defense | benign row | `badnets` | `faint` | `wanet` | remark |
 | --- | --- | --- | --- | --- | --- |
@@ -71,7 +73,7 @@ WRITTEN = """
 | `looks` |  | 2.50, 1.25 |  |  | 5 % |
 """
 STOPPED = """
-<!-- stopped {"S": ["scenes", 0.1], "s": ["scenes", 0.01]} -->
+<!-- stopped {"S": ["scenes", 0.1, "fast"], "s": ["scenes", 0.01, "fast"]} -->
 
 | defense | `badnets` | `blend` | where |
 | --- | --- | --- | --- |
@@ -102,3 +104,8 @@ def test_a_letter_says_where_a_defense_stops_an_attack(tables: ModuleType) -> No
 def test_text_without_a_mark_is_left_alone(tables: ModuleType) -> None:
     text = CELLS.split("-->")[1]
     assert tables.written(text, tables.Board.of(RECORDS)) == text
+
+
+def test_two_cells_of_one_place_are_refused(tables: ModuleType) -> None:
+    with pytest.raises(ValueError, match="two cells"):
+        tables.Board.of([*RECORDS, replace(told("none", "pruned", 0, c_acc=0.5), model="other")])
