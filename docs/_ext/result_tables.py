@@ -9,7 +9,7 @@ A table is meant that stands below one of these comments; JSON says of what it i
   backdoor. A column may stand for a variant, ``"badnets": "badnets:size=5"``, or for another rate,
   ``"sig": ["sig", 0.1]``.
 - ``<!-- stopped {"A": TRACK, ...} -->``: which defense stops which attack, by the rule of the leaderboard; a letter for
-  each track.
+  each track. A column may stand for a variant here, too.
 
 A track is ``[DATASET, POISON_RATE, RECIPE]``. Other columns are kept as they are, and so are the order and the names of
 rows and columns.
@@ -150,12 +150,13 @@ def _spread(cell: Cell, name: str) -> str:
 
 
 def _stopped(asked: dict[str, Any], board: Board) -> Callable[[str, str], str | None]:
-    tracks: dict[str, Where] = {letter: tuple(where) for letter, where in asked.items()}
+    tracks: dict[str, Where] = {name: tuple(said) for name, said in asked.items() if isinstance(said, list)}
     proven = {letter: set(findings(board.track(where)).proven) for letter, where in tracks.items()}
 
-    def fill(defense: str, attack: str) -> str | None:
-        if not attack:
+    def fill(defense: str, column: str) -> str | None:
+        if not column:
             return None
+        attack = asked.get(column, column)
         cells = {letter: board.cell(where, attack, defense) for letter, where in tracks.items()}
         return " ".join(filter(None, (_mark(letter, cell, attack in proven[letter]) for letter, cell in cells.items())))
 

@@ -73,9 +73,9 @@ WRITTEN = """
 | `looks` |  | 2.50, 1.25 |  |  | 5 % |
 """
 STOPPED = """
-<!-- stopped {"S": ["scenes", 0.1, "fast"], "s": ["scenes", 0.01, "fast"]} -->
+<!-- stopped {"S": ["scenes", 0.1, "fast"], "s": ["scenes", 0.01, "fast"], "faint": "blend"} -->
 
-| defense | `badnets` | `blend` | where |
+| defense | `badnets` | `faint` | where |
 | --- | --- | --- | --- |
 | `strip` | **S** |  | S |
 | `pruned` | **S** | (S) |  |
