@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchkit.errors import StoreError
-from benchkit.report.load import newest
-from benchkit.store.files import write_atomic
+from benchkit.store.files import stay, write_atomic
 from benchkit.store.pictures import folder_of
-from benchkit.store.recorded import files_of
+from benchkit.store.recorded import file_of, files_of
 
 if TYPE_CHECKING:
     from benchkit.records.record import Record
@@ -29,22 +28,26 @@ class Added:
 
 
 def add(records: Sequence[Record], known: Iterable[Record], board: Path) -> Added:
-    """Write records into a leaderboard; of each cell and seed it then has one, the newest of these.
+    """Write records into a leaderboard, which then has no others of their cells and seeds.
 
     Each is written before what it replaces is removed, so an interrupted call loses nothing and may be made again.
 
     Args:
+        records: one of each cell and seed.
         known: what the leaderboard has, as read from ``board``.
 
     Raises:
-        StoreError: if the leaderboard cannot be written.
+        StoreError: if the leaderboard cannot be written, or a link in it leads out of it; then nothing was changed.
     """
     before: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in known:
         before[record.identity].append(record)
     counts = {"new": 0, "replacing": 0, "there": 0}
     try:
-        for record in newest(records):
+        for record in records:
+            for path in (file_of(vars(record)), *(Path(one.file) for one in before[record.identity])):
+                stay(board, board / folder_of(path) / "any", "the leaderboard")
+        for record in records:
             old = before[record.identity]
             same = any(one.key == record.key for one in old)
             counts["there" if same else "replacing" if old else "new"] += 1

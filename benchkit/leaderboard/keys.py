@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchkit.errors import BenchkitError, DataError
 from benchkit.records.record import Record
+from benchkit.report.rows import is_benign
 from benchkit.spec.values import as_text
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _known(records: list[Record], registry: Registry) -> tuple[list[Record], lis
 
 def _setting(record: Record) -> Setting:
     # Benign rows are the same at every rate.
-    rate = 0.1 if record.attack_info.get("benign") is True else record.poison_rate or 0.1
+    rate = 0.1 if is_benign(record) else record.poison_rate or 0.1
     population = record.population if record.population > 1 else 0  # one of each kind are the victims themselves
     return (record.dataset, record.model, record.recipe, rate, population, "asr_retuned" in record.metrics)
 

@@ -57,7 +57,8 @@ class Track:
     @property
     def title(self) -> str:
         """Its name for readers."""
-        return _titled(self.place | ({"dataset": self.name} if self.name else {}))
+        place = self.place
+        return f"{self.name or place['dataset']}, {place['model']}, {place['recipe']}, {place['poison_rate']} poisoned"
 
     @property
     def slug(self) -> str:
@@ -109,10 +110,6 @@ class Track:
     def _values(self, axis: str) -> tuple[str, ...]:
         ordered = sorted(self.cells, key=lambda cell: cell.place(axis))
         return tuple(dict.fromkeys(str(cell.axis(axis)) for cell in ordered))
-
-
-def _titled(place: dict[str, str]) -> str:
-    return "{dataset}, {model}, {recipe}, {poison_rate} poisoned".format(**place)
 
 
 def _done(cell: Cell) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from benchkit.records.record import Record
+from benchkit.report.rows import is_benign
 
 
 def also_benign(records: Iterable[Record]) -> dict[tuple[object, ...], str]:
@@ -14,17 +15,13 @@ def also_benign(records: Iterable[Record]) -> dict[tuple[object, ...], str]:
     compared; of a population, the shares of models say it. ``records`` are the newest of each identity.
     """
     records = [record for record in records if record.population == 1 and record.suspected]
-    benign = {_setting(record): _suspects(record) for record in records if _is_benign(record)}
+    benign = {_setting(record): _suspects(record) for record in records if is_benign(record)}
     shared = {
         record.identity: _suspects(record).items() & benign.get(_setting(record), {}).items()
         for record in records
-        if not _is_benign(record)
+        if not is_benign(record)
     }
     return {identity: _told(dict(found)) for identity, found in shared.items() if found}
-
-
-def _is_benign(record: Record) -> bool:
-    return record.attack_info.get("benign") is True
 
 
 def _setting(record: Record) -> tuple[object, ...]:

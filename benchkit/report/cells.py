@@ -15,7 +15,7 @@ from benchkit.records.metrics import HEADLINE, METRICS, metric
 from benchkit.records.record import Record
 from benchkit.report.alike import also_benign
 from benchkit.report.load import newest
-from benchkit.report.rows import Row, place_of, rows_of
+from benchkit.report.rows import Row, is_benign, place_of, rows_of
 from benchkit.report.summaries import Summary, summarize
 from benchkit.text import printable
 
@@ -180,7 +180,7 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     for record in latest:
         groups[record.identity[:-1]].append(record)
     kinds = dict(sorted({(r.defense, str(r.defense_info["kind"])) for r in latest if r.defense_info.get("kind")}))
-    benign = {r.attack for r in latest if r.attack_info.get("benign") is True}
+    benign = {r.attack for r in latest if is_benign(r)}
     clean_label = {r.attack for r in latest if r.attack_info.get("label_policy") == "clean"}
     rows, alike = rows_of(latest), also_benign(latest)
     sizes = Counter(defense for defense, _ in {(r.defense, r.population) for r in latest})

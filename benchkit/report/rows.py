@@ -66,7 +66,7 @@ def rows_of(records: Iterable[Record]) -> dict[Setting, Row]:
         found[place_of(record)].append(record)
     benign: dict[Setting, list[float]] = defaultdict(list)
     for place, row in found.items():
-        if any(record.attack_info.get("benign") is True for record in row):
+        if any(map(is_benign, row)):
             benign[place[1:4]] += [summary.mean for summary in [_undefended(row, "c_acc")] if summary]
     return {place: _row(row, benign.get(place[1:4], [])) for place, row in found.items()}
 
@@ -85,6 +85,11 @@ def _undefended(records: Iterable[Record], name: str) -> Summary | None:
     return _summary((record for record in records if is_baseline(record)), name)
 
 
+def is_benign(record: Record) -> bool:
+    """Return whether a record belongs to a row in which nothing is poisoned."""
+    return record.attack_info.get("benign") is True
+
+
 def is_baseline(record: Record) -> bool:
     """Return whether a record belongs to the undefended column."""
     return record.defense_info.get("kind") == "baseline" or record.defense == "none"
@@ -92,8 +97,7 @@ def is_baseline(record: Record) -> bool:
 
 def _poisoned(records: Sequence[Record]) -> float | None:
     asked, found = records[0].poison_rate, _summary(records, "poisoned")
-    benign = any(record.attack_info.get("benign") is True for record in records)
-    if benign or not asked or found is None:
+    if any(map(is_benign, records)) or not asked or found is None:
         return None
     return found.mean if _short(found.mean, asked) else None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchkit.errors import StoreError
 from benchkit.store.locks import unfinished
+from benchkit.text import printable
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -22,6 +23,27 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def inside(root: Path, path: Path) -> bool:
+    """Return whether a file is in a folder after all links are resolved."""
+    return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root))
+
+
+def stay(root: Path, path: Path, what: str) -> None:
+    """Refuse to change anything outside of a folder that may have come from others, with links in it.
+
+    Args:
+        root: the folder.
+        path: what is to be written or removed.
+        what: what the folder is to its user, such as "the results folder".
+
+    Raises:
+        StoreError: in one sentence.
+    """
+    if not inside(root, path):
+        where = printable(str(path.parent))
+        raise StoreError(f"{where} is a link out of {what}, which is not followed: put a folder there")
 
 
 def slug(spec: str) -> str:

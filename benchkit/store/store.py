@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchkit.errors import StoreError
 from benchkit.hashing import canonical, digest
 from benchkit.records.record import SCHEMA, Record, parse_own
-from benchkit.store.files import read_json, storage_errors, write_atomic, write_synced
+from benchkit.store.files import inside, read_json, stay, storage_errors, write_atomic, write_synced
 from benchkit.store.locks import holder, locked, sweep_locks, sweep_unfinished, unfinished
 from benchkit.store.recorded import file_of, files_of
 from benchkit.store.tensors import pack, unpack
-from benchkit.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,23 +57,12 @@ class Store:
     def sweep(self) -> None:
         """Remove the incomplete files and locks of killed processes of this machine."""
         places = (self.artifacts.glob(".new-*"), self.artifacts.glob("*/.new-*"), self.results.rglob(".new-*"))
-        sweep_unfinished(path for found in places for path in found if self.holds(path))
-        if self.holds(self.artifacts / "locks" / "any"):
+        sweep_unfinished(path for found in places for path in found if inside(self.root, path))
+        if inside(self.root, self.artifacts / "locks" / "any"):
             sweep_locks(self.artifacts / "locks")
 
-    def holds(self, path: Path) -> bool:
-        """Return whether a path is in this folder after all links are resolved."""
-        return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root))
-
     def _stay(self, path: Path) -> None:
-        """Refuse to change anything outside: a results folder from others may contain links.
-
-        Raises:
-            StoreError: in one sentence.
-        """
-        if not self.holds(path):
-            where = printable(str(path.parent))
-            raise StoreError(f"{where} is a link out of the results folder, which is not followed: put a folder there")
+        stay(self.root, path, "the results folder")
 
     def path(self, stage: str, key: str) -> Path:
         """Return the folder of an artifact."""

@@ -21,8 +21,8 @@ AXES = {"attacks": Axes("defense", "attack"), "defenses": Axes("attack", "defens
 ORDER = ("clean", "stamped", "difference", "spectrum")
 """The order of the pictures, by how their captions begin."""
 READING = (
-    "In percent, by [the protocol](../../protocol.md); `!` carries a warning and `·` was not run. A small network, on "
-    "`scenes` of drawn images, which show whether a method works and not how well. "
+    "In percent, by [the protocol](../../protocol.md); `!` carries a warning and `·` was not run. A small network; "
+    "`scenes` are drawn images, which show whether a method works and not how well. "
     "[More, and what it means](../../results/README.md)."
 )
 

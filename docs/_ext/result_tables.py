@@ -34,6 +34,7 @@ from benchkit.report.tables.findings import findings, stops
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"<!-- (cells|stopped) (\{.*\}) -->\n\n((?:\|.*\n)+)")
+BEGIN = re.compile(r"<!-- (?:cells|stopped)\b")
 BENIGN = "benign row"
 TAKEN, SEEN = 0.2, 0.9
 """ASR that a defense leaves at most, and AUROC that it has at least, where it takes or sees a trigger."""
@@ -68,7 +69,8 @@ class Board:
     def cell(self, where: Where, attack: str, defense: str) -> Cell | None:
         """Return one cell, if it was run."""
         dataset, rate, recipe = where
-        return self.cells.get((dataset, None if attack == "none" else rate, recipe, attack, defense))
+        poisoned = self.cells.get((dataset, rate, recipe, attack, defense))
+        return poisoned or self.cells.get((dataset, None, recipe, attack, defense))
 
     def track(self, where: Where) -> list[Cell]:
         """Return the cells of a track, the benign ones included."""
@@ -84,7 +86,13 @@ def _place(cell: Cell) -> Place:
 
 
 def written(text: str, board: Board) -> str:
-    """Return a page with the numbers of its marked tables written anew."""
+    """Return a page with the numbers of its marked tables written anew.
+
+    Raises:
+        ValueError: if a mark is not as this module's head says, or no table stands below it.
+    """
+    if len(MARK.findall(text)) < len(BEGIN.findall(text)):
+        raise ValueError("a mark is not whole, or no table stands one line below it")
 
     def table(found: re.Match[str]) -> str:
         kind, told, lines = found.groups()

@@ -108,7 +108,7 @@ def test_records_are_added_once_as_they_are_with_their_pictures(
     board = tmp_path / "board"
     assert _added(benchkit_cli, results, board, "--attacks", "corner") == (0, "1 added, 0 replaced, 0 were there\n")
     assert _added(benchkit_cli, results, board) == (0, "1 added, 0 replaced, 1 were there\n")
-    assert _files(board) == _files(results / "results" if (results / "results").exists() else results)
+    assert _files(board) == _files(results)
     assert any(name.endswith(".png") for name in _files(board))
     assert benchkit_cli("leaderboard", "check", board, *TOY).out == "2 records, no problems\n"
 
@@ -160,3 +160,18 @@ def test_a_leaderboard_that_cannot_be_written_is_one_sentence(benchkit_cli: Cli,
     assert ran.code == 2
     assert ran.err.startswith("error: cannot write the leaderboard ")
     assert benchkit_cli("leaderboard", "add", "--results", results, *TOY).code == 2
+
+
+def test_a_link_out_of_the_leaderboard_is_not_followed(benchkit_cli: Cli, results: Path, tmp_path: Path) -> None:
+    board, outside = tmp_path / "board", tmp_path / "outside"
+    _added(benchkit_cli, results, board)
+    attacks = next(path for path in board.rglob("corner") if path.is_dir()).parent
+    shutil.move(attacks, outside)
+    attacks.symlink_to(outside)
+    for path in outside.rglob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "a" * 64}))
+    before = _files(outside)
+    ran = benchkit_cli("leaderboard", "add", "--results", results, "--to", board, *TOY)
+    assert ran.code == 2
+    assert "is a link out of the leaderboard, which is not followed" in ran.err
+    assert _files(outside) == before

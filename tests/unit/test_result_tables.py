@@ -106,6 +106,16 @@ def test_text_without_a_mark_is_left_alone(tables: ModuleType) -> None:
     assert tables.written(text, tables.Board.of(RECORDS)) == text
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [CELLS.replace(" -->\n", " -->"), CELLS.replace("{", ""), CELLS.partition("| defense")[0]],
+    ids=["no blank line", "no JSON", "no table"],
+)
+def test_a_mark_that_means_no_table_is_refused(broken: str, tables: ModuleType) -> None:
+    with pytest.raises(ValueError, match="a mark is not whole"):
+        tables.written(broken, tables.Board.of(RECORDS))
+
+
 def test_two_cells_of_one_place_are_refused(tables: ModuleType) -> None:
     with pytest.raises(ValueError, match="two cells"):
         tables.Board.of([*RECORDS, replace(told("none", "pruned", 0, c_acc=0.5), model="other")])
